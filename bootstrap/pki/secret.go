@@ -1,0 +1,50 @@
+package pki
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"fmt"
+
+	"github.com/sigstore/cosign/v2/pkg/cosign"
+	"golang.org/x/crypto/bcrypt"
+)
+
+// SigningKey is the key pair that images are signed with. Private is encrypted
+// with Password, in the form Cosign writes and reads.
+type SigningKey struct {
+	Private  []byte
+	Public   []byte
+	Password []byte
+}
+
+// NewSigningKey makes a key pair that opens only with its own random password.
+func NewSigningKey() (SigningKey, error) {
+	password, err := Secret()
+	if err != nil {
+		return SigningKey{}, err
+	}
+	keys, err := cosign.GenerateKeyPair(func(bool) ([]byte, error) { return []byte(password), nil })
+	if err != nil {
+		return SigningKey{}, fmt.Errorf("generate signing key: %w", err)
+	}
+	return SigningKey{Private: keys.PrivateBytes, Public: keys.PublicBytes, Password: []byte(password)}, nil
+}
+
+// Secret returns 256 random bits, safe in URLs, shells and configuration files.
+func Secret() (string, error) {
+	b := make([]byte, 32)
+	if _, err := rand.Read(b); err != nil {
+		return "", fmt.Errorf("generate secret: %w", err)
+	}
+	return base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// Hash returns the bcrypt hash that a web server compares a password with. The
+// cost is low on purpose: our passwords are random, and it is paid per request.
+func Hash(password string) (string, error) {
+	h, err := bcrypt.GenerateFromPassword([]byte(password), bcrypt.MinCost)
+	if err != nil {
+		return "", fmt.Errorf("hash password: %w", err)
+	}
+	return string(h), nil
+}
