@@ -1,0 +1,123 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/fluxcd/pkg/ssa"
+	"github.com/fluxcd/pkg/ssa/utils"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// settle is how long Apply tries again when the cluster itself is in motion:
+// a webhook whose pod is starting, a kind whose definition was just accepted.
+const settle = 90 * time.Second
+
+// Apply brings the objects about with server-side apply: definitions and
+// namespaces first, and when those are established the rest. An object that
+// already is as asked isn't written, so its resourceVersion stays. It returns
+// the objects it created or changed.
+func (c *Client) Apply(ctx context.Context, objs []*unstructured.Unstructured) (changed []string, err error) {
+	var first, rest []*unstructured.Unstructured
+	for _, o := range objs {
+		o = o.DeepCopy() // the manager sorts and trims what it is given
+		if utils.IsClusterDefinition(o) || utils.IsClassDefinition(o) {
+			first = append(first, o)
+		} else {
+			rest = append(rest, o)
+		}
+	}
+	if len(first) > 0 {
+		if changed, err = c.applyStage(ctx, first); err != nil {
+			return changed, err
+		}
+		if len(rest) == 0 {
+			return changed, nil
+		}
+		if err := c.WaitReady(ctx, first, WaitOptions{Timeout: time.Minute, Interval: 250 * time.Millisecond}); err != nil {
+			return changed, err
+		}
+	}
+	if len(rest) > 0 {
+		more, err := c.applyStage(ctx, rest)
+		changed = append(changed, more...)
+		if err != nil {
+			return changed, err
+		}
+	}
+	return changed, nil
+}
+
+func (c *Client) applyStage(ctx context.Context, objs []*unstructured.Unstructured) ([]string, error) {
+	deadline := time.Now().Add(settle)
+	var changed []string
+	for {
+		set, err := c.manager.ApplyAll(ctx, objs, ssa.DefaultApplyOptions())
+		if set != nil {
+			for _, e := range set.Entries {
+				if e.Action == ssa.CreatedAction || e.Action == ssa.ConfiguredAction {
+					changed = append(changed, e.Subject)
+				}
+			}
+		}
+		if err == nil {
+			return changed, nil
+		}
+		if !transient(err) || time.Now().After(deadline) {
+			return changed, applyError(err)
+		}
+		select {
+		case <-ctx.Done():
+			return changed, fmt.Errorf("%w; last try: %w", context.Cause(ctx), err)
+		case <-time.After(2 * time.Second):
+		}
+	}
+}
+
+// transient tells what a young cluster does until it is whole from what no
+// second try mends.
+func transient(err error) bool {
+	var netErr net.Error
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return false
+	case apierrors.IsInternalError(err), apierrors.IsServiceUnavailable(err), apierrors.IsTimeout(err),
+		apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsConflict(err):
+		return true
+	case meta.IsNoMatchError(err):
+		return true
+	case errors.As(err, &netErr):
+		return true
+	}
+	msg := err.Error()
+	for _, s := range []string{"failed calling webhook", "connection refused", "connection reset", "unexpected EOF",
+		"no endpoints available", "not yet ready to handle request", "failed to wait for caches", "leader changed"} {
+		if strings.Contains(msg, s) {
+			return true
+		}
+	}
+	return false
+}
+
+func applyError(err error) error {
+	err = fmt.Errorf("apply: %w", err)
+	switch {
+	case meta.IsNoMatchError(err):
+		return ui.WithHint(err, "the cluster doesn't know this kind: the part that defines it isn't installed, or its definition was refused")
+	case strings.Contains(err.Error(), "failed calling webhook"):
+		return ui.WithHint(err, "an admission webhook doesn't answer: look at the pods of the namespace it names")
+	case strings.Contains(err.Error(), "denied the request"):
+		return ui.WithHint(err, "an admission policy refused the object; the message says which and why")
+	case apierrors.IsInvalid(errors.Unwrap(err)), strings.Contains(err.Error(), "field is immutable"):
+		return ui.WithHint(err, "if a field is immutable, delete the object named above and run `druppie-up up` again: it is made anew")
+	}
+	return err
+}
