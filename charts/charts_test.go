@@ -1,0 +1,130 @@
+package charts_test
+
+import (
+	"io/fs"
+	"strings"
+	"testing"
+
+	"helm.sh/helm/v3/pkg/chart/loader"
+	"helm.sh/helm/v3/pkg/chartutil"
+	"helm.sh/helm/v3/pkg/engine"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/druppie/druppie-up/charts"
+)
+
+var namespaces = map[string]string{"registry": "foundry", "gitea": "gitea", "frontdoor": "foundry"}
+
+// render gives every object of a chart, as YAML, by kind and name.
+func render(t *testing.T, name string, values map[string]any) map[string][]byte {
+	t.Helper()
+	var files []*loader.BufferedFile
+	err := fs.WalkDir(charts.FS, name, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := charts.FS.ReadFile(path)
+		files = append(files, &loader.BufferedFile{Name: strings.TrimPrefix(path, name+"/"), Data: b})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := loader.LoadFiles(files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, err := chartutil.ToRenderValues(c, values, chartutil.ReleaseOptions{Name: name, Namespace: namespaces[name]}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := engine.Engine{Strict: true}.Render(c, v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objs := map[string][]byte{}
+	for _, text := range out {
+		for _, doc := range strings.Split(text, "\n---\n") {
+			var u unstructured.Unstructured
+			if err := yaml.Unmarshal([]byte(doc), &u.Object); err != nil {
+				t.Fatalf("%v in\n%s", err, doc)
+			}
+			if u.Object != nil {
+				objs[u.GetKind()+"/"+u.GetName()] = []byte(doc)
+			}
+		}
+	}
+	return objs
+}
+
+func decode[T any](t *testing.T, b []byte) T {
+	t.Helper()
+	var v T
+	if b == nil {
+		t.Fatal("no such object")
+	}
+	if err := yaml.UnmarshalStrict(b, &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestPodsMayDoNoMoreThanTheyNeed(t *testing.T) {
+	for name, namespace := range namespaces {
+		t.Run(name, func(t *testing.T) {
+			d := decode[appsv1.Deployment](t, render(t, name, nil)["Deployment/"+name])
+			if d.Namespace != namespace {
+				t.Errorf("namespace %q, want %q", d.Namespace, namespace)
+			}
+			pod := d.Spec.Template.Spec
+			if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
+				t.Error("mounts a service account token")
+			}
+			if !*pod.SecurityContext.RunAsNonRoot || pod.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+				t.Error("not non-root with the runtime's seccomp profile")
+			}
+			for _, c := range pod.Containers {
+				sc := c.SecurityContext
+				if *sc.AllowPrivilegeEscalation || !*sc.ReadOnlyRootFilesystem || sc.Capabilities.Drop[0] != "ALL" {
+					t.Errorf("%s: security context %+v", c.Name, sc)
+				}
+				for _, add := range sc.Capabilities.Add {
+					if add != "NET_BIND_SERVICE" {
+						t.Errorf("%s adds capability %s", c.Name, add)
+					}
+				}
+				if len(c.Command) == 0 {
+					t.Errorf("%s: no command, so it depends on the image's", c.Name)
+				}
+			}
+		})
+	}
+}
+
+func TestRegistryListensToItsFrontOnly(t *testing.T) {
+	objs := render(t, "registry", nil)
+	cm := decode[corev1.ConfigMap](t, objs["ConfigMap/registry"])
+	if !strings.Contains(cm.Data["registry.yml"], "addr: 127.0.0.1:5001") {
+		t.Error("the registry listens to more than its front")
+	}
+	svc := decode[corev1.Service](t, objs["Service/registry"])
+	if svc.Spec.ClusterIP != "10.96.0.50" || svc.Spec.Ports[0].Port != 5000 {
+		t.Errorf("service %+v", svc.Spec)
+	}
+}
+
+func TestPortReachesLinks(t *testing.T) {
+	values := map[string]any{"port": 9443}
+	for chart, want := range map[string]string{
+		"gitea":     "ROOT_URL = https://gitea.druppie.localhost:9443/",
+		"frontdoor": `href="https://registry.druppie.localhost:9443/v2/_catalog"`,
+	} {
+		cm := decode[corev1.ConfigMap](t, render(t, chart, values)["ConfigMap/"+chart])
+		if all := cm.Data["app.ini"] + cm.Data["index.html"]; !strings.Contains(all, want) {
+			t.Errorf("%s: no %s", chart, want)
+		}
+	}
+}
