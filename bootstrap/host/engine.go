@@ -1,0 +1,296 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// Sentinels for what can be wrong with the engine.
+var (
+	// ErrNoEngine says that there is no engine to be started.
+	ErrNoEngine = errors.New("no container engine")
+	// ErrEngineSilent says that the engine's process is there, or its socket
+	// takes calls, and no answer comes.
+	ErrEngineSilent = errors.New("the container engine does not answer")
+)
+
+// engineDeadline is how long a healthy engine may think about a question on
+// a busy machine.
+const engineDeadline = 20 * time.Second
+
+// engineFacts is what the engine says about itself.
+type engineFacts struct {
+	err      error // why there is no answer
+	Version  string
+	API      string
+	Root     string
+	Cgroup   string // "1" or "2"
+	Driver   string // storage driver
+	Runtime  string // default runtime
+	Security []string
+	Warnings []string
+	Podman   bool
+	CPUs     int
+	Memory   int64
+}
+
+// facts asks the engine once; kind asks it the same way, by its client
+// program, so both see the same engine.
+func (h *Host) facts(ctx context.Context) *engineFacts {
+	if h.engine == nil {
+		h.engine = h.askEngine(ctx)
+	}
+	return h.engine
+}
+
+func (h *Host) askEngine(ctx context.Context) *engineFacts {
+	if !installed("docker") {
+		return &engineFacts{err: fmt.Errorf("%w: the program docker is not in PATH", ErrNoEngine)}
+	}
+	deadline, cancel := context.WithTimeout(ctx, engineDeadline)
+	defer cancel()
+	out, err := h.run(deadline, "docker", "info", "--format", "{{json .}}")
+	if deadline.Err() != nil && ctx.Err() == nil {
+		return &engineFacts{err: fmt.Errorf("%w: nothing within %s", ErrEngineSilent, engineDeadline)}
+	}
+	f, parseErr := parseInfo(out)
+	switch {
+	case parseErr != nil && err != nil:
+		return &engineFacts{err: fmt.Errorf("%w: %w", ErrNoEngine, err)}
+	case parseErr != nil:
+		return &engineFacts{err: fmt.Errorf("%w: %w", ErrNoEngine, parseErr)}
+	}
+	return f
+}
+
+// parseInfo reads what `docker info` prints. The client prints an object also
+// when no engine answered, with the reasons in it.
+func parseInfo(out []byte) (*engineFacts, error) {
+	var info struct {
+		ServerVersion, DockerRootDir, CgroupVersion, Driver, DefaultRuntime, OperatingSystem string
+		ServerErrors, SecurityOptions, Warnings                                              []string
+		NCPU                                                                                 int
+		MemTotal                                                                             int64
+		ClientInfo                                                                           struct{ Context string }
+	}
+	if err := json.Unmarshal(out, &info); err != nil {
+		return nil, fmt.Errorf("docker info: %w", err)
+	}
+	if len(info.ServerErrors) > 0 {
+		return nil, errors.New(strings.Join(info.ServerErrors, "; "))
+	}
+	if info.ServerVersion == "" {
+		return nil, errors.New("docker info names no engine")
+	}
+	return &engineFacts{
+		Version: info.ServerVersion, Root: info.DockerRootDir, Cgroup: info.CgroupVersion, Driver: info.Driver,
+		Runtime: info.DefaultRuntime, Security: info.SecurityOptions, Warnings: info.Warnings,
+		CPUs: info.NCPU, Memory: info.MemTotal,
+	}, nil
+}
+
+// enginePID is the engine's process on this machine, 0 if there is none. The
+// file survives an engine that was killed, and its number may be another's by
+// now, so the name is looked at too.
+func (h *Host) enginePID() int {
+	text, err := h.read(enginePID)
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(text)
+	if err != nil || pid <= 0 {
+		return 0
+	}
+	name, err := h.read(filepath.Join("/proc", text, "comm"))
+	if err != nil || name != "dockerd" {
+		return 0
+	}
+	return pid
+}
+
+// systemd tells whether it is this machine's service manager.
+func (h *Host) systemd() bool {
+	st, err := os.Stat(h.path("/run/systemd/system"))
+	return err == nil && st.IsDir() && installed("systemctl")
+}
+
+// ours tells whether Fix installed the engine.
+func (h *Host) ours() bool {
+	s, err := h.loadState()
+	return err == nil && s.Engine
+}
+
+// StartEngine starts the engine of this machine if it doesn't run and waits
+// until it answers. It returns ErrNoEngine where none is installed and
+// ErrEngineSilent for one that runs and doesn't answer.
+func StartEngine(ctx context.Context) error {
+	h, err := New(Options{})
+	if err != nil {
+		return err
+	}
+	return h.startEngine(ctx)
+}
+
+func (h *Host) startEngine(ctx context.Context) error {
+	h.engine = nil
+	f := h.facts(ctx)
+	if f.err == nil || errors.Is(f.err, ErrEngineSilent) {
+		return withEngineHint(f.err)
+	}
+	if os.Getenv("DOCKER_HOST") != "" {
+		return ui.WithHint(f.err, "DOCKER_HOST names an engine elsewhere: start that one, or unset the variable")
+	}
+	daemon, err := exec.LookPath("dockerd")
+	if err != nil {
+		return withEngineHint(fmt.Errorf("%w: the program dockerd is not in PATH", ErrNoEngine))
+	}
+	if h.systemd() {
+		if _, err := h.run(ctx, "systemctl", "start", "docker.service"); err != nil {
+			return ui.WithHint(fmt.Errorf("start the engine: %w", err), "journalctl -u docker.service -n 50")
+		}
+		return h.waitEngine(ctx, nil)
+	}
+	if os.Geteuid() != 0 {
+		return ui.WithHint(fmt.Errorf("start the engine: only root can"), "run as root: druppie-up doctor --fix")
+	}
+	if pid := h.enginePID(); pid != 0 {
+		return h.waitEngine(ctx, nil)
+	}
+	exited, err := h.launch(daemon)
+	if err != nil {
+		return fmt.Errorf("start the engine: %w", err)
+	}
+	return h.waitEngine(ctx, exited)
+}
+
+// launch starts the engine in a session of its own, so that it outlives this
+// program. The channel closes when it ends.
+func (h *Host) launch(daemon string) (<-chan struct{}, error) {
+	log, err := os.OpenFile(h.path(engineLog), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o640)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	if s, err := h.loadState(); err == nil && !s.empty() {
+		s.addFile(engineLog)
+		if err := h.saveState(s); err != nil {
+			return nil, err
+		}
+	}
+	h.clearDead()
+	cmd := exec.Command(daemon)
+	cmd.Dir = "/"
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	exited := make(chan struct{})
+	go func() {
+		// Reaps it if it ends before we do; else init does.
+		_ = cmd.Wait()
+		close(exited)
+	}()
+	return exited, nil
+}
+
+// clearDead removes the pid files that a killed engine left behind: another
+// process may have its number by now, and the engine would refuse to start.
+func (h *Host) clearDead() {
+	for _, f := range []struct{ path, name string }{
+		{enginePID, "dockerd"},
+		{"/run/docker/containerd/containerd.pid", "containerd"},
+	} {
+		text, err := h.read(f.path)
+		if err != nil {
+			continue
+		}
+		if name, err := h.read(filepath.Join("/proc", text, "comm")); err == nil && name == f.name {
+			continue
+		}
+		_ = os.Remove(h.path(f.path))
+	}
+}
+
+// waitEngine waits for the first answer, and fails early when the engine
+// ended.
+func (h *Host) waitEngine(ctx context.Context, exited <-chan struct{}) error {
+	deadline, cancel := context.WithTimeout(ctx, 90*time.Second)
+	defer cancel()
+	for {
+		h.engine = nil
+		err := h.facts(deadline).err
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-deadline.Done():
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			return ui.WithHint(fmt.Errorf("%w after its start: %w", ErrEngineSilent, err), "read "+h.engineLogHint())
+		case <-exited:
+			return ui.WithHint(fmt.Errorf("the engine ended at its start: %s", h.lastLog()), "read "+h.engineLogHint())
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+func (h *Host) engineLogHint() string {
+	if h.systemd() {
+		return "journalctl -u docker.service -n 50"
+	}
+	return engineLog
+}
+
+func (h *Host) lastLog() string {
+	raw, err := os.ReadFile(h.path(engineLog))
+	if err != nil {
+		return err.Error()
+	}
+	return lastLines(string(raw), 1)
+}
+
+func withEngineHint(err error) error {
+	switch {
+	case errors.Is(err, ErrEngineSilent):
+		return ui.WithHint(err, "restart the engine (systemctl restart docker; without systemd: kill $(cat /run/docker.pid), then druppie-up doctor --fix)")
+	case errors.Is(err, ErrNoEngine):
+		return ui.WithHint(err, "druppie-up doctor --fix installs and starts one")
+	}
+	return err
+}
+
+// installEngine brings an engine from the distribution's packages and starts
+// it.
+func (h *Host) installEngine(ctx context.Context) error {
+	if !installed("dockerd") {
+		s, err := h.loadState()
+		if err != nil {
+			return err
+		}
+		s.Engine = true
+		if _, err := os.Stat(h.path("/var/lib/docker")); errors.Is(err, fs.ErrNotExist) {
+			s.DataRoot = "/var/lib/docker"
+		}
+		if err := h.saveState(s); err != nil {
+			return err
+		}
+		if err := h.install(ctx, enginePackages...); err != nil {
+			return err
+		}
+	}
+	return h.startEngine(ctx)
+}

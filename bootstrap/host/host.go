@@ -1,0 +1,138 @@
+// Package host knows what the machine must offer before a cluster can come
+// up on it, and how to get there: checks as data, each with what it found, why
+// it matters and the exact mend, some with a fix that can be undone. It also
+// starts the engine that its fix installed, and tells who holds a port.
+//
+// It refuses to change anything that wasn't shown before, to touch an engine
+// that it didn't install without being told to, and to know anything about
+// the cluster.
+package host
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Options say what the machine is needed for. The zero value asks for the
+// defaults.
+type Options struct {
+	CacheDir   string // the installer's cache folder; default <user cache>/druppie-up
+	Cluster    string // name of the cluster; a port that its own containers hold is not in the way
+	Port       int    // front door's port on loopback; default 8443
+	PortChosen bool   // the user named the port, so that it may not move
+	Supply     string // auto, registry or modules: which tools and which network are needed
+	Wrapper    string // the built runtime wrapper; default: druppie-runc beside this program
+
+	// ChangeEngine is the consent to change an engine that Fix did not
+	// install. Unattended says that confirm answers without a human, which
+	// is no such consent.
+	ChangeEngine bool
+	Unattended   bool
+}
+
+// Where things are kept on the host. The state file belongs to the machine,
+// not to a user, as the engine does.
+const (
+	statePath   = "/var/lib/druppie-up/doctor.json"
+	wrapperPath = "/usr/local/libexec/druppie-runc"
+	daemonPath  = "/etc/docker/daemon.json"
+	sysctlPath  = "/etc/sysctl.d/90-druppie-up.conf"
+	engineLog   = "/var/log/druppie-dockerd.log"
+	enginePID   = "/run/docker.pid" // dockerd's own
+)
+
+// DefaultPort is the front door's when nobody chose one.
+const DefaultPort = 8443
+
+// Host is the machine that the checks look at. Its root lets tests show it
+// another machine's files.
+type Host struct {
+	opt    Options
+	root   string
+	run    runner
+	engine *engineFacts // asked once for all checks
+}
+
+// runner runs a program and returns its standard output.
+type runner func(ctx context.Context, name string, args ...string) ([]byte, error)
+
+// New looks at this machine.
+func New(opt Options) (*Host, error) {
+	if opt.CacheDir == "" {
+		dir, err := os.UserCacheDir()
+		if err != nil {
+			return nil, fmt.Errorf("find the cache folder: %w", err)
+		}
+		opt.CacheDir = filepath.Join(dir, "druppie-up")
+	}
+	if opt.Port == 0 {
+		opt.Port = DefaultPort
+	}
+	if opt.Supply == "" {
+		opt.Supply = "auto"
+	}
+	if opt.Cluster == "" {
+		opt.Cluster = "druppie"
+	}
+	if opt.Wrapper == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, fmt.Errorf("find this program: %w", err)
+		}
+		opt.Wrapper = filepath.Join(filepath.Dir(self), "druppie-runc")
+	}
+	return &Host{opt: opt, root: "/", run: command}, nil
+}
+
+// path is where a file of the machine is to be found.
+func (h *Host) path(p string) string { return filepath.Join(h.root, p) }
+
+// read returns a small file's content without the white space around it.
+func (h *Host) read(p string) (string, error) {
+	raw, err := os.ReadFile(h.path(p))
+	return strings.TrimSpace(string(raw)), err
+}
+
+// command is the runner for the real machine. Messages come in English, since
+// some are read here.
+func command(ctx context.Context, name string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, name, args...)
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
+	// A program that left a child holding the pipes must not hold us too.
+	cmd.WaitDelay = 2 * time.Second
+	err := cmd.Run()
+	if ctxErr := ctx.Err(); ctxErr != nil && err != nil {
+		return out.Bytes(), fmt.Errorf("%s: no answer in time: %w", name, ctxErr)
+	}
+	if err != nil {
+		said := lastLines(errOut.String(), 5)
+		if said == "" {
+			return out.Bytes(), fmt.Errorf("%s: %w", name, err)
+		}
+		return out.Bytes(), fmt.Errorf("%s: %w: %s", name, err, said)
+	}
+	return out.Bytes(), nil
+}
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return strings.Join(lines, "\n")
+}
+
+// installed tells whether a program is in PATH.
+func installed(name string) bool {
+	_, err := exec.LookPath(name)
+	return err == nil || errors.Is(err, exec.ErrDot)
+}
