@@ -1,0 +1,132 @@
+package gitops
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// keeper writes small objects, each only when it isn't as it should be, so that
+// a second run moves no resourceVersion.
+type keeper struct {
+	client.Client
+}
+
+func (k keeper) namespace(ctx context.Context, name string, labels map[string]string) error {
+	want := partOf()
+	maps.Copy(want, labels)
+	ns := &corev1.Namespace{}
+	err := k.Get(ctx, client.ObjectKey{Name: name}, ns)
+	if apierrors.IsNotFound(err) {
+		ns = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: want}}
+		err = k.Create(ctx, ns)
+	} else if err == nil && !covers(ns.Labels, want) {
+		before := ns.DeepCopy()
+		ns.Labels = merged(ns.Labels, want)
+		err = k.Patch(ctx, ns, client.MergeFrom(before))
+	}
+	if err != nil {
+		return fmt.Errorf("namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// once returns the secret's data, which make supplies if there is none yet.
+func (k keeper) once(ctx context.Context, namespace, name string, typ corev1.SecretType, make func() (map[string][]byte, error)) (map[string][]byte, error) {
+	s := &corev1.Secret{}
+	err := k.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, s)
+	if err == nil {
+		return s.Data, nil
+	}
+	if !apierrors.IsNotFound(err) {
+		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
+	}
+	data, err := make()
+	if err != nil {
+		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
+	}
+	s = &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: partOf()},
+		Type:       typ,
+		Data:       data,
+	}
+	if err := k.Create(ctx, s); err != nil {
+		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
+	}
+	return data, nil
+}
+
+// secret makes the secret's data have these values; other keys stay.
+func (k keeper) secret(ctx context.Context, namespace, name string, typ corev1.SecretType, data map[string][]byte) error {
+	s := &corev1.Secret{}
+	err := k.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, s)
+	if apierrors.IsNotFound(err) {
+		_, err = k.once(ctx, namespace, name, typ, func() (map[string][]byte, error) { return data, nil })
+		return err
+	}
+	if err != nil {
+		return fmt.Errorf("secret %s/%s: %w", namespace, name, err)
+	}
+	before := s.DeepCopy()
+	changed := false
+	for key, value := range data {
+		if !bytes.Equal(s.Data[key], value) {
+			if s.Data == nil {
+				s.Data = map[string][]byte{}
+			}
+			s.Data[key] = value
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	if err := k.Patch(ctx, s, client.MergeFrom(before)); err != nil {
+		return fmt.Errorf("secret %s/%s: %w", namespace, name, err)
+	}
+	return nil
+}
+
+func (k keeper) configMap(ctx context.Context, namespace, name string, data map[string]string) error {
+	cm := &corev1.ConfigMap{}
+	err := k.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, cm)
+	if apierrors.IsNotFound(err) {
+		cm = &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: partOf()},
+			Data:       data,
+		}
+		err = k.Create(ctx, cm)
+	} else if err == nil && !covers(cm.Data, data) {
+		before := cm.DeepCopy()
+		cm.Data = merged(cm.Data, data)
+		err = k.Patch(ctx, cm, client.MergeFrom(before))
+	}
+	if err != nil {
+		return fmt.Errorf("config map %s/%s: %w", namespace, name, err)
+	}
+	return nil
+}
+
+func covers(have, want map[string]string) bool {
+	for k, v := range want {
+		if got, ok := have[k]; !ok || got != v {
+			return false
+		}
+	}
+	return true
+}
+
+func merged(have, want map[string]string) map[string]string {
+	out := maps.Clone(have)
+	if out == nil {
+		out = map[string]string{}
+	}
+	maps.Copy(out, want)
+	return out
+}
