@@ -1,0 +1,57 @@
+# make demo   prepares the host, builds, brings the platform up, runs the first flight
+# make test   everything that needs no cluster
+#
+# Nothing here but Go and make is needed; demo and e2e also want root or the right to use docker.
+
+# Static programs: those packed into images have no C library beside them, and a machine without a C
+# compiler can build them all.
+export CGO_ENABLED := 0
+
+DRUPPIE := bin/druppie-up
+REVISION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
+
+.PHONY: demo build test e2e test-containers test-policies bench chaos lint clean
+
+demo: build
+	$(DRUPPIE) doctor --fix --yes
+	$(DRUPPIE) up
+	$(DRUPPIE) scenario run first-flight
+
+# What is packed into images carries no revision, so that its bytes change only when its code does.
+build:
+	mkdir -p bin
+	go build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o bin/ ./cmd/foundry ./cmd/mirror ./cmd/podnet ./cmd/druppie-runc
+	go build -trimpath -buildvcs=false -ldflags='-s -w -X main.revision=$(REVISION)' -o bin/ ./cmd/druppie-up
+
+test:
+	go test ./...
+	@if command -v python3 >/dev/null; then cd scenarios/drone-service && python3 -m unittest -q; \
+	else echo 'LEFT OUT: the unit tests of scenarios/drone-service (no python3 here; the pipeline runs them)'; fi
+	@echo 'LEFT OUT: make test-policies    (builds the Kyverno CLI, about ten minutes the first time)'
+	@echo 'LEFT OUT: make test-containers  (needs an engine and a filled store)'
+	@echo 'LEFT OUT: make e2e              (needs an engine and a filled store)'
+	@echo 'LEFT OUT: make chaos, make bench (need an engine and a filled store, and take long)'
+
+# A cluster of its own, all scenarios, and down again. It never fills the store.
+e2e: build
+	.ci/e2e
+
+test-containers:
+	go test -count=1 -tags containers -run Container ./...
+
+test-policies:
+	cd tools/kyverno && go build -trimpath -o ../../bin/kyverno github.com/kyverno/kyverno/cmd/cli/kubectl-kyverno
+	bin/kyverno test policies
+
+bench: build
+	go run ./bench
+
+chaos: build
+	go test -count=1 -timeout 3h -tags chaos -v ./chaos
+
+lint:
+	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
+	go vet ./...
+
+clean:
+	rm -rf bin
