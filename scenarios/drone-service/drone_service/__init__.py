@@ -1,0 +1,1 @@
+"""Plans drone flights for the inspection of a dike section."""
