@@ -1,0 +1,75 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+
+	"github.com/go-git/go-git/v5/plumbing/filemode"
+	"github.com/go-git/go-git/v5/plumbing/object"
+)
+
+// Limits on what is read from a repository: fleet holds configuration.
+const (
+	maxFiles = 5000
+	maxSize  = 1 << 20
+)
+
+// Read gives all files of a Git tree. Configuration is plain files: links,
+// submodules and programs are refused, since a copy of them would not mean the
+// same elsewhere.
+func Read(tree *object.Tree) (Files, error) {
+	out := Files{}
+	walker := object.NewTreeWalker(tree, true, nil)
+	defer walker.Close()
+	for {
+		name, entry, err := walker.Next()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read tree: %w", err)
+		}
+		if entry.Mode == filemode.Dir {
+			continue
+		}
+		if entry.Mode != filemode.Regular {
+			return nil, fmt.Errorf("%s isn't a plain file (mode %s): only those can be promoted", name, entry.Mode)
+		}
+		file, err := tree.TreeEntryFile(&entry)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		if file.Size > maxSize || len(out) == maxFiles {
+			return nil, fmt.Errorf("%s: more than %d files or one larger than %d bytes is no configuration", name, maxFiles, maxSize)
+		}
+		text, err := file.Contents()
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", name, err)
+		}
+		out[name] = []byte(text)
+	}
+}
+
+// Deploy gives the files below deploy/ of a commit of a service.
+func Deploy(commit *object.Commit) (Files, error) {
+	tree, err := commit.Tree()
+	if err != nil {
+		return nil, fmt.Errorf("tree of %s: %w", commit.Hash, err)
+	}
+	sub, err := tree.Tree(deployDir)
+	if err != nil {
+		return nil, fmt.Errorf("commit %s has no folder %s/: %w", commit.Hash, deployDir, err)
+	}
+	files, err := Read(sub)
+	if err != nil {
+		return nil, fmt.Errorf("%s/: %w", deployDir, err)
+	}
+	return files, nil
+}
+
+func sorted(s []string) []string {
+	sort.Strings(s)
+	return s
+}
