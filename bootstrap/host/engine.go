@@ -34,16 +34,12 @@ const engineDeadline = 20 * time.Second
 type engineFacts struct {
 	err      error // why there is no answer
 	Version  string
-	API      string
 	Root     string
 	Cgroup   string // "1" or "2"
 	Driver   string // storage driver
 	Runtime  string // default runtime
 	Security []string
-	Warnings []string
-	Podman   bool
-	CPUs     int
-	Memory   int64
+	cluster  bool // containers of the wanted cluster run
 }
 
 // facts asks the engine once; kind asks it the same way, by its client
@@ -72,6 +68,8 @@ func (h *Host) askEngine(ctx context.Context) *engineFacts {
 	case parseErr != nil:
 		return &engineFacts{err: fmt.Errorf("%w: %w", ErrNoEngine, parseErr)}
 	}
+	running, err := h.run(deadline, "docker", "ps", "-q", "--filter", "label=io.x-k8s.kind.cluster="+h.opt.Cluster)
+	f.cluster = err == nil && len(strings.TrimSpace(string(running))) > 0
 	return f
 }
 
@@ -79,11 +77,8 @@ func (h *Host) askEngine(ctx context.Context) *engineFacts {
 // when no engine answered, with the reasons in it.
 func parseInfo(out []byte) (*engineFacts, error) {
 	var info struct {
-		ServerVersion, DockerRootDir, CgroupVersion, Driver, DefaultRuntime, OperatingSystem string
-		ServerErrors, SecurityOptions, Warnings                                              []string
-		NCPU                                                                                 int
-		MemTotal                                                                             int64
-		ClientInfo                                                                           struct{ Context string }
+		ServerVersion, DockerRootDir, CgroupVersion, Driver, DefaultRuntime string
+		ServerErrors, SecurityOptions                                       []string
 	}
 	if err := json.Unmarshal(out, &info); err != nil {
 		return nil, fmt.Errorf("docker info: %w", err)
@@ -96,8 +91,7 @@ func parseInfo(out []byte) (*engineFacts, error) {
 	}
 	return &engineFacts{
 		Version: info.ServerVersion, Root: info.DockerRootDir, Cgroup: info.CgroupVersion, Driver: info.Driver,
-		Runtime: info.DefaultRuntime, Security: info.SecurityOptions, Warnings: info.Warnings,
-		CPUs: info.NCPU, Memory: info.MemTotal,
+		Runtime: info.DefaultRuntime, Security: info.SecurityOptions,
 	}, nil
 }
 

@@ -1,0 +1,199 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// Status is how a check came out.
+type Status string
+
+// OK needs nothing; Warn may hurt later; Fail stops `up`; Skip doesn't apply
+// here.
+const (
+	OK   Status = "ok"
+	Warn Status = "warn"
+	Fail Status = "fail"
+	Skip Status = "skip"
+)
+
+// Check is one thing that the machine must offer.
+type Check struct {
+	Name  string // for programs
+	Title string // for people
+	Why   string // why it matters
+	// Run looks, and changes nothing.
+	Run func(ctx context.Context, h *Host) Finding
+	// Fix mends what Run found; nil where only a human can. It does what the
+	// finding's FixDoes says, and records it so that Undo can take it back.
+	Fix func(ctx context.Context, h *Host) error
+}
+
+// Finding is what a check found.
+type Finding struct {
+	Name    string   `json:"name"`
+	Title   string   `json:"title"`
+	Status  Status   `json:"status"`
+	Found   string   `json:"found"`
+	Why     string   `json:"why,omitempty"`
+	Mend    string   `json:"mend,omitempty"` // what a human would type
+	Fixable bool     `json:"fixable"`        // Fix can mend it
+	FixDoes []string `json:"fixDoes,omitempty"`
+	// Consent says that the fix changes an engine that isn't ours.
+	Consent bool `json:"consent,omitempty"`
+}
+
+// ErrDeclined says that the confirmation was refused: nothing was changed.
+var ErrDeclined = errors.New("nothing was changed")
+
+// Checks are all checks in the order in which their fixes are to be done: the
+// runtime wrapper stands before the engine, which then starts with it.
+func Checks(opt Options) []Check {
+	checks := []Check{platformCheck()}
+	if runtime.GOOS != "linux" {
+		return checks // nothing else can be found out there
+	}
+	checks = append(checks, capabilitiesCheck(), engineCheck(), engineKindCheck(), cgroupCheck(), iptablesCheck(), kernelCheck(),
+		processorsCheck(), memoryCheck(), diskCheck(), inotifyCheck(), pidsCheck(),
+		portCheck(), networksCheck(), namesCheck(), proxyCheck(), toolsCheck(), supplyCheck())
+	return checks
+}
+
+// Run makes all checks and reports each; a failed check is a finding, not an
+// error. See Failed for turning findings into one.
+func Run(ctx context.Context, opt Options, rep ui.Reporter) ([]Finding, error) {
+	h, err := New(opt)
+	if err != nil {
+		return nil, err
+	}
+	return h.check(ctx, Checks(h.opt), rep)
+}
+
+func (h *Host) check(ctx context.Context, checks []Check, rep ui.Reporter) ([]Finding, error) {
+	var findings []Finding
+	for _, c := range checks {
+		task := rep.Start("check-"+c.Name, c.Title)
+		f := c.Run(ctx, h)
+		if err := ctx.Err(); err != nil {
+			task.Fail(err)
+			return findings, fmt.Errorf("check %s: %w", c.Name, err)
+		}
+		f.Name, f.Title, f.Why = c.Name, c.Title, c.Why
+		bad := f.Status == Fail || f.Status == Warn
+		f.Fixable = bad && c.Fix != nil && len(f.FixDoes) > 0
+		if !f.Fixable {
+			f.FixDoes, f.Consent = nil, false
+		}
+		if !bad {
+			f.Mend = ""
+		}
+		findings = append(findings, f)
+		switch f.Status {
+		case Fail:
+			task.Fail(errors.New(f.Found))
+		case Warn:
+			task.Done("warning: %s", f.Found)
+		case Skip:
+			task.Skip(f.Found)
+		default:
+			task.Done("%s", f.Found)
+		}
+	}
+	return findings, nil
+}
+
+// Failed joins all failures into one error whose hint says how to mend each;
+// nil where there are none.
+func Failed(findings []Finding) error {
+	var failed, mends []string
+	fixable := false
+	for _, f := range findings {
+		if f.Status != Fail {
+			continue
+		}
+		failed = append(failed, fmt.Sprintf("%s: %s (%s)", f.Title, f.Found, f.Why))
+		mends = append(mends, f.Title+": "+f.Mend)
+		fixable = fixable || f.Fixable
+	}
+	if len(failed) == 0 {
+		return nil
+	}
+	if fixable {
+		mends = append(mends, "or let druppie-up doctor --fix do what it can")
+	}
+	err := fmt.Errorf("this machine isn't ready:\n  %s", strings.Join(failed, "\n  "))
+	return ui.WithHint(err, strings.Join(mends, "\n"))
+}
+
+// Fix mends what it can of the findings. It shows everything that it will do
+// to confirm first, and does nothing without a yes. Changes to an engine that
+// isn't ours are asked apart, and left out when nobody is there to ask and
+// Options.ChangeEngine doesn't say so.
+func Fix(ctx context.Context, opt Options, findings []Finding, confirm func([]string) (bool, error), rep ui.Reporter) error {
+	h, err := New(opt)
+	if err != nil {
+		return err
+	}
+	return h.fix(ctx, Checks(h.opt), findings, confirm, rep)
+}
+
+func (h *Host) fix(ctx context.Context, checks []Check, findings []Finding, confirm func([]string) (bool, error), rep ui.Reporter) error {
+	safe, foreign := map[string]bool{}, map[string]bool{}
+	var safeLines, foreignLines []string
+	for _, f := range findings {
+		switch {
+		case !f.Fixable:
+		case !f.Consent:
+			safe[f.Name] = true
+			safeLines = append(safeLines, f.FixDoes...)
+		case h.opt.Unattended && !h.opt.ChangeEngine:
+			rep.Note("%s: left alone, since the engine isn't one that druppie-up installed (allow it with --change-engine)", f.Title)
+		default:
+			foreign[f.Name] = true
+			foreignLines = append(foreignLines, f.FixDoes...)
+		}
+	}
+	if len(safe)+len(foreign) == 0 {
+		return nil
+	}
+	agreed := 0
+	for _, group := range []struct {
+		names map[string]bool
+		lines []string
+	}{{safe, safeLines}, {foreign, foreignLines}} {
+		if len(group.names) == 0 {
+			continue
+		}
+		yes, err := confirm(group.lines)
+		if err != nil {
+			return err
+		}
+		if !yes {
+			clear(group.names)
+			continue
+		}
+		agreed++
+	}
+	if agreed == 0 {
+		return ErrDeclined
+	}
+	var failures []error
+	for _, c := range checks {
+		if !safe[c.Name] && !foreign[c.Name] {
+			continue
+		}
+		task := rep.Start("fix-"+c.Name, "mend "+strings.ToLower(c.Title))
+		if err := c.Fix(ctx, h); err != nil {
+			task.Fail(err)
+			failures = append(failures, fmt.Errorf("mend %s: %w", c.Name, err))
+			continue
+		}
+		task.Done("")
+	}
+	return errors.Join(failures...)
+}

@@ -1,0 +1,212 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+)
+
+// clusterRanges are the pods' and Services' addresses, which are kind's
+// defaults.
+var clusterRanges = map[string]netip.Prefix{
+	"pods":     netip.MustParsePrefix("10.244.0.0/16"),
+	"Services": netip.MustParsePrefix("10.96.0.0/16"),
+}
+
+func networksCheck() Check {
+	return Check{
+		Name: "networks", Title: "Networks", Why: "an address that the cluster uses itself can't be reached from inside it, nor the cluster from here",
+		Run: func(ctx context.Context, h *Host) Finding {
+			table, err := h.read("/proc/net/route")
+			if err != nil {
+				return Finding{Status: Skip, Found: "unknown: " + err.Error()}
+			}
+			resolvers, _ := h.read("/etc/resolv.conf")
+			routes := parseRoutes(table)
+			var clashes []string
+			for _, who := range sortedKeys(clusterRanges) {
+				for _, r := range routes {
+					if r.net.Overlaps(clusterRanges[who]) {
+						clashes = append(clashes, fmt.Sprintf("%s (%s) and the route to %s by %s", who, clusterRanges[who], r.net, r.device))
+					}
+				}
+				for _, ns := range parseResolvers(resolvers) {
+					if clusterRanges[who].Contains(ns) {
+						clashes = append(clashes, fmt.Sprintf("%s (%s) and the name server %s", who, clusterRanges[who], ns))
+					}
+				}
+			}
+			if len(clashes) > 0 {
+				return Finding{Status: Warn, Found: "overlap of " + strings.Join(clashes, "; "),
+					Mend: "disconnect that network (a VPN, often) while the platform is used, if pods have to reach it"}
+			}
+			subnets := h.kindSubnets(ctx)
+			for _, s := range subnets {
+				for _, r := range routes {
+					// The engine's own route to it goes by its bridge.
+					if r.net.Overlaps(s) && !strings.HasPrefix(r.device, "br-") && !strings.HasPrefix(r.device, "docker") {
+						return Finding{Status: Fail, Found: fmt.Sprintf("the engine's network kind (%s) overlaps the route to %s by %s", s, r.net, r.device),
+							Mend: "delete the clusters on it, then docker network rm kind: the engine picks another range"}
+					}
+				}
+			}
+			return Finding{Status: OK, Found: "no overlap"}
+		},
+	}
+}
+
+// kindSubnets are the addresses of the network that the nodes are on, none if
+// it isn't there yet.
+func (h *Host) kindSubnets(ctx context.Context) []netip.Prefix {
+	if h.facts(ctx).err != nil {
+		return nil
+	}
+	out, err := h.run(ctx, "docker", "network", "inspect", "kind")
+	if err != nil {
+		return nil
+	}
+	return parseSubnets(out)
+}
+
+func parseSubnets(inspect []byte) []netip.Prefix {
+	var networks []struct {
+		IPAM struct {
+			Config []struct{ Subnet string }
+		}
+	}
+	if json.Unmarshal(inspect, &networks) != nil {
+		return nil
+	}
+	var subnets []netip.Prefix
+	for _, n := range networks {
+		for _, c := range n.IPAM.Config {
+			if p, err := netip.ParsePrefix(c.Subnet); err == nil && p.Addr().Is4() {
+				subnets = append(subnets, p)
+			}
+		}
+	}
+	return subnets
+}
+
+type route struct {
+	device string
+	net    netip.Prefix
+}
+
+// parseRoutes reads a /proc/net/route; the default route is left out, since
+// it overlaps everything and loses against all.
+func parseRoutes(table string) []route {
+	var routes []route
+	for line := range strings.Lines(table) {
+		f := strings.Fields(line)
+		if len(f) < 8 {
+			continue
+		}
+		address, okA := parseHexAddress(f[1])
+		mask, okM := parseHexAddress(f[7])
+		if !okA || !okM {
+			continue
+		}
+		m := mask.As4()
+		ones, _ := net.IPMask(m[:]).Size()
+		if ones == 0 {
+			continue
+		}
+		routes = append(routes, route{f[0], netip.PrefixFrom(address, ones)})
+	}
+	return routes
+}
+
+func parseResolvers(text string) []netip.Addr {
+	var servers []netip.Addr
+	for line := range strings.Lines(text) {
+		f := strings.Fields(line)
+		if len(f) < 2 || f[0] != "nameserver" {
+			continue
+		}
+		if ip, err := netip.ParseAddr(f[1]); err == nil {
+			servers = append(servers, ip)
+		}
+	}
+	return servers
+}
+
+func namesCheck() Check {
+	const name = "gitea.druppie.localhost"
+	return Check{
+		Name: "names", Title: "Names under localhost", Why: "the pages are at such names; browsers and curl resolve them by themselves, other programs may not",
+		Run: func(ctx context.Context, h *Host) Finding {
+			deadline, cancel := context.WithTimeout(ctx, 3*time.Second)
+			defer cancel()
+			addresses, err := net.DefaultResolver.LookupNetIP(deadline, "ip", name)
+			if err != nil || len(addresses) == 0 || !addresses[0].Unmap().IsLoopback() {
+				return Finding{Status: OK, Found: name + " resolves in browsers and curl only; the platform itself doesn't need it"}
+			}
+			return Finding{Status: OK, Found: name + " is " + addresses[0].String()}
+		},
+	}
+}
+
+// proxyVariables as they are read, in both spellings, by what we start.
+var proxyVariables = []string{"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"}
+
+func proxyCheck() Check {
+	return Check{
+		Name: "proxy", Title: "Proxy settings", Why: "they are handed on to the nodes; what is inside must not be asked for outside",
+		Run: func(_ context.Context, h *Host) Finding { return judgeProxy(os.Getenv, h.opt.Cluster) },
+	}
+}
+
+func judgeProxy(env func(string) string, cluster string) Finding {
+	get := func(name string) string {
+		if v := env(name); v != "" {
+			return v
+		}
+		return env(strings.ToLower(name))
+	}
+	var set []string
+	for _, name := range proxyVariables {
+		if v := get(name); v != "" {
+			set = append(set, name+"="+redact(v))
+		}
+	}
+	if len(set) == 0 {
+		return Finding{Status: OK, Found: "none"}
+	}
+	inside := []string{"localhost", "127.0.0.1", ".svc", ".cluster.local", "10.96.0.0/16", "10.244.0.0/16", cluster + "-mirror"}
+	exempt := strings.Split(strings.ReplaceAll(get("NO_PROXY"), " ", ""), ",")
+	var missing []string
+	for _, name := range inside {
+		found := false
+		for _, e := range exempt {
+			found = found || e == name || e == "*" || strings.TrimPrefix(e, "*") == name
+		}
+		if !found {
+			missing = append(missing, name)
+		}
+	}
+	f := Finding{Status: OK, Found: strings.Join(set, ", ")}
+	if len(missing) > 0 {
+		f.Status, f.Found = Warn, f.Found+"; NO_PROXY lacks "+strings.Join(missing, ", ")
+		f.Mend = "export NO_PROXY=" + strings.Trim(get("NO_PROXY")+","+strings.Join(missing, ","), ",")
+	}
+	return f
+}
+
+// redact takes the password out of a proxy's address.
+func redact(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		if _, host, ok := strings.Cut(address, "@"); ok {
+			return "…@" + host
+		}
+		return address
+	}
+	return u.Redacted()
+}
