@@ -1,0 +1,191 @@
+// Package cluster makes the machine's Kubernetes: it drives kind as a library
+// and adds what kind leaves open, the mirror that serves the store to the nodes
+// and simulated GPU nodes. It owns the containers of a cluster, kind's network
+// where it made it, and the files that the nodes mount. It refuses to touch a
+// cluster that it didn't make, and installs nothing into the cluster.
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// Label marks everything that is made here; its value is the cluster's name.
+const Label = "io.druppie.cluster"
+
+// MirrorImage is the image of the mirror container.
+const MirrorImage = "druppie.io/mirror:dev"
+
+// FrontDoorNodePort is where the front door's Service listens on the nodes.
+const FrontDoorNodePort = 30443
+
+// Options say which cluster there should be.
+type Options struct {
+	Name        string
+	Workers     int    // workers beside the control plane
+	GPUNodes    int    // workers that advertise simulated GPUs
+	NodeImage   string // the image of the nodes, a reference in Store
+	MirrorImage string // empty: MirrorImage
+	BuiltinCNI  bool   // NodeImage brings kindnetd and kind installs it
+	Port        int    // the front door, on 127.0.0.1
+	StateDir    string // kubeconfig and what the nodes mount
+	CAFile      string // the platform's CA, for the nodes; may be empty
+	Store       *supply.Store
+}
+
+var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+
+// ValidateName says whether a cluster can have this name: containers, hosts
+// and folders are called after it.
+func ValidateName(name string) error {
+	if validName.MatchString(name) {
+		return nil
+	}
+	return ui.Usage(ui.WithHint(fmt.Errorf("%q can't be a cluster's name", name),
+		"use at most 40 lower-case letters, digits and dashes, a letter or digit at both ends"))
+}
+
+func (o Options) complete() (Options, error) {
+	if err := ValidateName(o.Name); err != nil {
+		return o, err
+	}
+	if o.Workers < 0 || o.GPUNodes < 0 {
+		return o, ui.Usage(fmt.Errorf("%d workers, %d GPU nodes: a number of nodes can't be negative", o.Workers, o.GPUNodes))
+	}
+	if o.Port < 1 || o.Port > 65535 {
+		return o, ui.Usage(fmt.Errorf("port %d: a port lies between 1 and 65535", o.Port))
+	}
+	if o.MirrorImage == "" {
+		o.MirrorImage = MirrorImage
+	}
+	if o.NodeImage == "" || o.Store == nil || o.StateDir == "" {
+		return o, errors.New("cluster: options lack a node image, a store or a state folder")
+	}
+	dir, err := filepath.Abs(o.StateDir)
+	if err != nil {
+		return o, fmt.Errorf("state folder: %w", err)
+	}
+	o.StateDir = dir
+	return o, nil
+}
+
+// Kubeconfig is where the cluster's own kubeconfig lies below a state folder.
+func Kubeconfig(stateDir string) string { return filepath.Join(stateDir, "kubeconfig") }
+
+// Ensure brings the cluster about: makes it, completes what an interrupted run
+// left, starts what stands still, or finds that nothing is to be done. It
+// returns when the API answers; nodes become ready only with a network, which
+// is the caller's to install.
+func Ensure(ctx context.Context, opt Options, task ui.Task) (kubeconfig string, err error) {
+	opt, err = opt.complete()
+	if err != nil {
+		return "", err
+	}
+	e := engine{}
+	state, err := inspect(ctx, e, opt.Name)
+	if err != nil {
+		return "", err
+	}
+	if err := state.check(opt); err != nil {
+		return "", err
+	}
+	if err := writeNodeFiles(opt); err != nil {
+		return "", err
+	}
+	r := run{engine: e, opt: opt, task: task}
+	if err := r.ensureMirror(ctx); err != nil {
+		return "", err
+	}
+	moved, err := r.ensureNodes(ctx, state)
+	if err != nil {
+		return "", err
+	}
+	if err := r.exportKubeconfig(moved); err != nil {
+		return "", err
+	}
+	if err := r.waitAPI(ctx); err != nil {
+		return "", err
+	}
+	if moved {
+		if err := r.checkMirror(ctx); err != nil {
+			return "", err
+		}
+	}
+	return Kubeconfig(opt.StateDir), nil
+}
+
+// run is one call of Ensure.
+type run struct {
+	engine engine
+	opt    Options
+	task   ui.Task
+}
+
+// ensureNodes reports whether any node was made or started.
+func (r run) ensureNodes(ctx context.Context, state State) (moved bool, err error) {
+	if len(state.Nodes) > 0 && !state.Complete {
+		// Nothing was installed before the mark was set, so there is
+		// nothing to lose, and half a kubeadm run can't be continued.
+		r.task.Detail("removing what an interrupted run left")
+		if err := r.engine.remove(ctx, state.containers()...); err != nil {
+			return false, err
+		}
+		state.Nodes = nil
+	}
+	if len(state.Nodes) == 0 {
+		return true, r.create(ctx)
+	}
+	for _, n := range state.Nodes {
+		if n.Running {
+			continue
+		}
+		r.task.Detail("starting node %s", n.Name)
+		if err := r.engine.start(ctx, n.Name); err != nil {
+			return moved, r.explainStart(ctx, err, n.Name)
+		}
+		moved = true
+	}
+	return moved, nil
+}
+
+func (r run) create(ctx context.Context) error {
+	r.task.Detail("loading the node image into the engine")
+	if err := r.engine.ensureImage(ctx, r.opt.Store, r.opt.NodeImage); err != nil {
+		return err
+	}
+	config, err := kindConfig(r.opt, hostFacts(ctx, r.engine))
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	if err := r.kindCreate(ctx, config); err != nil {
+		return err
+	}
+	if err := r.engine.exec(ctx, controlPlane(r.opt.Name), "touch", completeMark); err != nil {
+		return fmt.Errorf("mark the cluster as complete: %w", err)
+	}
+	r.task.Detail("Kubernetes answers after %s", time.Since(start).Round(time.Second))
+	return nil
+}
+
+func controlPlane(name string) string { return name + "-control-plane" }
+
+func writeFileAtomic(name string, data []byte, mode os.FileMode) error {
+	old, err := os.ReadFile(name)
+	if err == nil && string(old) == string(data) {
+		return nil
+	}
+	tmp := name + ".new"
+	if err := os.WriteFile(tmp, data, mode); err != nil {
+		return err
+	}
+	return os.Rename(tmp, name)
+}

@@ -1,0 +1,82 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// Delete removes what Ensure made: nodes with their volumes, the mirror, kind's
+// network where it was made here and nobody else uses it, and the state folder.
+// It removes as much as it can, and returns what is left with the error that
+// kept it. The store stays, and the engine keeps its copies of the images that
+// came from it. A cluster that isn't there is no error.
+func Delete(ctx context.Context, name, stateDir string, task ui.Task) (left []string, err error) {
+	if err := ValidateName(name); err != nil {
+		return nil, err
+	}
+	e := engine{}
+	state, err := inspect(ctx, e, name)
+	if err != nil {
+		return nil, err
+	}
+	if !state.Ours() {
+		return nil, foreign(state)
+	}
+	var errs []error
+	containers := state.containers()
+	if state.Mirror != nil {
+		containers = append(containers, state.Mirror.Name)
+	}
+	if len(containers) > 0 {
+		task.Detail("removing %d containers with their volumes", len(containers))
+		errs = append(errs, e.remove(ctx, containers...))
+	}
+	errs = append(errs, e.removeNetwork(ctx))
+
+	after, err := inspect(ctx, e, name)
+	errs = append(errs, err)
+	for _, n := range after.Nodes {
+		left = append(left, "container "+n.Name)
+	}
+	if after.Mirror != nil {
+		left = append(left, "container "+after.Mirror.Name)
+	}
+	// The folder goes last: while containers are left it says where they belong.
+	if len(left) == 0 {
+		dirs := []string{stateDir}
+		if state.StateDir != "" && state.StateDir != stateDir {
+			dirs = append(dirs, state.StateDir)
+		}
+		for _, dir := range dirs {
+			if err := removeState(dir, name); err != nil {
+				errs = append(errs, err)
+				left = append(left, "folder "+dir)
+			}
+		}
+	}
+	return left, errors.Join(errs...)
+}
+
+// removeState removes a cluster's folder; never one that isn't called after it.
+func removeState(dir, name string) error {
+	if dir == "" {
+		return nil
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return fmt.Errorf("remove state: %w", err)
+	}
+	if filepath.Base(dir) != name {
+		return fmt.Errorf("remove state: %s isn't the folder of cluster %q", dir, name)
+	}
+	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove state: %w", err)
+	}
+	return nil
+}

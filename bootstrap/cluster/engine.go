@@ -1,0 +1,226 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+
+	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// engine speaks to Docker through its command line, as kind does, so that both
+// always mean the same engine, whatever context or host the user has chosen.
+type engine struct{}
+
+// patience is how long the engine may take for an ordinary answer.
+const patience = 60 * time.Second
+
+type engineError struct {
+	args   []string
+	output string
+	err    error
+}
+
+func (e *engineError) Error() string {
+	msg := strings.TrimPrefix(lastLines(e.output, 1), "Error response from daemon: ")
+	if msg == "" {
+		msg = e.err.Error()
+	}
+	return "docker " + e.args[0] + ": " + msg
+}
+
+func (e *engineError) Unwrap() error { return e.err }
+
+func (e engine) docker(ctx context.Context, args ...string) (string, error) {
+	return e.dockerIn(ctx, patience, nil, args...)
+}
+
+func (engine) dockerIn(ctx context.Context, limit time.Duration, stdin io.Reader, args ...string) (string, error) {
+	tctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	cmd := exec.CommandContext(tctx, "docker", args...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
+	cmd.WaitDelay = 5 * time.Second
+	err := cmd.Run()
+	switch {
+	case err == nil:
+		return stdout.String(), nil
+	case ctx.Err() != nil:
+		return "", context.Cause(ctx)
+	case tctx.Err() != nil:
+		return "", ui.WithHint(fmt.Errorf("docker %s: no answer within %s", args[0], limit),
+			"the container engine hangs: `druppie-up doctor` looks at it, restarting it often helps")
+	case errors.Is(err, exec.ErrNotFound):
+		return "", ui.WithHint(errors.New("docker is not installed"), "run `druppie-up doctor --fix`")
+	}
+	out := &engineError{args: args, output: stderr.String(), err: err}
+	if strings.Contains(out.output, "Cannot connect to the Docker daemon") || strings.Contains(out.output, "permission denied while trying to connect") {
+		return "", ui.WithHint(out, "run `druppie-up doctor`: it says why the engine isn't reachable, and `--fix` starts it")
+	}
+	return stdout.String(), out
+}
+
+func (e engine) exec(ctx context.Context, container string, cmd ...string) error {
+	_, err := e.docker(ctx, append([]string{"exec", container}, cmd...)...)
+	return err
+}
+
+func (e engine) start(ctx context.Context, container string) error {
+	_, err := e.docker(ctx, "start", container)
+	return err
+}
+
+func (e engine) remove(ctx context.Context, containers ...string) error {
+	if len(containers) == 0 {
+		return nil
+	}
+	_, err := e.dockerIn(ctx, 3*time.Minute, nil, append([]string{"rm", "-f", "-v"}, containers...)...)
+	return err
+}
+
+// container is what `docker inspect` says, as far as it matters here.
+type container struct {
+	ID    string `json:"Id"`
+	Name  string
+	Image string
+	State struct {
+		Running bool
+		Status  string
+	}
+	Config struct {
+		Image  string
+		User   string
+		Cmd    []string
+		Labels map[string]string
+	}
+	HostConfig struct {
+		PortBindings   map[string][]struct{ HostIp, HostPort string }
+		ReadonlyRootfs bool
+		RestartPolicy  struct{ Name string }
+	}
+	Mounts          []struct{ Source, Destination string }
+	NetworkSettings struct {
+		Networks map[string]struct{ IPAddress string }
+	}
+}
+
+// mount returns the folder of this machine that a container sees at a place.
+func (c container) mount(destination string) string {
+	for _, m := range c.Mounts {
+		if m.Destination == destination {
+			return m.Source
+		}
+	}
+	return ""
+}
+
+func (e engine) inspect(ctx context.Context, containers ...string) ([]container, error) {
+	if len(containers) == 0 {
+		return nil, nil
+	}
+	out, err := e.docker(ctx, append([]string{"inspect", "--type=container"}, containers...)...)
+	if err != nil && !isAbsent(err) {
+		return nil, err
+	}
+	var list []container
+	if strings.TrimSpace(out) != "" {
+		if err := json.Unmarshal([]byte(out), &list); err != nil {
+			return nil, fmt.Errorf("docker inspect: %w", err)
+		}
+	}
+	for i := range list {
+		list[i].Name = strings.TrimPrefix(list[i].Name, "/")
+	}
+	return list, nil
+}
+
+// byLabel lists the containers that bear a label, running or not.
+func (e engine) byLabel(ctx context.Context, label string) ([]container, error) {
+	out, err := e.docker(ctx, "ps", "-a", "--no-trunc", "--filter", "label="+label, "--format", "{{.ID}}")
+	if err != nil {
+		return nil, err
+	}
+	return e.inspect(ctx, strings.Fields(out)...)
+}
+
+// isAbsent tells an engine that says there is no such thing from any other fault.
+func isAbsent(err error) bool {
+	var ee *engineError
+	if !errors.As(err, &ee) {
+		return false
+	}
+	for _, s := range []string{"No such", "not found", "Could not find the file"} {
+		if strings.Contains(ee.output, s) {
+			return true
+		}
+	}
+	return false
+}
+
+// ensureImage loads an image of the store into the engine, unless it is there.
+// The engine's id of an image is its configuration's digest, or, where the
+// engine keeps images in containerd, its manifest's.
+func (e engine) ensureImage(ctx context.Context, store *supply.Store, ref string) error {
+	img, err := store.Image(ref)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", ref, err)
+	}
+	config, err := img.ConfigName()
+	if err != nil {
+		return fmt.Errorf("image %s: %w", ref, err)
+	}
+	digest, err := img.Digest()
+	if err != nil {
+		return fmt.Errorf("image %s: %w", ref, err)
+	}
+	id, err := e.imageID(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if id == config.String() || id == digest.String() {
+		return nil
+	}
+	tag, err := name.NewTag(ref)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", ref, err)
+	}
+	pr, pw := io.Pipe()
+	go func() { pw.CloseWithError(tarball.Write(tag, img, pw)) }()
+	_, err = e.dockerIn(ctx, 10*time.Minute, pr, "load", "--quiet")
+	pr.CloseWithError(errors.New("the engine stopped reading"))
+	if err != nil {
+		if strings.Contains(err.Error(), "no space left") {
+			err = ui.WithHint(err, "free disk space where the engine keeps its images (`docker info` names the folder)")
+		}
+		return fmt.Errorf("load image %s: %w", ref, err)
+	}
+	return nil
+}
+
+// imageID is empty for an image that the engine doesn't have.
+func (e engine) imageID(ctx context.Context, ref string) (string, error) {
+	out, err := e.docker(ctx, "image", "inspect", "--format", "{{.Id}}", ref)
+	if isAbsent(err) {
+		return "", nil
+	}
+	return strings.TrimSpace(out), err
+}
+
+func lastLines(s string, n int) string {
+	lines := strings.Split(strings.TrimSpace(s), "\n")
+	if len(lines) > n {
+		lines = lines[len(lines)-n:]
+	}
+	return strings.TrimSpace(strings.Join(lines, "\n"))
+}

@@ -1,0 +1,66 @@
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// The foundry's registry: its name for pods, and its address for nodes, which
+// don't resolve the names of Services.
+const (
+	registryName    = "registry.foundry.svc.cluster.local:5000"
+	registryAddress = "10.96.0.50:5000"
+)
+
+func mirrorName(cluster string) string { return cluster + "-mirror" }
+
+// mirrorHosts tells containerd to ask the mirror for every image. `server` is
+// the mirror itself: without it containerd would turn to upstream when the
+// mirror lacks an image, and the cluster must never reach outside.
+func mirrorHosts(cluster string) string {
+	return fmt.Sprintf("server = \"http://%s:5000\"\ncapabilities = [\"pull\", \"resolve\"]\n", mirrorName(cluster))
+}
+
+// registryHosts leads the foundry's registry name to its fixed address; the
+// certificate names that address too.
+func registryHosts() string {
+	return fmt.Sprintf("server = \"https://%s\"\ncapabilities = [\"pull\", \"resolve\"]\nca = \"%s/ca.crt\"\n", registryAddress, nodeDir)
+}
+
+// writeNodeFiles writes what the nodes mount. It is written at every run: the
+// files are the same unless the CA is new, and containerd reads them at each pull.
+func writeNodeFiles(opt Options) error {
+	nodes := filepath.Join(opt.StateDir, "nodes")
+	files := map[string][]byte{
+		filepath.Join(nodes, "certs.d", "_default", "hosts.toml"):   []byte(mirrorHosts(opt.Name)),
+		filepath.Join(nodes, "certs.d", registryName, "hosts.toml"): []byte(registryHosts()),
+	}
+	var ca []byte
+	if opt.CAFile != "" {
+		var err error
+		if ca, err = os.ReadFile(opt.CAFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("read the platform's CA: %w", err)
+		}
+	}
+	for _, role := range []string{roleControlPlane, roleWorker, roleGPU} {
+		dir := filepath.Join(nodes, role)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("write node files: %w", err)
+		}
+		if len(ca) > 0 {
+			files[filepath.Join(dir, "ca.crt")] = ca
+		}
+	}
+	for name, data := range files {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			return fmt.Errorf("write node files: %w", err)
+		}
+		if err := writeFileAtomic(name, data, 0o644); err != nil {
+			return fmt.Errorf("write node files: %w", err)
+		}
+	}
+	return nil
+}
