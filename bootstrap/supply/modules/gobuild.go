@@ -1,0 +1,308 @@
+package modules
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"golang.org/x/mod/modfile"
+	"golang.org/x/mod/module"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+)
+
+// arch is the machine that images are built for: the one we run on.
+const arch = runtime.GOARCH
+
+// goCommand is a call of the go command with our caches and nothing of the
+// caller's that changes results. Dependencies are looked up in the module's
+// go.mod as edited; what its go.sum lacks is verified by the checksum
+// database.
+func (b *Builder) goCommand(dir string, cgo bool, args ...string) command {
+	on := "0"
+	if cgo {
+		on = "1"
+	}
+	if dir == "" {
+		// Away from any go.mod, so that none has a say.
+		dir = b.opt.CacheDir
+	}
+	return command{dir: dir, name: b.opt.Go, args: args, env: environ(
+		"GOMODCACHE="+filepath.Join(b.opt.CacheDir, "mod"),
+		"GOCACHE="+filepath.Join(b.opt.CacheDir, "go"),
+		"GOFLAGS=-trimpath -buildvcs=false -modcacherw -mod=mod",
+		"GOWORK=off", "GO111MODULE=on", "GOTOOLCHAIN="+toolchain,
+		"GOOS=linux", "GOARCH="+arch, "CGO_ENABLED="+on,
+	)}
+}
+
+// download fetches and verifies a module and returns its folder in the module
+// cache.
+func (b *Builder) download(ctx context.Context, s component.Source) (string, error) {
+	out, err := b.run.output(ctx, b.goCommand("", false, "mod", "download", "-json", s.Module+"@"+s.Version))
+	if err != nil {
+		return "", err
+	}
+	var got struct{ Dir string }
+	if err := json.Unmarshal(out, &got); err != nil {
+		return "", fmt.Errorf("go mod download: %w", err)
+	}
+	return got.Dir, nil
+}
+
+// source makes a writable copy of a source with its go.mod edited.
+func (b *Builder) source(ctx context.Context, c component.Component, s component.Source) (string, error) {
+	dir, err := b.dir("src", c.Name+"-"+s.Name)
+	if err != nil {
+		return "", err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	if len(s.Edit.Main) > 0 {
+		return dir, writeMain(dir, c, s)
+	}
+	from, err := b.download(ctx, s)
+	if err != nil {
+		return "", err
+	}
+	if err := copyTree(dir, from); err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "go.mod")
+	old, err := os.ReadFile(file)
+	if err != nil {
+		return "", err
+	}
+	edited, err := editGoMod(old, s.Edit)
+	if err != nil {
+		return "", fmt.Errorf("%s: go.mod: %w", s.Module, err)
+	}
+	return dir, os.WriteFile(file, edited, 0o644)
+}
+
+func writeMain(dir string, c component.Component, s component.Source) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	var f modfile.File
+	if err := f.AddModuleStmt("druppie.io/build/" + c.Name); err != nil {
+		return err
+	}
+	if err := f.AddGoStmt("1.26.0"); err != nil {
+		return err
+	}
+	if err := f.AddRequire(s.Module, s.Version); err != nil {
+		return err
+	}
+	for _, m := range slices.Sorted(maps.Keys(s.Edit.Require)) {
+		if err := f.AddRequire(m, s.Edit.Require[m]); err != nil {
+			return err
+		}
+	}
+	mod, err := f.Format()
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, "go.mod"), mod, 0o644); err != nil {
+		return err
+	}
+	for name, text := range s.Edit.Main {
+		if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// editGoMod applies e to a go.mod.
+func editGoMod(data []byte, e component.Edit) ([]byte, error) {
+	f, err := modfile.Parse("go.mod", data, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range e.Published {
+		found := false
+		// Clone: dropping changes the list that is walked.
+		for _, r := range slices.Clone(f.Replace) {
+			if r.New.Version != "" || !under(r.New.Path, p.Path) {
+				continue
+			}
+			found = true
+			if err := f.DropReplace(r.Old.Path, r.Old.Version); err != nil {
+				return nil, err
+			}
+			if err := f.AddRequire(r.Old.Path, p.Version); err != nil {
+				return nil, err
+			}
+		}
+		if !found {
+			return nil, fmt.Errorf("nothing is replaced by a folder below %s", p.Path)
+		}
+	}
+	for _, m := range e.DropReplace {
+		i := slices.IndexFunc(f.Replace, func(r *modfile.Replace) bool { return r.Old.Path == m })
+		if i < 0 {
+			return nil, fmt.Errorf("%s is not replaced", m)
+		}
+		if err := f.DropReplace(m, f.Replace[i].Old.Version); err != nil {
+			return nil, err
+		}
+	}
+	for _, m := range slices.Sorted(maps.Keys(e.Require)) {
+		if err := module.Check(m, e.Require[m]); err != nil {
+			return nil, err
+		}
+		if err := f.AddRequire(m, e.Require[m]); err != nil {
+			return nil, err
+		}
+	}
+	f.Cleanup()
+	return f.Format()
+}
+
+func under(p, dir string) bool {
+	return p == strings.TrimSuffix(dir, "/") || strings.HasPrefix(p, strings.TrimSuffix(dir, "/")+"/")
+}
+
+// binaries builds all binaries of a source with one go build and returns the
+// folder that holds them under their names. A folder that is there is
+// complete: it is put in place by a rename.
+func (b *Builder) binaries(ctx context.Context, c component.Component, s component.Source, m *meter) (string, error) {
+	key, err := b.sourceKey(c, s)
+	if err != nil {
+		return "", err
+	}
+	outs, err := b.dir("out")
+	if err != nil {
+		return "", err
+	}
+	final := filepath.Join(outs, c.Name+"-"+s.Name+"-"+key[:16])
+	if _, err := os.Stat(final); err == nil {
+		m.built(c.Name, s.Name)
+		return final, nil
+	}
+	defer m.work(c.Name, s.Name, s.Build.Seconds)()
+	src, err := b.source(ctx, c, s)
+	if err != nil {
+		return "", err
+	}
+	tmp := final + ".tmp"
+	if err := os.RemoveAll(tmp); err != nil {
+		return "", err
+	}
+	if err := os.MkdirAll(tmp, 0o755); err != nil {
+		return "", err
+	}
+	var pkgs []string
+	for _, bin := range c.Binaries {
+		if own, _ := c.Source(bin.Source); own.Name != s.Name {
+			continue
+		}
+		if bin.C != "" {
+			if err := b.compileC(ctx, c, src, bin, tmp); err != nil {
+				return "", err
+			}
+			continue
+		}
+		pkgs = append(pkgs, bin.Package)
+	}
+	if len(pkgs) > 0 {
+		args := append([]string{"build", "-ldflags=" + ldflags(s.Build), "-tags=" + strings.Join(s.Build.Tags, ","), "-o", tmp + "/"}, pkgs...)
+		if _, err := b.run.output(ctx, b.goCommand(src, s.Build.Cgo, args...)); err != nil {
+			return "", err
+		}
+	}
+	if err := nameBinaries(c, s, src, tmp); err != nil {
+		return "", err
+	}
+	if s.Build.Web != nil {
+		if err := b.web(ctx, s, src, tmp, m); err != nil {
+			return "", err
+		}
+	}
+	if err := os.RemoveAll(src); err != nil {
+		return "", err
+	}
+	return final, os.Rename(tmp, final)
+}
+
+func ldflags(bld component.Build) string {
+	flags := []string{"-s", "-w", "-buildid="}
+	for _, k := range slices.Sorted(maps.Keys(bld.Vars)) {
+		flags = append(flags, fmt.Sprintf("'-X=%s=%s'", k, bld.Vars[k]))
+	}
+	return strings.Join(flags, " ")
+}
+
+// nameBinaries gives each program the name that the component calls it by: go
+// build names a program after its package's last folder.
+func nameBinaries(c component.Component, s component.Source, src, out string) error {
+	mod, err := os.ReadFile(filepath.Join(src, "go.mod"))
+	if err != nil {
+		return err
+	}
+	for _, bin := range c.Binaries {
+		if own, _ := c.Source(bin.Source); own.Name != s.Name || bin.C != "" {
+			continue
+		}
+		made := path.Base(bin.Package)
+		if bin.Package == "." {
+			prefix, _, _ := module.SplitPathVersion(modfile.ModulePath(mod))
+			made = path.Base(prefix)
+		}
+		if made == bin.Name {
+			continue
+		}
+		if err := os.Rename(filepath.Join(out, made), filepath.Join(out, bin.Name)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// compileC links one C file statically, for the few helpers that are no Go.
+func (b *Builder) compileC(ctx context.Context, c component.Component, src string, bin component.Binary, out string) error {
+	args := []string{"-Os", "-Wall", "-Werror", "-static", "-s", "-Wl,--build-id=none",
+		"-DVERSION=" + c.Version, "-ffile-prefix-map=" + src + "=.",
+		"-o", filepath.Join(out, bin.Name), bin.C}
+	_, err := b.run.output(ctx, command{dir: src, name: "gcc", args: args, env: environ()})
+	return err
+}
+
+// copyTree copies a folder, writable, without following links.
+func copyTree(to, from string) error {
+	return filepath.WalkDir(from, func(p string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(from, p)
+		if err != nil {
+			return err
+		}
+		dst := filepath.Join(to, rel)
+		if d.IsDir() {
+			return os.MkdirAll(dst, 0o755)
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			return nil
+		}
+		data, err := os.ReadFile(p)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(dst, data, info.Mode().Perm()|0o200)
+	})
+}

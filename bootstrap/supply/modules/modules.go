@@ -1,0 +1,200 @@
+// Package modules owns the supply that needs no container registry: it builds
+// every image from pinned Go modules and Debian packages into the store. It
+// trusts the checksum database, the distribution's keys and npm's lockfiles,
+// and refuses to build without the first. It knows no component by name: what
+// is built is data, from package component.
+package modules
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// toolchain builds every binary: equal bytes on every machine want one
+// compiler. The go command fetches it where another one is installed.
+const toolchain = "go1.26.8"
+
+// Name is how this supply is chosen.
+const Name = "modules"
+
+// Budgets of the build caches when nothing else is said.
+const (
+	defaultPeak = 20 << 30
+	defaultRest = 5 << 30
+)
+
+// Options are the settings of a Builder.
+type Options struct {
+	// CacheDir holds the build caches (mod, go, src, out, debian).
+	CacheDir string
+	// Peak is how many bytes the build caches may take between two builds,
+	// Rest how many are left when all is done.
+	Peak, Rest int64
+	// Go is the go command; "go" when left out.
+	Go string
+	// Log receives the output of the tools; nil drops it.
+	Log func(line string)
+}
+
+// Builder builds images. It is a supply.Supply.
+type Builder struct {
+	opt Options
+	run runner
+
+	mu      sync.Mutex
+	comps   map[string]component.Component
+	rootfss map[string]*rootfs
+}
+
+// New returns a builder; it touches nothing before it is used.
+func New(opt Options) *Builder {
+	if opt.Peak == 0 {
+		opt.Peak = defaultPeak
+	}
+	if opt.Rest == 0 {
+		opt.Rest = defaultRest
+	}
+	if opt.Go == "" {
+		opt.Go = "go"
+	}
+	return &Builder{opt: opt, run: runner{log: opt.Log}, rootfss: map[string]*rootfs{}}
+}
+
+// Name is the supply's name.
+func (b *Builder) Name() string { return Name }
+
+// tools are the programs a build calls, and the Debian package that has each.
+var tools = []struct{ program, pkg string }{
+	{"gcc", "gcc libc6-dev"},
+	{"mmdebstrap", "mmdebstrap"},
+	{"npm", "npm"},
+}
+
+// Packages lists the Debian packages that a build needs and this machine lacks.
+func Packages() []string {
+	var missing []string
+	for _, t := range tools {
+		if _, err := exec.LookPath(t.program); err != nil {
+			missing = append(missing, strings.Fields(t.pkg)...)
+		}
+	}
+	return missing
+}
+
+// Available says whether this machine can build: the tools are there, modules
+// are verified, and the module proxy answers.
+func (b *Builder) Available(ctx context.Context) error {
+	if missing := Packages(); len(missing) > 0 {
+		return ui.WithHint(
+			fmt.Errorf("building from modules needs %s", strings.Join(missing, " ")),
+			"apt-get install --no-install-recommends "+strings.Join(missing, " "))
+	}
+	if err := os.MkdirAll(b.opt.CacheDir, 0o755); err != nil {
+		return err
+	}
+	out, err := b.run.output(ctx, b.goCommand("", false, "env", "-json", "GOSUMDB", "GOVERSION"))
+	if err != nil {
+		return fmt.Errorf("go toolchain %s: %w", toolchain, err)
+	}
+	var env struct{ GOSUMDB, GOVERSION string }
+	if err := json.Unmarshal(out, &env); err != nil {
+		return fmt.Errorf("go env: %w", err)
+	}
+	if env.GOSUMDB == "off" {
+		return ui.WithHint(errors.New("the checksum database is switched off, so modules can't be verified"),
+			"go env -u GOSUMDB (and unset it in the environment)")
+	}
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	// A small module that every build needs, so that nothing is fetched in vain.
+	if _, err := b.run.output(ctx, b.goCommand("", false, "mod", "download", "-json", "golang.org/x/sync@v0.19.0")); err != nil {
+		return ui.WithHint(fmt.Errorf("the Go module proxy doesn't answer: %w", err), "check GOPROXY and the network")
+	}
+	return nil
+}
+
+// Fill builds what the store lacks, in the order of comps. An image whose
+// recipe is the one already in the store is left alone, so a second run
+// resumes where the first was stopped.
+func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.Component, rep ui.Reporter) error {
+	b.know(comps)
+	todo, err := b.plan(s, comps)
+	if err != nil {
+		return err
+	}
+	task := rep.Start("supply/modules", "Build images from Go modules and Debian packages")
+	if len(todo) == 0 {
+		task.Skip("every image is in the store")
+		return b.trimRest()
+	}
+	meter := newMeter(task, todo)
+	for _, c := range comps {
+		if err := b.fillComponent(ctx, s, c, todo, meter); err != nil {
+			err = fmt.Errorf("%s: %w", c.Name, err)
+			task.Fail(err)
+			return err
+		}
+		if err := b.trimPeak(); err != nil {
+			task.Fail(err)
+			return err
+		}
+	}
+	if err := b.trimRest(); err != nil {
+		task.Fail(err)
+		return err
+	}
+	task.Done("%d images", meter.images)
+	return nil
+}
+
+func (b *Builder) know(comps []component.Component) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.comps == nil {
+		b.comps = map[string]component.Component{}
+	}
+	for _, c := range comps {
+		b.comps[c.Name] = c
+	}
+}
+
+func (b *Builder) fillComponent(ctx context.Context, s *supply.Store, c component.Component, todo plan, m *meter) error {
+	if ref := c.SourcesRef(); todo.has(ref) {
+		m.detail("%s: upstream manifests", c.Name)
+		if err := b.putSources(ctx, s, c); err != nil {
+			return err
+		}
+	}
+	for _, img := range c.Images {
+		if !todo.has(img.Name) {
+			continue
+		}
+		built, err := b.image(ctx, c, img, m)
+		if err != nil {
+			return fmt.Errorf("%s: %w", img.Name, err)
+		}
+		if err := built.put(s, img.Name); err != nil {
+			return fmt.Errorf("%s: %w", img.Name, err)
+		}
+		m.images++
+	}
+	return nil
+}
+
+// dir is a folder of the build caches, made when missing.
+func (b *Builder) dir(elem ...string) (string, error) {
+	d := filepath.Join(append([]string{b.opt.CacheDir}, elem...)...)
+	return d, os.MkdirAll(d, 0o755)
+}

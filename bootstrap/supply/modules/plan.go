@@ -1,0 +1,184 @@
+package modules
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply"
+)
+
+// format changes when the builder makes other bytes of the same recipe.
+const format = "1"
+
+// Annotations of a store entry that this supply wrote.
+const (
+	recipeAnnotation = "io.druppie.recipe"
+	supplyAnnotation = "io.druppie.supply"
+)
+
+// plan holds the refs that have to be built, and the builds they need.
+type plan struct {
+	refs map[string]bool
+	work []unit
+}
+
+// unit is one build, weighed by what it took on the reference machine.
+type unit struct {
+	component, source string
+	seconds           int
+}
+
+func (p plan) has(ref string) bool { return p.refs[ref] }
+
+// plan compares recipes with what the store holds.
+func (b *Builder) plan(s *supply.Store, comps []component.Component) (plan, error) {
+	p := plan{refs: map[string]bool{}}
+	seen := map[string]bool{}
+	add := func(u unit) {
+		k := u.component + "/" + u.source
+		if !seen[k] {
+			seen[k] = true
+			p.work = append(p.work, u)
+		}
+	}
+	for _, c := range comps {
+		if ref := c.SourcesRef(); ref != "" {
+			key, err := b.filesKey(c)
+			if err != nil {
+				return p, err
+			}
+			stale, err := stale(s, ref, key)
+			if err != nil {
+				return p, err
+			}
+			if stale {
+				p.refs[ref] = true
+				add(unit{c.Name, "files", 2})
+			}
+		}
+		for _, img := range c.Images {
+			key, err := b.imageKey(c, img)
+			if err != nil {
+				return p, fmt.Errorf("%s: %w", img.Name, err)
+			}
+			stale, err := stale(s, img.Name, key)
+			if err != nil {
+				return p, err
+			}
+			if !stale {
+				continue
+			}
+			p.refs[img.Name] = true
+			for _, f := range img.Files {
+				if f.Binary == "" {
+					continue
+				}
+				owner, src, _, err := b.binary(c, f.Binary)
+				if err != nil {
+					return p, err
+				}
+				add(unit{owner.Name, src.Name, src.Build.Seconds})
+				if src.Build.Web != nil {
+					add(unit{owner.Name, src.Name + " web", src.Build.Web.Seconds})
+				}
+			}
+			if img.Debian != nil {
+				add(unit{"debian", strings.Join(img.Debian.Packages, ","), debianSeconds})
+			}
+			add(unit{c.Name, img.Name, 3})
+		}
+	}
+	return p, nil
+}
+
+// stale says whether ref has to be made: it is missing, or was made from
+// another recipe.
+func stale(s *supply.Store, ref, key string) (bool, error) {
+	e, err := s.Entry(ref)
+	if errors.Is(err, supply.ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return e.Annotations[recipeAnnotation] != key, nil
+}
+
+// binary finds a binary by name, or by component/name.
+func (b *Builder) binary(c component.Component, ref string) (component.Component, component.Source, component.Binary, error) {
+	if owner, name, ok := strings.Cut(ref, "/"); ok {
+		b.mu.Lock()
+		other, known := b.comps[owner]
+		b.mu.Unlock()
+		if !known {
+			return c, component.Source{}, component.Binary{}, fmt.Errorf("component %q of binary %q is not among those to build", owner, ref)
+		}
+		c, ref = other, name
+	}
+	bin, ok := c.Binary(ref)
+	if !ok {
+		return c, component.Source{}, component.Binary{}, fmt.Errorf("no binary %q in %s", ref, c.Name)
+	}
+	src, _ := c.Source(bin.Source)
+	return c, src, bin, nil
+}
+
+// sourceKey stands for everything that goes into a source's binaries.
+func (b *Builder) sourceKey(c component.Component, s component.Source) (string, error) {
+	var bins []component.Binary
+	for _, bin := range c.Binaries {
+		if own, _ := c.Source(bin.Source); own.Name == s.Name {
+			bins = append(bins, bin)
+		}
+	}
+	// What only weighs or lists doesn't change the bytes.
+	s.Build.Seconds, s.Files = 0, nil
+	if s.Build.Web != nil {
+		w := *s.Build.Web
+		w.Seconds, s.Build.Web = 0, &w
+	}
+	return hash(format, toolchain, arch, s, bins)
+}
+
+func (b *Builder) imageKey(c component.Component, img component.Image) (string, error) {
+	parts := []any{format, arch, img, c.Version, c.Licence, c.Title}
+	for _, f := range img.Files {
+		switch {
+		case f.Binary != "":
+			owner, src, _, err := b.binary(c, f.Binary)
+			if err != nil {
+				return "", err
+			}
+			key, err := b.sourceKey(owner, src)
+			if err != nil {
+				return "", err
+			}
+			parts = append(parts, key)
+		case f.From != "":
+			src, _ := c.Source(f.Source)
+			parts = append(parts, src.Module, src.Version)
+		}
+	}
+	return hash(parts...)
+}
+
+func (b *Builder) filesKey(c component.Component) (string, error) {
+	parts := []any{format, "files"}
+	for _, s := range c.Sources {
+		parts = append(parts, s.Module, s.Version, s.Files)
+	}
+	return hash(parts...)
+}
+
+func hash(parts ...any) (string, error) {
+	h := sha256.New()
+	if err := json.NewEncoder(h).Encode(parts); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}

@@ -1,0 +1,388 @@
+package supply
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/gofrs/flock"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// RefAnnotation is the annotation of an index.json entry that holds its name.
+const RefAnnotation = "org.opencontainers.image.ref.name"
+
+// ErrNotFound says that the store has no entry under a name.
+var ErrNotFound = errors.New("not in the store")
+
+// Entry is one name in the store.
+type Entry struct {
+	Ref         string            // full name with tag, as upstream writes it
+	Descriptor  v1.Descriptor     // what the name stands for: an image or an index
+	Annotations map[string]string // what the writer noted, without the name itself
+}
+
+// Pinned returns the entry's name with the digest that the store holds.
+func (e Entry) Pinned() string { return e.Ref + "@" + e.Descriptor.Digest.String() }
+
+// Store is an OCI image layout that several processes may write at once.
+type Store struct{ dir string }
+
+// Open opens the store in dir, and makes an empty one if there is none.
+func Open(dir string) (*Store, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	s := &Store{dir: dir}
+	if _, err := os.Stat(s.path("index.json")); err == nil {
+		return s, nil
+	}
+	for _, d := range []string{dir, s.path("blobs", "sha256"), s.path("tmp")} {
+		if err := os.MkdirAll(d, 0o755); err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+		// The mirror reads the store as another user, whatever our umask is.
+		if err := os.Chmod(d, 0o755); err != nil {
+			return nil, fmt.Errorf("open store: %w", err)
+		}
+	}
+	err = s.locked(func() error {
+		if _, err := os.Stat(s.path("index.json")); err == nil {
+			return nil // another process was faster
+		}
+		if err := s.writeFile("oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)); err != nil {
+			return err
+		}
+		return s.writeIndex(&v1.IndexManifest{
+			SchemaVersion: 2,
+			MediaType:     types.OCIImageIndex,
+			Manifests:     []v1.Descriptor{},
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+// Dir returns the store's folder.
+func (s *Store) Dir() string { return s.dir }
+
+// Entries lists what the store holds, sorted by name.
+func (s *Store) Entries() ([]Entry, error) {
+	index, err := s.readIndex()
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, 0, len(index.Manifests))
+	for _, d := range index.Manifests {
+		ref := d.Annotations[RefAnnotation]
+		if ref == "" {
+			continue // an unnamed entry was not written by us and nobody can ask for it
+		}
+		ann := maps.Clone(d.Annotations)
+		delete(ann, RefAnnotation)
+		d.Annotations = nil
+		entries = append(entries, Entry{Ref: ref, Descriptor: d, Annotations: ann})
+	}
+	slices.SortFunc(entries, func(a, b Entry) int { return strings.Compare(a.Ref, b.Ref) })
+	return entries, nil
+}
+
+// Entry looks up a name: name:tag, name@digest, or name:tag@digest, where the
+// digest must be the one that the store holds. The error is ErrNotFound if it
+// isn't there.
+func (s *Store) Entry(ref string) (Entry, error) {
+	entries, err := s.Entries()
+	if err != nil {
+		return Entry{}, err
+	}
+	return find(entries, ref)
+}
+
+func find(entries []Entry, ref string) (Entry, error) {
+	want, err := parseRef(ref)
+	if err != nil {
+		return Entry{}, err
+	}
+	for _, e := range entries {
+		got, err := parseRef(e.Ref)
+		if err != nil || got.name != want.name {
+			continue
+		}
+		if want.tag != "" && got.tag != want.tag {
+			continue
+		}
+		if want.digest != "" && e.Descriptor.Digest.String() != want.digest {
+			continue
+		}
+		return e, nil
+	}
+	return Entry{}, fmt.Errorf("%s: %w", ref, ErrNotFound)
+}
+
+// Image returns the image of a name for linux on this machine's architecture.
+func (s *Store) Image(ref string) (v1.Image, error) {
+	e, err := s.Entry(ref)
+	if err != nil {
+		return nil, err
+	}
+	img, err := s.image(e.Descriptor)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", ref, err)
+	}
+	return img, nil
+}
+
+func (s *Store) image(d v1.Descriptor) (v1.Image, error) {
+	if !d.MediaType.IsIndex() {
+		return partial.CompressedToImage(&storedImage{store: s, desc: d})
+	}
+	raw, err := s.blobBytes(d.Digest)
+	if err != nil {
+		return nil, err
+	}
+	index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	if err != nil {
+		return nil, err
+	}
+	child, err := pick(index)
+	if err != nil {
+		return nil, err
+	}
+	return partial.CompressedToImage(&storedImage{store: s, desc: child})
+}
+
+// pick chooses the image for this machine from an index.
+func pick(index *v1.IndexManifest) (v1.Descriptor, error) {
+	for _, m := range index.Manifests {
+		p := m.Platform
+		if p != nil && p.OS == "linux" && p.Architecture == runtime.GOARCH && m.MediaType.IsImage() {
+			return m, nil
+		}
+	}
+	return v1.Descriptor{}, fmt.Errorf("the index has no image for linux/%s", runtime.GOARCH)
+}
+
+// PutImage writes an image and gives it a name. A name that is there already
+// then stands for the new image.
+func (s *Store) PutImage(ref string, img v1.Image, ann map[string]string) (Entry, error) {
+	return s.put(ref, img, ann, func() (v1.Descriptor, error) {
+		d, err := partial.Descriptor(img)
+		if err != nil {
+			return v1.Descriptor{}, err
+		}
+		return *d, nil
+	})
+}
+
+// PutIndex writes upstream's index, byte for byte, with the image of one of its
+// platforms: a digest that upstream pinned then answers, though the images of
+// the other platforms are not there.
+func (s *Store) PutIndex(ref string, raw []byte, mt types.MediaType, img v1.Image, ann map[string]string) (Entry, error) {
+	return s.put(ref, img, ann, func() (v1.Descriptor, error) {
+		index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+		if err != nil {
+			return v1.Descriptor{}, fmt.Errorf("parse index: %w", err)
+		}
+		digest, err := img.Digest()
+		if err != nil {
+			return v1.Descriptor{}, err
+		}
+		if !slices.ContainsFunc(index.Manifests, func(m v1.Descriptor) bool { return m.Digest == digest }) {
+			return v1.Descriptor{}, fmt.Errorf("the index doesn't name %s", digest)
+		}
+		h, size, err := v1.SHA256(bytes.NewReader(raw))
+		if err != nil {
+			return v1.Descriptor{}, err
+		}
+		if err := s.writeBlob(h, size, bytes.NewReader(raw)); err != nil {
+			return v1.Descriptor{}, err
+		}
+		return v1.Descriptor{MediaType: mt, Digest: h, Size: size}, nil
+	})
+}
+
+func (s *Store) put(ref string, img v1.Image, ann map[string]string, describe func() (v1.Descriptor, error)) (Entry, error) {
+	r, err := parseRef(ref)
+	if err != nil {
+		return Entry{}, err
+	}
+	if r.tag == "" {
+		return Entry{}, fmt.Errorf("put %s: a name in the store needs a tag", ref)
+	}
+	release, err := s.writing()
+	if err != nil {
+		return Entry{}, fmt.Errorf("put %s: %w", ref, err)
+	}
+	defer release()
+	if err := s.writeImage(img); err != nil {
+		return Entry{}, fmt.Errorf("put %s: %w", ref, err)
+	}
+	d, err := describe()
+	if err != nil {
+		return Entry{}, fmt.Errorf("put %s: %w", ref, err)
+	}
+	if err := s.setEntry(r.String(), &d, ann); err != nil {
+		return Entry{}, fmt.Errorf("put %s: %w", ref, err)
+	}
+	return Entry{Ref: r.String(), Descriptor: d, Annotations: maps.Clone(ann)}, nil
+}
+
+// Remove takes a name out of the store; GC then frees its blobs.
+func (s *Store) Remove(ref string) error {
+	r, err := parseRef(ref)
+	if err != nil {
+		return err
+	}
+	if err := s.setEntry(r.String(), nil, nil); err != nil {
+		return fmt.Errorf("remove %s: %w", ref, err)
+	}
+	return nil
+}
+
+// setEntry puts d in the place of ref's entry, or takes the entry away.
+func (s *Store) setEntry(ref string, d *v1.Descriptor, ann map[string]string) error {
+	return s.locked(func() error {
+		index, err := s.readIndex()
+		if err != nil {
+			return err
+		}
+		index.Manifests = slices.DeleteFunc(index.Manifests, func(m v1.Descriptor) bool {
+			return m.Annotations[RefAnnotation] == ref
+		})
+		if d != nil {
+			named := *d
+			named.Annotations = maps.Clone(ann)
+			if named.Annotations == nil {
+				named.Annotations = map[string]string{}
+			}
+			named.Annotations[RefAnnotation] = ref
+			index.Manifests = append(index.Manifests, named)
+		}
+		return s.writeIndex(index)
+	})
+}
+
+func (s *Store) readIndex() (*v1.IndexManifest, error) {
+	f, err := os.Open(s.path("index.json"))
+	if err != nil {
+		return nil, fmt.Errorf("read store: %w", err)
+	}
+	defer f.Close()
+	index, err := v1.ParseIndexManifest(f)
+	if err != nil {
+		return nil, fmt.Errorf("read store: %s: %w", f.Name(), err)
+	}
+	return index, nil
+}
+
+func (s *Store) writeIndex(index *v1.IndexManifest) error {
+	slices.SortFunc(index.Manifests, func(a, b v1.Descriptor) int {
+		return strings.Compare(a.Annotations[RefAnnotation], b.Annotations[RefAnnotation])
+	})
+	raw, err := json.MarshalIndent(index, "", "  ")
+	if err != nil {
+		return err
+	}
+	return s.writeFile("index.json", raw)
+}
+
+// locked runs f while no other process changes index.json.
+func (s *Store) locked(f func() error) error {
+	lock := flock.New(s.path("index.lock"))
+	if err := lock.Lock(); err != nil {
+		return fmt.Errorf("lock store: %w", err)
+	}
+	defer lock.Unlock()
+	return f()
+}
+
+// writing keeps GC away while blobs are written that no name stands for yet.
+func (s *Store) writing() (release func(), err error) {
+	lock := flock.New(s.path("gc.lock"))
+	if err := lock.RLock(); err != nil {
+		return nil, fmt.Errorf("lock store: %w", err)
+	}
+	return func() { _ = lock.Unlock() }, nil
+}
+
+func (s *Store) path(elem ...string) string {
+	return filepath.Join(append([]string{s.dir}, elem...)...)
+}
+
+func (s *Store) blobPath(h v1.Hash) string { return s.path("blobs", h.Algorithm, h.Hex) }
+
+func (s *Store) blobBytes(h v1.Hash) ([]byte, error) {
+	raw, err := layout.Path(s.dir).Bytes(h)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("blob %s is missing: %w", h, err)
+	}
+	return raw, err
+}
+
+// storedImage reads an image out of the store; go-containerregistry makes a
+// v1.Image of it.
+type storedImage struct {
+	store *Store
+	desc  v1.Descriptor
+}
+
+func (i *storedImage) MediaType() (types.MediaType, error) { return i.desc.MediaType, nil }
+
+func (i *storedImage) RawManifest() ([]byte, error) { return i.store.blobBytes(i.desc.Digest) }
+
+func (i *storedImage) RawConfigFile() ([]byte, error) {
+	m, err := i.manifest()
+	if err != nil {
+		return nil, err
+	}
+	return i.store.blobBytes(m.Config.Digest)
+}
+
+func (i *storedImage) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
+	m, err := i.manifest()
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
+		if d.Digest == h {
+			return &storedLayer{store: i.store, desc: d}, nil
+		}
+	}
+	return nil, fmt.Errorf("%s has no layer %s", i.desc.Digest, h)
+}
+
+func (i *storedImage) manifest() (*v1.Manifest, error) {
+	raw, err := i.RawManifest()
+	if err != nil {
+		return nil, err
+	}
+	return v1.ParseManifest(bytes.NewReader(raw))
+}
+
+type storedLayer struct {
+	store *Store
+	desc  v1.Descriptor
+}
+
+func (l *storedLayer) Digest() (v1.Hash, error)            { return l.desc.Digest, nil }
+func (l *storedLayer) Size() (int64, error)                { return l.desc.Size, nil }
+func (l *storedLayer) MediaType() (types.MediaType, error) { return l.desc.MediaType, nil }
+func (l *storedLayer) Descriptor() (*v1.Descriptor, error) { return &l.desc, nil }
+func (l *storedLayer) Compressed() (io.ReadCloser, error) {
+	return os.Open(l.store.blobPath(l.desc.Digest))
+}

@@ -1,0 +1,373 @@
+package supply
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/random"
+	"github.com/google/go-containerregistry/pkg/v1/stream"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/google/go-containerregistry/pkg/v1/validate"
+)
+
+func openStore(t *testing.T) *Store {
+	t.Helper()
+	s, err := Open(filepath.Join(t.TempDir(), "store"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func randomImage(t *testing.T) v1.Image {
+	t.Helper()
+	img, err := random.Image(2048, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return img
+}
+
+func digestOf(t *testing.T, img v1.Image) string {
+	t.Helper()
+	h, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.String()
+}
+
+// indexOf makes upstream's kind of index: img for this machine, and one for a
+// machine whose image isn't there.
+func indexOf(t *testing.T, img v1.Image) []byte {
+	t.Helper()
+	d, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, err := img.Size()
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := v1.Descriptor{
+		MediaType: types.OCIManifestSchema1, Size: 7,
+		Digest:   v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("ab", 32)},
+		Platform: &v1.Platform{OS: "linux", Architecture: "s390x"},
+	}
+	raw, err := json.MarshalIndent(v1.IndexManifest{
+		SchemaVersion: 2, MediaType: types.OCIImageIndex,
+		Manifests: []v1.Descriptor{other, {
+			MediaType: types.DockerManifestSchema2, Size: size, Digest: d,
+			Platform: &v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
+		}},
+	}, "", "     ")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+func TestPutImage(t *testing.T) {
+	s := openStore(t)
+	img := randomImage(t)
+	put, err := s.PutImage("docker.io/library/registry:3.1.2", img, map[string]string{"note": "x"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := digestOf(t, img)
+	for _, ref := range []string{
+		"docker.io/library/registry:3.1.2",
+		"registry:3.1.2",
+		"docker.io/library/registry@" + digest,
+		"docker.io/library/registry:3.1.2@" + digest,
+	} {
+		got, err := s.Entry(ref)
+		if err != nil {
+			t.Fatalf("Entry(%s): %v", ref, err)
+		}
+		if d := cmp.Diff(put, got); d != "" {
+			t.Errorf("Entry(%s): %s", ref, d)
+		}
+	}
+	back, err := s.Image("docker.io/library/registry:3.1.2")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := validate.Image(back); err != nil {
+		t.Error(err)
+	}
+	for _, ref := range []string{
+		"docker.io/library/registry:3",
+		"ghcr.io/library/registry:3.1.2",
+		"docker.io/library/registry:3.1.2@sha256:" + strings.Repeat("00", 32),
+	} {
+		if _, err := s.Entry(ref); !errors.Is(err, ErrNotFound) {
+			t.Errorf("Entry(%s) = %v, want ErrNotFound", ref, err)
+		}
+	}
+	for _, ref := range []string{"", "UPPER/case:1", "a@sha256:short", "x@" + digest} {
+		if _, err := s.PutImage(ref, img, nil); err == nil {
+			t.Errorf("PutImage(%q) took a bad name", ref)
+		}
+	}
+}
+
+func TestPutImageReplaces(t *testing.T) {
+	s := openStore(t)
+	var img v1.Image
+	for range 2 {
+		img = randomImage(t)
+		if _, err := s.PutImage("druppie.io/mirror:dev", img, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entries, err := s.Entries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 1 || entries[0].Descriptor.Digest.String() != digestOf(t, img) {
+		t.Errorf("entries = %+v, want the second image alone", entries)
+	}
+	if err := s.Remove("druppie.io/mirror:dev"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Entry("druppie.io/mirror:dev"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("after Remove: %v", err)
+	}
+}
+
+func TestPutIndex(t *testing.T) {
+	s := openStore(t)
+	img := randomImage(t)
+	raw := indexOf(t, img)
+	e, err := s.PutIndex("quay.io/a/b:v1", raw, types.OCIImageIndex, img, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, _, _ := v1.SHA256(bytes.NewReader(raw))
+	if e.Descriptor.Digest != want {
+		t.Errorf("entry has %s, want upstream's index digest %s", e.Descriptor.Digest, want)
+	}
+	back, err := s.Image("quay.io/a/b@" + want.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if digestOf(t, back) != digestOf(t, img) {
+		t.Error("the index's image for this machine is another one")
+	}
+	if _, err := s.PutIndex("quay.io/a/b:v2", raw, types.OCIImageIndex, randomImage(t), nil); err == nil {
+		t.Error("an index that doesn't name the image was taken")
+	}
+}
+
+func TestPutStreamedLayer(t *testing.T) {
+	s := openStore(t)
+	data := tarOf(t, map[string]string{"a": "1"})
+	img, err := mutate.AppendLayers(empty.Image, stream.NewLayer(io.NopCloser(bytes.NewReader(data))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutImage("a.example/b:c", img, nil); err != nil {
+		t.Fatal(err)
+	}
+	files, err := s.Files("a.example/b:c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := fs.ReadFile(files, "a"); string(got) != "1" {
+		t.Errorf("a = %q, %v", got, err)
+	}
+}
+
+// badLayer promises the digest of one layer and gives the bytes of another.
+type badLayer struct {
+	v1.Layer
+	bytes v1.Layer
+}
+
+func (l badLayer) Compressed() (io.ReadCloser, error) { return l.bytes.Compressed() }
+
+func TestPutRefusesWrongBytes(t *testing.T) {
+	s := openStore(t)
+	good, err := random.Layer(512, types.OCILayer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := random.Layer(512, types.OCILayer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mutate.AppendLayers(empty.Image, badLayer{good, other})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = s.PutImage("a.example/b:c", img, nil)
+	var bad *DigestError
+	if !errors.As(err, &bad) {
+		t.Errorf("PutImage = %v, want a DigestError", err)
+	}
+	if _, err := s.Entry("a.example/b:c"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("a broken image got its name: %v", err)
+	}
+	left, err := os.ReadDir(s.path("tmp"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left in tmp: %v, %v", left, err)
+	}
+}
+
+func TestFiles(t *testing.T) {
+	s := openStore(t)
+	layer := layerOf(t, tarOf(t, map[string]string{"config/crd/a.yaml": "a", "b.yaml": "b"}))
+	img, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutImage("druppie.io/sources/flux:v1", img, nil); err != nil {
+		t.Fatal(err)
+	}
+	fsys, err := s.Files("druppie.io/sources/flux:v1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := fstest.TestFS(fsys, "config/crd/a.yaml", "b.yaml"); err != nil {
+		t.Error(err)
+	}
+	evil, err := mutate.AppendLayers(empty.Image, layerOf(t, tarOf(t, map[string]string{"../up": "x"})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutImage("druppie.io/sources/evil:v1", evil, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Files("druppie.io/sources/evil:v1"); err == nil {
+		t.Error("a file outside of the root was taken")
+	}
+}
+
+func TestWait(t *testing.T) {
+	s := openStore(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var told [][]string
+	done := make(chan error, 1)
+	heard := make(chan struct{}, 10)
+	go func() {
+		done <- s.Wait(ctx, []string{"a.example/a:1", "a.example/b:1"}, func(m []string) {
+			told = append(told, m)
+			heard <- struct{}{}
+		})
+	}()
+	<-heard
+	for _, ref := range []string{"a.example/b:1", "a.example/a:1"} {
+		if _, err := s.PutImage(ref, randomImage(t), nil); err != nil {
+			t.Fatal(err)
+		}
+		if ref == "a.example/b:1" {
+			<-heard
+		}
+	}
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	want := [][]string{{"a.example/a:1", "a.example/b:1"}, {"a.example/a:1"}}
+	if d := cmp.Diff(want, told); d != "" {
+		t.Error(d)
+	}
+	short, stop := context.WithTimeout(t.Context(), time.Millisecond)
+	defer stop()
+	err := s.Wait(short, []string{"a.example/none:1"}, nil)
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "a.example/none:1") {
+		t.Errorf("Wait = %v", err)
+	}
+}
+
+// TestManyProcesses has this test binary write one store from several processes
+// at once: no name may get lost.
+func TestManyProcesses(t *testing.T) {
+	const each = 8
+	if dir := os.Getenv("SUPPLY_TEST_STORE"); dir != "" {
+		s, err := Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range each {
+			ref := fmt.Sprintf("a.example/p%s:%d", os.Getenv("SUPPLY_TEST_ID"), i)
+			if _, err := s.PutImage(ref, randomImage(t), nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	var procs []*exec.Cmd
+	for i := range 3 {
+		c := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestManyProcesses$")
+		c.Env = append(os.Environ(), "SUPPLY_TEST_STORE="+dir, fmt.Sprint("SUPPLY_TEST_ID=", i))
+		if err := c.Start(); err != nil {
+			t.Fatal(err)
+		}
+		procs = append(procs, c)
+	}
+	for _, c := range procs {
+		if err := c.Wait(); err != nil {
+			t.Error(err)
+		}
+	}
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, err := s.Entries()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(entries) != 3*each {
+		t.Errorf("%d entries, want %d", len(entries), 3*each)
+	}
+}
+
+func tarOf(t *testing.T, files map[string]string) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	w := tar.NewWriter(&buf)
+	for name, data := range files {
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o644, Size: int64(len(data))}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.WriteString(w, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return buf.Bytes()
+}
+
+func layerOf(t *testing.T, tar []byte) v1.Layer {
+	t.Helper()
+	l, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(tar)), nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
