@@ -186,10 +186,10 @@ func TestPutStreamedLayer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.PutImage("a.example/b:c", img, nil); err != nil {
+	if _, err := s.PutImage("a.example/pb:c", img, nil); err != nil {
 		t.Fatal(err)
 	}
-	files, err := s.Files("a.example/b:c")
+	files, err := s.Files("a.example/pb:c")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,12 +220,12 @@ func TestPutRefusesWrongBytes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = s.PutImage("a.example/b:c", img, nil)
+	_, err = s.PutImage("a.example/pb:c", img, nil)
 	var bad *DigestError
 	if !errors.As(err, &bad) {
 		t.Errorf("PutImage = %v, want a DigestError", err)
 	}
-	if _, err := s.Entry("a.example/b:c"); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Entry("a.example/pb:c"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("a broken image got its name: %v", err)
 	}
 	left, err := os.ReadDir(s.path("tmp"))
@@ -271,24 +271,31 @@ func TestWait(t *testing.T) {
 	done := make(chan error, 1)
 	heard := make(chan struct{}, 10)
 	go func() {
-		done <- s.Wait(ctx, []string{"a.example/a:1", "a.example/b:1"}, func(m []string) {
+		done <- s.Wait(ctx, []string{"a.example/pa:1", "a.example/pb:1"}, func(m []string) {
 			told = append(told, m)
 			heard <- struct{}{}
 		})
 	}()
-	<-heard
-	for _, ref := range []string{"a.example/b:1", "a.example/a:1"} {
+	hear := func() {
+		select {
+		case <-heard:
+		case err := <-done:
+			t.Fatalf("Wait returned early: %v", err)
+		}
+	}
+	hear()
+	for _, ref := range []string{"a.example/pb:1", "a.example/pa:1"} {
 		if _, err := s.PutImage(ref, randomImage(t), nil); err != nil {
 			t.Fatal(err)
 		}
-		if ref == "a.example/b:1" {
-			<-heard
+		if ref == "a.example/pb:1" {
+			hear()
 		}
 	}
 	if err := <-done; err != nil {
 		t.Fatal(err)
 	}
-	want := [][]string{{"a.example/a:1", "a.example/b:1"}, {"a.example/a:1"}}
+	want := [][]string{{"a.example/pa:1", "a.example/pb:1"}, {"a.example/pa:1"}}
 	if d := cmp.Diff(want, told); d != "" {
 		t.Error(d)
 	}
