@@ -48,7 +48,7 @@ func narrowBundle(raw []byte, h host) ([]byte, error) {
 }
 
 // narrowProcess returns the process with what h can give, nil if that is
-// what it is already. Fields it doesn't know stay byte for byte.
+// what it is already. Fields it does not know keep their values.
 func narrowProcess(raw []byte, h host) ([]byte, error) {
 	process, err := object(raw)
 	if err != nil {
