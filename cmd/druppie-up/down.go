@@ -1,0 +1,37 @@
+package main
+
+import (
+	"context"
+
+	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/spf13/cobra"
+)
+
+type downOptions struct {
+	app *app
+	bootstrap.Options
+}
+
+func newDownCmd(a *app, runF func(context.Context, *downOptions) error) *cobra.Command {
+	opts := &downOptions{app: a}
+	cmd := &cobra.Command{
+		Use:   "down",
+		Short: "Remove exactly what up made",
+		Long: `down removes the cluster, everything in it, and its state folder, and fails when anything is left.
+The image store stays, so that the next up is quick; the engine stays as it is (see doctor --undo).`,
+		Example: `  druppie-up down
+  druppie-up down --name workshop`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := settle(cmd, &opts.Options); err != nil {
+				return err
+			}
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return bootstrap.Down(cmd.Context(), opts.Options, a.rep)
+		},
+	}
+	nameFlag(cmd, &opts.Options)
+	return cmd
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/spf13/cobra"
+)
+
+// choice is a flag that takes one of a few words.
+type choice struct {
+	value   *string
+	allowed []string
+}
+
+// oneOf makes a flag of a variable; what the variable holds is the default.
+func oneOf(value *string, allowed ...string) *choice { return &choice{value, allowed} }
+
+func (c *choice) String() string { return *c.value }
+func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
+func (c *choice) Set(s string) error {
+	if !slices.Contains(c.allowed, s) {
+		return fmt.Errorf("must be one of %s", strings.Join(c.allowed, ", "))
+	}
+	*c.value = s
+	return nil
+}
+
+// noArgs is for commands that are told everything by flags.
+func noArgs(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unexpected argument %q", args[0])
+	}
+	return nil
+}
+
+// nameFlag gives a command the flag that says which cluster is meant.
+func nameFlag(cmd *cobra.Command, opts *bootstrap.Options) {
+	cmd.Flags().StringVar(&opts.Name, "name", "druppie", "name of the cluster")
+	complete(cmd, "name")
+}
+
+// storeFlag gives a command the flag that says where images are kept.
+func storeFlag(cmd *cobra.Command, opts *bootstrap.Options) {
+	cmd.Flags().StringVar(&opts.StoreDir, "store", "", "folder of the image store (default: store in the cache folder)")
+	_ = cmd.MarkFlagDirname("store")
+}
+
+// supplyFlags give a command the flags that say where images come from.
+func supplyFlags(cmd *cobra.Command, opts *bootstrap.Options) {
+	opts.Supply = "auto"
+	cmd.Flags().Var(oneOf(&opts.Supply, "auto", "registry", "modules"), "supply",
+		"where images come from: pulled from registries, built from modules, or the first of these in reach")
+	complete(cmd, "supply", "auto", "registry", "modules")
+	cmd.Flags().StringVar(&opts.RegistryMirror, "registry-mirror", "",
+		"registry that holds all images under upstream's names, asked instead of upstream's registries")
+	complete(cmd, "registry-mirror")
+}
+
+// sizeFlags give a command the flags that say how large the cluster is.
+func sizeFlags(cmd *cobra.Command, opts *bootstrap.Options) {
+	cmd.Flags().IntVar(&opts.Workers, "workers", 0, "worker nodes beside the control plane")
+	cmd.Flags().IntVar(&opts.GPUNodes, "gpu-nodes", 0, "worker nodes with simulated GPUs")
+}
+
+// portFlag gives a command the flag for the front door's port; the library wants to know whether it
+// was chosen, since a chosen port doesn't move.
+func portFlag(cmd *cobra.Command, opts *bootstrap.Options) {
+	cmd.Flags().IntVar(&opts.Port, "port", 8443,
+		"port on 127.0.0.1 for browsers; the default one moves when it is taken, a chosen one doesn't")
+	complete(cmd, "port")
+}
+
+// settle tells the library which flags were given, and has it check all options before anything is
+// touched.
+func settle(cmd *cobra.Command, opts *bootstrap.Options) (err error) {
+	opts.PortChosen = cmd.Flags().Changed("port")
+	if opts.PortChosen && opts.Port == 0 { // to the library zero is "unsaid"
+		return ui.Usage(fmt.Errorf("--port can't be 0"))
+	}
+	if cmd.Flags().Changed("timeout") && opts.Timeout <= 0 {
+		return ui.Usage(fmt.Errorf("--timeout must be more than zero, not %s", opts.Timeout))
+	}
+	if cmd.Flags().Changed("name") && opts.Name == "" {
+		return ui.Usage(fmt.Errorf("--name can't be empty"))
+	}
+	*opts, err = opts.Complete()
+	return err
+}
+
+// outputFlag gives a command with a result the flag that says how to write it.
+func outputFlag(cmd *cobra.Command, format *string) {
+	*format = formatTable
+	cmd.Flags().VarP(oneOf(format, formatTable, formatJSON), "output", "o", "how to write the result")
+	complete(cmd, "output", formatTable, formatJSON)
+}

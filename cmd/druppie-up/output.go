@@ -1,0 +1,34 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// The ways to write a result, as --output takes them.
+const (
+	formatTable = "table"
+	formatJSON  = "json"
+)
+
+// view is a result as people read it; as JSON it is the library's own type.
+type view struct {
+	headers []string
+	rows    [][]string
+}
+
+func writeResult(w io.Writer, format string, result any, v view) error {
+	if format == formatJSON {
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(result); err != nil {
+			return fmt.Errorf("write result: %w", err)
+		}
+		return nil
+	}
+	return ui.Table(w, v.headers, v.rows)
+}

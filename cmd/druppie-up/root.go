@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/spf13/cobra"
+)
+
+// app is what all commands share. There is one for each run of the program.
+type app struct {
+	ui.Streams
+	progress string      // --progress
+	rep      ui.Reporter // set before any command runs
+	started  bool        // flags and arguments were fine, and a command took over
+}
+
+// run runs the command line and returns the exit code.
+func run(ctx context.Context, args []string, streams ui.Streams) int {
+	a := &app{Streams: streams, progress: ui.ModeAuto}
+	root := newRootCmd(a)
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	err = explain(ctx, a, cmd, err)
+	ui.WriteError(a.Err, a.progress, err)
+	return ui.ExitCode(err)
+}
+
+// explain gives an error the exit code and the hint that only the outermost layer can know.
+func explain(ctx context.Context, a *app, cmd *cobra.Command, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !a.started:
+		// Whatever cobra refused, it refused before anything was done.
+		err = ui.Usage(err)
+		if ui.Hint(err) == "" {
+			err = ui.WithHint(err, fmt.Sprintf("see %s --help", cmd.CommandPath()))
+		}
+	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
+		err = ui.WithHint(errors.New("interrupted"), "run the same command again: it goes on where it stopped")
+	}
+	return err
+}
+
+func newRootCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "druppie-up",
+		Short: "Put the Druppie platform on one machine, and prove that it works",
+		Long: `druppie-up makes a kind cluster, installs a foundry (Gitea, Tekton, a registry) and a gatekeeper
+(Flux, Kyverno) on it, and flies services through them: a commit ends, by itself, as a signed,
+admitted, running pod.
+
+Results are written to standard output; progress and errors to standard error. The exit code is 0
+when all went well, 2 when the input was refused and nothing was changed, and 1 for any other error.`,
+		Example: `  druppie-up doctor --fix
+  druppie-up up
+  druppie-up scenario run first-flight
+  druppie-up down`,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		PersistentPreRunE: func(cmd *cobra.Command, args []string) (err error) {
+			if a.rep, err = ui.NewReporter(a.Err, a.progress); err != nil {
+				return err
+			}
+			a.started = true
+			return nil
+		},
+	}
+	cmd.SetIn(a.In)
+	cmd.SetOut(a.Out)
+	cmd.SetErr(a.Err)
+	cmd.PersistentFlags().Var(oneOf(&a.progress, ui.ModeAuto, ui.ModeTerminal, ui.ModePlain, ui.ModeJSON),
+		"progress", "how to show progress")
+	complete(cmd, "progress", ui.ModeAuto, ui.ModePlain, ui.ModeJSON)
+	cmd.AddCommand(
+		newUpCmd(a, nil),
+		newDownCmd(a, nil),
+		newStatusCmd(a, nil),
+		newDoctorCmd(a, nil),
+		newScenarioCmd(a),
+		newSupplyCmd(a),
+		newRenderCmd(a, nil),
+		newCredentialsCmd(a, nil),
+		newVersionCmd(a, nil),
+	)
+	return asGroup(cmd)
+}
+
+// asGroup makes a command that only holds others: alone it shows its help, and what it doesn't know
+// is an error that names what comes close.
+func asGroup(cmd *cobra.Command) *cobra.Command {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		err := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+			return ui.WithHint(err, "did you mean "+strings.Join(near, ", ")+"?")
+		}
+		return err
+	}
+	cmd.SuggestionsMinimumDistance = 2
+	cmd.RunE = func(cmd *cobra.Command, args []string) error { return cmd.Help() }
+	return cmd
+}
+
+// complete offers fixed values for a flag to the shell.
+func complete(cmd *cobra.Command, flag string, values ...string) {
+	// The error tells of a flag that doesn't exist: a test completes every one of them.
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
+}

@@ -1,0 +1,162 @@
+package main
+
+import (
+	"context"
+
+	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/spf13/cobra"
+)
+
+func newSupplyCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "supply",
+		Short: "Look at and fill the store of images that clusters live on",
+		Long: `The store is a folder with every image and upstream manifest that the platform needs. It outlives
+clusters: nodes pull from it alone, and never from outside. supply list says what is in it and what is
+missing; fill gets what is missing; verify proves that it is complete and undamaged; lock pins upstream's
+digests.`,
+	}
+	cmd.AddCommand(newSupplyListCmd(a, nil), newSupplyFillCmd(a, nil), newSupplyVerifyCmd(a, nil), newSupplyLockCmd(a, nil))
+	return asGroup(cmd)
+}
+
+type supplyListOptions struct {
+	app    *app
+	format string
+	bootstrap.Options
+}
+
+func newSupplyListCmd(a *app, runF func(context.Context, *supplyListOptions) error) *cobra.Command {
+	opts := &supplyListOptions{app: a}
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List what the platform needs, and what of it the store holds",
+		Example: `  druppie-up supply list
+  druppie-up supply list -o json | jq -r '.[] | select(.digest==null).ref'`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := settle(cmd, &opts.Options); err != nil {
+				return err
+			}
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return runSupplyList(cmd.Context(), opts)
+		},
+	}
+	storeFlag(cmd, &opts.Options)
+	outputFlag(cmd, &opts.format)
+	return cmd
+}
+
+func runSupplyList(ctx context.Context, opts *supplyListOptions) error {
+	items, err := bootstrap.SupplyList(ctx, opts.Options)
+	if err != nil {
+		return err
+	}
+	v := view{headers: []string{"component", "stage", "image", "digest"}}
+	for _, i := range items {
+		digest := i.Digest
+		if digest == "" {
+			digest = "missing"
+		}
+		v.rows = append(v.rows, []string{i.Component, i.Stage, i.Ref, digest})
+	}
+	return writeResult(opts.app.Out, opts.format, items, v)
+}
+
+type supplyFillOptions struct {
+	app *app
+	bootstrap.Options
+}
+
+func newSupplyFillCmd(a *app, runF func(context.Context, *supplyFillOptions) error) *cobra.Command {
+	opts := &supplyFillOptions{app: a}
+	cmd := &cobra.Command{
+		Use:   "fill",
+		Short: "Get everything that the store lacks",
+		Long: `fill pulls or builds what the store lacks, in the order in which up needs it. It can be stopped at
+any moment; run again, it goes on with what is still missing.`,
+		Example: `  druppie-up supply fill
+  druppie-up supply fill --supply modules`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := settle(cmd, &opts.Options); err != nil {
+				return err
+			}
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return bootstrap.SupplyFill(cmd.Context(), opts.Options, a.rep)
+		},
+	}
+	storeFlag(cmd, &opts.Options)
+	supplyFlags(cmd, &opts.Options)
+	return cmd
+}
+
+type supplyVerifyOptions struct {
+	app     *app
+	format  string
+	rebuild string
+	bootstrap.Options
+}
+
+func newSupplyVerifyCmd(a *app, runF func(context.Context, *supplyVerifyOptions) error) *cobra.Command {
+	opts := &supplyVerifyOptions{app: a}
+	cmd := &cobra.Command{
+		Use:   "verify",
+		Short: "Prove that the store is complete for this build and undamaged",
+		Long: `verify hashes everything in the store and compares it with what this build of druppie-up needs. It
+fails when something is missing, stale or damaged, and names it. With --rebuild it builds one image
+anew, elsewhere, and shows that the bytes are the same.`,
+		Example: `  druppie-up supply verify
+  druppie-up supply verify --rebuild docker.io/library/caddy:2.10.0`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := settle(cmd, &opts.Options); err != nil {
+				return err
+			}
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return runSupplyVerify(cmd.Context(), opts)
+		},
+	}
+	storeFlag(cmd, &opts.Options)
+	cmd.Flags().StringVar(&opts.rebuild, "rebuild", "", "image to build anew and compare")
+	outputFlag(cmd, &opts.format)
+	return cmd
+}
+
+type supplyLockOptions struct {
+	app    *app
+	format string
+	bootstrap.Options
+}
+
+func newSupplyLockCmd(a *app, runF func(context.Context, *supplyLockOptions) error) *cobra.Command {
+	opts := &supplyLockOptions{app: a}
+	cmd := &cobra.Command{
+		Use:   "lock",
+		Short: "Ask upstream's registries for the digests that aren't pinned yet",
+		Long: `lock needs a network that reaches upstream's registries. It prints the digest of every image that
+component.yaml doesn't pin, says which couldn't be asked, and changes nothing: pin by hand what you
+have checked.`,
+		Example: `  druppie-up supply lock
+  druppie-up supply lock -o json`,
+		Args: noArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := settle(cmd, &opts.Options); err != nil {
+				return err
+			}
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return runSupplyLock(cmd.Context(), opts)
+		},
+	}
+	cmd.Flags().StringVar(&opts.RegistryMirror, "registry-mirror", "", "ask this registry instead of upstream's")
+	outputFlag(cmd, &opts.format)
+	return cmd
+}
