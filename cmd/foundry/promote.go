@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -51,7 +52,7 @@ func (r *release) forge() (forge.Forge, error) {
 
 func promoteCommand() *cobra.Command {
 	var r release
-	var ref, numberResult string
+	var ref, numberResult, commitResult string
 	cmd := &cobra.Command{
 		Use:   "promote",
 		Short: "Propose a release in the fleet repository",
@@ -79,12 +80,15 @@ func promoteCommand() *cobra.Command {
 			} else {
 				fmt.Fprintf(cmd.OutOrStdout(), "pull request %d of %s: %s\n", p.Number, r.fleetRepo, p.URL)
 			}
-			return writeResult(numberResult, strconv.FormatInt(p.Number, 10))
+			return errors.Join(
+				writeResult(numberResult, strconv.FormatInt(p.Number, 10)),
+				writeResult(commitResult, rel.Commit))
 		},
 	}
 	r.flags(cmd.Flags())
 	cmd.Flags().StringVar(&ref, "image", "", "image by digest")
 	cmd.Flags().StringVar(&numberResult, "pull-request-result", "", "file to write the pull request's number to (0: nothing to promote)")
+	cmd.Flags().StringVar(&commitResult, "commit-result", "", "file to write the commit to")
 	return required(cmd, "ca-file", "credentials", "forge", "repository", "tenant", "revision", "run", "image")
 }
 
