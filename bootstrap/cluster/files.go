@@ -64,3 +64,12 @@ func writeNodeFiles(opt Options) error {
 	}
 	return nil
 }
+
+// TrustCA hands the platform's CA to nodes that run already: containerd reads
+// it at each pull, so nothing is restarted.
+func TrustCA(opt Options, ca []byte) error {
+	if err := writeFileAtomic(opt.CAFile, ca, 0o644); err != nil {
+		return fmt.Errorf("keep the platform's CA: %w", err)
+	}
+	return writeNodeFiles(opt)
+}

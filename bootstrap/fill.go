@@ -1,0 +1,63 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply"
+)
+
+// startFill fills the store in the background with what it lacks; the steps
+// wait for the images that they need, so the cluster comes up while later ones
+// are still on their way.
+func (p *platform) startFill(ctx context.Context) (string, error) {
+	p.fillFailed = context.Background()
+	missing, err := p.store.Missing(images(p.components, p.builtInNode(), component.Stages()...))
+	if err != nil {
+		return "", err
+	}
+	if len(missing) == 0 {
+		return "complete", nil
+	}
+	source, why, err := chooseSupply(ctx, p.opts)
+	if err != nil {
+		return "", err
+	}
+	p.source = source
+	fillCtx, stop := context.WithCancelCause(ctx)
+	failed, fail := context.WithCancelCause(context.Background())
+	p.filling, p.stopFill, p.fillFailed = &errgroup.Group{}, stop, failed
+	p.filling.Go(func() error {
+		err := source.Fill(fillCtx, p.store, p.components, p.rep)
+		if err != nil {
+			err = fmt.Errorf("supply %s: %w", source.Name(), err)
+			fail(err)
+		}
+		return err
+	})
+	return fmt.Sprintf("%s to come from %s: %s", plural(len(missing), "image"), source.Name(), why), nil
+}
+
+// nodeImage is the image of the cluster's nodes.
+func nodeImage(comps []component.Component) string {
+	for _, c := range comps {
+		if c.Name == "node" && len(c.Images) > 0 {
+			return c.Images[0].Name
+		}
+	}
+	return ""
+}
+
+// builtInNode says whether the nodes run upstream's image, which brings its own
+// pod network, volumes and control-plane images; ours leaves them to the mirror.
+func (p *platform) builtInNode() bool {
+	e, err := p.store.Entry(nodeImage(p.components))
+	if errors.Is(err, supply.ErrNotFound) {
+		return p.source != nil && p.source.Name() == "registry"
+	}
+	return err == nil && e.Annotations["io.druppie.recipe"] == ""
+}

@@ -1,0 +1,103 @@
+package bootstrap
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// Options say which platform to make and where its parts are kept. The zero
+// value of each field stands for the default that Defaults names.
+type Options struct {
+	Name     string // cluster's name
+	Workers  int    // worker nodes beside the control plane
+	GPUNodes int    // workers with labels, taint and a simulated nvidia.com/gpu
+
+	Port       int  // front door on 127.0.0.1
+	PortChosen bool // the user chose Port: then one that is taken is an error
+
+	Supply         string // auto, registry or modules
+	RegistryMirror string // a registry that holds upstream's images under upstream's names; empty asks upstream
+
+	StoreDir string // OCI image layout; outlives the cluster
+	StateDir string // this cluster's kubeconfig and mounts
+	BinDir   string // where the binaries of our own images lie
+
+	Timeout time.Duration // of the whole command
+}
+
+// clusterName follows kind's rule, and leaves room for the names of containers
+// that are made from it (RFC 1123 label, at most 63 characters).
+var clusterName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
+
+// Complete fills what is empty and refuses what can't be; every refusal is a
+// usage error, and nothing has been touched by then.
+func (o Options) Complete() (Options, error) {
+	if o.Name == "" {
+		o.Name = "druppie"
+	}
+	if !clusterName.MatchString(o.Name) {
+		return o, ui.Usage(ui.WithHint(fmt.Errorf("%q can't be a cluster's name", o.Name),
+			"use at most 40 lower-case letters, digits and dashes, a letter or digit at both ends"))
+	}
+	if o.Workers < 0 || o.GPUNodes < 0 || o.Workers+o.GPUNodes > 16 {
+		return o, ui.Usage(fmt.Errorf("%d workers and %d GPU nodes: between 0 and 16 nodes beside the control plane", o.Workers, o.GPUNodes))
+	}
+	if o.Port == 0 {
+		o.Port = 8443
+	}
+	if o.Port < 1024 || o.Port > 65535 {
+		return o, ui.Usage(fmt.Errorf("port %d: a front door's port lies between 1024 and 65535", o.Port))
+	}
+	switch o.Supply {
+	case "":
+		o.Supply = "auto"
+	case "auto", "registry", "modules":
+	default:
+		return o, ui.Usage(ui.WithHint(fmt.Errorf("unknown supply %q", o.Supply), "use auto, registry or modules"))
+	}
+	if o.Timeout == 0 {
+		o.Timeout = 3 * time.Hour
+	}
+	return o.withFolders()
+}
+
+// withFolders puts the store and the state where the XDG base directories say.
+func (o Options) withFolders() (Options, error) {
+	if o.StoreDir == "" {
+		cache, err := os.UserCacheDir()
+		if err != nil {
+			return o, fmt.Errorf("find the cache folder: %w", err)
+		}
+		o.StoreDir = filepath.Join(cache, "druppie-up", "store")
+	}
+	if o.StateDir == "" {
+		state := os.Getenv("XDG_STATE_HOME")
+		if state == "" {
+			home, err := os.UserHomeDir()
+			if err != nil {
+				return o, fmt.Errorf("find the state folder: %w", err)
+			}
+			state = filepath.Join(home, ".local", "state")
+		}
+		o.StateDir = filepath.Join(state, "druppie-up", o.Name)
+	}
+	if o.BinDir == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return o, fmt.Errorf("find this program's folder: %w", err)
+		}
+		if self, err = filepath.EvalSymlinks(self); err != nil {
+			return o, fmt.Errorf("find this program's folder: %w", err)
+		}
+		o.BinDir = filepath.Dir(self)
+	}
+	return o, nil
+}
+
+// Kubeconfig is where the cluster's own kubeconfig lies; the user's is never touched.
+func (o Options) Kubeconfig() string { return filepath.Join(o.StateDir, "kubeconfig") }

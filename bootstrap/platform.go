@@ -1,0 +1,140 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/manifests"
+)
+
+// platform is one run of `up`: what its steps hand to each other.
+type platform struct {
+	opts Options
+	rep  ui.Reporter
+
+	components []component.Component
+	store      *supply.Store
+	source     supply.Supply // nil when the store needed nothing
+	filling    *errgroup.Group
+	stopFill   context.CancelCauseFunc
+	fillFailed context.Context // done when the fill has failed, with its error as cause
+
+	kube     *kube.Client
+	endpoint gitops.Endpoint
+	vars     map[string]string
+	revision string
+}
+
+// ownImages are packed from the binaries beside this program.
+var ownImages = []string{"druppie.io/mirror:dev", "druppie.io/foundry:dev", "druppie.io/podnet:dev"}
+
+// loadComponents reads what the platform is made of.
+func loadComponents() ([]component.Component, error) {
+	comps, err := component.Load(manifests.FS)
+	if err != nil {
+		return nil, fmt.Errorf("read components: %w", err)
+	}
+	return comps, nil
+}
+
+// images names the images and upstream files of the given stages.
+func images(comps []component.Component, builtIn bool, stages ...string) []string {
+	var refs []string
+	for _, c := range comps {
+		if !slices.Contains(stages, c.Stage) {
+			continue
+		}
+		if ref := c.SourcesRef(); ref != "" {
+			refs = append(refs, ref)
+		}
+		for _, img := range c.Images {
+			if builtIn && img.Preloaded {
+				continue // upstream's node image carries it
+			}
+			refs = append(refs, img.Name)
+		}
+	}
+	return refs
+}
+
+// await waits until the store has what the stages need, and ends at once with
+// the supply's own error if filling fails.
+func (p *platform) await(ctx context.Context, task ui.Task, stages ...string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(p.fillFailed, func() { cancel(context.Cause(p.fillFailed)) })
+	defer stop()
+	err := p.store.Wait(ctx, images(p.components, p.builtInNode(), stages...), func(missing []string) {
+		task.Detail("waits for %s of the %s supply%s", plural(len(missing), "image"), p.supplyName(), firstOf(missing))
+	})
+	if err != nil {
+		return fmt.Errorf("images of stage %s: %w", strings.Join(stages, ", "), err)
+	}
+	return nil
+}
+
+// close ends a fill that goes on in the background.
+func (p *platform) close() {
+	if p.filling == nil {
+		return
+	}
+	p.stopFill(errors.New("the command ended"))
+	_ = p.filling.Wait() // its error has been reported, or nobody needs it any more
+}
+
+func (p *platform) supplyName() string {
+	if p.source == nil {
+		return "local"
+	}
+	return p.source.Name()
+}
+
+func (p *platform) renderer() *renderer {
+	return &renderer{store: p.store, components: p.components, vars: p.vars, unpinned: map[string]bool{}}
+}
+
+func (p *platform) summary(took time.Duration) Summary {
+	return Summary{
+		Name:       p.opts.Name,
+		Kubeconfig: p.opts.Kubeconfig(),
+		URLs:       urls(p.opts.Port),
+		Revision:   p.revision,
+		Supply:     p.supplyName(),
+		Took:       took,
+	}
+}
+
+// urls are the pages behind the front door.
+func urls(port int) []URL {
+	at := func(host string) string { return fmt.Sprintf("https://%s.druppie.localhost:%d/", host, port) }
+	return []URL{
+		{Title: "Start page", Address: fmt.Sprintf("https://druppie.localhost:%d/", port)},
+		{Title: "Gitea", Address: at("gitea")},
+		{Title: "Registry", Address: at("registry") + "v2/_catalog"},
+	}
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func firstOf(names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return ", now " + names[0]
+}

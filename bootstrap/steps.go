@@ -1,0 +1,223 @@
+package bootstrap
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/host"
+	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/charts"
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// engine sees to it that containers can run; an engine that doctor installed is
+// started again, since there may be no systemd that would.
+func (p *platform) engine(ctx context.Context, task ui.Task) (string, error) {
+	return "answers", host.StartEngine(ctx)
+}
+
+// supply opens the store and starts to fill it in the background with what it
+// lacks, in the order in which the steps need it.
+func (p *platform) supply(ctx context.Context, task ui.Task) (string, error) {
+	var err error
+	if p.components, err = loadComponents(); err != nil {
+		return "", err
+	}
+	if p.store, err = supply.Open(p.opts.StoreDir); err != nil {
+		return "", err
+	}
+	if err := supply.Pack(p.store, p.opts.BinDir); err != nil {
+		return "", err
+	}
+	return p.startFill(ctx)
+}
+
+// cluster makes the nodes, or starts those that stopped.
+func (p *platform) cluster(ctx context.Context, task ui.Task) (string, error) {
+	if err := p.await(ctx, task, component.StageCluster); err != nil {
+		return "", err
+	}
+	if err := p.choosePort(ctx); err != nil {
+		return "", err
+	}
+	kubeconfig, err := cluster.Ensure(ctx, p.clusterOptions(), task)
+	if err != nil {
+		return "", err
+	}
+	if p.kube, err = kube.New(kubeconfig); err != nil {
+		return "", err
+	}
+	return plural(1+p.opts.Workers+p.opts.GPUNodes, "node"), nil
+}
+
+func (p *platform) clusterOptions() cluster.Options {
+	return cluster.Options{
+		Name: p.opts.Name, Workers: p.opts.Workers, GPUNodes: p.opts.GPUNodes, Port: p.opts.Port,
+		NodeImage: nodeImage(p.components), BuiltinCNI: p.builtInNode(),
+		StateDir: p.opts.StateDir, CAFile: filepath.Join(p.opts.StateDir, "ca.crt"), Store: p.store,
+	}
+}
+
+// choosePort keeps the port of a cluster that is there; for a new one, a port
+// that the user chose must be free, and a default that is taken moves.
+func (p *platform) choosePort(ctx context.Context) error {
+	state, err := cluster.Inspect(ctx, p.opts.Name)
+	if err != nil {
+		return err
+	}
+	switch {
+	case state.Port != 0:
+		if !p.opts.PortChosen {
+			p.opts.Port = state.Port
+		}
+		return nil // a chosen port that differs is refused by cluster.Ensure
+	case p.opts.PortChosen:
+		if err := host.CheckPort(ctx, p.opts.Port); err != nil {
+			return ui.Usage(ui.WithHint(err, "choose another with --port, or leave --port out"))
+		}
+		return nil
+	}
+	free, err := host.FreePort(p.opts.Port)
+	if err != nil {
+		return err
+	}
+	if free != p.opts.Port {
+		p.rep.Note("port %d is taken, so the front door is at port %d", p.opts.Port, free)
+	}
+	p.opts.Port = free
+	return nil
+}
+
+// network installs what upstream's node image brings and ours doesn't, and
+// waits for the nodes.
+func (p *platform) network(ctx context.Context, task ui.Task) (string, error) {
+	if !p.builtInNode() {
+		objs, err := p.renderer().units(nodeUnits)
+		if err != nil {
+			return "", err
+		}
+		if err := p.applyAndWait(ctx, task, objs); err != nil {
+			return "", err
+		}
+	}
+	if _, err := cluster.AdvertiseGPU(ctx, p.kube.Clientset); err != nil {
+		return "", err
+	}
+	return "", nil
+}
+
+// secrets makes what is generated once, and gives the nodes the CA's certificate.
+func (p *platform) secrets(ctx context.Context, task ui.Task) (string, error) {
+	made, err := gitops.EnsureSecrets(ctx, p.kube, gitops.Options{Name: p.opts.Name})
+	if err != nil {
+		return "", err
+	}
+	p.endpoint = gitops.Endpoint{Port: p.opts.Port, CA: made.CA}
+	p.vars = map[string]string{"signing-public-key": string(made.SigningPublicKey)}
+	return "", cluster.TrustCA(p.clusterOptions(), made.CA)
+}
+
+// foundation installs what Git needs to exist.
+func (p *platform) foundation(ctx context.Context, task ui.Task) (string, error) {
+	if err := p.await(ctx, task, component.StageFoundation); err != nil {
+		return "", err
+	}
+	objs, err := p.renderer().foundation(p.opts.Port)
+	if err != nil {
+		return "", err
+	}
+	return "", p.applyAndWait(ctx, task, objs)
+}
+
+// foundationCharts are installed by the installer itself: namespace by chart.
+var foundationCharts = []struct{ chart, namespace string }{
+	{"registry", "foundry"}, {"gitea", "gitea"}, {"frontdoor", "foundry"},
+}
+
+func (r *renderer) foundation(port int) ([]*unstructured.Unstructured, error) {
+	var objs []*unstructured.Unstructured
+	for _, c := range foundationCharts {
+		more, err := r.chart(c.chart, c.namespace, charts.FS, map[string]any{"port": port})
+		if err != nil {
+			return nil, err
+		}
+		objs = append(objs, more...)
+	}
+	return objs, nil
+}
+
+// gitea sets up what Gitea holds: who may do what, where.
+func (p *platform) gitea(ctx context.Context, task ui.Task) (string, error) {
+	return "", gitops.EnsureGitea(ctx, p.kube, gitops.GiteaExec(p.kube), p.endpoint)
+}
+
+// flux installs Flux's controllers.
+func (p *platform) flux(ctx context.Context, task ui.Task) (string, error) {
+	u, err := manifestUnit("flux")
+	if err != nil {
+		return "", err
+	}
+	objs, err := p.renderer().objects(u)
+	if err != nil {
+		return "", err
+	}
+	return "", p.applyAndWait(ctx, task, objs)
+}
+
+// platformRepository pushes what Flux is to install, once its images are there,
+// and points Flux at it.
+func (p *platform) platformRepository(ctx context.Context, task ui.Task) (string, error) {
+	if err := p.await(ctx, task, component.StagePlatform, component.StageFlight); err != nil {
+		return "", err
+	}
+	files, err := p.renderer().repository()
+	if err != nil {
+		return "", err
+	}
+	if p.revision, err = gitops.PushPlatform(ctx, p.kube, p.endpoint, files, "Render the platform"); err != nil {
+		return "", err
+	}
+	if err := gitops.EnsureFlux(ctx, p.kube); err != nil {
+		return "", err
+	}
+	return "at " + p.revision[:min(12, len(p.revision))], nil
+}
+
+// seed puts the base image of services where builds find it.
+func (p *platform) seed(ctx context.Context, task ui.Task) (string, error) {
+	return "", gitops.SeedRegistry(ctx, p.kube, p.endpoint, p.store)
+}
+
+// ready waits until Flux has installed everything at the pushed revision, and
+// until nothing is left to be built.
+func (p *platform) ready(ctx context.Context, task ui.Task) (string, error) {
+	if err := gitops.WaitFlux(ctx, p.kube, p.revision, task); err != nil {
+		return "", err
+	}
+	if p.filling != nil {
+		if err := p.filling.Wait(); err != nil {
+			return "", err
+		}
+	}
+	return "", nil
+}
+
+// applyAndWait applies objects and waits until they are ready.
+func (p *platform) applyAndWait(ctx context.Context, task ui.Task, objs []*unstructured.Unstructured) error {
+	if _, err := p.kube.Apply(ctx, objs); err != nil {
+		return err
+	}
+	return p.kube.WaitReady(ctx, objs, kube.WaitOptions{
+		Timeout: 10 * time.Minute,
+		OnWait:  func(waiting []string) { task.Detail("waits for %s", firstOf(waiting)) },
+	})
+}
