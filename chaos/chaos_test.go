@@ -1,0 +1,191 @@
+//go:build chaos
+
+package chaos
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	name = "druppie-chaos"
+	node = name + "-control-plane"
+	// Each up here finds a full store: longer means that it hangs.
+	patience = 20 * time.Minute
+)
+
+// TestKilledAtEveryStep kills up with SIGKILL as soon as a step has ended that it was not killed after
+// before, until one run gets through. Half-way, and when all is ready, the engine and the node die too.
+func TestKilledAtEveryStep(t *testing.T) {
+	if out, err := command(t, "supply", "verify").CombinedOutput(); err != nil {
+		t.Fatalf("chaos needs a complete store: %v\n%s", err, out)
+	}
+	down(t)
+	t.Cleanup(func() { down(t) })
+
+	killedAfter := map[string]bool{}
+	for len(killedAfter) < 50 { // more steps than there are
+		step, ready := upUntilNewStep(t, killedAfter)
+		if ready {
+			break
+		}
+		t.Logf("killed after step %q", step)
+		killedAfter[step] = true
+		if step == "cluster" {
+			killNode(t)
+			killEngine(t)
+		}
+	}
+	if len(killedAfter) < 5 {
+		t.Fatalf("killed after %d steps only: %v", len(killedAfter), killedAfter)
+	}
+
+	must(t, command(t, "scenario", "run", "first-flight", "--name", name))
+	before := remembered(t)
+	for _, kill := range []func(*testing.T){killNode, killEngine} {
+		kill(t)
+		must(t, command(t, "up", "--name", name, "--progress", "plain"))
+		if after := remembered(t); after != before {
+			t.Errorf("after:\n%s\nbefore:\n%s", after, before)
+		}
+	}
+	must(t, command(t, "scenario", "run", "first-flight", "--name", name))
+}
+
+// upUntilNewStep runs up and kills it when a step ends that isn't in seen; ready says that it got
+// through before that.
+func upUntilNewStep(t *testing.T, seen map[string]bool) (step string, ready bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, druppie(t), "up", "--name", name, "--progress", "json")
+	events, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var last string
+	for lines := bufio.NewScanner(events); lines.Scan(); {
+		var e struct{ Event, ID, Error string }
+		if err := json.Unmarshal(lines.Bytes(), &e); err != nil {
+			t.Errorf("not an event: %q", lines.Text())
+			continue
+		}
+		last = lines.Text()
+		if e.Event == "done" && e.ID != "" && !seen[e.ID] && step == "" {
+			step = e.ID
+			_ = cmd.Process.Kill() // Wait tells how it ended
+		}
+	}
+	err = cmd.Wait()
+	switch {
+	case step != "" && err != nil:
+		return step, false
+	case err != nil:
+		t.Fatalf("up: %v\n%s", err, last)
+	}
+	// It was quicker than the kill: that was its last step.
+	return step, true
+}
+
+// remembered is what must be the same before and after: the commit that Flux has of the fleet, and the
+// image that the tenant runs.
+func remembered(t *testing.T) string {
+	t.Helper()
+	return kubectl(t, "-n", "flux-system", "get", "gitrepository", "fleet", "-o", "jsonpath={.status.artifact.revision}") + "\n" +
+		kubectl(t, "-n", "drones", "get", "deployments", "-o", "jsonpath={.items[*].spec.template.spec.containers[*].image}")
+}
+
+func kubectl(t *testing.T, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("docker", append([]string{"exec", node, "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf"}, args...)...)
+	return strings.TrimSpace(must(t, cmd))
+}
+
+func killNode(t *testing.T) {
+	t.Helper()
+	t.Log("kill the node")
+	must(t, exec.Command("docker", "kill", "--signal", "KILL", node))
+}
+
+// killEngine kills dockerd, which takes the containers' parents with it; up starts it again where doctor
+// installed it.
+func killEngine(t *testing.T) {
+	t.Helper()
+	running := strings.Fields(must(t, exec.Command("docker", "ps", "--format", "{{.Names}}")))
+	for _, container := range running {
+		if !strings.HasPrefix(container, name+"-") {
+			t.Fatalf("the engine also runs %s: it isn't killed", container)
+		}
+	}
+	raw, err := os.ReadFile("/run/docker.pid")
+	if err != nil {
+		t.Fatalf("find the engine: %v", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(raw)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("kill the engine, process %d", pid)
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		if errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Fatalf("process %d survived", pid)
+}
+
+func down(t *testing.T) {
+	t.Helper()
+	if out, err := exec.Command(druppie(t), "down", "--name", name).CombinedOutput(); err != nil {
+		t.Errorf("down: %v\n%s", err, out)
+	}
+}
+
+// command is druppie-up with arguments, and with the patience of this test.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	return exec.CommandContext(ctx, druppie(t), args...)
+}
+
+func must(t *testing.T, cmd *exec.Cmd) string {
+	t.Helper()
+	var out, errOut bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &errOut
+	if err := cmd.Run(); err != nil {
+		t.Fatalf("%s: %v\n%s%s", strings.Join(cmd.Args, " "), err, out.String(), errOut.String())
+	}
+	return out.String()
+}
+
+func druppie(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs("../bin/druppie-up")
+	if err == nil {
+		_, err = os.Stat(path)
+	}
+	if err != nil {
+		t.Fatal(fmt.Errorf("make build first: %w", err))
+	}
+	return path
+}
