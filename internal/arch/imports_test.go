@@ -37,7 +37,7 @@ var allowed = []struct{ pkg, imports string }{
 	{"bootstrap/supply", "bootstrap/component internal/ui"},
 	{"bootstrap/supply/mirror", "bootstrap/supply"},
 	{"bootstrap/supply/...", "bootstrap/component bootstrap/supply internal/ui"},
-	{"bootstrap/cluster", "bootstrap/component bootstrap/supply internal/ui"},
+	{"bootstrap/cluster", "bootstrap/component bootstrap/kube bootstrap/supply internal/ui"},
 	{"bootstrap/render", "bootstrap/component bootstrap/supply"},
 	{"bootstrap/gitops", "bootstrap/kube bootstrap/pki internal/ui"},
 
