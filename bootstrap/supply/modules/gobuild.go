@@ -36,7 +36,7 @@ func (b *Builder) goCommand(dir string, cgo bool, args ...string) command {
 		dir = b.opt.CacheDir
 	}
 	return command{dir: dir, name: b.opt.Go, args: args, env: environ(
-		"GOMODCACHE="+filepath.Join(b.opt.CacheDir, "mod"),
+		"GOMODCACHE="+b.modCache(),
 		"GOCACHE="+filepath.Join(b.opt.CacheDir, "go"),
 		"GOFLAGS=-trimpath -buildvcs=false -modcacherw -mod=mod",
 		"GOWORK=off", "GO111MODULE=on", "GOTOOLCHAIN="+toolchain,
@@ -131,16 +131,16 @@ func editGoMod(data []byte, e component.Edit) ([]byte, error) {
 	}
 	for _, p := range e.Published {
 		found := false
-		// Clone: dropping changes the list that is walked.
-		for _, r := range slices.Clone(f.Replace) {
+		for _, r := range f.Replace {
 			if r.New.Version != "" || !under(r.New.Path, p.Path) {
 				continue
 			}
 			found = true
-			if err := f.DropReplace(r.Old.Path, r.Old.Version); err != nil {
+			old := r.Old // dropping blanks the line in place
+			if err := f.DropReplace(old.Path, old.Version); err != nil {
 				return nil, err
 			}
-			if err := f.AddRequire(r.Old.Path, p.Version); err != nil {
+			if err := f.AddRequire(old.Path, p.Version); err != nil {
 				return nil, err
 			}
 		}

@@ -6,7 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"hash"
+	stdhash "hash"
 	"io"
 	"os"
 	"path"
@@ -67,7 +67,7 @@ type layerWriter struct {
 	*tar.Writer
 	file       *os.File
 	gz         *gzip.Writer
-	plain, zip hash.Hash
+	plain, zip stdhash.Hash
 }
 
 func newLayerWriter(dir string) (*layerWriter, error) {
@@ -108,7 +108,10 @@ func writeLayer(dir string, entries []entry, have map[string]bool) (*fileLayer, 
 	for _, e := range entries {
 		byPath[e.path] = e
 		for p := path.Dir(e.path); p != "."; p = path.Dir(p) {
-			if _, ok := byPath[p]; !ok && !have[p] {
+			if _, there := have[p]; there {
+				continue
+			}
+			if _, ok := byPath[p]; !ok {
 				byPath[p] = entry{path: p, dir: true, mode: 0o755}
 			}
 		}

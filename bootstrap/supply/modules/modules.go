@@ -39,6 +39,8 @@ const (
 type Options struct {
 	// CacheDir holds the build caches (mod, go, src, out, debian).
 	CacheDir string
+	// ModCache is the module cache; CacheDir's own when left out.
+	ModCache string
 	// Peak is how many bytes the build caches may take between two builds,
 	// Rest how many are left when all is done.
 	Peak, Rest int64
@@ -135,7 +137,7 @@ func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.C
 		return err
 	}
 	task := rep.Start("supply/modules", "Build images from Go modules and Debian packages")
-	if len(todo) == 0 {
+	if len(todo.refs) == 0 {
 		task.Skip("every image is in the store")
 		return b.trimRest()
 	}
@@ -191,6 +193,13 @@ func (b *Builder) fillComponent(ctx context.Context, s *supply.Store, c componen
 		m.images++
 	}
 	return nil
+}
+
+func (b *Builder) modCache() string {
+	if b.opt.ModCache != "" {
+		return b.opt.ModCache
+	}
+	return filepath.Join(b.opt.CacheDir, "mod")
 }
 
 // dir is a folder of the build caches, made when missing.

@@ -1,0 +1,115 @@
+package modules
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+)
+
+// builtPrefix marks a path among what a source's build left.
+const builtPrefix = "out:"
+
+// generate makes content that comes out of a program of the image itself.
+func (a *assembly) generate(ctx context.Context, f component.Content, e entry) ([]entry, error) {
+	switch f.Generate {
+	case "cri-base":
+		return a.criBase(ctx, e)
+	case "busybox":
+		return a.busybox(ctx, e)
+	}
+	return nil, fmt.Errorf("nothing known makes %q", f.Generate)
+}
+
+// criBase is the runtime specification that kind's containerd starts every
+// container from: containerd's default, with kind's hook and without limits.
+func (a *assembly) criBase(ctx context.Context, e entry) ([]entry, error) {
+	ctr, err := a.binary(ctx, "ctr")
+	if err != nil {
+		return nil, err
+	}
+	out, err := a.b.run.output(ctx, command{name: ctr, args: []string{"oci", "spec"}, env: environ()})
+	if err != nil {
+		return nil, err
+	}
+	e.data, err = editSpec(out)
+	return []entry{e}, err
+}
+
+func editSpec(raw []byte) ([]byte, error) {
+	var spec map[string]any
+	if err := json.Unmarshal(raw, &spec); err != nil {
+		return nil, fmt.Errorf("runtime specification: %w", err)
+	}
+	process, ok := spec["process"].(map[string]any)
+	if !ok {
+		return nil, fmt.Errorf("runtime specification: no process")
+	}
+	delete(process, "rlimits")
+	hooks, ok := spec["hooks"].(map[string]any)
+	if !ok {
+		hooks = map[string]any{}
+		spec["hooks"] = hooks
+	}
+	create, _ := hooks["createContainer"].([]any)
+	hooks["createContainer"] = append(create, map[string]any{"path": "/kind/bin/mount-product-files.sh"})
+	return json.MarshalIndent(spec, "", "  ")
+}
+
+// busybox links every name that the program answers to.
+func (a *assembly) busybox(ctx context.Context, e entry) ([]entry, error) {
+	prog, err := readFromTar(a.root.tar, "usr/bin/busybox")
+	if err != nil {
+		return nil, err
+	}
+	file := filepath.Join(a.tmp, "busybox")
+	if err := os.WriteFile(file, prog, 0o755); err != nil {
+		return nil, err
+	}
+	out, err := a.b.run.output(ctx, command{name: file, args: []string{"--list"}, env: environ()})
+	if err != nil {
+		return nil, err
+	}
+	var links []entry
+	for _, applet := range strings.Fields(string(out)) {
+		if applet == "busybox" {
+			continue
+		}
+		links = append(links, entry{path: path.Join(e.path, applet), link: "busybox"})
+	}
+	return links, nil
+}
+
+// ownersOf finds the packages that files belong to, from dpkg's lists.
+func ownersOf(tarFile string, files map[string]bool) (map[string]bool, error) {
+	owners := map[string]bool{}
+	err := eachInTar(tarFile, func(h *tar.Header, body io.Reader) error {
+		name, ok := strings.CutPrefix(h.Name, "var/lib/dpkg/info/")
+		if !ok || !strings.HasSuffix(name, ".list") {
+			return nil
+		}
+		pkg, _, _ := strings.Cut(strings.TrimSuffix(name, ".list"), ":")
+		data, err := io.ReadAll(body)
+		if err != nil {
+			return err
+		}
+		for sc := bufio.NewScanner(bytes.NewReader(data)); sc.Scan(); {
+			p := strings.TrimPrefix(sc.Text(), "/")
+			// /lib and /bin are links into /usr in a merged file system.
+			if strings.Count(p, "/") >= 2 && (files[p] || files["usr/"+p]) {
+				owners[pkg] = true
+			}
+		}
+		return nil
+	})
+	return owners, err
+}
