@@ -116,4 +116,8 @@ func notFound(resp *gitea.Response, err error) bool {
 	return err != nil && resp != nil && resp.Response != nil && resp.StatusCode == http.StatusNotFound
 }
 
+func forbidden(resp *gitea.Response) bool {
+	return resp != nil && resp.Response != nil && resp.StatusCode == http.StatusForbidden
+}
+
 var errRefused = errors.New("promotion refused")

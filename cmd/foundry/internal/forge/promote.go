@@ -137,7 +137,8 @@ func (f Forge) supersede(c *gitea.Client, s fleet.Service, r fleet.Release) (*gi
 		if _, _, err := c.EditPullRequest(owner, name, pr.Index, gitea.EditPullRequestOption{State: &closed}); err != nil {
 			return nil, fmt.Errorf("close pull request %d, which %s supersedes: %w", pr.Index, short(r.Commit), err)
 		}
-		if _, resp, err := c.DeleteRepoBranch(owner, name, pr.Head.Ref); err != nil && !notFound(resp, err) {
+		// Where branches are protected as a whole, this one stays; closed is enough.
+		if _, resp, err := c.DeleteRepoBranch(owner, name, pr.Head.Ref); err != nil && !notFound(resp, err) && !forbidden(resp) {
 			return nil, fmt.Errorf("delete branch %s: %w", pr.Head.Ref, err)
 		}
 	}
