@@ -1,0 +1,199 @@
+package gitops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"code.gitea.io/sdk/gitea"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/druppie/druppie-up/bootstrap/kube"
+)
+
+// Exec runs a command where Gitea runs and returns its output.
+type Exec func(ctx context.Context, cmd []string, stdin io.Reader) (string, error)
+
+// GiteaExec runs commands in Gitea's pod.
+func GiteaExec(c *kube.Client) Exec {
+	return func(ctx context.Context, cmd []string, stdin io.Reader) (string, error) {
+		pods := &corev1.PodList{}
+		if err := c.List(ctx, pods, client.InNamespace(NamespaceGitea), client.MatchingLabels{"app.kubernetes.io/name": "gitea"}); err != nil {
+			return "", fmt.Errorf("find gitea's pod: %w", err)
+		}
+		for _, p := range pods.Items {
+			if p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil {
+				return c.Exec(ctx, p.Namespace, p.Name, "gitea", cmd, stdin)
+			}
+		}
+		return "", errors.New("gitea has no running pod")
+	}
+}
+
+// forge is Gitea as its administrator sees it.
+type forge struct {
+	keeper
+	endpoint Endpoint
+	http     *http.Client
+	exec     Exec
+	admin    *gitea.Client
+	password string // the administrator's
+}
+
+// EnsureGitea makes the organisation with its identities, repositories, branch
+// protection and webhook, and keeps each identity's token in the cluster. Gitea
+// must answer already. A second run writes nothing.
+func EnsureGitea(ctx context.Context, c client.Client, exec Exec, endpoint Endpoint) error {
+	httpClient, err := endpoint.Client()
+	if err != nil {
+		return err
+	}
+	f := &forge{keeper: keeper{c}, endpoint: endpoint, http: httpClient, exec: exec}
+	if err := f.waitForAnswer(ctx); err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		what string
+		run  func(context.Context) error
+	}{
+		{"administrator", f.ensureAdmin},
+		{"identities", f.ensureUsers},
+		{"organisation", f.ensureOrganisation},
+		{"repositories", f.ensureRepositories},
+		{"tokens", f.ensureTokens},
+		{"webhook", f.ensureWebhook},
+	} {
+		if err := step.run(ctx); err != nil {
+			return fmt.Errorf("gitea: %s: %w", step.what, err)
+		}
+	}
+	return nil
+}
+
+// waitForAnswer bridges the seconds between a ready pod and a front door that
+// has noticed.
+func (f *forge) waitForAnswer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	defer cancel()
+	for {
+		err := f.ping(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("gitea doesn't answer at %s: %w", f.endpoint.URL("gitea"), err)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+func (f *forge) ping(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, f.endpoint.URL("gitea")+"/api/healthz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := f.http.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s", resp.Status)
+	}
+	return nil
+}
+
+// as returns a client that works with a name and password. The version is set
+// so that the SDK doesn't ask for it.
+func (f *forge) as(ctx context.Context, username, password string) (*gitea.Client, error) {
+	return gitea.NewClient(f.endpoint.URL("gitea"),
+		gitea.SetHTTPClient(f.http), gitea.SetContext(ctx),
+		gitea.SetBasicAuth(username, password), gitea.SetGiteaVersion(""))
+}
+
+// makeAdmin takes the account's name, its address, and on standard input its
+// password.
+const makeAdmin = `read -r password
+gitea() { /app/gitea/gitea --config /etc/gitea/app.ini admin user "$@"; }
+gitea change-password --must-change-password=false --username "$0" --password "$password" 2>/dev/null ||
+gitea create --admin --must-change-password=false --username "$0" --email "$1" --password "$password"`
+
+// ensureAdmin makes the first account inside Gitea's own container, since no
+// other way in exists yet. The password goes through standard input, so that it
+// is in no audit log and no process list outside of the container.
+func (f *forge) ensureAdmin(ctx context.Context) error {
+	data, err := f.identity(ctx, Admin)
+	if err != nil {
+		return err
+	}
+	f.password = string(data["password"])
+	if f.admin, err = f.as(ctx, Admin, f.password); err != nil {
+		return err
+	}
+	if _, resp, err := f.admin.GetMyUserInfo(); err == nil {
+		return nil
+	} else if status(resp) != http.StatusUnauthorized {
+		return err
+	}
+	// There is no such account, or it has another password.
+	if _, err := f.exec(ctx, []string{"/bin/sh", "-ec", makeAdmin, Admin, email(Admin)}, strings.NewReader(f.password+"\n")); err != nil {
+		return err
+	}
+	_, _, err = f.admin.GetMyUserInfo()
+	return err
+}
+
+func (f *forge) ensureUsers(ctx context.Context) error {
+	for _, id := range identities() {
+		data, err := f.identity(ctx, id.name)
+		if err != nil {
+			return err
+		}
+		if _, resp, err := f.admin.GetUserInfo(id.name); err == nil {
+			continue
+		} else if status(resp) != http.StatusNotFound {
+			return fmt.Errorf("%s: %w", id.name, err)
+		}
+		no := false
+		if _, _, err := f.admin.AdminCreateUser(gitea.CreateUserOption{
+			Username: id.name, FullName: id.title, Email: string(data["email"]),
+			Password: string(data["password"]), MustChangePassword: &no,
+		}); err != nil {
+			return fmt.Errorf("%s: %w", id.name, err)
+		}
+	}
+	return nil
+}
+
+func (f *forge) ensureOrganisation(context.Context) error {
+	_, resp, err := f.admin.GetOrg(Organisation)
+	if status(resp) != http.StatusNotFound {
+		return err
+	}
+	_, _, err = f.admin.CreateOrg(gitea.CreateOrgOption{
+		Name: Organisation, FullName: "Druppie", Visibility: gitea.VisibleTypePublic,
+	})
+	return err
+}
+
+// identity reads what the cluster keeps of an identity.
+func (f *forge) identity(ctx context.Context, name string) (map[string][]byte, error) {
+	s := &corev1.Secret{}
+	if err := f.Get(ctx, client.ObjectKey{Namespace: NamespaceGitea, Name: identitySecret(name)}, s); err != nil {
+		return nil, fmt.Errorf("credentials of %s: %w", name, err)
+	}
+	return s.Data, nil
+}
+
+func status(resp *gitea.Response) int {
+	if resp == nil || resp.Response == nil {
+		return 0
+	}
+	return resp.StatusCode
+}

@@ -1,0 +1,373 @@
+//go:build containers
+
+package gitops_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"code.gitea.io/sdk/gitea"
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/bootstrap/render"
+	"github.com/druppie/druppie-up/charts"
+)
+
+// forge is a real Gitea with everything that EnsureGitea makes, and the fake
+// cluster that keeps its secrets.
+type forge struct {
+	endpoint gitops.Endpoint
+	cluster  client.Client
+	exec     gitops.Exec
+}
+
+// newForge starts a Gitea with the configuration of our chart.
+func newForge(t *testing.T) forge {
+	t.Helper()
+	c := fake.NewClientBuilder().Build()
+	m, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := forge{cluster: c}
+	port, exec := startGitea(t, giteaFiles(t, c))
+	f.endpoint, f.exec = gitops.Endpoint{Port: port, CA: m.CA}, exec
+	if err := gitops.EnsureGitea(t.Context(), c, f.exec, f.endpoint); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// giteaFiles are what the chart mounts into Gitea's container.
+func giteaFiles(t *testing.T, c client.Client) map[string]string {
+	t.Helper()
+	chart, err := fs.Sub(charts.FS, "gitea")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := render.Chart(chart, "gitea", "gitea", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	objs, err := kube.Decode(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for _, o := range objs {
+		if o.GetKind() == "ConfigMap" {
+			data := o.Object["data"].(map[string]any)
+			files["/etc/gitea/app.ini"] = data["app.ini"].(string)
+		}
+	}
+	for name, dir := range map[string]string{"gitea-tls": "/etc/gitea-tls/", "gitea-keys": "/etc/gitea-keys/"} {
+		for key, value := range secret(t, c, "gitea", name) {
+			files[dir+key] = value
+		}
+	}
+	return files
+}
+
+func (f forge) token(t *testing.T, who string) string {
+	t.Helper()
+	return secret(t, f.cluster, "gitea", "identity-"+who)["token"]
+}
+
+// as works with an identity's token; the administrator has a password only.
+func (f forge) as(t *testing.T, who string) *gitea.Client {
+	t.Helper()
+	h, err := f.endpoint.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	auth := gitea.SetToken(f.token(t, who))
+	if who == gitops.Admin {
+		auth = gitea.SetBasicAuth(who, secret(t, f.cluster, "gitea", "identity-"+who)["password"])
+	}
+	c, err := gitea.NewClient(f.endpoint.URL("gitea"), gitea.SetHTTPClient(h), gitea.SetContext(t.Context()), auth, gitea.SetGiteaVersion(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (f forge) push(t *testing.T, who, repo, branch, parent, content string) (string, error) {
+	t.Helper()
+	return gitops.Push(t.Context(), f.endpoint, who, f.token(t, who), repo, branch, parent, "change", map[string][]byte{"file": []byte(content)})
+}
+
+func (f forge) head(t *testing.T, repo string) string {
+	t.Helper()
+	b, _, err := f.as(t, gitops.Admin).GetRepoBranch("druppie", repo, "main")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b.Commit.ID
+}
+
+func refused(t *testing.T, what string, err error) {
+	t.Helper()
+	if err == nil {
+		t.Errorf("%s was not refused", what)
+		return
+	}
+	t.Logf("%s: %v", what, err)
+}
+
+func allowed(t *testing.T, what string, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatalf("%s: %v", what, err)
+	}
+}
+
+func approve(c *gitea.Client, repo string, pr int64) error {
+	_, _, err := c.CreatePullReview("druppie", repo, pr, gitea.CreatePullReviewOptions{State: gitea.ReviewStateApproved, Body: "fine"})
+	return err
+}
+
+// merge merges as soon as Gitea has worked out whether it can, and gives the
+// reason of a refusal, which the SDK drops.
+func (f forge) merge(t *testing.T, who, repo string, pr int64, force bool) error {
+	t.Helper()
+	h, err := f.endpoint.Client()
+	allowed(t, "client", err)
+	for try := 0; ; try++ {
+		body, err := json.Marshal(map[string]any{"Do": "merge", "force_merge": force})
+		allowed(t, "encode", err)
+		url := fmt.Sprintf("%s/api/v1/repos/druppie/%s/pulls/%d/merge", f.endpoint.URL("gitea"), repo, pr)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
+		allowed(t, "request", err)
+		if who == gitops.Admin {
+			req.SetBasicAuth(who, secret(t, f.cluster, "gitea", "identity-"+who)["password"])
+		} else {
+			req.Header.Set("Authorization", "token "+f.token(t, who))
+		}
+		req.Header.Set("Content-Type", "application/json")
+		resp, err := h.Do(req)
+		allowed(t, "merge request", err)
+		var answer struct{ Message string }
+		_ = json.NewDecoder(resp.Body).Decode(&answer) // success has no body
+		resp.Body.Close()
+		switch {
+		case resp.StatusCode == http.StatusOK:
+			return nil
+		case strings.Contains(answer.Message, "try again later") && try < 100:
+			time.Sleep(100 * time.Millisecond)
+		default:
+			return fmt.Errorf("%s: %s", resp.Status, answer.Message)
+		}
+	}
+}
+
+func propose(t *testing.T, c *gitea.Client, repo, branch string) int64 {
+	t.Helper()
+	pr, _, err := c.CreatePullRequest("druppie", repo, gitea.CreatePullRequestOption{Head: branch, Base: "main", Title: "Change"})
+	allowed(t, "pull request", err)
+	return pr.Index
+}
+
+// stale waits until Gitea has dismissed the approvals of an older state, which
+// it does in the background. Who merges names the commit it approved, or could
+// come between.
+func (f forge) stale(t *testing.T, repo string, pr int64) {
+	t.Helper()
+	for range 100 {
+		reviews, _, err := f.as(t, gitops.Admin).ListPullReviews("druppie", repo, pr, gitea.ListPullReviewsOptions{})
+		allowed(t, "list reviews", err)
+		if !slices.ContainsFunc(reviews, func(r *gitea.PullReview) bool {
+			return r.Official && r.State == gitea.ReviewStateApproved && !r.Dismissed
+		}) {
+			return
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	t.Error("the approval of an older state stands")
+}
+
+func TestGitea(t *testing.T) {
+	f := newForge(t)
+	t.Run("a second run changes nothing", f.testAgain)
+	t.Run("a lost token is made anew", f.testLostToken)
+	t.Run("nobody gets around review", f.testReview)
+	t.Run("promotions are approved by another than who proposed them", f.testFleet)
+	t.Run("only the installer writes the platform", f.testPlatform)
+	t.Run("who may read", f.testReading)
+}
+
+func (f forge) testAgain(t *testing.T) {
+	before := versions(t, f.cluster)
+	head := f.head(t, gitops.RepoFleet)
+	allowed(t, "second run", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	if diff := cmp.Diff(before, versions(t, f.cluster)); diff != "" {
+		t.Errorf("objects changed:\n%s", diff)
+	}
+	if f.head(t, gitops.RepoFleet) != head {
+		t.Error("fleet got another commit")
+	}
+	hooks, _, err := f.as(t, gitops.Admin).ListRepoHooks("druppie", gitops.RepoDroneService, gitea.ListHooksOptions{})
+	allowed(t, "list webhooks", err)
+	if len(hooks) != 1 || hooks[0].BranchFilter != "main" || !cmp.Equal(hooks[0].Events, []string{"push"}) {
+		t.Errorf("webhooks %+v", hooks)
+	}
+}
+
+func (f forge) testLostToken(t *testing.T) {
+	s := &corev1.Secret{}
+	allowed(t, "read", f.cluster.Get(t.Context(), client.ObjectKey{Namespace: "gitea", Name: "identity-foundry"}, s))
+	old := string(s.Data["token"])
+	s.Data["token"] = []byte("0000000000000000000000000000000000000000")
+	allowed(t, "damage", f.cluster.Update(t.Context(), s))
+	allowed(t, "repair", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	mended := f.token(t, gitops.Foundry)
+	if mended == old {
+		t.Error("the token is still the one that was lost")
+	}
+	if got := secret(t, f.cluster, "foundry", "gitea-promoter")["token"]; got != mended {
+		t.Error("the pipeline has another token than the identity")
+	}
+	_, _, err := f.as(t, gitops.Foundry).GetMyUserInfo()
+	allowed(t, "work with the new token", err)
+}
+
+func (f forge) testReview(t *testing.T) {
+	const repo = gitops.RepoDroneService
+	builder, reviewer, admin := f.as(t, gitops.Builder), f.as(t, gitops.Reviewer), f.as(t, gitops.Admin)
+
+	for _, who := range []string{gitops.Builder, gitops.Reviewer, gitops.Foundry, gitops.Installer} {
+		_, err := f.push(t, who, repo, "main", "", "straight to main")
+		refused(t, who+" pushes to main", err)
+	}
+	_, _, err := admin.CreateFile("druppie", repo, "by-admin", gitea.CreateFileOptions{
+		FileOptions: gitea.FileOptions{BranchName: "main", Message: "x"}, Content: "eA==",
+	})
+	refused(t, "the administrator commits to main", err)
+
+	main := f.head(t, repo)
+	first, err := f.push(t, gitops.Builder, repo, "change", main, "one")
+	allowed(t, "builder pushes a branch", err)
+	pr := propose(t, builder, repo, "change")
+
+	refused(t, "merge without approval", f.merge(t, gitops.Builder, repo, pr, false))
+	refused(t, "the author approves", approve(builder, repo, pr))
+	refused(t, "administrator's forced merge", f.merge(t, gitops.Admin, repo, pr, true))
+	allowed(t, "the administrator may say what it likes", approve(admin, repo, pr))
+	refused(t, "merge with an approval of someone who isn't a reviewer", f.merge(t, gitops.Builder, repo, pr, false))
+
+	_, err = f.push(t, gitops.Reviewer, repo, "change", first, "smuggled")
+	refused(t, "the reviewer pushes to what it is to approve", err)
+	_, err = f.push(t, gitops.Builder, repo, "main", first, "history rewritten")
+	refused(t, "force push to main", err)
+	_, _, err = reviewer.CreateFork("druppie", repo, gitea.CreateForkOption{})
+	refused(t, "fork", err)
+
+	allowed(t, "the reviewer approves", approve(reviewer, repo, pr))
+	_, err = f.push(t, gitops.Builder, repo, "change", first, "two")
+	allowed(t, "builder pushes again", err)
+	f.stale(t, repo, pr)
+	refused(t, "merge with an approval of an older state", f.merge(t, gitops.Builder, repo, pr, false))
+	_, _, err = reviewer.CreatePullReview("druppie", repo, pr, gitea.CreatePullReviewOptions{State: gitea.ReviewStateRequestChanges, Body: "no"})
+	allowed(t, "the reviewer asks for changes", err)
+	refused(t, "merge of what was rejected", f.merge(t, gitops.Reviewer, repo, pr, false))
+	allowed(t, "the reviewer approves", approve(reviewer, repo, pr))
+	allowed(t, "merge", f.merge(t, gitops.Builder, repo, pr, false))
+	if f.head(t, repo) == main {
+		t.Error("main didn't move")
+	}
+}
+
+func (f forge) testFleet(t *testing.T) {
+	const repo = gitops.RepoFleet
+	foundry, approver := f.as(t, gitops.Foundry), f.as(t, gitops.FoundryReviewer)
+	main := f.head(t, repo)
+	for _, who := range []string{gitops.Foundry, gitops.FoundryReviewer, gitops.Flux, gitops.Builder} {
+		_, err := f.push(t, who, repo, "main", "", "straight to main")
+		refused(t, who+" pushes to main", err)
+	}
+	_, err := f.push(t, gitops.FoundryReviewer, repo, "own", main, "own idea")
+	refused(t, "the approver pushes a branch", err)
+	_, err = f.push(t, gitops.Foundry, repo, "promote", main, "new digest")
+	allowed(t, "foundry pushes a branch", err)
+	pr := propose(t, foundry, repo, "promote")
+	refused(t, "merge without approval", f.merge(t, gitops.FoundryReviewer, repo, pr, false))
+	refused(t, "the author approves", approve(foundry, repo, pr))
+	allowed(t, "the approver approves", approve(approver, repo, pr))
+	refused(t, "the author merges", f.merge(t, gitops.Foundry, repo, pr, false))
+	allowed(t, "the approver merges", f.merge(t, gitops.FoundryReviewer, repo, pr, false))
+}
+
+func (f forge) testPlatform(t *testing.T) {
+	files := map[string][]byte{
+		"clusters/druppie/a.yaml": []byte("a: 1\n"),
+		"clusters/druppie-b/x":    []byte("x"), // sorts before the folder clusters/druppie/
+		"kyverno/b.yaml":          []byte("b: 2\n"),
+	}
+	first, err := gitops.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Install the platform")
+	allowed(t, "push", err)
+	if head := f.head(t, gitops.RepoPlatform); head != first {
+		t.Errorf("main is at %s, want %s", head, first)
+	}
+	again, err := gitops.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Again")
+	allowed(t, "push again", err)
+	if again != first {
+		t.Error("the same files made another commit")
+	}
+	delete(files, "kyverno/b.yaml")
+	second, err := gitops.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Drop a part")
+	allowed(t, "push less", err)
+	if second == first {
+		t.Error("a file that is gone made no commit")
+	}
+	_, resp, err := f.as(t, gitops.Flux).GetContents("druppie", gitops.RepoPlatform, "main", "kyverno/b.yaml")
+	if err == nil || resp.StatusCode != http.StatusNotFound {
+		t.Errorf("a file that is gone: %v", err)
+	}
+	_, err = f.push(t, gitops.Installer, gitops.RepoPlatform, "main", first, "history rewritten")
+	refused(t, "force push", err)
+	for _, who := range []string{gitops.Flux, gitops.Builder, gitops.Foundry} {
+		_, err := f.push(t, who, gitops.RepoPlatform, "main", "", "x")
+		refused(t, who+" pushes", err)
+	}
+}
+
+func (f forge) testReading(t *testing.T) {
+	h, err := f.endpoint.Client()
+	allowed(t, "client", err)
+	for path, want := range map[string]int{
+		"/druppie/drone-service": http.StatusOK,
+		"/druppie/platform":      http.StatusNotFound,
+		"/druppie/fleet":         http.StatusNotFound,
+		"/user/sign_up":          http.StatusOK, // a page that says it is off
+		"/druppie/fleet.git/info/refs?service=git-upload-pack":         http.StatusUnauthorized,
+		"/druppie/drone-service.git/info/refs?service=git-upload-pack": http.StatusOK,
+	} {
+		resp, err := h.Get(f.endpoint.URL("gitea") + path)
+		allowed(t, path, err)
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("%s: %s, want %d", path, resp.Status, want)
+		}
+	}
+	_, err = h.Get(strings.Replace(f.endpoint.URL("gitea"), "https", "http", 1))
+	refused(t, "plain http", err)
+	_, err = h.Get("https://example.org")
+	refused(t, "a name that isn't ours", err)
+	for _, repo := range []string{gitops.RepoPlatform, gitops.RepoFleet} {
+		_, _, err := f.as(t, gitops.Flux).GetRepo("druppie", repo)
+		allowed(t, "Flux reads "+repo, err)
+		_, _, err = f.as(t, gitops.Builder).GetRepo("druppie", repo)
+		refused(t, "the builder reads "+repo, err)
+	}
+}

@@ -1,0 +1,187 @@
+package gitops
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// otherBranches matches every branch; a rule that names a branch goes
+// before it.
+const otherBranches = "**"
+
+// protection is a branch protection rule as Gitea's API has it. The SDK's type
+// lacks block_admin_merge_override, without which an administrator merges what
+// nobody approved.
+type protection struct {
+	RuleName                 string   `json:"rule_name"`
+	Priority                 int64    `json:"priority"` // the lower goes first
+	EnablePush               bool     `json:"enable_push"`
+	EnablePushWhitelist      bool     `json:"enable_push_whitelist"`
+	PushWhitelist            []string `json:"push_whitelist_usernames"`
+	PushWhitelistDeployKeys  bool     `json:"push_whitelist_deploy_keys"`
+	EnableForcePush          bool     `json:"enable_force_push"`
+	EnableForcePushAllowlist bool     `json:"enable_force_push_allowlist"`
+	ForcePushAllowlist       []string `json:"force_push_allowlist_usernames"`
+	EnableMergeWhitelist     bool     `json:"enable_merge_whitelist"`
+	MergeWhitelist           []string `json:"merge_whitelist_usernames"`
+	RequiredApprovals        int64    `json:"required_approvals"`
+	EnableApprovalsWhitelist bool     `json:"enable_approvals_whitelist"`
+	ApprovalsWhitelist       []string `json:"approvals_whitelist_username"`
+	BlockOnRejectedReviews   bool     `json:"block_on_rejected_reviews"`
+	DismissStaleApprovals    bool     `json:"dismiss_stale_approvals"`
+	BlockAdminMergeOverride  bool     `json:"block_admin_merge_override"`
+}
+
+// onlyPushedBy lets one identity push, never with force, and merges nothing.
+func onlyPushedBy(branch, user string) protection {
+	return protection{
+		RuleName: branch, Priority: priority(branch), EnablePush: true, EnablePushWhitelist: true, PushWhitelist: []string{user},
+		EnableMergeWhitelist: true, MergeWhitelist: []string{user}, BlockAdminMergeOverride: true,
+	}
+}
+
+// proposedBy gives every branch but main to one identity, which may replace
+// what it proposed; approvals fall with it. Who approves can't add to what it
+// approves. Gitea also keeps protected branches from being deleted.
+func proposedBy(user string) protection {
+	p := onlyPushedBy(otherBranches, user)
+	p.EnableForcePush, p.EnableForcePushAllowlist, p.ForcePushAllowlist = true, true, []string{user}
+	return p
+}
+
+// reviewed lets nobody push; what is merged was approved, as it is, by one of
+// the approvers. Gitea never counts an author's own approval.
+func reviewed(branch string, approvers, mergers []string) protection {
+	return protection{
+		RuleName: branch, Priority: priority(branch),
+		EnableMergeWhitelist: true, MergeWhitelist: mergers,
+		RequiredApprovals: 1, EnableApprovalsWhitelist: true, ApprovalsWhitelist: approvers,
+		BlockOnRejectedReviews: true, DismissStaleApprovals: true, BlockAdminMergeOverride: true,
+	}
+}
+
+// priority puts the rule for all branches last.
+func priority(branch string) int64 {
+	if branch == otherBranches {
+		return 2
+	}
+	return 1
+}
+
+// normal makes rules comparable: names in order, and none as an empty list.
+func (p protection) normal() protection {
+	for _, names := range []*[]string{&p.PushWhitelist, &p.ForcePushAllowlist, &p.MergeWhitelist, &p.ApprovalsWhitelist} {
+		*names = append([]string{}, *names...)
+		slices.Sort(*names)
+	}
+	return p
+}
+
+func (f *forge) protections(ctx context.Context, repo string) ([]protection, error) {
+	var rules []protection
+	err := f.call(ctx, http.MethodGet, protectionPath(repo), nil, &rules)
+	return rules, err
+}
+
+// ensureProtection makes the repository have exactly these rules, and reads
+// them back: Gitea drops names from a whitelist that lack access.
+func (f *forge) ensureProtection(ctx context.Context, repo string, want []protection) error {
+	have, err := f.protections(ctx, repo)
+	if err != nil {
+		return err
+	}
+	changed := false
+	for _, w := range want {
+		i := slices.IndexFunc(have, func(p protection) bool { return p.RuleName == w.RuleName })
+		switch {
+		case i < 0:
+			err = f.call(ctx, http.MethodPost, protectionPath(repo), w.normal(), nil)
+		case cmp.Equal(have[i].normal(), w.normal()):
+			continue
+		default:
+			err = f.call(ctx, http.MethodPatch, protectionPath(repo)+"/"+url.PathEscape(w.RuleName), w.normal(), nil)
+		}
+		if err != nil {
+			return fmt.Errorf("protect %s: %w", w.RuleName, err)
+		}
+		changed = true
+	}
+	for _, h := range have {
+		if slices.ContainsFunc(want, func(p protection) bool { return p.RuleName == h.RuleName }) {
+			continue
+		}
+		if err := f.call(ctx, http.MethodDelete, protectionPath(repo)+"/"+url.PathEscape(h.RuleName), nil, nil); err != nil {
+			return fmt.Errorf("drop rule %s: %w", h.RuleName, err)
+		}
+		changed = true
+	}
+	if !changed {
+		return nil
+	}
+	return f.checkProtection(ctx, repo, want)
+}
+
+func (f *forge) checkProtection(ctx context.Context, repo string, want []protection) error {
+	have, err := f.protections(ctx, repo)
+	if err != nil {
+		return err
+	}
+	byName := func(rules []protection) map[string]protection {
+		m := map[string]protection{}
+		for _, r := range rules {
+			m[r.RuleName] = r.normal()
+		}
+		return m
+	}
+	if diff := cmp.Diff(byName(want), byName(have)); diff != "" {
+		return fmt.Errorf("branch protection isn't what was asked for (-want +have):\n%s", diff)
+	}
+	return nil
+}
+
+func protectionPath(repo string) string {
+	return "/api/v1/repos/" + Organisation + "/" + repo + "/branch_protections"
+}
+
+// call asks Gitea's API, as the administrator, what the SDK can't.
+func (f *forge) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		b, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, f.endpoint.URL("gitea")+path, body)
+	if err != nil {
+		return err
+	}
+	req.SetBasicAuth(Admin, f.password)
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := f.http.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= 300 {
+		var problem struct{ Message string }
+		if err := json.NewDecoder(resp.Body).Decode(&problem); err != nil || problem.Message == "" {
+			return errors.New(resp.Status)
+		}
+		return fmt.Errorf("%s: %s", resp.Status, problem.Message)
+	}
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(resp.Body).Decode(out)
+}

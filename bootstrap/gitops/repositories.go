@@ -1,0 +1,181 @@
+package gitops
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+
+	"code.gitea.io/sdk/gitea"
+)
+
+// repository is what a repository must be like.
+type repository struct {
+	name        string
+	description string
+	private     bool
+	// Who may do what, besides the organisation's owner. Approving needs no
+	// more than reading: who may write could approve what it pushed itself onto
+	// someone else's branch.
+	collaborators map[string]gitea.AccessMode
+	protection    []protection
+	seed          map[string]string // files that the first commits bring
+}
+
+func repositories() []repository {
+	return []repository{
+		{
+			name:        RepoPlatform,
+			description: "What runs on the platform itself: rendered by the installer, applied by Flux.",
+			private:     true,
+			collaborators: map[string]gitea.AccessMode{
+				Installer: gitea.AccessModeWrite,
+				Flux:      gitea.AccessModeRead,
+			},
+			protection: []protection{onlyPushedBy(mainBranch, Installer)},
+		},
+		{
+			name:        RepoFleet,
+			description: "Which image of which service runs where: changed by promotions, applied by Flux.",
+			private:     true,
+			collaborators: map[string]gitea.AccessMode{
+				Foundry: gitea.AccessModeWrite,
+				// Merging needs write access; the rule for other branches keeps
+				// it from pushing.
+				FoundryReviewer: gitea.AccessModeWrite,
+				Flux:            gitea.AccessModeRead,
+			},
+			protection: []protection{
+				reviewed(mainBranch, []string{FoundryReviewer}, []string{FoundryReviewer}),
+				proposedBy(Foundry),
+			},
+			seed: map[string]string{"tenants/drones/kustomization.yaml": emptyTenant},
+		},
+		{
+			name:        RepoDroneService,
+			description: "The sample service: plans inspection flights along dikes.",
+			collaborators: map[string]gitea.AccessMode{
+				Builder:  gitea.AccessModeWrite,
+				Reviewer: gitea.AccessModeWrite,
+				Foundry:  gitea.AccessModeRead,
+			},
+			protection: []protection{
+				reviewed(mainBranch, []string{Reviewer}, []string{Reviewer, Builder}),
+				proposedBy(Builder),
+			},
+		},
+	}
+}
+
+// emptyTenant makes the tenant's Kustomization ready before anything was
+// promoted.
+const emptyTenant = `# Promotions add services here, each in a folder of its own.
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: []
+`
+
+func (f *forge) ensureRepositories(ctx context.Context) error {
+	for _, r := range repositories() {
+		if err := f.ensureRepository(ctx, r); err != nil {
+			return fmt.Errorf("%s: %w", r.name, err)
+		}
+	}
+	return nil
+}
+
+func (f *forge) ensureRepository(ctx context.Context, r repository) error {
+	_, resp, err := f.admin.GetRepo(Organisation, r.name)
+	if status(resp) == http.StatusNotFound {
+		_, _, err = f.admin.CreateOrgRepo(Organisation, gitea.CreateRepoOption{
+			Name: r.name, Description: r.description, Private: r.private,
+			// A first commit, so that there is a branch to protect.
+			AutoInit: true, DefaultBranch: mainBranch, Readme: "Default",
+		})
+	}
+	if err != nil {
+		return err
+	}
+	for _, user := range slices.Sorted(maps.Keys(r.collaborators)) {
+		if err := f.ensureCollaborator(r.name, user, r.collaborators[user]); err != nil {
+			return fmt.Errorf("access of %s: %w", user, err)
+		}
+	}
+	if err := f.ensureSeed(ctx, r); err != nil {
+		return fmt.Errorf("first files: %w", err)
+	}
+	return f.ensureProtection(ctx, r.name, r.protection)
+}
+
+func (f *forge) ensureCollaborator(repo, user string, want gitea.AccessMode) error {
+	is, _, err := f.admin.IsCollaborator(Organisation, repo, user)
+	if err != nil {
+		return err
+	}
+	if is {
+		have, _, err := f.admin.CollaboratorPermission(Organisation, repo, user)
+		if err != nil {
+			return err
+		}
+		if have.Permission == want {
+			return nil
+		}
+	}
+	_, err = f.admin.AddCollaborator(Organisation, repo, user, gitea.AddCollaboratorOption{Permission: &want})
+	return err
+}
+
+// ensureSeed adds files that aren't there. It comes before protection, and only
+// once protection stands is the repository taken to be seeded: a file that a
+// later change took away stays away.
+func (f *forge) ensureSeed(ctx context.Context, r repository) error {
+	if len(r.seed) == 0 {
+		return nil
+	}
+	rules, err := f.protections(ctx, r.name)
+	if err != nil || len(rules) > 0 {
+		return err
+	}
+	for _, path := range slices.Sorted(maps.Keys(r.seed)) {
+		_, resp, err := f.admin.GetContents(Organisation, r.name, mainBranch, path)
+		if status(resp) != http.StatusNotFound {
+			if err != nil {
+				return err
+			}
+			continue
+		}
+		if _, _, err := f.admin.CreateFile(Organisation, r.name, path, gitea.CreateFileOptions{
+			FileOptions: gitea.FileOptions{Message: "Add " + path, BranchName: mainBranch},
+			Content:     base64.StdEncoding.EncodeToString([]byte(r.seed[path])),
+		}); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return nil
+}
+
+// ensureWebhook tells the foundry of every push to the service's main branch.
+func (f *forge) ensureWebhook(ctx context.Context) error {
+	hmac, err := f.once(ctx, NamespaceFoundry, "webhook-hmac", "", func() (map[string][]byte, error) {
+		return nil, fmt.Errorf("it must be made before gitea is set up")
+	})
+	if err != nil {
+		return err
+	}
+	hooks, _, err := f.admin.ListRepoHooks(Organisation, RepoDroneService, gitea.ListHooksOptions{})
+	if err != nil {
+		return err
+	}
+	for _, h := range hooks {
+		if h.Config["url"] == listenerURL && h.Active {
+			return nil
+		}
+	}
+	_, _, err = f.admin.CreateRepoHook(Organisation, RepoDroneService, gitea.CreateHookOption{
+		Type: gitea.HookTypeGitea, Active: true, Events: []string{"push"}, BranchFilter: mainBranch,
+		Config: map[string]string{"url": listenerURL, "content_type": "json", "secret": string(hmac["secret"])},
+	})
+	return err
+}
