@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
 )
 
@@ -36,4 +39,23 @@ scripts can ask.`,
 	nameFlag(cmd, &opts.Options)
 	outputFlag(cmd, &opts.format)
 	return cmd
+}
+
+func runStatus(ctx context.Context, opts *statusOptions) error {
+	s, err := bootstrap.GetStatus(ctx, opts.Options)
+	if err != nil {
+		return err
+	}
+	return errors.Join(writeResult(opts.app.Out, opts.format, s, statusView(s)), unready(s))
+}
+
+// unready is the error that tells scripts by the exit code what the result tells people.
+func unready(s bootstrap.Status) error {
+	switch {
+	case s.Ready:
+		return nil
+	case s.State == "running":
+		return ui.WithHint(fmt.Errorf("platform %s is not ready", s.Name), "see the messages above; druppie-up up"+nameArg(s.Name)+" puts back what is missing")
+	}
+	return ui.WithHint(fmt.Errorf("platform %s is %s", s.Name, s.State), "bring it up with druppie-up up"+nameArg(s.Name))
 }

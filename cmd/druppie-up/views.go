@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/druppie/druppie-up/bootstrap"
 )
 
@@ -21,4 +23,47 @@ func nameArg(name string) string {
 		return ""
 	}
 	return " --name " + name
+}
+
+// credentialsView leaves the tokens, which only programs use, to the JSON.
+func credentialsView(all []bootstrap.Credential) view {
+	v := view{headers: []string{"where", "username", "password"}}
+	for _, c := range all {
+		v.rows = append(v.rows, []string{c.Where, c.Username, c.Password})
+	}
+	return v
+}
+
+func statusView(s bootstrap.Status) view {
+	v := view{headers: []string{"what", "name", "state", "message"}}
+	v.rows = append(v.rows, []string{"cluster", s.Name, s.State, ""})
+	conditions := func(what string, list []bootstrap.Condition) {
+		for _, c := range list {
+			state := "ready"
+			if !c.Ready {
+				state = "not ready"
+			}
+			v.rows = append(v.rows, []string{what, c.Name, state, c.Message})
+		}
+	}
+	conditions("node", s.Nodes)
+	conditions("part", s.Parts)
+	for _, r := range s.Runs {
+		v.rows = append(v.rows, []string{"run", r.Name, r.State, runMessage(r)})
+	}
+	for _, u := range s.URLs {
+		v.rows = append(v.rows, []string{"page", u.Title, "", u.Address})
+	}
+	return v
+}
+
+func runMessage(r bootstrap.PipelineRun) string {
+	parts := []string{r.Repository}
+	if len(r.Commit) > 12 {
+		parts = append(parts, r.Commit[:12])
+	}
+	if r.Took != "" {
+		parts = append(parts, "took "+r.Took)
+	}
+	return strings.Join(parts, ", ")
 }

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/scenarios"
+	"github.com/spf13/cobra"
+)
+
+func newScenarioCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "scenario",
+		Short: "Prove what the platform promises, from outside",
+		Long: `A scenario acts as the platform's users do, each identity with its own token, and passes only if the
+platform did the right thing. It may run again at any time.`,
+	}
+	cmd.AddCommand(newScenarioListCmd(a, nil), newScenarioRunCmd(a, nil))
+	return asGroup(cmd)
+}
+
+type scenarioListOptions struct {
+	app    *app
+	format string
+}
+
+func newScenarioListCmd(a *app, runF func(context.Context, *scenarioListOptions) error) *cobra.Command {
+	opts := &scenarioListOptions{app: a}
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List the scenarios and the controls that they prove",
+		Example: `  druppie-up scenario list`,
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return runScenarioList(opts)
+		},
+	}
+	outputFlag(cmd, &opts.format)
+	return cmd
+}
+
+func runScenarioList(opts *scenarioListOptions) error {
+	all, err := scenarios.List()
+	if err != nil {
+		return err
+	}
+	v := view{headers: []string{"name", "proves", "what it shows"}}
+	for _, s := range all {
+		v.rows = append(v.rows, []string{s.Name, strings.Join(s.Controls, " "), s.Title})
+	}
+	return writeResult(opts.app.Out, opts.format, all, v)
+}
+
+type scenarioRunOptions struct {
+	app    *app
+	format string
+	names  []string
+	bootstrap.Options
+}
+
+func newScenarioRunCmd(a *app, runF func(context.Context, *scenarioRunOptions) error) *cobra.Command {
+	opts := &scenarioRunOptions{app: a}
+	cmd := &cobra.Command{
+		Use:   "run [SCENARIO...]",
+		Short: "Run scenarios against the running platform; all of them unless some are named",
+		Example: `  druppie-up scenario run first-flight
+  druppie-up scenario run
+  druppie-up scenario run unsigned-image failing-test -o json`,
+		ValidArgsFunction: completeScenarios,
+		RunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := settle(cmd, &opts.Options); err != nil {
+				return err
+			}
+			if opts.names, err = chosen(args); err != nil {
+				return err
+			}
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return runScenarios(cmd.Context(), opts)
+		},
+	}
+	nameFlag(cmd, &opts.Options)
+	outputFlag(cmd, &opts.format)
+	return cmd
+}
+
+func completeScenarios(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	names, err := chosen(nil)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+// chosen are the scenarios to run: those named, or all. None runs when one of the names is wrong.
+func chosen(names []string) ([]string, error) {
+	list, err := scenarios.List()
+	if err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, s := range list {
+		all = append(all, s.Name)
+	}
+	for _, name := range names {
+		if !slices.Contains(all, name) {
+			return nil, ui.WithHint(ui.Usage(fmt.Errorf("%w: %q", scenarios.ErrUnknown, name)), "there are "+strings.Join(all, ", "))
+		}
+	}
+	if len(names) > 0 {
+		return names, nil
+	}
+	return all, nil
+}
+
+func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
+	state, err := cluster.Inspect(ctx, opts.Name)
+	if err != nil {
+		return err
+	}
+	if !state.Running() {
+		return ui.WithHint(fmt.Errorf("platform %s isn't running", opts.Name), "bring it up with druppie-up up"+nameArg(opts.Name))
+	}
+	command, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	var results []scenarios.Result
+	var failures []error
+	for _, name := range opts.names {
+		opts.app.rep.Note("scenario %s", name)
+		result, err := scenarios.Run(ctx, scenarios.Options{
+			Name: name, Kubeconfig: opts.Kubeconfig(), Port: state.Port, Command: command,
+			Reporter: opts.app.rep, Out: opts.log(),
+		})
+		results = append(results, result)
+		if err != nil {
+			failures = append(failures, fmt.Errorf("%s: %w", name, err))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return errors.Join(opts.write(results), errors.Join(failures...))
+}
+
+// log is where a scenario's legs and, if it failed, its log go: they are for people.
+func (o *scenarioRunOptions) log() io.Writer {
+	if o.app.progress == ui.ModeJSON {
+		return io.Discard
+	}
+	return o.app.Err
+}
+
+func (o *scenarioRunOptions) write(results []scenarios.Result) error {
+	v := view{headers: []string{"scenario", "result", "took", "proves", "why"}}
+	for _, r := range results {
+		outcome := "passed"
+		if !r.Passed {
+			outcome = "FAILED"
+		}
+		v.rows = append(v.rows, []string{r.Name, outcome, fmt.Sprintf("%.0f s", r.Duration.Seconds()), strings.Join(r.Controls, " "), r.Why})
+	}
+	return writeResult(o.app.Out, o.format, results, v)
+}
