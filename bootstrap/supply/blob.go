@@ -192,3 +192,16 @@ func finish(f *os.File) error {
 	}
 	return f.Close()
 }
+
+// ctxReader ends a long copy when its context does.
+type ctxReader struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (r *ctxReader) Read(p []byte) (int, error) {
+	if r.ctx.Err() != nil {
+		return 0, context.Cause(r.ctx)
+	}
+	return r.r.Read(p)
+}

@@ -1,0 +1,262 @@
+package supply
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/gofrs/flock"
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+)
+
+// manifestLimit bounds what is read as a manifest.
+const manifestLimit = 8 << 20
+
+// errDisk marks failures of this machine's disk: no server can mend them.
+var errDisk = errors.New("write to the store")
+
+// manifestTypes is what we can read.
+var manifestTypes = []string{
+	string(types.OCIImageIndex), string(types.DockerManifestList),
+	string(types.OCIManifestSchema1), string(types.DockerManifestSchema2),
+}
+
+// fetcher gets manifests and blobs from registries, one attempt at a time.
+type fetcher struct {
+	base     http.RoundTripper
+	keychain authn.Keychain
+	stall    time.Duration // a transfer in which no byte came for so long is cut off
+
+	mu       sync.Mutex
+	sessions map[string]http.RoundTripper // by repository: tokens are for one
+}
+
+func (f *fetcher) session(ctx context.Context, repo name.Repository) (http.RoundTripper, error) {
+	f.mu.Lock()
+	rt, ok := f.sessions[repo.Name()]
+	f.mu.Unlock()
+	if ok {
+		return rt, nil
+	}
+	auth, err := authn.Resolve(ctx, f.keychain, repo)
+	if err != nil {
+		return nil, err
+	}
+	rt, err = transport.NewWithContext(ctx, repo.Registry, auth, f.base, []string{repo.Scope(transport.PullScope)})
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sessions[repo.Name()] = rt
+	return rt, nil
+}
+
+// get asks for one thing of a repository, from an offset on.
+func (f *fetcher) get(ctx context.Context, repo name.Repository, kind, what string, offset int64) (*http.Response, error) {
+	rt, err := f.session(ctx, repo)
+	if err != nil {
+		return nil, err
+	}
+	url := fmt.Sprintf("%s://%s/v2/%s/%s/%s", repo.Scheme(), repo.RegistryStr(), repo.RepositoryStr(), kind, what)
+	ctx, cancel := context.WithCancelCause(ctx)
+	watch := &watchdog{cancel: cancel, after: f.stall}
+	watch.timer = time.AfterFunc(f.stall, func() { cancel(fmt.Errorf("no byte came for %s", f.stall)) })
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		watch.stop()
+		return nil, err
+	}
+	if kind == "manifests" {
+		req.Header.Set("Accept", strings.Join(manifestTypes, ","))
+	}
+	if offset > 0 {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	resp, err := (&http.Client{Transport: rt}).Do(req)
+	if err != nil {
+		watch.stop()
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return nil, err
+	}
+	watch.body = resp.Body
+	watch.ctx = ctx
+	resp.Body = watch
+	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
+		resp.Body.Close()
+		if wait := retryAfter(resp.Header, time.Now()); wait > 0 {
+			err = &pausedError{err, wait}
+		}
+		if resp.StatusCode == http.StatusUnauthorized {
+			f.forget(repo) // a token that ran out; the next attempt asks for a new one
+		}
+		return nil, err
+	}
+	return resp, nil
+}
+
+func (f *fetcher) forget(repo name.Repository) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.sessions, repo.Name())
+}
+
+// manifest gets a manifest by tag or digest and checks it where it can.
+func (f *fetcher) manifest(ctx context.Context, repo name.Repository, what string) ([]byte, v1.Descriptor, error) {
+	resp, err := f.get(ctx, repo, "manifests", what, 0)
+	if err != nil {
+		return nil, v1.Descriptor{}, err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, manifestLimit))
+	if err != nil {
+		return nil, v1.Descriptor{}, err
+	}
+	got, size, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		return nil, v1.Descriptor{}, err
+	}
+	promised := what
+	if !strings.HasPrefix(what, "sha256:") {
+		promised = resp.Header.Get("Docker-Content-Digest")
+	}
+	if want, err := v1.NewHash(promised); err == nil && want != got {
+		return nil, v1.Descriptor{}, &DigestError{Want: want, Got: got, WantSize: size, GotSize: size}
+	}
+	return raw, v1.Descriptor{MediaType: types.MediaType(resp.Header.Get("Content-Type")), Digest: got, Size: size}, nil
+}
+
+// blob brings one blob into the store. What an earlier attempt, of this or of
+// another process, left is not fetched again. moved hears of each new byte.
+func (f *fetcher) blob(ctx context.Context, s *Store, repo name.Repository, d v1.Descriptor, moved func(n int64)) error {
+	if s.hasBlob(d.Digest, d.Size) {
+		return nil
+	}
+	part := s.path("tmp", "part-"+d.Digest.Hex)
+	lock := flock.New(part + ".lock")
+	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
+		return fmt.Errorf("%w: %w", errDisk, err)
+	}
+	defer lock.Unlock()
+	if s.hasBlob(d.Digest, d.Size) {
+		return nil // whoever held the lock has fetched it
+	}
+	file, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errDisk, err)
+	}
+	defer file.Close()
+	sum := sha256.New()
+	have, err := io.Copy(sum, &ctxReader{ctx, file})
+	if err != nil {
+		return fmt.Errorf("%w: %w", errDisk, err)
+	}
+	startOver := func() error {
+		sum.Reset()
+		have = 0
+		_, err := file.Seek(0, io.SeekStart)
+		if err == nil {
+			err = file.Truncate(0)
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", errDisk, err)
+		}
+		return nil
+	}
+	if have > d.Size {
+		if err := startOver(); err != nil {
+			return err
+		}
+	}
+	if have < d.Size || d.Size == 0 {
+		resp, err := f.get(ctx, repo, "blobs", d.Digest.String(), have)
+		if err != nil {
+			return err
+		}
+		defer resp.Body.Close()
+		if have > 0 && resp.StatusCode != http.StatusPartialContent {
+			if err := startOver(); err != nil {
+				return err
+			}
+		}
+		w := &diskWriter{io.MultiWriter(file, sum), moved}
+		n, err := io.Copy(w, io.LimitReader(resp.Body, d.Size-have+1))
+		if err != nil {
+			return err // the part stays for the next attempt
+		}
+		if have += n; have < d.Size {
+			return io.ErrUnexpectedEOF
+		}
+	}
+	got := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}
+	if got != d.Digest || have != d.Size {
+		return errors.Join(&DigestError{Want: d.Digest, Got: got, WantSize: d.Size, GotSize: have}, startOver())
+	}
+	if err := errors.Join(finish(file), os.Rename(part, s.blobPath(d.Digest))); err != nil {
+		return fmt.Errorf("%w: %w", errDisk, err)
+	}
+	return os.Remove(lock.Path())
+}
+
+// diskWriter tells failures of the disk from those of the line.
+type diskWriter struct {
+	w     io.Writer
+	moved func(int64)
+}
+
+func (w *diskWriter) Write(p []byte) (int, error) {
+	n, err := w.w.Write(p)
+	if err != nil {
+		err = fmt.Errorf("%w: %w", errDisk, err)
+	}
+	w.moved(int64(n))
+	return n, err
+}
+
+// watchdog cuts a transfer off that has stopped moving.
+type watchdog struct {
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	after  time.Duration
+	timer  *time.Timer
+	body   io.ReadCloser
+}
+
+func (w *watchdog) Read(p []byte) (int, error) {
+	n, err := w.body.Read(p)
+	if n > 0 {
+		w.timer.Reset(w.after)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		if cause := context.Cause(w.ctx); cause != nil {
+			err = cause
+		}
+	}
+	return n, err
+}
+
+func (w *watchdog) Close() error {
+	err := w.body.Close()
+	w.stop()
+	return err
+}
+
+func (w *watchdog) stop() {
+	w.timer.Stop()
+	w.cancel(nil)
+}

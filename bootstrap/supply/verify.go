@@ -1,0 +1,214 @@
+package supply
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/gofrs/flock"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+)
+
+// Problem is something wrong with one entry of the store.
+type Problem struct {
+	Ref    string // the entry
+	Digest string // the blob
+	Reason string
+}
+
+func (p Problem) String() string { return p.Ref + ": " + p.Reason }
+
+// VerifyOptions say what Verify does beside looking.
+type VerifyOptions struct {
+	// Remove takes damaged blobs and the names that need them out of the store,
+	// so that the next fill fetches them again.
+	Remove bool
+	// Progress hears how many bytes were hashed; it may be nil.
+	Progress func(done, total int64)
+}
+
+// Verify hashes every blob that a name in the store needs, and returns what is
+// wrong, sorted by name. The error is for a store that can't be read at all.
+func (s *Store) Verify(ctx context.Context, opt VerifyOptions) ([]Problem, error) {
+	entries, err := s.Entries()
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{store: s, ctx: ctx, opt: opt, checked: map[v1.Hash]error{}}
+	for _, e := range entries {
+		needs, _ := s.needs(e) // what can't be read shows below
+		for _, d := range needs {
+			if _, ok := v.checked[d.Digest]; !ok {
+				v.checked[d.Digest] = nil
+				v.total += d.Size
+			}
+		}
+	}
+	clear(v.checked)
+	var problems []Problem
+	for _, e := range entries {
+		var bad bool
+		needs, hidden := s.needs(e)
+		for _, d := range needs {
+			err := v.check(d)
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
+			}
+			if err == nil {
+				continue
+			}
+			bad = true
+			problems = append(problems, Problem{Ref: e.Ref, Digest: d.Digest.String(), Reason: err.Error()})
+			if opt.Remove && !errors.Is(err, fs.ErrNotExist) {
+				if err := os.Remove(s.blobPath(d.Digest)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return problems, err
+				}
+			}
+		}
+		if hidden != nil && !bad { // every byte is as promised, and still no image
+			bad = true
+			problems = append(problems, Problem{Ref: e.Ref, Digest: e.Descriptor.Digest.String(), Reason: hidden.Error()})
+		}
+		if bad && opt.Remove {
+			if err := s.Remove(e.Ref); err != nil {
+				return problems, err
+			}
+		}
+	}
+	return problems, nil
+}
+
+type verifier struct {
+	store       *Store
+	ctx         context.Context
+	opt         VerifyOptions
+	checked     map[v1.Hash]error
+	done, total int64
+}
+
+func (v *verifier) check(d v1.Descriptor) error {
+	if err, ok := v.checked[d.Digest]; ok {
+		return err
+	}
+	err := v.store.checkBlob(v.ctx, d)
+	v.checked[d.Digest] = err
+	v.done += d.Size
+	if v.opt.Progress != nil {
+		v.opt.Progress(v.done, v.total)
+	}
+	return err
+}
+
+func (s *Store) checkBlob(ctx context.Context, d v1.Descriptor) error {
+	f, err := os.Open(s.blobPath(d.Digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("blob %s is missing: %w", d.Digest, err)
+	}
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	got, n, err := v1.SHA256(&ctxReader{ctx, f})
+	if err != nil {
+		return fmt.Errorf("blob %s: %w", d.Digest, err)
+	}
+	if got != d.Digest || d.Size > 0 && n != d.Size {
+		return &DigestError{Want: d.Digest, Got: got, WantSize: d.Size, GotSize: n}
+	}
+	return nil
+}
+
+// needs lists the blobs that an entry needs: as far as they can be found, for a
+// damaged manifest hides what lies behind it. Of an index, the images of other
+// platforms are not needed, but are looked at where they are there.
+func (s *Store) needs(e Entry) ([]v1.Descriptor, error) {
+	return s.walk(nil, e.Descriptor)
+}
+
+func (s *Store) walk(list []v1.Descriptor, d v1.Descriptor) ([]v1.Descriptor, error) {
+	list = append(list, d)
+	raw, err := s.blobBytes(d.Digest)
+	if err != nil {
+		return list, err
+	}
+	if !d.MediaType.IsIndex() {
+		m, err := v1.ParseManifest(bytes.NewReader(raw))
+		if err != nil {
+			return list, err
+		}
+		return append(append(list, m.Config), m.Layers...), nil
+	}
+	index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	if err != nil {
+		return list, err
+	}
+	mine, err := pick(index)
+	if err != nil {
+		return list, err
+	}
+	for _, m := range index.Manifests {
+		if m.Digest != mine.Digest && !s.hasBlob(m.Digest, -1) {
+			continue
+		}
+		if list, err = s.walk(list, m); err != nil {
+			return list, err
+		}
+	}
+	return list, nil
+}
+
+// ErrBusy says that another process is writing into the store.
+var ErrBusy = errors.New("the store is being written to")
+
+// GC removes blobs that no name needs, and what killed writers left behind, and
+// returns how many bytes that freed. While anybody writes it does nothing but
+// return ErrBusy: blobs come before the name that needs them.
+func (s *Store) GC() (freed int64, err error) {
+	lock := flock.New(s.path("gc.lock"))
+	ok, err := lock.TryLock()
+	if err != nil {
+		return 0, fmt.Errorf("lock store: %w", err)
+	}
+	if !ok {
+		return 0, ErrBusy
+	}
+	defer lock.Unlock()
+	entries, err := s.Entries()
+	if err != nil {
+		return 0, err
+	}
+	keep := map[string]bool{}
+	for _, e := range entries {
+		needs, err := s.needs(e)
+		if err != nil {
+			return 0, fmt.Errorf("%s is damaged, and what it needs can't be told: %w", e.Ref, err)
+		}
+		for _, d := range needs {
+			keep[d.Digest.Hex] = true
+		}
+	}
+	for _, dir := range []string{s.path("blobs", "sha256"), s.path("tmp")} {
+		files, err := os.ReadDir(dir)
+		if err != nil {
+			return freed, err
+		}
+		for _, f := range files {
+			if keep[f.Name()] {
+				continue
+			}
+			info, err := f.Info()
+			if err != nil {
+				return freed, err
+			}
+			if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
+				return freed, err
+			}
+			freed += info.Size()
+		}
+	}
+	return freed, nil
+}
