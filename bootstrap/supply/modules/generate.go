@@ -19,8 +19,16 @@ import (
 // builtPrefix marks a path among what a source's build left.
 const builtPrefix = "out:"
 
+// debianPrefix marks a file of the root file system that lands elsewhere.
+const debianPrefix = "debian:"
+
 // generate makes content that comes out of a program of the image itself.
 func (a *assembly) generate(ctx context.Context, f component.Content, e entry) ([]entry, error) {
+	if name, ok := strings.CutPrefix(f.Generate, debianPrefix); ok {
+		data, err := readFromTar(a.root.tar, name)
+		e.data = data
+		return []entry{e}, err
+	}
 	switch f.Generate {
 	case "cri-base":
 		return a.criBase(ctx, e)

@@ -210,8 +210,10 @@ func (a *assembly) finish() (v1.Image, error) {
 			return nil, err
 		}
 		a.kept = have
-		if img, err = mutate.AppendLayers(img, l); err != nil {
-			return nil, err
+		if len(have) > 0 {
+			if img, err = mutate.AppendLayers(img, l); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if len(a.entries) > 0 {

@@ -173,11 +173,9 @@ func (b *Builder) know(comps []component.Component) {
 }
 
 func (b *Builder) fillComponent(ctx context.Context, s *supply.Store, c component.Component, todo plan, m *meter) error {
-	if ref := c.SourcesRef(); todo.has(ref) {
-		m.detail("%s: upstream manifests", c.Name)
-		if err := b.putSources(ctx, s, c); err != nil {
-			return err
-		}
+	m.detail("%s: upstream manifests", c.Name)
+	if err := supply.PackSources(ctx, s, c); err != nil {
+		return err
 	}
 	for _, img := range c.Images {
 		if !todo.has(img.Name) {

@@ -47,20 +47,6 @@ func (b *Builder) plan(s *supply.Store, comps []component.Component) (plan, erro
 		}
 	}
 	for _, c := range comps {
-		if ref := c.SourcesRef(); ref != "" {
-			key, err := b.filesKey(c)
-			if err != nil {
-				return p, err
-			}
-			stale, err := stale(s, ref, key)
-			if err != nil {
-				return p, err
-			}
-			if stale {
-				p.refs[ref] = true
-				add(unit{c.Name, "files", 2})
-			}
-		}
 		for _, img := range c.Images {
 			key, err := b.imageKey(c, img)
 			if err != nil {
@@ -163,14 +149,6 @@ func (b *Builder) imageKey(c component.Component, img component.Image) (string, 
 			src, _ := c.Source(f.Source)
 			parts = append(parts, src.Module, src.Version)
 		}
-	}
-	return hash(parts...)
-}
-
-func (b *Builder) filesKey(c component.Component) (string, error) {
-	parts := []any{format, "files"}
-	for _, s := range c.Sources {
-		parts = append(parts, s.Module, s.Version, s.Files)
 	}
 	return hash(parts...)
 }
