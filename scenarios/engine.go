@@ -1,0 +1,246 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/druppie/druppie-up/scenarios/platform"
+)
+
+// errUsage marks a script's mistake: no expectation of a refusal covers it.
+var errUsage = errors.New("usage")
+
+// engine is what the commands of one script share.
+type engine struct {
+	ctx   context.Context
+	opt   Options
+	clock *clock
+	link  *platform.Platform // nil until a command needs it
+}
+
+func newEngine(ctx context.Context, opt Options) *engine {
+	return &engine{ctx: ctx, opt: opt, clock: &clock{reporter: opt.Reporter, now: time.Now}}
+}
+
+func (e *engine) close() {
+	if e.link != nil {
+		e.link.Close()
+	}
+}
+
+func (e *engine) setup(env *testscript.Env) error {
+	env.Setenv("REGISTRY", platform.RegistryHost+"/"+platform.Organisation)
+	env.Setenv("KUBECONFIG", e.opt.Kubeconfig)
+	env.Setenv("DRUPPIE_UP", e.opt.Command)
+	return nil
+}
+
+// platform connects at the first need, so that a script which needs none runs
+// without.
+func (e *engine) platform() (*platform.Platform, error) {
+	if e.link == nil {
+		p, err := platform.Connect(e.ctx, platform.Options{Kubeconfig: e.opt.Kubeconfig, Port: e.opt.Port})
+		if err != nil {
+			return nil, err
+		}
+		e.link = p
+	}
+	return e.link, nil
+}
+
+// call is one command at work.
+type call struct {
+	*engine
+	ctx  context.Context
+	ts   *testscript.TestScript
+	args []string
+}
+
+// command is one word that scripts may use. forms are its arguments, as shown
+// to whoever gets them wrong; refusable says that ! may stand before it, which
+// then means: the platform must refuse, and its words are left in stderr.
+type command struct {
+	forms     []string
+	refusable bool
+	run       func(c *call) error
+}
+
+func (e *engine) table() map[string]command {
+	return map[string]command{
+		"leg":       {forms: []string{"NAME"}, run: runLeg},
+		"unique":    {forms: []string{"VARIABLE PREFIX"}, run: runUnique},
+		"capture":   {forms: []string{"VARIABLE"}, run: runCapture},
+		"same":      {forms: []string{"WHAT VALUE VALUE"}, run: runSame},
+		"replace":   {forms: []string{"FILE OLD NEW"}, run: runReplace},
+		"overlay":   {forms: []string{"DIR RELEASE"}, run: runOverlay},
+		"set-image": {forms: []string{"KUSTOMIZATION NAME REFERENCE"}, run: runSetImage},
+
+		"git": {forms: []string{
+			"clone IDENTITY REPOSITORY DIR",
+			"commit IDENTITY DIR MESSAGE",
+			"push IDENTITY DIR BRANCH",
+			"show IDENTITY REPOSITORY PATH",
+			"head IDENTITY REPOSITORY",
+		}, refusable: true, run: runGit},
+		"pr": {forms: []string{
+			"open IDENTITY REPOSITORY BRANCH TITLE",
+			"approve IDENTITY REPOSITORY NUMBER",
+			"merge IDENTITY REPOSITORY NUMBER",
+		}, refusable: true, run: runPR},
+		"registry": {forms: []string{
+			"has REFERENCE",
+			"signed REFERENCE",
+			"tags IMAGE",
+			"variant REFERENCE VARIABLE",
+			"tag REFERENCE TAG",
+			"sign-foreign REFERENCE",
+			"push-as-nobody IMAGE",
+		}, refusable: true, run: runRegistry},
+		"apply":     {forms: []string{"FILE"}, refusable: true, run: runApply},
+		"ephemeral": {forms: []string{"NAMESPACE SELECTOR IMAGE"}, refusable: true, run: runEphemeral},
+		"running":   {forms: []string{"NAMESPACE DEPLOYMENT VARIABLE"}, run: runRunning},
+		"poke":      {forms: []string{"KUSTOMIZATION SOURCE"}, run: runPoke},
+		"tasks":     {forms: []string{"RUN"}, run: runTasks},
+		"http": {forms: []string{
+			"get NAMESPACE/SERVICE:PORT PATH",
+			"post NAMESPACE/SERVICE:PORT PATH FILE",
+		}, refusable: true, run: runHTTP},
+		"await": {forms: []string{
+			"run REPOSITORY COMMIT succeeded|failed",
+			"rollout NAMESPACE DEPLOYMENT DIGEST",
+			"kustomization NAME REVISION ready",
+			"kustomization NAME REVISION failing REGEX",
+		}, run: runAwait},
+	}
+}
+
+func (e *engine) commands() map[string]func(*testscript.TestScript, bool, []string) {
+	out := map[string]func(*testscript.TestScript, bool, []string){}
+	for name, cmd := range e.table() {
+		out[name] = func(ts *testscript.TestScript, neg bool, args []string) {
+			if err := e.invoke(name, cmd, ts, neg, args); err != nil {
+				ts.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+	return out
+}
+
+func (e *engine) invoke(name string, cmd command, ts *testscript.TestScript, neg bool, args []string) error {
+	if !slices.ContainsFunc(cmd.forms, func(f string) bool { return fits(f, args) }) {
+		return fmt.Errorf("%w: %s %s", errUsage, name, strings.Join(cmd.forms, "\n   or: "+name+" "))
+	}
+	if neg && !cmd.refusable {
+		return fmt.Errorf("%w: ! can't stand before %s", errUsage, name)
+	}
+	err := cmd.run(&call{engine: e, ctx: e.ctx, ts: ts, args: args})
+	switch {
+	case !neg:
+		return err
+	case err == nil:
+		return errors.New("this should have been refused, and was not")
+	case !errors.As(err, new(refusal)):
+		// A fault on the way isn't the refusal that the script is about.
+		return fmt.Errorf("this should have been refused; instead: %w", err)
+	}
+	fmt.Fprintln(ts.Stderr(), err)
+	return nil
+}
+
+// fits says whether arguments have the form: lower-case words, with | between
+// alternatives, stand for themselves, the others for anything.
+func fits(form string, args []string) bool {
+	words := strings.Fields(form)
+	if len(words) != len(args) {
+		return false
+	}
+	for i, w := range words {
+		if args[i] == "" || w == strings.ToLower(w) && !slices.Contains(strings.Split(w, "|"), args[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// refusal is the platform's own no, as against a fault on the way.
+type refusal struct{ error }
+
+func (r refusal) Unwrap() error { return r.error }
+
+func runLeg(c *call) error {
+	c.clock.start(c.args[0])
+	return nil
+}
+
+// runUnique makes a name that no earlier run used, so that scenarios can run again.
+func runUnique(c *call) error {
+	c.ts.Setenv(c.args[0], c.args[1]+"-"+strconv.FormatInt(time.Now().UnixMilli(), 36))
+	return nil
+}
+
+// runCapture keeps what the last command printed.
+func runCapture(c *call) error {
+	c.ts.Setenv(c.args[0], strings.TrimSpace(c.ts.ReadFile("stdout")))
+	return nil
+}
+
+func runSame(c *call) error {
+	if c.args[1] != c.args[2] {
+		return fmt.Errorf("%s: %q and %q differ", c.args[0], c.args[1], c.args[2])
+	}
+	return nil
+}
+
+func runReplace(c *call) error {
+	file := c.ts.MkAbs(c.args[0])
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	if n := strings.Count(string(data), c.args[1]); n != 1 {
+		return fmt.Errorf("%s has %q %d times, want once", c.args[0], c.args[1], n)
+	}
+	return os.WriteFile(file, []byte(strings.Replace(string(data), c.args[1], c.args[2], 1)), 0o644)
+}
+
+// wait asks until the answer is yes. check says what it still waits for; an
+// error ends the wait, since it can't get better.
+func (c *call) wait(timeout time.Duration, check func() (done bool, waiting string, err error)) error {
+	ctx, cancel := context.WithTimeout(c.ctx, timeout)
+	defer cancel()
+	last := ""
+	for {
+		done, waiting, err := check()
+		if err != nil || done {
+			return err
+		}
+		if waiting != "" && waiting != last {
+			last = waiting
+			c.clock.detail("%s", waiting)
+		}
+		select {
+		case <-ctx.Done():
+			if c.ctx.Err() != nil {
+				return context.Cause(c.ctx)
+			}
+			return fmt.Errorf("not within %s: %s", timeout, last)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// expand puts the script's variables into a file's text.
+func (c *call) expand(text string) string {
+	return variable.ReplaceAllStringFunc(text, func(v string) string { return c.ts.Getenv(v[2 : len(v)-1]) })
+}
+
+var variable = regexp.MustCompile(`\$\{[A-Z_]+\}`)

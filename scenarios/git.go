@@ -1,0 +1,238 @@
+package scenarios
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"code.gitea.io/sdk/gitea"
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+	"sigs.k8s.io/yaml"
+
+	droneservice "github.com/druppie/druppie-up/scenarios/drone-service"
+	"github.com/druppie/druppie-up/scenarios/platform"
+)
+
+const mainBranch = "main"
+
+func runGit(c *call) error {
+	p, err := c.platform()
+	if err != nil {
+		return err
+	}
+	id, err := p.Identity(c.ctx, c.args[1])
+	if err != nil {
+		return err
+	}
+	switch c.args[0] {
+	case "clone":
+		_, err = git.PlainCloneContext(c.ctx, c.ts.MkAbs(c.args[3]), false, &git.CloneOptions{
+			URL: p.GitURL(c.args[2]), Auth: basic(id),
+			ReferenceName: plumbing.NewBranchReferenceName(mainBranch), SingleBranch: true,
+		})
+		return gitErr("clone "+c.args[2], err)
+	case "commit":
+		return gitCommit(c, id)
+	case "push":
+		return gitPush(c, id)
+	}
+	client, err := p.Gitea(c.ctx, c.args[1])
+	if err != nil {
+		return err
+	}
+	if c.args[0] == "head" {
+		b, resp, err := client.GetRepoBranch(platform.Organisation, c.args[2], mainBranch)
+		if err != nil {
+			return giteaErr("read "+c.args[2], resp, err)
+		}
+		fmt.Fprintln(c.ts.Stdout(), b.Commit.ID)
+		return nil
+	}
+	data, resp, err := client.GetFile(platform.Organisation, c.args[2], mainBranch, c.args[3])
+	if err != nil {
+		return giteaErr("read "+c.args[3]+" of "+c.args[2], resp, err)
+	}
+	_, err = c.ts.Stdout().Write(data)
+	return err
+}
+
+func basic(id platform.Identity) *githttp.BasicAuth {
+	return &githttp.BasicAuth{Username: id.Username, Password: id.Token}
+}
+
+// gitCommit commits everything as the identity, deletions too.
+func gitCommit(c *call, id platform.Identity) error {
+	repo, err := git.PlainOpen(c.ts.MkAbs(c.args[2]))
+	if err != nil {
+		return err
+	}
+	tree, err := repo.Worktree()
+	if err != nil {
+		return err
+	}
+	if err := tree.AddWithOptions(&git.AddOptions{All: true}); err != nil {
+		return err
+	}
+	hash, err := tree.Commit(c.args[3], &git.CommitOptions{
+		Author: &object.Signature{Name: id.Username, Email: id.Email, When: time.Now()},
+	})
+	if err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	fmt.Fprintln(c.ts.Stdout(), hash)
+	return nil
+}
+
+func gitPush(c *call, id platform.Identity) error {
+	repo, err := git.PlainOpen(c.ts.MkAbs(c.args[2]))
+	if err != nil {
+		return err
+	}
+	head, err := repo.Head()
+	if err != nil {
+		return err
+	}
+	var said bytes.Buffer
+	err = repo.PushContext(c.ctx, &git.PushOptions{
+		RemoteName: "origin", Auth: basic(id), Progress: &said,
+		RefSpecs: []config.RefSpec{config.RefSpec(head.Name().String() + ":refs/heads/" + c.args[3])},
+	})
+	if err != nil && strings.TrimSpace(said.String()) != "" {
+		err = fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(said.String()), " "))
+	}
+	return gitErr("push "+c.args[3], err)
+}
+
+// gitErr tells what the server refused from what went wrong.
+func gitErr(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	wrapped := fmt.Errorf("%s: %w", what, err)
+	for _, no := range []string{"declined", "protected", "authorization failed", "authentication required", "permission", "forbidden"} {
+		if strings.Contains(strings.ToLower(err.Error()), no) {
+			return refusal{wrapped}
+		}
+	}
+	return wrapped
+}
+
+// giteaErr is a refusal where Gitea answered that the caller may not.
+func giteaErr(what string, resp *gitea.Response, err error) error {
+	if err == nil {
+		return nil
+	}
+	wrapped := fmt.Errorf("%s: %w", what, err)
+	if resp != nil && resp.Response != nil {
+		switch resp.StatusCode {
+		case 401, 403, 405, 409, 422:
+			return refusal{wrapped}
+		}
+	}
+	return wrapped
+}
+
+// runOverlay makes a clone hold the sample service as it is embedded here, with
+// the release named: what an earlier run left in the repository goes.
+func runOverlay(c *call) error {
+	dir := c.ts.MkAbs(c.args[0])
+	if _, err := os.Stat(filepath.Join(dir, ".git")); err != nil {
+		return fmt.Errorf("%s is no clone: %w", c.args[0], err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.Name() == ".git" {
+			continue
+		}
+		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	if err := copyService(dir); err != nil {
+		return err
+	}
+	file := filepath.Join(dir, "drone_service", "release.py")
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	named := bytes.Replace(data, []byte(`RELEASE = "first"`), fmt.Appendf(nil, "RELEASE = %q", c.args[1]), 1)
+	if bytes.Equal(named, data) {
+		return errors.New("the sample names its release in another way than this command knows")
+	}
+	return os.WriteFile(file, named, 0o644)
+}
+
+func copyService(dir string) error {
+	return fs.WalkDir(droneservice.FS, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		to := filepath.Join(dir, filepath.FromSlash(name))
+		switch {
+		case path.Base(name) == "__pycache__":
+			return fs.SkipDir
+		case d.IsDir():
+			return os.MkdirAll(to, 0o755)
+		}
+		data, err := fs.ReadFile(droneservice.FS, name)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(to, data, 0o644)
+	})
+}
+
+// runSetImage makes a kustomization put a reference, by digest or by tag, in
+// the place of an image's name.
+func runSetImage(c *call) error {
+	file := c.ts.MkAbs(c.args[0])
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	out, err := setImage(data, c.args[1], c.args[2])
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.args[0], err)
+	}
+	return os.WriteFile(file, out, 0o644)
+}
+
+func setImage(data []byte, name, ref string) ([]byte, error) {
+	var k map[string]any
+	if err := yaml.Unmarshal(data, &k); err != nil {
+		return nil, err
+	}
+	images, _ := k["images"].([]any)
+	entry := map[string]any{"name": name}
+	if repo, digest, ok := strings.Cut(ref, "@"); ok {
+		entry["newName"], entry["digest"] = repo, digest
+	} else if i := strings.LastIndex(ref, ":"); i > strings.LastIndex(ref, "/") {
+		entry["newName"], entry["newTag"] = ref[:i], ref[i+1:]
+	} else {
+		return nil, fmt.Errorf("%q has neither digest nor tag", ref)
+	}
+	if entry["newName"] == name {
+		delete(entry, "newName")
+	}
+	for i, v := range images {
+		if m, ok := v.(map[string]any); ok && m["name"] == name {
+			images[i] = entry
+			return yaml.Marshal(k)
+		}
+	}
+	return nil, fmt.Errorf("no image is named %s", name)
+}

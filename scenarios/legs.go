@@ -1,0 +1,94 @@
+package scenarios
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// Leg is a stretch of a scenario and how long it took. Parts are what the
+// platform itself measured within it, such as the tasks of a pipeline run.
+type Leg struct {
+	Name     string        `json:"name"`
+	Duration time.Duration `json:"duration"`
+	Parts    []Leg         `json:"parts,omitempty"`
+}
+
+// clock measures legs; one runs at a time.
+type clock struct {
+	reporter ui.Reporter
+	now      func() time.Time
+	legs     []Leg
+	task     ui.Task
+	begun    time.Time
+}
+
+func (c *clock) start(name string) {
+	c.end(nil)
+	c.legs = append(c.legs, Leg{Name: name})
+	c.task = c.reporter.Start("scenario."+strings.ReplaceAll(name, " ", "-"), name)
+	c.begun = c.now()
+}
+
+// detail says what the current leg waits for.
+func (c *clock) detail(format string, args ...any) {
+	if c.task != nil {
+		c.task.Detail(format, args...)
+	}
+}
+
+func (c *clock) part(name string, took time.Duration) {
+	if len(c.legs) > 0 {
+		last := &c.legs[len(c.legs)-1]
+		last.Parts = append(last.Parts, Leg{Name: name, Duration: took})
+	}
+}
+
+func (c *clock) end(err error) {
+	if c.task == nil {
+		return
+	}
+	c.legs[len(c.legs)-1].Duration = c.now().Sub(c.begun)
+	if err != nil {
+		c.task.Fail(err)
+	} else {
+		c.task.Done("")
+	}
+	c.task = nil
+}
+
+func (c *clock) finish(failed bool) []Leg {
+	if failed {
+		c.end(ErrFailed)
+	} else {
+		c.end(nil)
+	}
+	return c.legs
+}
+
+// table writes the legs for people.
+func table(legs []Leg, total time.Duration) string {
+	type row struct {
+		name string
+		took time.Duration
+	}
+	var rows []row
+	for _, l := range legs {
+		rows = append(rows, row{l.Name, l.Duration})
+		for _, p := range l.Parts {
+			rows = append(rows, row{"  " + p.Name, p.Duration})
+		}
+	}
+	rows = append(rows, row{"total", total})
+	width := 0
+	for _, r := range rows {
+		width = max(width, len([]rune(r.name)))
+	}
+	var b strings.Builder
+	for _, r := range rows {
+		fmt.Fprintf(&b, "%-*s  %7.1f s\n", width, r.name, r.took.Seconds())
+	}
+	return b.String()
+}

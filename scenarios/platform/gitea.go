@@ -1,0 +1,118 @@
+package platform
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"code.gitea.io/sdk/gitea"
+)
+
+// Identity is an account in Gitea.
+type Identity struct {
+	Username, Email, Token string
+}
+
+// Identity reads an account's token from the cluster, where it was generated.
+func (p *Platform) Identity(ctx context.Context, name string) (Identity, error) {
+	v, err := p.secret(ctx, namespaceGitea, "identity-"+name, "username", "email", "token")
+	if err != nil {
+		return Identity{}, fmt.Errorf("identity %s: %w", name, err)
+	}
+	return Identity{Username: v["username"], Email: v["email"], Token: v["token"]}, nil
+}
+
+// Gitea is a client that acts as the identity.
+func (p *Platform) Gitea(ctx context.Context, name string) (*gitea.Client, error) {
+	id, err := p.Identity(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	c, err := gitea.NewClient(p.giteaURL().String(), gitea.SetContext(ctx),
+		gitea.SetHTTPClient(p.client), gitea.SetToken(id.Token), gitea.SetGiteaVersion(""))
+	if err != nil {
+		return nil, fmt.Errorf("gitea as %s: %w", name, err)
+	}
+	return c, nil
+}
+
+// Merge asks Gitea to merge a pull request and returns what it answers, which
+// the SDK leaves unread: it says why not.
+func (p *Platform) Merge(ctx context.Context, name, repo string, number int64) (status int, message string, err error) {
+	id, err := p.Identity(ctx, name)
+	if err != nil {
+		return 0, "", err
+	}
+	u := p.giteaURL().JoinPath("api/v1/repos", Organisation, repo, "pulls", strconv.FormatInt(number, 10), "merge")
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(`{"Do":"squash"}`))
+	if err != nil {
+		return 0, "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Authorization", "token "+id.Token)
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return 0, "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
+	if err != nil {
+		return 0, "", err
+	}
+	var said struct{ Message string }
+	if json.Unmarshal(body, &said) != nil {
+		said.Message = string(body)
+	}
+	return resp.StatusCode, strings.TrimSpace(said.Message), nil
+}
+
+// GitURL is where git reaches a repository of the organisation.
+func (p *Platform) GitURL(repo string) string {
+	return p.relayURL + "/" + Organisation + "/" + repo + ".git"
+}
+
+func (p *Platform) giteaURL() *url.URL {
+	if p.port == 0 {
+		return &url.URL{Scheme: "https", Host: giteaHost}
+	}
+	return &url.URL{Scheme: "https", Host: net.JoinHostPort(frontDoorHost, strconv.Itoa(p.port))}
+}
+
+// startRelay serves git on the loopback address: the git library takes a
+// transport of its own only for the whole process, which isn't ours to change.
+func (p *Platform) startRelay() error {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("listen for git: %w", err)
+	}
+	target := p.giteaURL()
+	p.relayURL = "http://" + l.Addr().String()
+	p.relay = &http.Server{
+		ReadHeaderTimeout: 10 * time.Second,
+		Handler: &httputil.ReverseProxy{
+			Transport: p.transport(),
+			Rewrite: func(r *httputil.ProxyRequest) {
+				r.SetURL(target)
+				r.Out.Host = target.Host
+			},
+			ErrorHandler: func(w http.ResponseWriter, _ *http.Request, err error) {
+				http.Error(w, err.Error(), http.StatusBadGateway)
+			},
+		},
+	}
+	go func() {
+		if err := p.relay.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			l.Close()
+		}
+	}()
+	return nil
+}

@@ -1,0 +1,139 @@
+// Package platform connects a scenario to a running platform: the Kubernetes API
+// by a kubeconfig, Gitea with each identity's own token, the foundry's registry.
+// What it needs to know it reads from the cluster. It trusts the platform's own
+// authority and nothing else, takes no proxy, and installs and repairs nothing.
+package platform
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/discovery/cached/memory"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/restmapper"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// Where the platform keeps what a scenario works with.
+const (
+	Organisation = "druppie"
+	RegistryHost = "registry.foundry.svc.cluster.local:5000"
+
+	namespaceGitea   = "gitea"
+	namespaceFoundry = "foundry"
+)
+
+// Options say which platform.
+type Options struct {
+	Kubeconfig string // path of the cluster's own kubeconfig
+	Port       int    // front door on 127.0.0.1; 0: Gitea is reached through the Kubernetes API
+}
+
+// Platform is a connection; Close ends it.
+type Platform struct {
+	Kube    kubernetes.Interface
+	Dynamic dynamic.Interface
+	Mapper  *restmapper.DeferredDiscoveryRESTMapper
+
+	config *rest.Config
+	port   int
+	pool   *x509.CertPool
+	client *http.Client
+
+	mu       sync.Mutex
+	forwards map[string]*forward
+	relay    *http.Server
+	relayURL string
+}
+
+// Connect opens the connection. It fails where the kubeconfig leads nowhere or
+// to a cluster that isn't a platform.
+func Connect(ctx context.Context, opt Options) (*Platform, error) {
+	if _, err := os.Stat(opt.Kubeconfig); err != nil {
+		return nil, fmt.Errorf("kubeconfig: %w", err)
+	}
+	config, err := clientcmd.BuildConfigFromFlags("", opt.Kubeconfig)
+	if err != nil {
+		return nil, fmt.Errorf("kubeconfig %s: %w", opt.Kubeconfig, err)
+	}
+	// Refusals come as warnings too; the scenario reads the errors.
+	config.WarningHandler = rest.NoWarnings{}
+	config.QPS, config.Burst = 50, 100
+	p := &Platform{config: config, port: opt.Port, forwards: map[string]*forward{}}
+	if p.Kube, err = kubernetes.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("kubernetes client: %w", err)
+	}
+	if p.Dynamic, err = dynamic.NewForConfig(config); err != nil {
+		return nil, fmt.Errorf("kubernetes client: %w", err)
+	}
+	p.Mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(p.Kube.Discovery()))
+	if p.pool, err = p.authority(ctx); err != nil {
+		return nil, err
+	}
+	p.client = &http.Client{Transport: p.transport(), Timeout: 2 * time.Minute}
+	if err := p.startRelay(); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Close ends forwarded connections and the relay for git.
+func (p *Platform) Close() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, f := range p.forwards {
+		f.stop()
+	}
+	p.forwards = map[string]*forward{}
+	if p.relay == nil {
+		return nil
+	}
+	return p.relay.Close()
+}
+
+func (p *Platform) authority(ctx context.Context) (*x509.CertPool, error) {
+	ca, err := p.Kube.CoreV1().ConfigMaps(namespaceFoundry).Get(ctx, "platform-ca", metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		return nil, errors.New("this cluster is no platform, or not yet: it has no platform-ca in namespace foundry")
+	case err != nil:
+		return nil, fmt.Errorf("read the platform's authority: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(ca.Data["ca.crt"])) {
+		return nil, errors.New("platform-ca in namespace foundry holds no certificate")
+	}
+	return pool, nil
+}
+
+// secret reads keys that must all be there.
+func (p *Platform) secret(ctx context.Context, namespace, name string, keys ...string) (map[string]string, error) {
+	s, err := p.Kube.CoreV1().Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("read secret %s/%s: %w", namespace, name, err)
+	}
+	return values(s, keys)
+}
+
+func values(s *corev1.Secret, keys []string) (map[string]string, error) {
+	out := map[string]string{}
+	for _, k := range keys {
+		v, ok := s.Data[k]
+		if !ok || len(v) == 0 {
+			return nil, fmt.Errorf("secret %s/%s has no %s", s.Namespace, s.Name, k)
+		}
+		out[k] = string(v)
+	}
+	return out, nil
+}

@@ -1,0 +1,180 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// Options say which scenario to run against which platform.
+type Options struct {
+	Name       string
+	Kubeconfig string
+	Port       int    // of the front door on 127.0.0.1; 0: Gitea is reached through the Kubernetes API
+	Command    string // path of druppie-up, for the scripts that call it
+
+	Reporter ui.Reporter // told about each leg; may be nil
+	Out      io.Writer   // gets the table of legs, and the script's log where it failed; may be nil
+}
+
+// Result is what came of a scenario.
+type Result struct {
+	Name     string        `json:"name"`
+	Controls []string      `json:"controls"`
+	Passed   bool          `json:"passed"`
+	Why      string        `json:"why,omitempty"` // it didn't pass
+	Duration time.Duration `json:"duration"`
+	Legs     []Leg         `json:"legs"`
+}
+
+// ErrFailed says that the platform didn't do what the scenario expects.
+var ErrFailed = errors.New("scenario failed")
+
+// Run runs one scenario. The result is filled in either way; a scenario that
+// didn't pass is an error that wraps ErrFailed.
+func Run(ctx context.Context, opt Options) (Result, error) { return run(ctx, scripts, opt) }
+
+func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
+	if opt.Reporter == nil {
+		opt.Reporter = ui.Discard()
+	}
+	if opt.Out == nil {
+		opt.Out = io.Discard
+	}
+	info, err := find(fsys, opt.Name)
+	if err != nil {
+		return Result{Name: opt.Name}, err
+	}
+	res := Result{Name: info.Name, Controls: info.Controls}
+	script, err := fs.ReadFile(fsys, info.Name+ext)
+	if err != nil {
+		return res, err
+	}
+	dir, err := os.MkdirTemp("", "druppie-scenario-")
+	if err != nil {
+		return res, err
+	}
+	defer os.RemoveAll(dir)
+	file := filepath.Join(dir, info.Name+ext)
+	if err := os.WriteFile(file, script, 0o600); err != nil {
+		return res, err
+	}
+
+	e := newEngine(ctx, opt)
+	defer e.close()
+	t := &harness{}
+	begin := time.Now()
+	t.play(func() {
+		testscript.RunT(t, testscript.Params{
+			Files:              []string{file},
+			Cmds:               e.commands(),
+			RequireUniqueNames: true,
+			Setup:              e.setup,
+		})
+	})
+	res.Duration = time.Since(begin)
+	res.Legs = e.clock.finish(t.failed)
+	res.Passed = !t.failed && !t.skipped
+	fmt.Fprint(opt.Out, table(res.Legs, res.Duration))
+	switch {
+	case ctx.Err() != nil:
+		res.Passed = false
+		err = context.Cause(ctx)
+	case t.failed:
+		err = fmt.Errorf("%w: %s", ErrFailed, t.why())
+		fmt.Fprintf(opt.Out, "\n%s\n", strings.TrimSpace(t.log.String()))
+	case t.skipped:
+		err = fmt.Errorf("%w: it skipped itself, which proves nothing", ErrFailed)
+	}
+	if err != nil {
+		res.Why = err.Error()
+	}
+	return res, err
+}
+
+func find(fsys fs.FS, name string) (Info, error) {
+	all, err := list(fsys)
+	if err != nil {
+		return Info{}, err
+	}
+	i := slices.IndexFunc(all, func(s Info) bool { return s.Name == name })
+	if i < 0 {
+		var names []string
+		for _, s := range all {
+			names = append(names, s.Name)
+		}
+		return Info{}, ui.Usage(ui.WithHint(fmt.Errorf("%w: %q", ErrUnknown, name), "there are "+strings.Join(names, ", ")))
+	}
+	return all[i], nil
+}
+
+// harness stands in for testing.T where no test runs. Like there, a script that
+// ends early ends its goroutine.
+type harness struct {
+	mu              sync.Mutex
+	log             strings.Builder
+	failed, skipped bool
+}
+
+func (h *harness) play(f func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		f()
+	}()
+	<-done
+}
+
+func (h *harness) Run(_ string, f func(testscript.T)) { h.play(func() { f(h) }) }
+func (h *harness) Parallel()                          {}
+func (h *harness) Verbose() bool                      { return false }
+
+func (h *harness) Log(args ...any) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	fmt.Fprintln(&h.log, args...)
+}
+
+func (h *harness) Fatal(args ...any) {
+	h.Log(args...)
+	h.FailNow()
+}
+
+func (h *harness) FailNow() {
+	h.mu.Lock()
+	h.failed = true
+	h.mu.Unlock()
+	runtime.Goexit()
+}
+
+func (h *harness) Skip(args ...any) {
+	h.Log(args...)
+	h.mu.Lock()
+	h.skipped = true
+	h.mu.Unlock()
+	runtime.Goexit()
+}
+
+// why is the line of the log that says what went wrong.
+func (h *harness) why() string {
+	lines := strings.Split(strings.TrimSpace(h.log.String()), "\n")
+	for _, line := range slices.Backward(lines) {
+		if _, after, ok := strings.Cut(line, "FAIL: "); ok {
+			return filepath.Base(after)
+		}
+	}
+	return lines[len(lines)-1]
+}

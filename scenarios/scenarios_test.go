@@ -1,0 +1,252 @@
+package scenarios
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+func TestListNamesWhatEachScenarioProves(t *testing.T) {
+	all, err := List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Name)
+		if s.Title == "" || len(s.Controls) == 0 {
+			t.Errorf("%s: no title or controls: %+v", s.Name, s)
+		}
+	}
+	// The first flight makes what the others need.
+	if want := []string{"first-flight", "failing-test", "unsigned-image"}; !slices.Equal(names, want) {
+		t.Errorf("got %v, want %v", names, want)
+	}
+}
+
+func TestHeader(t *testing.T) {
+	tests := []struct {
+		name, script string
+		want         Info
+		wantErr      string
+	}{
+		{"good", "# C1 F3a: it flies\n# After: a b\n\nleg x\n",
+			Info{Name: "x", Title: "it flies", Controls: []string{"C1", "F3a"}, After: []string{"a", "b"}}, ""},
+		{"after is of the header only", "# C1: it flies\nleg x\n# After: a\n",
+			Info{Name: "x", Title: "it flies", Controls: []string{"C1"}}, ""},
+		{"empty", "", Info{}, "is empty"},
+		{"no control", "leg x\n", Info{}, "must open with the controls"},
+		{"a heading without ids", "# it flies\n", Info{}, "must open with the controls"},
+		{"an id that isn't one", "# C1 C9: it flies\n", Info{}, `"C9", which is no control`},
+		{"a step that isn't one", "# F9: it flies\n", Info{}, `"F9", which is no control`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parseHeader("x", []byte(tt.script))
+			if tt.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
+					t.Fatalf("got error %v, want one with %q", err, tt.wantErr)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(tt.want, got); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestOrderRefusesCircles(t *testing.T) {
+	for _, all := range [][]Info{
+		{{Name: "a", After: []string{"b"}}, {Name: "b", After: []string{"a"}}},
+		{{Name: "a", After: []string{"nowhere"}}},
+	} {
+		if _, err := ordered(all); err == nil {
+			t.Errorf("%v was put in an order", all)
+		}
+	}
+}
+
+// script runs a scenario of its own, without any platform.
+func script(t *testing.T, text string) (Result, string, error) {
+	t.Helper()
+	var out strings.Builder
+	fsys := fstest.MapFS{"fake.txtar": {Data: []byte("# C1: a fake\n" + text)}}
+	res, err := run(t.Context(), fsys, Options{Name: "fake", Kubeconfig: t.TempDir() + "/none", Out: &out})
+	return res, out.String(), err
+}
+
+func TestPassingScript(t *testing.T) {
+	res, out, err := script(t, `
+leg 'one'
+unique NAME x
+same names $NAME $NAME
+leg two
+replace file.txt old new
+grep '^new$' file.txt
+-- file.txt --
+old
+`)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if !res.Passed || len(res.Legs) != 2 || res.Legs[0].Name != "one" {
+		t.Errorf("got %+v", res)
+	}
+	if !strings.Contains(out, "one ") || !strings.Contains(out, "total") {
+		t.Errorf("no table of legs in %q", out)
+	}
+}
+
+// A scenario that must fail fails: otherwise the engine proves nothing.
+func TestFailingScripts(t *testing.T) {
+	tests := []struct{ name, script, want string }{
+		{"values differ", "same digest a b", `digest: "a" and "b" differ`},
+		{"empty values aren't equal", "same digest $NOTHING $NOTHING", "usage"},
+		{"unknown command", "fly away", `unknown command "fly"`},
+		{"skipped", "skip 'not today'", "skipped itself"},
+		{"! before what can't be refused", "! leg x", "can't stand before leg"},
+		{"no cluster is no refusal", "! git push builder work main", "instead: kubeconfig"},
+		{"bad arguments are no refusal", "! git push builder work", "usage: git clone IDENTITY"},
+		{"bad pattern", "await kustomization x y failing (", "usage: error parsing regexp"},
+		{"bad number", "pr approve reviewer drone-service one", "is no number of a pull request"},
+		{"a file lacks what it should have", "replace f.txt a b\n-- f.txt --\n", "0 times, want once"},
+		{"no clone to lay over", "overlay . x", "is no clone"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			res, out, err := script(t, tt.script+"\n")
+			if !errors.Is(err, ErrFailed) || res.Passed {
+				t.Fatalf("got %+v, %v", res, err)
+			}
+			if !strings.Contains(out+err.Error(), tt.want) {
+				t.Errorf("%q isn't in %q nor in %v", tt.want, out, err)
+			}
+		})
+	}
+}
+
+func TestWhyIsTheScriptsOwnMessage(t *testing.T) {
+	_, _, err := script(t, "same digest a b\n")
+	if want := `fake.txtar:2: same: digest: "a" and "b" differ`; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want it to say %q", err, want)
+	}
+}
+
+func TestUnknownScenario(t *testing.T) {
+	_, err := Run(t.Context(), Options{Name: "moon-landing"})
+	if !errors.Is(err, ErrUnknown) || ui.ExitCode(err) != 2 || !strings.Contains(ui.Hint(err), "first-flight") {
+		t.Errorf("got %v, exit code %d, hint %q", err, ui.ExitCode(err), ui.Hint(err))
+	}
+}
+
+func TestCancelledScenarioDidNotPass(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	fsys := fstest.MapFS{"fake.txtar": {Data: []byte("# C1: a fake\nleg x\n")}}
+	res, err := run(ctx, fsys, Options{Name: "fake"})
+	if !errors.Is(err, context.Canceled) || res.Passed {
+		t.Errorf("got %+v, %v", res, err)
+	}
+}
+
+func TestEveryCommandTellsItsForms(t *testing.T) {
+	e := newEngine(t.Context(), Options{Reporter: ui.Discard()})
+	for name, cmd := range e.table() {
+		if len(cmd.forms) == 0 || cmd.run == nil {
+			t.Errorf("%s has no forms or does nothing", name)
+		}
+		err := e.invoke(name, cmd, nil, false, []string{"1", "2", "3", "4", "5", "6", "7"})
+		if !errors.Is(err, errUsage) || !strings.Contains(err.Error(), cmd.forms[0]) {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+// Every line of the real scripts has the form of a command; a slip in one that
+// runs last would show only after minutes on a platform.
+func TestScriptsUseCommandsAsTheyAre(t *testing.T) {
+	e := newEngine(t.Context(), Options{})
+	commands := e.table()
+	all, err := List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		data, err := scripts.ReadFile(s.Name + ext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, _, _ := strings.Cut(string(data), "\n-- ")
+		for i, line := range strings.Split(text, "\n") {
+			args := words(line)
+			neg := len(args) > 0 && args[0] == "!"
+			if neg {
+				args = args[1:]
+			}
+			if len(args) == 0 {
+				continue
+			}
+			cmd, ours := commands[args[0]]
+			if !ours {
+				if !slices.Contains([]string{"env", "stdout", "stderr", "cp", "cmp"}, args[0]) {
+					t.Errorf("%s:%d: unknown command %s", s.Name, i+1, args[0])
+				}
+				continue
+			}
+			if neg && !cmd.refusable || !slices.ContainsFunc(cmd.forms, func(f string) bool { return fits(f, args[1:]) }) {
+				t.Errorf("%s:%d: %s doesn't fit %q", s.Name, i+1, line, cmd.forms)
+			}
+		}
+	}
+}
+
+// words splits a line the way testscript does, leaving variables as they are.
+func words(line string) []string {
+	var out []string
+	var word strings.Builder
+	quoted, begun := false, false
+	for _, r := range line {
+		switch {
+		case r == '\'':
+			quoted, begun = !quoted, true
+		case r == '#' && !quoted && !begun:
+			return out
+		case (r == ' ' || r == '\t') && !quoted:
+			if begun {
+				out = append(out, word.String())
+			}
+			word.Reset()
+			begun = false
+		default:
+			begun = true
+			word.WriteRune(r)
+		}
+	}
+	if begun {
+		out = append(out, word.String())
+	}
+	return out
+}
+
+func TestTable(t *testing.T) {
+	legs := []Leg{
+		{Name: "pipeline", Duration: 42 * time.Second, Parts: []Leg{{Name: "test", Duration: 1500 * time.Millisecond}}},
+		{Name: "pod", Duration: 3 * time.Second},
+	}
+	want := "pipeline     42.0 s\n  test        1.5 s\npod           3.0 s\ntotal        45.0 s\n"
+	if d := cmp.Diff(want, table(legs, 45*time.Second)); d != "" {
+		t.Error(d)
+	}
+}
