@@ -55,11 +55,11 @@ func (h *Host) askEngine(ctx context.Context) *engineFacts {
 	if !installed("docker") {
 		return &engineFacts{err: fmt.Errorf("%w: the program docker is not in PATH", ErrNoEngine)}
 	}
-	deadline, cancel := context.WithTimeout(ctx, engineDeadline)
+	deadline, cancel := context.WithTimeout(ctx, h.wait)
 	defer cancel()
 	out, err := h.run(deadline, "docker", "info", "--format", "{{json .}}")
 	if deadline.Err() != nil && ctx.Err() == nil {
-		return &engineFacts{err: fmt.Errorf("%w: nothing within %s", ErrEngineSilent, engineDeadline)}
+		return &engineFacts{err: fmt.Errorf("%w: nothing within %s", ErrEngineSilent, h.wait)}
 	}
 	f, parseErr := parseInfo(out)
 	switch {
@@ -107,11 +107,30 @@ func (h *Host) enginePID() int {
 	if err != nil || pid <= 0 {
 		return 0
 	}
-	name, err := h.read(filepath.Join("/proc", text, "comm"))
-	if err != nil || name != "dockerd" {
+	if !h.alive(text, "dockerd") {
 		return 0
 	}
 	return pid
+}
+
+// alive tells whether a process runs and has the name. One that ended and
+// that nobody waited for still has a name, and does nothing any more.
+func (h *Host) alive(pid, name string) bool {
+	status, err := h.read(filepath.Join("/proc", pid, "status"))
+	if err != nil {
+		return false
+	}
+	is, state := "", ""
+	for line := range strings.Lines(status) {
+		key, value, _ := strings.Cut(line, ":")
+		switch key {
+		case "Name":
+			is = strings.TrimSpace(value)
+		case "State":
+			state = strings.TrimSpace(value)
+		}
+	}
+	return is == name && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
 // systemd tells whether it is this machine's service manager.
@@ -211,7 +230,7 @@ func (h *Host) clearDead() {
 		if err != nil {
 			continue
 		}
-		if name, err := h.read(filepath.Join("/proc", text, "comm")); err == nil && name == f.name {
+		if h.alive(text, f.name) {
 			continue
 		}
 		_ = os.Remove(h.path(f.path))
@@ -236,6 +255,10 @@ func (h *Host) waitEngine(ctx context.Context, exited <-chan struct{}) error {
 			}
 			return ui.WithHint(fmt.Errorf("%w after its start: %w", ErrEngineSilent, err), "read "+h.engineLogHint())
 		case <-exited:
+			if h.enginePID() != 0 {
+				exited = nil // another one was started at the same time, and won
+				continue
+			}
 			return ui.WithHint(fmt.Errorf("the engine ended at its start: %s", h.lastLog()), "read "+h.engineLogHint())
 		case <-time.After(500 * time.Millisecond):
 		}

@@ -57,7 +57,8 @@ type Host struct {
 	opt    Options
 	root   string
 	run    runner
-	engine *engineFacts // asked once for all checks
+	engine *engineFacts  // asked once for all checks
+	wait   time.Duration // for the engine's answer
 }
 
 // runner runs a program and returns its standard output.
@@ -88,7 +89,7 @@ func New(opt Options) (*Host, error) {
 		}
 		opt.Wrapper = filepath.Join(filepath.Dir(self), "druppie-runc")
 	}
-	return &Host{opt: opt, root: "/", run: command}, nil
+	return &Host{opt: opt, root: "/", run: command, wait: engineDeadline}, nil
 }
 
 // path is where a file of the machine is to be found.

@@ -148,9 +148,9 @@ func supplyCheck() Check {
 func judgeSupply(want string, filled bool, registry, modules error) Finding {
 	say := func(name string, err error) string {
 		if err == nil {
-			return name + " can be reached"
+			return name + " within reach"
 		}
-		return fmt.Sprintf("%s can not (%s)", name, strings.ReplaceAll(err.Error(), "\n", "; "))
+		return fmt.Sprintf("%s out of reach (%s)", name, strings.ReplaceAll(err.Error(), "\n", "; "))
 	}
 	f := Finding{Status: OK, Found: say("registry", registry) + ", " + say("modules", modules)}
 	var usable bool

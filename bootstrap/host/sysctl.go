@@ -35,10 +35,12 @@ func inotifyCheck() Check {
 				if err != nil {
 					return Finding{Status: Skip, Found: "unknown: " + err.Error()}
 				}
-				found = append(found, fmt.Sprintf("%s %d", path.Base(sysctlFile(s.key)), n))
+				name := path.Base(sysctlFile(s.key))
 				if n >= s.want {
+					found = append(found, fmt.Sprintf("%s %d", name, n))
 					continue
 				}
+				found = append(found, fmt.Sprintf("%s %d (%d wanted)", name, n, s.want))
 				mend = append(mend, fmt.Sprintf("sysctl -w %s=%d", s.key, s.want))
 				if n < s.least {
 					f.Status = Fail

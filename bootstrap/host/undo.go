@@ -73,7 +73,7 @@ func (h *Host) undoSteps(s *state) []undoStep {
 	if s.Engine {
 		step := undoStep{id: "engine", title: "stop the engine", lines: []string{"stop the engine"}, run: func(ctx context.Context, s *state) error { return h.stopEngine(ctx) }}
 		if s.DataRoot != "" {
-			step.lines = append(step.lines, "remove "+s.DataRoot+" with all images in it")
+			step.lines = append(step.lines, "remove "+s.DataRoot+" with all images in it, /etc/docker/key.json and the bridge docker0 (its packet filter rules stay until a restart)")
 		}
 		steps = append(steps, step)
 	}
@@ -229,10 +229,16 @@ func parseRemovals(out string) []string {
 
 // removeData removes the engine's folder, if the engine that Fix installed
 // made it.
-func (h *Host) removeData(_ context.Context, s *state) error {
+func (h *Host) removeData(ctx context.Context, s *state) error {
 	if s.DataRoot != "" {
 		if err := os.RemoveAll(h.path(s.DataRoot)); err != nil {
 			return fmt.Errorf("remove the engine's data: %w", err)
+		}
+		// What it leaves elsewhere. Each may be gone, or hold something of others.
+		_ = os.Remove(h.path("/etc/docker/key.json"))
+		_ = os.Remove(h.path("/etc/docker"))
+		if installed("ip") {
+			_, _ = h.run(ctx, "ip", "link", "delete", "docker0")
 		}
 	}
 	s.DataRoot, s.Engine = "", false

@@ -1,0 +1,302 @@
+package host
+
+import (
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+)
+
+func TestMergeDaemon(t *testing.T) {
+	const done = `{"runtimes":{"druppie-runc":{"path":"/usr/local/libexec/druppie-runc"}}, "default-runtime":"druppie-runc"}`
+	for _, tt := range []struct {
+		name, in, want, before, wantErr string
+	}{
+		{name: "none", want: `{"default-runtime":"druppie-runc","runtimes":{"druppie-runc":{"path":"/usr/local/libexec/druppie-runc"}}}`},
+		{name: "empty", in: " \n", want: `{"default-runtime":"druppie-runc","runtimes":{"druppie-runc":{"path":"/usr/local/libexec/druppie-runc"}}}`},
+		{
+			name: "others' settings stay", before: "nvidia",
+			in:   `{"data-root":"/data","default-runtime":"nvidia","runtimes":{"nvidia":{"path":"n","runtimeArgs":[]}},"max":12345678901234567890}`,
+			want: `{"data-root":"/data","default-runtime":"druppie-runc","max":12345678901234567890,"runtimes":{"druppie-runc":{"path":"/usr/local/libexec/druppie-runc"},"nvidia":{"path":"n","runtimeArgs":[]}}}`,
+		},
+		{name: "done already", in: done, want: done, before: "druppie-runc"},
+		{name: "not JSON", in: `{`, wantErr: "not a JSON object"},
+		{name: "an array", in: `[]`, wantErr: "not a JSON object"},
+		{name: "null", in: `null`, wantErr: "not a JSON object"},
+		{name: "runtimes of another shape", in: `{"runtimes":[]}`, wantErr: "runtimes is not an object"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, before, err := mergeDaemon([]byte(tt.in))
+			if tt.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
+					t.Fatalf("err = %v, want one with %q", err, tt.wantErr)
+				}
+				return
+			}
+			if err != nil || before != tt.before {
+				t.Fatalf("before = %q, %v; want %q", before, err, tt.before)
+			}
+			if diff := cmp.Diff(flat(tt.want), flat(string(got))); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			again, _, err := mergeDaemon(got)
+			if err != nil || string(again) != string(got) {
+				t.Errorf("merged again: %s, %v", again, err)
+			}
+		})
+	}
+}
+
+// flat takes out white space: none of the tests' values has any.
+func flat(s string) string { return strings.Join(strings.Fields(s), "") }
+
+func TestLackingCapabilities(t *testing.T) {
+	for _, tt := range []struct {
+		name, status string
+		last         int
+		want         []string
+		wantErr      bool
+	}{
+		{name: "all", status: "CapBnd:\t000001ffffffffff\n", last: 40},
+		{name: "a sandbox", status: "Name:\tx\nCapBnd:\t000001fffeffffff\n", last: 40, want: []string{"CAP_SYS_RESOURCE"}},
+		{name: "an old kernel has fewer", status: "CapBnd:\t0000003fffffffff\n", last: 37},
+		{name: "a container", status: "CapBnd:\t0000003fffffffff\n", last: 40, want: []string{"CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE"}},
+		{name: "absent", status: "Name:\tx\n", wantErr: true},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := lackingCapabilities(tt.status, tt.last)
+			if (err != nil) != tt.wantErr {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAtLeast(t *testing.T) {
+	for _, tt := range []struct {
+		version string
+		want    bool
+	}{
+		{"20.10.24+dfsg1", true},
+		{"20.10", true},
+		{"28.2.2", true},
+		{"20.9.1", false},
+		{"19.03.15", false},
+		{"20", false},
+		{"dev", false},
+		{"", false},
+	} {
+		if got := atLeast(tt.version, leastEngine); got != tt.want {
+			t.Errorf("atLeast(%q) = %v", tt.version, got)
+		}
+	}
+}
+
+func TestParseInfo(t *testing.T) {
+	for _, tt := range []struct {
+		name, out, version, wantErr string
+	}{
+		{name: "an engine", out: `{"ServerVersion":"20.10.24","DockerRootDir":"/var/lib/docker","CgroupVersion":"1","SecurityOptions":["name=seccomp"]}`, version: "20.10.24"},
+		{name: "no engine", out: `{"ServerErrors":["Cannot connect to the Docker daemon"],"ClientInfo":{}}`, wantErr: "Cannot connect"},
+		{name: "nothing said", out: `{"ClientInfo":{}}`, wantErr: "names no engine"},
+		{name: "no JSON", out: ``, wantErr: "docker info"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			got, err := parseInfo([]byte(tt.out))
+			if tt.wantErr != "" {
+				if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
+					t.Fatalf("err = %v, want one with %q", err, tt.wantErr)
+				}
+				return
+			}
+			if err != nil || got.Version != tt.version {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestParseRoutes(t *testing.T) {
+	const table = `Iface	Destination	Gateway 	Flags	RefCnt	Use	Metric	Mask		MTU	Window	IRTT
+eth0	00000000	010200C0	0003	0	0	0	00000000	0	0	0
+docker0	000011AC	00000000	0001	0	0	0	0000FFFF	0	0	0
+tun0	0000600A	00000000	0001	0	0	0	0000F0FF	0	0	0
+`
+	want := []route{
+		{"docker0", netip.MustParsePrefix("172.17.0.0/16")},
+		{"tun0", netip.MustParsePrefix("10.96.0.0/12")},
+	}
+	if diff := cmp.Diff(want, parseRoutes(table), cmp.AllowUnexported(route{}), cmpopts.EquateComparable(netip.Prefix{})); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestNetworksClash(t *testing.T) {
+	const head = "Iface	Destination	Gateway 	Flags	RefCnt	Use	Metric	Mask		MTU	Window	IRTT\n"
+	const kind = `[{"IPAM":{"Config":[{"Subnet":"fc00::/64"},{"Subnet":"172.18.0.0/16"}]}}]`
+	for _, tt := range []struct {
+		name, routes, resolvers string
+		want                    Status
+	}{
+		{name: "apart", routes: "eth0 000200C0 0 0001 0 0 0 00FFFFFF 0 0 0\nbr-1 000012AC 0 0001 0 0 0 0000FFFF 0 0 0\n", resolvers: "nameserver 192.0.2.53\n", want: OK},
+		{name: "a VPN over Services", routes: "tun0 0000600A 0 0001 0 0 0 0000F0FF 0 0 0\n", want: Warn},
+		{name: "a name server among pods", resolvers: "# x\nnameserver 10.244.0.2\n", want: Warn},
+		{name: "a VPN over the nodes", routes: "tun0 000010AC 0 0001 0 0 0 0000F0FF 0 0 0\n", want: Fail},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := machine(t, map[string]string{"proc/net/route": head + tt.routes, "etc/resolv.conf": tt.resolvers}, map[string]string{"docker network inspect kind": kind})
+			h.engine = &engineFacts{Version: "20.10"}
+			if f := networksCheck().Run(t.Context(), h); f.Status != tt.want {
+				t.Errorf("%+v, want %s", f, tt.want)
+			}
+		})
+	}
+}
+
+func TestParsePackages(t *testing.T) {
+	before := parsePackages("ii  bash\nrc  docker.io\nun  iptables\n")
+	after := parsePackages("ii  bash\nii  docker.io\nii  runc\nii  runc\nhi  iptables\n")
+	if diff := cmp.Diff([]string{"bash"}, before); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"docker.io", "iptables", "runc"}, added(before, after)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	removed := parseRemovals("Reading package lists...\nPurg docker.io [20.10]\nRemv runc:amd64 [1.1]\nInst x\n")
+	if diff := cmp.Diff([]string{"docker.io", "runc"}, removed); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if got := firstURI("Hit\n'http://deb.example.org/InRelease' name 0\n'http://b' x 0"); got != "http://deb.example.org/InRelease" {
+		t.Errorf("firstURI = %q", got)
+	}
+}
+
+func TestJudgeProxy(t *testing.T) {
+	inside := "localhost,127.0.0.1,.svc,.cluster.local,10.96.0.0/16,10.244.0.0/16,druppie-mirror"
+	for _, tt := range []struct {
+		name  string
+		env   map[string]string
+		want  Status
+		found string
+	}{
+		{name: "none", want: OK, found: "none"},
+		{name: "all inside exempt", env: map[string]string{"HTTPS_PROXY": "http://p:3128", "NO_PROXY": inside}, want: OK, found: "p:3128"},
+		{name: "in small letters", env: map[string]string{"https_proxy": "http://p:3128", "no_proxy": "*"}, want: OK, found: "p:3128"},
+		{name: "inside not exempt", env: map[string]string{"HTTP_PROXY": "http://p:3128", "NO_PROXY": "localhost, 127.0.0.1"}, want: Warn, found: "lacks .svc"},
+		{name: "a password is not shown", env: map[string]string{"HTTP_PROXY": "http://me:secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "me:xxxxx@p"},
+		{name: "nor one without a scheme", env: map[string]string{"HTTP_PROXY": "me:secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "…@p:3128"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := judgeProxy(func(k string) string { return tt.env[k] }, "druppie")
+			if f.Status != tt.want || !strings.Contains(f.Found, tt.found) || strings.Contains(f.Found, "secret") {
+				t.Errorf("%+v, want %s with %q", f, tt.want, tt.found)
+			}
+		})
+	}
+}
+
+func TestJudgeDisk(t *testing.T) {
+	needs := map[string]need{"/cache": {"the cache", 10 * gib, 20 * gib}, "/engine": {"the engine", 4 * gib, 10 * gib}}
+	for _, tt := range []struct {
+		name          string
+		cache, engine int64
+		shared        bool
+		want          Status
+	}{
+		{name: "plenty apart", cache: 30, engine: 30, want: OK},
+		{name: "plenty together", cache: 40, shared: true, want: OK},
+		{name: "enough for one, not for both", cache: 25, shared: true, want: Warn},
+		{name: "too little together", cache: 12, shared: true, want: Fail},
+		{name: "too little for one", cache: 30, engine: 3, want: Fail},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := judgeDisk(needs, func(dir string) (uint64, int64, error) {
+				if dir == "/cache" || tt.shared {
+					return 1, tt.cache * gib, nil
+				}
+				return 2, tt.engine * gib, nil
+			})
+			if f.Status != tt.want || (tt.want != OK) != (f.Mend != "") {
+				t.Errorf("%+v, want %s", f, tt.want)
+			}
+		})
+	}
+}
+
+func TestJudgeSupply(t *testing.T) {
+	no := errNo{}
+	for _, tt := range []struct {
+		name, want        string
+		filled            bool
+		registry, modules error
+		status            Status
+		found             string
+	}{
+		{name: "auto prefers registry", want: "auto", status: OK, found: "auto takes registry"},
+		{name: "auto falls back", want: "auto", registry: no, status: OK, found: "auto takes modules"},
+		{name: "nothing", want: "auto", registry: no, modules: no, status: Fail},
+		{name: "nothing but a store", want: "auto", registry: no, modules: no, filled: true, status: Warn, found: "the store on disk"},
+		{name: "the wanted one is out of reach", want: "registry", registry: no, status: Fail},
+		{name: "the other one is out of reach", want: "modules", registry: no, status: OK},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := judgeSupply(tt.want, tt.filled, tt.registry, tt.modules)
+			if f.Status != tt.status || !strings.Contains(f.Found, tt.found) {
+				t.Errorf("%+v, want %s with %q", f, tt.status, tt.found)
+			}
+		})
+	}
+}
+
+type errNo struct{}
+
+func (errNo) Error() string { return "no route" }
+
+func TestPidsFiles(t *testing.T) {
+	for _, tt := range []struct {
+		name, cgroup string
+		want         []string
+	}{
+		{name: "version 2", cgroup: "0::/user.slice/a.scope\n", want: []string{"/sys/fs/cgroup/user.slice/a.scope/pids.max"}},
+		{name: "version 1", cgroup: "8:pids:/x\n4:memory:/y\n", want: []string{"/sys/fs/cgroup/pids/x/pids.max"}},
+		{name: "none", cgroup: "garbage\n"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			if diff := cmp.Diff(tt.want, pidsFiles(tt.cgroup)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEnginePID(t *testing.T) {
+	for _, tt := range []struct {
+		name, status string
+		want         int
+	}{
+		{name: "runs", status: "Name:\tdockerd\nState:\tS (sleeping)\n", want: 42},
+		{name: "ended, not reaped", status: "Name:\tdockerd\nState:\tZ (zombie)\n"},
+		{name: "another's number by now", status: "Name:\tsh\nState:\tS (sleeping)\n"},
+		{name: "gone"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			files := map[string]string{"run/docker.pid": "42"}
+			if tt.status != "" {
+				files["proc/42/status"] = tt.status
+			}
+			h := machine(t, files, nil)
+			if got := h.enginePID(); got != tt.want {
+				t.Errorf("pid = %d, want %d", got, tt.want)
+			}
+			h.clearDead()
+			if _, err := h.read(enginePID); (err == nil) != (tt.want != 0) {
+				t.Errorf("the pid file after clearing: %v", err)
+			}
+		})
+	}
+}
