@@ -1,0 +1,39 @@
+package modules
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply"
+)
+
+// Built says whether an entry of the store was built here, and not pulled.
+func Built(e supply.Entry) bool { return e.Annotations[supplyAnnotation] == Name }
+
+// Outdated lists the images of the store that were built from another recipe
+// than the components have now: the next Fill makes them again. It reads names
+// only, and touches nothing.
+func (b *Builder) Outdated(s *supply.Store, comps []component.Component) ([]string, error) {
+	b.know(comps)
+	var refs []string
+	for _, c := range comps {
+		for _, img := range c.Images {
+			e, err := s.Entry(img.Name)
+			if errors.Is(err, supply.ErrNotFound) || err == nil && !Built(e) {
+				continue
+			}
+			if err != nil {
+				return nil, err
+			}
+			key, err := b.imageKey(c, img)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", img.Name, err)
+			}
+			if e.Annotations[recipeAnnotation] != key {
+				refs = append(refs, img.Name)
+			}
+		}
+	}
+	return refs, nil
+}
