@@ -102,18 +102,9 @@ func (f *fetcher) get(ctx context.Context, repo name.Repository, kind, what stri
 		if wait := retryAfter(resp.Header, time.Now()); wait > 0 {
 			err = &pausedError{err, wait}
 		}
-		if resp.StatusCode == http.StatusUnauthorized {
-			f.forget(repo) // a token that ran out; the next attempt asks for a new one
-		}
 		return nil, err
 	}
 	return resp, nil
-}
-
-func (f *fetcher) forget(repo name.Repository) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	delete(f.sessions, repo.Name())
 }
 
 // manifest gets a manifest by tag or digest and checks it where it can.

@@ -2,6 +2,7 @@ package supply
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -83,9 +84,10 @@ func (r retrier) do(ctx context.Context, f func(context.Context) (moved bool, er
 }
 
 // final says that trying again can't help: the registry understood the request
-// and refuses it, or the disk is full.
+// and refuses it, it isn't who it should be, or the disk is full.
 func final(err error) bool {
-	if errors.Is(err, errDisk) {
+	var badCert *tls.CertificateVerificationError
+	if errors.Is(err, errDisk) || errors.As(err, &badCert) {
 		return true
 	}
 	var t *transport.Error

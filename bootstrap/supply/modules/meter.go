@@ -16,7 +16,6 @@ type meter struct {
 	weights map[string]int
 	done    int
 	total   int
-	images  int
 }
 
 // tick is how often a running build moves the meter.
@@ -29,12 +28,6 @@ func newMeter(task ui.Task, p plan) *meter {
 		m.total += u.seconds
 	}
 	return m
-}
-
-func (m *meter) detail(format string, args ...any) {
-	if m != nil {
-		m.task.Detail(format, args...)
-	}
 }
 
 // built counts a build that was there already.

@@ -142,22 +142,24 @@ func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.C
 		return b.trimRest()
 	}
 	meter := newMeter(task, todo)
+	images := 0
 	for _, c := range comps {
-		if err := b.fillComponent(ctx, s, c, todo, meter); err != nil {
+		made, err := b.fillComponent(ctx, s, c, todo, meter)
+		if err == nil && made > 0 {
+			err = b.trimPeak()
+		}
+		if err != nil {
 			err = fmt.Errorf("%s: %w", c.Name, err)
 			task.Fail(err)
 			return err
 		}
-		if err := b.trimPeak(); err != nil {
-			task.Fail(err)
-			return err
-		}
+		images += made
 	}
 	if err := b.trimRest(); err != nil {
 		task.Fail(err)
 		return err
 	}
-	task.Done("%d images", meter.images)
+	task.Done("%d images", images)
 	return nil
 }
 
@@ -172,25 +174,27 @@ func (b *Builder) know(comps []component.Component) {
 	}
 }
 
-func (b *Builder) fillComponent(ctx context.Context, s *supply.Store, c component.Component, todo plan, m *meter) error {
-	m.detail("%s: upstream manifests", c.Name)
+// fillComponent builds what plan says of one component and returns how many
+// images that were.
+func (b *Builder) fillComponent(ctx context.Context, s *supply.Store, c component.Component, todo plan, m *meter) (int, error) {
 	if err := supply.PackSources(ctx, s, c); err != nil {
-		return err
+		return 0, err
 	}
+	made := 0
 	for _, img := range c.Images {
 		if !todo.has(img.Name) {
 			continue
 		}
 		built, err := b.image(ctx, c, img, m)
 		if err != nil {
-			return fmt.Errorf("%s: %w", img.Name, err)
+			return made, fmt.Errorf("%s: %w", img.Name, err)
 		}
 		if err := built.put(s, img.Name); err != nil {
-			return fmt.Errorf("%s: %w", img.Name, err)
+			return made, fmt.Errorf("%s: %w", img.Name, err)
 		}
-		m.images++
+		made++
 	}
-	return nil
+	return made, nil
 }
 
 func (b *Builder) modCache() string {

@@ -1,0 +1,66 @@
+package supply
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+)
+
+// Locked is what Lock found out about one image.
+type Locked struct {
+	Ref    string // name and tag
+	Pinned string // the digest that component.yaml has
+	Found  string // the digest that the tag stands for now
+	Err    error  // why that couldn't be found out
+}
+
+// lockPatience bounds the attempts for one image: whoever asks sits and waits.
+const lockPatience = 30 * time.Second
+
+// Lock asks the registries which digest each image's tag stands for now, pinned
+// or not. A failure is noted with its image and doesn't end the others.
+func (r *Registry) Lock(ctx context.Context, comps []component.Component) []Locked {
+	all := *r
+	all.opt.Preloaded = true
+	list := all.wanted(comps)
+	locked := make([]Locked, len(list))
+	var g errgroup.Group
+	g.SetLimit(4)
+	var mu sync.Mutex
+	for i, w := range list {
+		g.Go(func() error {
+			l := Locked{Ref: w.ref.name + ":" + w.ref.tag, Pinned: w.ref.digest, Err: w.err}
+			if l.Err == nil {
+				l.Found, l.Err = all.tagDigest(ctx, w.ref)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			locked[i] = l
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return locked
+}
+
+func (r *Registry) tagDigest(ctx context.Context, ref ref) (string, error) {
+	repo, err := r.source(ref.name)
+	if err != nil {
+		return "", err
+	}
+	var digest string
+	try := retrier{budget: min(lockPatience, r.opt.Budget), first: r.opt.Pause}
+	err = try.do(ctx, func(ctx context.Context) (bool, error) {
+		_, d, err := r.fetch.manifest(ctx, repo, ref.tag)
+		digest = d.Digest.String()
+		return false, err
+	})
+	if err != nil {
+		return "", err
+	}
+	return digest, nil
+}

@@ -1,0 +1,395 @@
+package supply
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// Supplier notes in an entry which supply wrote it.
+const Supplier = "io.druppie.supply"
+
+// RegistryName is how the registry supply is chosen.
+const RegistryName = "registry"
+
+// ownHost is the host in the names of what no registry has: our own programs
+// and upstream's source files.
+const ownHost = "druppie.io/"
+
+// RegistryOptions are the settings of a Registry. Zero values have defaults.
+type RegistryOptions struct {
+	// Mirror is a registry that holds all images as MIRROR/<upstream
+	// host>/<repository>, for example localhost:5000/quay.io/a/b; it may carry a
+	// path, and http:// in front. Empty asks upstream. The mirror that this
+	// project puts beside a cluster answers such names too.
+	Mirror string
+	// Components are those whose hosts Available asks for.
+	Components []component.Component
+	// Preloaded fetches also what upstream's node image carries already.
+	Preloaded bool
+	// Budget is how long a transfer may stand still, over all its attempts.
+	Budget time.Duration
+	// Stall is how long one attempt may stand still.
+	Stall time.Duration
+	// Pause is how long the first failure makes it wait.
+	Pause time.Duration
+	// Images and Layers are how many are fetched at once, of each image.
+	Images, Layers int
+	// Keychain has credentials; the docker command's when nil.
+	Keychain authn.Keychain
+	// Transport is for tests and special networks.
+	Transport http.RoundTripper
+}
+
+// Registry fills a store from upstream's registries, one platform of each image.
+type Registry struct {
+	opt   RegistryOptions
+	fetch *fetcher
+}
+
+// NewRegistry returns the supply; it touches nothing before it is used.
+func NewRegistry(opt RegistryOptions) (*Registry, error) {
+	if opt.Budget == 0 {
+		opt.Budget = 5 * time.Minute
+	}
+	if opt.Stall == 0 {
+		opt.Stall = 45 * time.Second
+	}
+	if opt.Pause == 0 {
+		opt.Pause = time.Second
+	}
+	if opt.Images == 0 {
+		opt.Images = 3
+	}
+	if opt.Layers == 0 {
+		opt.Layers = 3
+	}
+	if opt.Keychain == nil {
+		opt.Keychain = authn.DefaultKeychain
+	}
+	if opt.Transport == nil {
+		opt.Transport = remote.DefaultTransport
+	}
+	r := &Registry{opt: opt, fetch: &fetcher{
+		base: opt.Transport, keychain: opt.Keychain, stall: opt.Stall, sessions: map[string]http.RoundTripper{},
+	}}
+	if opt.Mirror != "" {
+		if _, err := r.source("docker.io/library/a"); err != nil {
+			return nil, ui.Usage(ui.WithHint(fmt.Errorf("registry mirror %q: %w", opt.Mirror, err), "write HOST[:PORT][/PATH]"))
+		}
+	}
+	return r, nil
+}
+
+// Name is the supply's name.
+func (r *Registry) Name() string { return RegistryName }
+
+// source is where a repository is fetched from.
+func (r *Registry) source(upstream string) (name.Repository, error) {
+	if r.opt.Mirror == "" {
+		return name.NewRepository(upstream)
+	}
+	base, plain := strings.CutPrefix(r.opt.Mirror, "http://")
+	base = strings.Trim(strings.TrimPrefix(base, "https://"), "/")
+	// An upstream host with a port can't stand in a path as it is.
+	full := base + "/" + strings.ReplaceAll(upstream, ":", "-")
+	if _, err := name.NewRegistry(strings.SplitN(base, "/", 2)[0], name.StrictValidation); err != nil {
+		return name.Repository{}, err
+	}
+	if plain {
+		return name.NewRepository(full, name.Insecure)
+	}
+	return name.NewRepository(full)
+}
+
+// Available says whether every registry that the components need answers.
+func (r *Registry) Available(ctx context.Context) error {
+	hosts := map[string]name.Registry{}
+	for _, w := range r.wanted(r.opt.Components) {
+		repo, err := r.source(w.ref.name)
+		if err != nil {
+			return err
+		}
+		hosts[repo.RegistryStr()] = repo.Registry
+	}
+	if len(hosts) == 0 {
+		repo, err := r.source("docker.io/library/a")
+		if err != nil {
+			return err
+		}
+		hosts[repo.RegistryStr()] = repo.Registry
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	var mu sync.Mutex
+	var errs []error
+	var wait sync.WaitGroup
+	for host, reg := range hosts {
+		wait.Go(func() {
+			if _, err := transport.Ping(ctx, reg, r.opt.Transport); err != nil {
+				mu.Lock()
+				defer mu.Unlock()
+				errs = append(errs, fmt.Errorf("%s doesn't answer: %w", host, err))
+			}
+		})
+	}
+	wait.Wait()
+	if len(errs) > 1 { // the causes are mostly one and the same
+		return fmt.Errorf("%d of %d registries don't answer, among them: %w", len(errs), len(hosts), errs[0])
+	}
+	return errors.Join(errs...)
+}
+
+// want is one image to fetch.
+type want struct {
+	ref ref // with the digest, where it is pinned
+	top v1.Descriptor
+	// index is upstream's index, or nil for an image that has none.
+	index    []byte
+	image    v1.Descriptor
+	raw      []byte
+	manifest *v1.Manifest
+	repo     name.Repository
+	resolved chan struct{}
+	err      error
+}
+
+func (w *want) blobs() []v1.Descriptor {
+	return append([]v1.Descriptor{w.manifest.Config}, w.manifest.Layers...)
+}
+
+// wanted lists the images of comps in their order, each once.
+func (r *Registry) wanted(comps []component.Component) []*want {
+	var list []*want
+	seen := map[string]bool{}
+	for _, c := range comps {
+		for _, img := range c.Images {
+			if img.Preloaded && !r.opt.Preloaded || strings.HasPrefix(img.Name, ownHost) || seen[img.Name] {
+				continue
+			}
+			seen[img.Name] = true
+			full := img.Name
+			if img.Digest != "" {
+				full += "@" + img.Digest
+			}
+			w := &want{resolved: make(chan struct{})}
+			w.ref, w.err = parseRef(full)
+			list = append(list, w)
+		}
+	}
+	return list
+}
+
+// lacks says whether the store has to get w. Another supply's image of that
+// name will do; our own has to be the one that is pinned now.
+func (s *Store) lacks(w *want) (bool, error) {
+	e, err := s.Entry(w.ref.name + ":" + w.ref.tag)
+	if errors.Is(err, ErrNotFound) {
+		return true, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	stale := w.ref.digest != "" && e.Descriptor.Digest.String() != w.ref.digest
+	return stale && e.Annotations[Supplier] == RegistryName, nil
+}
+
+// Fill fetches what the store lacks: first upstream's files, which need only
+// the Go module proxy, then images in the order of comps, several at once.
+func (r *Registry) Fill(ctx context.Context, s *Store, comps []component.Component, rep ui.Reporter) error {
+	task := rep.Start("supply/registry", "Pull images")
+	err := r.fill(ctx, s, comps, task)
+	if err != nil {
+		task.Fail(err)
+	}
+	return err
+}
+
+func (r *Registry) fill(ctx context.Context, s *Store, comps []component.Component, task ui.Task) error {
+	var todo []*want
+	for _, w := range r.wanted(comps) {
+		if w.err != nil {
+			return w.err
+		}
+		lacks, err := s.lacks(w)
+		if err != nil {
+			return err
+		}
+		if lacks {
+			todo = append(todo, w)
+		}
+	}
+	release, err := s.writing()
+	if err != nil {
+		return err
+	}
+	defer release()
+	if len(todo) == 0 {
+		if err := packAll(ctx, s, comps); err != nil {
+			return err
+		}
+		task.Skip("every image is in the store")
+		return nil
+	}
+	m := &meter{task: task, images: len(todo), at: map[string]bool{}}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return packAll(ctx, s, comps) })
+	g.Go(func() error { return r.resolveAll(ctx, todo, m) })
+	g.Go(func() error { return r.pullAll(ctx, s, todo, m) })
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	task.Done("%d images, %d MB", len(todo), m.fetched>>20)
+	return nil
+}
+
+func packAll(ctx context.Context, s *Store, comps []component.Component) error {
+	for _, c := range comps {
+		if err := PackSources(ctx, s, c); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// resolveAll fetches all manifests, small as they are, so that the size of the
+// whole is known early and names that don't exist are reported all together.
+func (r *Registry) resolveAll(ctx context.Context, todo []*want, m *meter) error {
+	var g errgroup.Group
+	g.SetLimit(4)
+	for _, w := range todo {
+		g.Go(func() error {
+			defer close(w.resolved)
+			if w.err = r.retrier(m, w).do(ctx, func(ctx context.Context) (bool, error) { return false, r.resolve(ctx, w) }); w.err != nil {
+				w.err = fmt.Errorf("%s: %w", w.ref, w.err)
+				return nil
+			}
+			m.know(w)
+			return nil
+		})
+	}
+	_ = g.Wait()
+	var errs []error
+	for _, w := range todo {
+		if w.err != nil && !errors.Is(w.err, context.Canceled) {
+			errs = append(errs, w.err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Registry) retrier(m *meter, w *want) retrier {
+	return retrier{budget: r.opt.Budget, first: r.opt.Pause, onWait: func(err error, wait time.Duration) {
+		m.task.Detail("%s: %v; again in %s", w.ref, err, wait.Round(time.Second))
+	}}
+}
+
+// resolve finds the image for this machine behind a name.
+func (r *Registry) resolve(ctx context.Context, w *want) error {
+	var err error
+	if w.repo, err = r.source(w.ref.name); err != nil {
+		return err
+	}
+	what := w.ref.digest
+	if what == "" {
+		what = w.ref.tag
+	}
+	raw, top, err := r.fetch.manifest(ctx, w.repo, what)
+	if err != nil {
+		return err
+	}
+	w.top, w.image, w.raw, w.index = top, top, raw, nil
+	if top.MediaType.IsIndex() {
+		index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+		if err != nil {
+			return err
+		}
+		child, err := pick(index)
+		if err != nil {
+			return err
+		}
+		w.index = raw
+		if w.raw, w.image, err = r.fetch.manifest(ctx, w.repo, child.Digest.String()); err != nil {
+			return err
+		}
+	}
+	if !w.image.MediaType.IsImage() {
+		return fmt.Errorf("can't read manifests of type %q", w.image.MediaType)
+	}
+	w.manifest, err = v1.ParseManifest(bytes.NewReader(w.raw))
+	return err
+}
+
+func (r *Registry) pullAll(ctx context.Context, s *Store, todo []*want, m *meter) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(r.opt.Images)
+	for _, w := range todo {
+		g.Go(func() error {
+			select {
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			case <-w.resolved:
+			}
+			if w.err != nil {
+				return nil // resolveAll tells, together with the others
+			}
+			if err := r.pull(ctx, s, w, m); err != nil {
+				return fmt.Errorf("%s: %w", w.ref, err)
+			}
+			return nil
+		})
+	}
+	return g.Wait()
+}
+
+// pull fetches the blobs of one image and, when all are there, names it.
+func (r *Registry) pull(ctx context.Context, s *Store, w *want, m *meter) error {
+	defer m.working(w.ref.String())()
+	g, blobCtx := errgroup.WithContext(ctx)
+	g.SetLimit(r.opt.Layers)
+	for _, d := range w.blobs() {
+		g.Go(func() error {
+			var n int64
+			err := r.retrier(m, w).do(blobCtx, func(ctx context.Context) (bool, error) {
+				before := n
+				err := r.fetch.blob(ctx, s, w.repo, d, func(more int64) { n += more; m.moved(more) })
+				return n > before, err
+			})
+			m.settle(d.Size, n)
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
+	}
+	if err := s.writeBlob(w.image.Digest, w.image.Size, bytes.NewReader(w.raw)); err != nil {
+		return err
+	}
+	img, err := s.image(w.image)
+	if err != nil {
+		return err
+	}
+	ann := map[string]string{Supplier: RegistryName}
+	tagged := w.ref.name + ":" + w.ref.tag
+	if w.index == nil {
+		_, err = s.PutImage(tagged, img, ann)
+	} else {
+		_, err = s.PutIndex(tagged, w.index, w.top.MediaType, img, ann)
+	}
+	return err
+}
