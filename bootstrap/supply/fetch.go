@@ -176,6 +176,13 @@ func (f *fetcher) blob(ctx context.Context, s *Store, repo name.Repository, d v1
 	}
 	if have < d.Size || d.Size == 0 {
 		resp, err := f.get(ctx, repo, "blobs", d.Digest.String(), have)
+		if t := (*transport.Error)(nil); have > 0 && errors.As(err, &t) && t.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+			// Not every registry knows of ranges.
+			if err := startOver(); err != nil {
+				return err
+			}
+			resp, err = f.get(ctx, repo, "blobs", d.Digest.String(), 0)
+		}
 		if err != nil {
 			return err
 		}
