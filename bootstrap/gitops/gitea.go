@@ -48,7 +48,7 @@ type forge struct {
 // EnsureGitea makes the organisation with its identities, repositories, branch
 // protection and webhook, and keeps each identity's token in the cluster. Gitea
 // must answer already. A second run writes nothing.
-func EnsureGitea(ctx context.Context, c client.Client, exec Exec, endpoint Endpoint) error {
+func EnsureGitea(ctx context.Context, c Objects, exec Exec, endpoint Endpoint) error {
 	httpClient, err := endpoint.Client()
 	if err != nil {
 		return err

@@ -15,7 +15,15 @@ import (
 // keeper writes small objects, each only when it isn't as it should be, so that
 // a second run moves no resourceVersion.
 type keeper struct {
-	client.Client
+	Objects
+}
+
+// Objects is the part of a Kubernetes client that reads and writes single
+// objects.
+type Objects interface {
+	client.Reader
+	Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error
+	Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error
 }
 
 func (k keeper) namespace(ctx context.Context, name string, labels map[string]string) error {

@@ -29,7 +29,7 @@ import (
 // PushPlatform makes main of the platform repository hold exactly these files,
 // in a commit by the installer, and returns the commit. When it holds them
 // already, nothing is pushed.
-func PushPlatform(ctx context.Context, c client.Client, endpoint Endpoint, files map[string][]byte, message string) (string, error) {
+func PushPlatform(ctx context.Context, c Objects, endpoint Endpoint, files map[string][]byte, message string) (string, error) {
 	s := &corev1.Secret{}
 	if err := c.Get(ctx, client.ObjectKey{Namespace: NamespaceGitea, Name: identitySecret(Installer)}, s); err != nil {
 		return "", fmt.Errorf("credentials of %s: %w", Installer, err)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/pki"
 )
@@ -33,7 +32,7 @@ type Material struct {
 // EnsureSecrets makes the namespaces and all secrets of the foundation. What
 // the cluster has is kept, except certificates that end soon or serve other
 // names, which the same authority issues anew.
-func EnsureSecrets(ctx context.Context, c client.Client, opt Options) (Material, error) {
+func EnsureSecrets(ctx context.Context, c Objects, opt Options) (Material, error) {
 	k := keeper{c}
 	if err := k.namespaces(ctx); err != nil {
 		return Material{}, err

@@ -1,0 +1,192 @@
+package gitops
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	// root is both the source that is the platform repository and what applies
+	// its entry point.
+	root = "flux-system"
+	// entry is the folder of the platform repository that Flux starts from.
+	entry = "clusters/druppie"
+
+	fleet        = "fleet"
+	tenantDrones = "tenant-drones"
+)
+
+// Applier is the part of the Kubernetes client that writes whole objects.
+type Applier interface {
+	Apply(ctx context.Context, objs []*unstructured.Unstructured) ([]string, error)
+}
+
+// EnsureFlux points Flux at the platform repository. Flux's controllers and
+// definitions must be there.
+func EnsureFlux(ctx context.Context, c Applier) error {
+	var objs []*unstructured.Unstructured
+	for _, o := range []any{source(root, RepoPlatform, 30*time.Second), applyRoot()} {
+		u, err := toUnstructured(o)
+		if err != nil {
+			return err
+		}
+		objs = append(objs, u)
+	}
+	if _, err := c.Apply(ctx, objs); err != nil {
+		return fmt.Errorf("point flux at the platform repository: %w", err)
+	}
+	return nil
+}
+
+// part is a unit of the platform as Flux installs it.
+type part struct {
+	unit  string // and folder of the repository
+	name  string // of Flux's Kustomization, where it isn't the unit's
+	after []string
+}
+
+// parts are all units we know, with what each waits for. Policies come before
+// the tenants, so that nothing runs in a tenant that they haven't seen.
+func parts() []part {
+	return []part{
+		{unit: "tekton-pipelines"},
+		{unit: "tekton-triggers", after: []string{"tekton-pipelines"}},
+		{unit: "pipelines", after: []string{"tekton-pipelines", "tekton-triggers"}},
+		{unit: "kyverno"},
+		{unit: "policies", after: []string{"kyverno"}},
+		// The name tenant-drones is the one that applies the fleet.
+		{unit: "tenant-drones", name: "tenants", after: []string{"policies"}},
+	}
+}
+
+// FluxTree returns the entry point of the platform repository, by path: what
+// applies each unit's folder, in order, and what applies the fleet. A unit that
+// isn't known waits for nothing.
+func FluxTree(units []string) (map[string][]byte, error) {
+	files := map[string][]byte{}
+	add := func(name string, objs ...any) error {
+		doc, err := stream(objs...)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		files[entry+"/"+name+".yaml"] = doc
+		return nil
+	}
+	for _, unit := range units {
+		p := part{unit: unit}
+		if i := slices.IndexFunc(parts(), func(p part) bool { return p.unit == unit }); i >= 0 {
+			p = parts()[i]
+		}
+		if p.name == "" {
+			p.name = p.unit
+		}
+		p.after = slices.DeleteFunc(p.after, func(a string) bool { return !slices.Contains(units, a) })
+		if err := add(p.name, p.kustomization()); err != nil {
+			return nil, err
+		}
+	}
+	if !slices.Contains(units, "tenant-drones") {
+		return files, nil
+	}
+	return files, add(fleet, source(fleet, RepoFleet, 10*time.Second), applyFleet())
+}
+
+func (p part) kustomization() *kustomizev1.Kustomization {
+	k := kustomization(p.name, kustomizev1.KustomizationSpec{
+		Path:      "./" + p.unit,
+		SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: root},
+		Wait:      true,
+		Timeout:   &metav1.Duration{Duration: 10 * time.Minute},
+	})
+	for _, a := range p.after {
+		k.Spec.DependsOn = append(k.Spec.DependsOn, kustomizev1.DependencyReference{Name: a})
+	}
+	return k
+}
+
+func applyRoot() *kustomizev1.Kustomization {
+	// What it applies reports for itself, so it doesn't wait.
+	return kustomization(root, kustomizev1.KustomizationSpec{
+		Path:      "./" + entry,
+		SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: root},
+		Timeout:   &metav1.Duration{Duration: time.Minute},
+	})
+}
+
+// applyFleet runs as the tenant's own account, so that what fleet holds changes
+// that namespace and nothing else.
+func applyFleet() *kustomizev1.Kustomization {
+	return kustomization(tenantDrones, kustomizev1.KustomizationSpec{
+		Path:               "./tenants/drones",
+		SourceRef:          kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: fleet},
+		TargetNamespace:    "drones",
+		ServiceAccountName: tenantDrones,
+		DependsOn:          []kustomizev1.DependencyReference{{Name: "tenants"}},
+		Wait:               true,
+		Timeout:            &metav1.Duration{Duration: 2 * time.Minute},
+	})
+}
+
+func kustomization(name string, spec kustomizev1.KustomizationSpec) *kustomizev1.Kustomization {
+	// Each minute everything is compared with Git again: what was changed by
+	// hand is put back.
+	spec.Interval = metav1.Duration{Duration: time.Minute}
+	spec.RetryInterval = &metav1.Duration{Duration: 10 * time.Second}
+	spec.Prune = true
+	return &kustomizev1.Kustomization{
+		TypeMeta:   metav1.TypeMeta{APIVersion: kustomizev1.GroupVersion.String(), Kind: kustomizev1.KustomizationKind},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: NamespaceFlux, Labels: partOf()},
+		Spec:       spec,
+	}
+}
+
+func source(name, repo string, interval time.Duration) *sourcev1.GitRepository {
+	return &sourcev1.GitRepository{
+		TypeMeta:   metav1.TypeMeta{APIVersion: sourcev1.GroupVersion.String(), Kind: sourcev1.GitRepositoryKind},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: NamespaceFlux, Labels: partOf()},
+		Spec: sourcev1.GitRepositorySpec{
+			URL:       giteaService + "/" + Organisation + "/" + repo + ".git",
+			SecretRef: &meta.LocalObjectReference{Name: "gitea-flux"},
+			Interval:  metav1.Duration{Duration: interval},
+			Timeout:   &metav1.Duration{Duration: 30 * time.Second},
+			Reference: &sourcev1.GitRepositoryRef{Branch: mainBranch},
+		},
+	}
+}
+
+// toUnstructured drops what only the cluster may say.
+func toUnstructured(o any) (*unstructured.Unstructured, error) {
+	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
+	if err != nil {
+		return nil, fmt.Errorf("encode: %w", err)
+	}
+	delete(m, "status")
+	unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
+	return &unstructured.Unstructured{Object: m}, nil
+}
+
+func stream(objs ...any) ([]byte, error) {
+	var out []byte
+	for _, o := range objs {
+		u, err := toUnstructured(o)
+		if err != nil {
+			return nil, err
+		}
+		doc, err := yaml.Marshal(u.Object)
+		if err != nil {
+			return nil, err
+		}
+		out = append(append(out, "---\n"...), doc...)
+	}
+	return out, nil
+}

@@ -1,0 +1,116 @@
+package gitops
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/fluxcd/cli-utils/pkg/object"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// entryOf is an object that a part has applied.
+type entryOf struct {
+	part string
+	kind schema.GroupVersionKind
+	key  client.ObjectKey
+}
+
+func inventory(k *kustomizev1.Kustomization) ([]entryOf, error) {
+	if k.Status.Inventory == nil {
+		return nil, nil
+	}
+	var out []entryOf
+	for _, ref := range k.Status.Inventory.Entries {
+		o, err := object.ParseObjMetadata(ref.ID)
+		if err != nil {
+			return nil, fmt.Errorf("flux: inventory of %s: %w", k.Name, err)
+		}
+		out = append(out, entryOf{
+			part: k.Name,
+			kind: schema.GroupVersionKind{Group: o.GroupKind.Group, Version: ref.Version, Kind: o.GroupKind.Kind},
+			key:  client.ObjectKey{Namespace: o.Namespace, Name: o.Name},
+		})
+	}
+	return out, nil
+}
+
+// workloads are the objects of a part that run pods.
+func workloads(k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, error) {
+	all, err := inventory(k)
+	if err != nil {
+		return nil, err
+	}
+	var out []*unstructured.Unstructured
+	for _, e := range all {
+		switch e.kind.Kind {
+		case "Deployment", "StatefulSet", "DaemonSet", "Job":
+			u := &unstructured.Unstructured{}
+			u.SetGroupVersionKind(e.kind)
+			u.SetNamespace(e.key.Namespace)
+			u.SetName(e.key.Name)
+			out = append(out, u)
+		}
+	}
+	return out, nil
+}
+
+// mend asks for the parts of which an object is gone. The others aren't
+// touched: Flux compares them by itself within a minute, and a platform that is
+// as it should be stays as it is.
+func (w *fluxWait) mend(ctx context.Context) error {
+	all, err := w.kustomizations(ctx)
+	if err != nil {
+		return err
+	}
+	byKind := map[schema.GroupVersionKind][]entryOf{}
+	for _, k := range all {
+		entries, err := inventory(k)
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			byKind[e.kind] = append(byKind[e.kind], e)
+		}
+	}
+	for kind, want := range byKind {
+		have, err := w.existing(ctx, kind)
+		if err != nil {
+			return err
+		}
+		for _, e := range want {
+			if have[e.key] {
+				continue
+			}
+			w.task.Detail("%s: %s %s is gone, it is put back", e.part, e.kind.Kind, e.key.Name)
+			if err := w.request(ctx, kustomizev1.KustomizationKind, e.part); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// existing lists the objects of a kind; a kind that is gone has none.
+func (w *fluxWait) existing(ctx context.Context, kind schema.GroupVersionKind) (map[client.ObjectKey]bool, error) {
+	list := &metav1.PartialObjectMetadataList{}
+	kind.Kind += "List"
+	list.SetGroupVersionKind(kind)
+	if err := w.List(ctx, list); err != nil {
+		if meta.IsNoMatchError(err) {
+			return nil, nil
+		}
+		return nil, fmt.Errorf("list %s: %w", kind.Kind, err)
+	}
+	have := map[client.ObjectKey]bool{}
+	for _, o := range list.Items {
+		if o.DeletionTimestamp == nil {
+			have[client.ObjectKeyFromObject(&o)] = true
+		}
+	}
+	return have, nil
+}

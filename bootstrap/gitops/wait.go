@@ -1,0 +1,298 @@
+package gitops
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+const (
+	// A refusal that stays the same for so long won't go away by itself. Parts
+	// that come up refuse for a while too: a webhook without a pod, say.
+	fluxPatience = 3 * time.Minute
+	// Without any progress for so long, something is stuck.
+	fluxStuck = 12 * time.Minute
+)
+
+// Cluster is what waiting for Flux wants of the Kubernetes client.
+type Cluster interface {
+	Objects
+	WaitReady(ctx context.Context, objs []*unstructured.Unstructured, opt kube.WaitOptions) error
+}
+
+// WaitFlux waits until all that Flux installs from the platform repository is
+// ready at a commit of it. Flux is told at once instead of at its next look,
+// and objects that are gone are put back. It ends early, with the failing
+// part's own message, on what can't get better.
+func WaitFlux(ctx context.Context, c Cluster, revision string, task ui.Task) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	w := &fluxWait{
+		Cluster: c, want: mainBranch + "@sha1:" + revision, task: task, stop: cancel,
+		since: map[string]refusal{}, watched: map[string]bool{}, requested: map[string]string{},
+		why: map[string]string{}, interval: time.Second,
+	}
+	defer w.watchers.Wait()
+	defer cancel(nil)
+	return w.run(ctx)
+}
+
+type fluxWait struct {
+	Cluster
+	want     string // revision, as Flux writes it
+	task     ui.Task
+	stop     context.CancelCauseFunc
+	interval time.Duration
+
+	since     map[string]refusal // by part, what it says and since when
+	requested map[string]string  // by kind and name, the request it has to have handled
+	mended    bool               // looked for objects that are gone
+
+	watched  map[string]bool // parts whose workloads are looked at
+	watchers sync.WaitGroup
+	mu       sync.Mutex
+	why      map[string]string // by part, why its workloads aren't ready
+}
+
+type refusal struct {
+	message string
+	at      time.Time
+}
+
+func (w *fluxWait) run(ctx context.Context) error {
+	best, moved := -1, time.Now()
+	for {
+		ready, waiting, err := w.look(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err != nil:
+			return err
+		case len(waiting) == 0 && !w.mended:
+			w.mended = true
+			if err := w.mend(ctx); err != nil {
+				return err
+			}
+			continue
+		case len(waiting) == 0:
+			return nil
+		}
+		if ready > best {
+			best, moved = ready, time.Now()
+		}
+		if time.Since(moved) > fluxStuck {
+			return ui.WithHint(fmt.Errorf("flux made no progress for %s; waits for %s", fluxStuck, strings.Join(waiting, "; ")), fluxHint)
+		}
+		w.task.Progress(int64(ready), int64(ready+len(waiting)))
+		w.task.Detail("%s", waiting[0])
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w; waited for %s", context.Cause(ctx), strings.Join(waiting, "; "))
+		case <-time.After(w.interval):
+		}
+	}
+}
+
+const fluxHint = "`druppie-up status` shows every part; run `druppie-up up` again when the cause is gone"
+
+// look counts the parts that are ready and says of the others what they wait for.
+func (w *fluxWait) look(ctx context.Context) (ready int, waiting []string, err error) {
+	src := &sourcev1.GitRepository{}
+	if err := w.get(ctx, sourcev1.GitRepositoryKind, root, src); err != nil {
+		return 0, nil, err
+	}
+	if a := src.Status.Artifact; a == nil || a.Revision != w.want {
+		if err := w.request(ctx, sourcev1.GitRepositoryKind, root); err != nil {
+			return 0, nil, err
+		}
+		cond := apimeta.FindStatusCondition(src.Status.Conditions, meta.ReadyCondition)
+		return 0, []string{"flux to fetch the platform repository" + because(cond)}, w.lasting("the platform repository", cond)
+	}
+	all, err := w.kustomizations(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	for _, k := range all {
+		if k.Spec.SourceRef.Name != root {
+			continue // a tenant's: what is refused there is no fault of the platform
+		}
+		if w.ready(k) {
+			ready++
+			delete(w.since, k.Name)
+			continue
+		}
+		cond := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
+		if k.Status.LastAttemptedRevision == w.want {
+			if err := w.lasting(k.Name, cond); err != nil {
+				return ready, nil, err
+			}
+		}
+		if err := w.watchWorkloads(ctx, k, cond); err != nil {
+			return ready, nil, err
+		}
+		waiting = append(waiting, w.describe(k.Name, cond))
+	}
+	return ready, sorted(waiting), nil
+}
+
+// sorted puts first what isn't merely waiting for another part.
+func sorted(waiting []string) []string {
+	slices.SortStableFunc(waiting, func(a, b string) int {
+		waits := func(s string) int {
+			if strings.Contains(s, "dependency") {
+				return 1
+			}
+			return 0
+		}
+		return waits(a) - waits(b)
+	})
+	return waiting
+}
+
+func (w *fluxWait) ready(k *kustomizev1.Kustomization) bool {
+	if r, ok := w.requested[kustomizev1.KustomizationKind+"/"+k.Name]; ok && k.Status.LastHandledReconcileAt != r {
+		return false
+	}
+	return k.Status.ObservedGeneration == k.Generation && k.Status.LastAppliedRevision == w.want &&
+		apimeta.IsStatusConditionTrue(k.Status.Conditions, meta.ReadyCondition)
+}
+
+func (w *fluxWait) describe(name string, cond *metav1.Condition) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if why := w.why[name]; why != "" {
+		return name + ": " + why
+	}
+	return name + because(cond)
+}
+
+func because(cond *metav1.Condition) string {
+	if cond == nil || cond.Message == "" || cond.Status == metav1.ConditionTrue {
+		return ""
+	}
+	return ": " + cond.Message
+}
+
+// lasting gives an error when a part's refusal won't go away.
+func (w *fluxWait) lasting(name string, cond *metav1.Condition) error {
+	if cond == nil || cond.Status != metav1.ConditionFalse {
+		delete(w.since, name)
+		return nil
+	}
+	fail := ui.WithHint(fmt.Errorf("flux: %s: %s", name, cond.Message), fluxHint)
+	switch cond.Reason {
+	case meta.BuildFailedReason, meta.InvalidPathReason, meta.InvalidURLReason, meta.InvalidCELExpressionReason:
+		return fail
+	case meta.DependencyNotReadyReason, meta.ProgressingReason, meta.ArtifactFailedReason:
+		return nil
+	}
+	r, ok := w.since[name]
+	if !ok || r.message != cond.Message {
+		w.since[name] = refusal{cond.Message, time.Now()}
+		return nil
+	}
+	if time.Since(r.at) > fluxPatience {
+		return fail
+	}
+	return nil
+}
+
+// watchWorkloads looks, beside Flux, at what a part has applied: Flux only says
+// that something isn't ready, and only much later; the pods say why.
+func (w *fluxWait) watchWorkloads(ctx context.Context, k *kustomizev1.Kustomization, cond *metav1.Condition) error {
+	if w.watched[k.Name] || k.Status.LastAttemptedRevision != w.want || cond == nil || k.Status.Inventory == nil ||
+		cond.Status == metav1.ConditionTrue || cond.Reason == meta.DependencyNotReadyReason {
+		return nil
+	}
+	objs, err := workloads(k)
+	if err != nil || len(objs) == 0 {
+		return err
+	}
+	w.watched[k.Name] = true
+	w.watchers.Go(func() {
+		err := w.WaitReady(ctx, objs, kube.WaitOptions{
+			Timeout: fluxStuck,
+			OnWait:  func(waiting []string) { w.explain(k.Name, strings.Join(waiting, "; ")) },
+		})
+		w.explain(k.Name, "")
+		var notReady *kube.NotReadyError
+		if errors.As(err, &notReady) && notReady.Early {
+			w.stop(fmt.Errorf("%s: %w", k.Name, err))
+		}
+	})
+	return nil
+}
+
+func (w *fluxWait) explain(name, why string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.why[name] = why
+}
+
+func (w *fluxWait) get(ctx context.Context, kind, name string, into any) error {
+	u := fluxObject(kind)
+	if err := w.Get(ctx, client.ObjectKey{Namespace: NamespaceFlux, Name: name}, u); err != nil {
+		return fmt.Errorf("flux: %w", err)
+	}
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, into)
+}
+
+func (w *fluxWait) kustomizations(ctx context.Context) ([]*kustomizev1.Kustomization, error) {
+	list := &unstructured.UnstructuredList{}
+	list.SetGroupVersionKind(kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind + "List"))
+	if err := w.List(ctx, list, client.InNamespace(NamespaceFlux)); err != nil {
+		return nil, fmt.Errorf("flux: %w", err)
+	}
+	var out []*kustomizev1.Kustomization
+	for _, u := range list.Items {
+		k := &kustomizev1.Kustomization{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, k); err != nil {
+			return nil, fmt.Errorf("flux: read %s: %w", u.GetName(), err)
+		}
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+// request tells Flux to look now, once for each object.
+func (w *fluxWait) request(ctx context.Context, kind, name string) error {
+	if w.requested[kind+"/"+name] != "" {
+		return nil
+	}
+	at := time.Now().Format(time.RFC3339Nano)
+	u := fluxObject(kind)
+	u.SetNamespace(NamespaceFlux)
+	u.SetName(name)
+	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, at)
+	if err := w.Patch(ctx, u, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+		return fmt.Errorf("flux: ask for %s: %w", name, err)
+	}
+	w.requested[kind+"/"+name] = at
+	return nil
+}
+
+func fluxObject(kind string) *unstructured.Unstructured {
+	u := &unstructured.Unstructured{}
+	gv := kustomizev1.GroupVersion
+	if kind == sourcev1.GitRepositoryKind {
+		gv = sourcev1.GroupVersion
+	}
+	u.SetGroupVersionKind(gv.WithKind(kind))
+	return u
+}
