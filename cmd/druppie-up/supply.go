@@ -2,8 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
 )
 
@@ -54,15 +57,7 @@ func runSupplyList(ctx context.Context, opts *supplyListOptions) error {
 	if err != nil {
 		return err
 	}
-	v := view{headers: []string{"component", "stage", "image", "digest"}}
-	for _, i := range items {
-		digest := i.Digest
-		if digest == "" {
-			digest = "missing"
-		}
-		v.rows = append(v.rows, []string{i.Component, i.Stage, i.Ref, digest})
-	}
-	return writeResult(opts.app.Out, opts.format, items, v)
+	return writeResult(opts.app.Out, opts.format, items, supplyView(items))
 }
 
 type supplyFillOptions struct {
@@ -97,7 +92,6 @@ any moment; run again, it goes on with what is still missing.`,
 
 type supplyVerifyOptions struct {
 	app     *app
-	format  string
 	rebuild string
 	bootstrap.Options
 }
@@ -120,12 +114,11 @@ anew, elsewhere, and shows that the bytes are the same.`,
 			if runF != nil {
 				return runF(cmd.Context(), opts)
 			}
-			return runSupplyVerify(cmd.Context(), opts)
+			return bootstrap.SupplyVerify(cmd.Context(), opts.Options, opts.rebuild, a.rep)
 		},
 	}
 	storeFlag(cmd, &opts.Options)
 	cmd.Flags().StringVar(&opts.rebuild, "rebuild", "", "image to build anew and compare")
-	outputFlag(cmd, &opts.format)
 	return cmd
 }
 
@@ -159,4 +152,23 @@ have checked.`,
 	cmd.Flags().StringVar(&opts.RegistryMirror, "registry-mirror", "", "ask this registry instead of upstream's")
 	outputFlag(cmd, &opts.format)
 	return cmd
+}
+
+func runSupplyLock(ctx context.Context, opts *supplyLockOptions) error {
+	items, err := bootstrap.SupplyLock(ctx, opts.Options)
+	if err != nil {
+		return err
+	}
+	unpinned := 0
+	for _, i := range items {
+		if i.Pinned == "" && i.Found == "" {
+			unpinned++
+		}
+	}
+	err = writeResult(opts.app.Out, opts.format, items, lockView(items))
+	if unpinned > 0 {
+		err = errors.Join(err, ui.WithHint(fmt.Errorf("%d images are not pinned, and their registries couldn't be asked", unpinned),
+			"run it where upstream's registries can be reached"))
+	}
+	return err
 }

@@ -67,3 +67,26 @@ func runMessage(r bootstrap.PipelineRun) string {
 	}
 	return strings.Join(parts, ", ")
 }
+
+func supplyView(items []bootstrap.SupplyItem) view {
+	v := view{headers: []string{"stage", "component", "what", "digest", "from"}}
+	for _, i := range items {
+		digest := shortDigest(i.Digest)
+		if digest == "" {
+			digest = "missing"
+		}
+		v.rows = append(v.rows, []string{i.Stage, i.Component, i.Ref, digest, i.Supply})
+	}
+	return v
+}
+
+func lockView(items []bootstrap.LockItem) view {
+	v := view{headers: []string{"image", "pinned", "upstream's now", "error"}}
+	for _, i := range items {
+		v.rows = append(v.rows, []string{i.Ref, i.Pinned, i.Found, i.Error})
+	}
+	return v
+}
+
+// shortDigest is enough of a digest for people to tell two apart.
+func shortDigest(digest string) string { return digest[:min(len(digest), len("sha256:")+12)] }
