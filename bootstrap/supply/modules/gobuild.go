@@ -39,7 +39,7 @@ func (b *Builder) goCommand(dir string, cgo bool, args ...string) command {
 		"GOMODCACHE="+b.modCache(),
 		"GOCACHE="+filepath.Join(b.opt.CacheDir, "go"),
 		"GOFLAGS=-trimpath -buildvcs=false -modcacherw -mod=mod",
-		"GOWORK=off", "GO111MODULE=on", "GOTOOLCHAIN="+toolchain,
+		"GOWORK=off", "GO111MODULE=on", "GOTOOLCHAIN="+b.opt.Toolchain,
 		"GOOS=linux", "GOARCH="+arch, "CGO_ENABLED="+on,
 	)}
 }

@@ -22,9 +22,9 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// toolchain builds every binary: equal bytes on every machine want one
+// defaultToolchain builds every binary: equal bytes on every machine want one
 // compiler. The go command fetches it where another one is installed.
-const toolchain = "go1.26.8"
+const defaultToolchain = "go1.26.8"
 
 // Name is how this supply is chosen.
 const Name = "modules"
@@ -46,6 +46,8 @@ type Options struct {
 	Peak, Rest int64
 	// Go is the go command; "go" when left out.
 	Go string
+	// Toolchain is the Go toolchain by name; the pinned one when left out.
+	Toolchain string
 	// Log receives the output of the tools; nil drops it.
 	Log func(line string)
 }
@@ -70,6 +72,9 @@ func New(opt Options) *Builder {
 	}
 	if opt.Go == "" {
 		opt.Go = "go"
+	}
+	if opt.Toolchain == "" {
+		opt.Toolchain = defaultToolchain
 	}
 	return &Builder{opt: opt, run: runner{log: opt.Log}, rootfss: map[string]*rootfs{}}
 }
@@ -108,7 +113,7 @@ func (b *Builder) Available(ctx context.Context) error {
 	}
 	out, err := b.run.output(ctx, b.goCommand("", false, "env", "-json", "GOSUMDB", "GOVERSION"))
 	if err != nil {
-		return fmt.Errorf("go toolchain %s: %w", toolchain, err)
+		return fmt.Errorf("go toolchain %s: %w", b.opt.Toolchain, err)
 	}
 	var env struct{ GOSUMDB, GOVERSION string }
 	if err := json.Unmarshal(out, &env); err != nil {

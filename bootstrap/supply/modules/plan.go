@@ -128,7 +128,7 @@ func (b *Builder) sourceKey(c component.Component, s component.Source) (string, 
 		w := *s.Build.Web
 		w.Seconds, s.Build.Web = 0, &w
 	}
-	return hash(format, toolchain, arch, s, bins)
+	return hash(format, b.opt.Toolchain, arch, s, bins)
 }
 
 func (b *Builder) imageKey(c component.Component, img component.Image) (string, error) {

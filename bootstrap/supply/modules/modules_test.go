@@ -1,0 +1,215 @@
+package modules
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/module"
+	modzip "golang.org/x/mod/zip"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// proxy writes a Go module proxy of one module into a folder and lets the go
+// command use nothing else.
+func proxy(t *testing.T, mod module.Version, files map[string]string) {
+	t.Helper()
+	src, dir := t.TempDir(), t.TempDir()
+	for name, text := range files {
+		write(t, filepath.Join(src, name), text)
+	}
+	base := filepath.Join(dir, filepath.FromSlash(mod.Path), "@v")
+	write(t, filepath.Join(base, "list"), mod.Version+"\n")
+	write(t, filepath.Join(base, mod.Version+".info"), `{"Version":"`+mod.Version+`"}`)
+	write(t, filepath.Join(base, mod.Version+".mod"), files["go.mod"])
+	f, err := os.Create(filepath.Join(base, mod.Version+".zip"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(modzip.CreateFromDir(f, mod, src), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOPROXY", "file://"+dir)
+	t.Setenv("GOSUMDB", "off")
+	t.Setenv("GOENV", "off")
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hello() component.Component {
+	return component.Component{
+		Name: "hello", Version: "v1.0.0", Title: "Hello", Licence: "EUPL-1.2", Stage: component.StageFlight,
+		Sources: []component.Source{{Name: "hello", Module: "example.com/hello", Version: "v1.0.0",
+			Build: component.Build{Vars: map[string]string{"main.version": "v1.0.0"}}}},
+		Binaries: []component.Binary{{Name: "hi", Package: "./cmd/hello"}},
+		Images: []component.Image{{Name: "example.com/hello:v1.0.0",
+			Files:  []component.Content{{To: "/bin/hi", Binary: "hi"}, {To: "/etc/note", From: "README"}},
+			Config: component.Config{Entrypoint: []string{"/bin/hi"}, User: "65532"}}},
+	}
+}
+
+func builder(t *testing.T) *Builder {
+	return New(Options{CacheDir: t.TempDir(), Toolchain: "local"})
+}
+
+func TestFill(t *testing.T) {
+	proxy(t, module.Version{Path: "example.com/hello", Version: "v1.0.0"}, map[string]string{
+		"go.mod":            "module example.com/hello\n\ngo 1.24\n",
+		"README":            "read me\n",
+		"cmd/hello/main.go": "package main\n\nvar version string\n\nfunc main() { println(version) }\n",
+	})
+	ctx := context.Background()
+	store, err := supply.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := builder(t)
+	comps := []component.Component{hello()}
+	if err := b.Fill(ctx, store, comps, ui.Discard()); err != nil {
+		t.Fatal(err)
+	}
+	const ref = "example.com/hello:v1.0.0"
+	first, err := store.Entry(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := store.Image(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := img.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := cfg.Config.Labels["io.druppie.module.hello"]; got != "example.com/hello@v1.0.0" {
+		t.Errorf("label = %q", got)
+	}
+	files, err := store.Files(ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if note, err := fs.ReadFile(files, "etc/note"); err != nil || string(note) != "read me\n" {
+		t.Errorf("note = %q, %v", note, err)
+	}
+
+	t.Run("parts list", func(t *testing.T) {
+		img, err := store.Image(SBOMRef(ref))
+		if err != nil {
+			t.Fatal(err)
+		}
+		layers, err := img.Layers()
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, err := layers[0].Compressed()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		var doc bom
+		if err := json.NewDecoder(r).Decode(&doc); err != nil {
+			t.Fatal(err)
+		}
+		var purls []string
+		for _, c := range doc.Components {
+			purls = append(purls, c.PURL)
+		}
+		if all := strings.Join(purls, " "); !strings.Contains(all, "pkg:golang/example.com/hello@v1.0.0") || !strings.Contains(all, "pkg:golang/std@") {
+			t.Errorf("parts: %s", all)
+		}
+	})
+
+	t.Run("another folder and an empty cache make the same bytes", func(t *testing.T) {
+		r, err := b.Rebuild(ctx, store, comps, ref)
+		if err != nil || !r.Same() {
+			t.Errorf("%+v, %v", r, err)
+		}
+	})
+
+	t.Run("a second run has nothing to do", func(t *testing.T) {
+		b.know(comps)
+		p, err := b.plan(store, comps)
+		if err != nil || len(p.refs) != 0 {
+			t.Errorf("plan %v, %v", p.refs, err)
+		}
+	})
+
+	t.Run("another recipe is built", func(t *testing.T) {
+		c := hello()
+		c.Sources[0].Build.Vars["main.version"] = "v1.0.1"
+		if err := b.Fill(ctx, store, []component.Component{c}, ui.Discard()); err != nil {
+			t.Fatal(err)
+		}
+		now, err := store.Entry(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if now.Descriptor.Digest == first.Descriptor.Digest {
+			t.Error("the image is the old one")
+		}
+	})
+
+	t.Run("a module that isn't there", func(t *testing.T) {
+		c := hello()
+		c.Sources[0].Version = "v9.9.9"
+		err := b.Fill(ctx, store, []component.Component{c}, ui.Discard())
+		if err == nil || !strings.Contains(err.Error(), "v9.9.9") {
+			t.Errorf("error = %v", err)
+		}
+	})
+}
+
+func TestAvailableWantsTheChecksumDatabase(t *testing.T) {
+	if missing := Packages(); len(missing) > 0 {
+		t.Skipf("this machine can't build: %v", missing)
+	}
+	t.Setenv("GOSUMDB", "off")
+	t.Setenv("GOENV", "off")
+	err := builder(t).Available(context.Background())
+	if err == nil || !strings.Contains(err.Error(), "checksum database") {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestCancelEndsToolsAndTheirChildren(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
+	defer cancel()
+	begun := time.Now()
+	_, err := runner{}.output(ctx, command{name: "sh", args: []string{"-c", "sleep 60 & wait"}, env: environ()})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("error = %v", err)
+	}
+	if took := time.Since(begun); took > 10*time.Second {
+		t.Errorf("took %s", took)
+	}
+}
+
+func TestEditSpec(t *testing.T) {
+	got, err := editSpec([]byte(`{"process":{"rlimits":[1],"cwd":"/"},"hooks":{}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := string(got); strings.Contains(s, "rlimits") || !strings.Contains(s, "mount-product-files.sh") || !strings.Contains(s, "cwd") {
+		t.Errorf("spec: %s", s)
+	}
+	if _, err := editSpec([]byte(`{}`)); err == nil {
+		t.Error("a specification without a process passed")
+	}
+}
