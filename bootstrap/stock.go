@@ -1,0 +1,254 @@
+package bootstrap
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/modules"
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// States of what the platform needs, as the store has it.
+const (
+	SupplyThere   = "there"
+	SupplyMissing = "missing"
+	SupplyStale   = "stale" // made from another recipe, or not the pinned digest
+	SupplyDamaged = "damaged"
+)
+
+// SupplyItem is an image, or the upstream files of a component, that the
+// platform needs.
+type SupplyItem struct {
+	Component string `json:"component"`
+	Stage     string `json:"stage"`
+	Ref       string `json:"ref"`
+	Digest    string `json:"digest,omitempty"` // what the store holds
+	Supply    string `json:"supply,omitempty"` // which supply brought it
+	Pinned    string `json:"pinned,omitempty"` // upstream's index digest, where it is known
+	State     string `json:"state"`
+	Reason    string `json:"reason,omitempty"` // of a state that isn't right
+}
+
+// stock is what all of the supply commands work on.
+type stock struct {
+	opts       Options
+	components []component.Component
+	store      *supply.Store
+}
+
+func openStock(o Options) (stock, error) {
+	o, err := o.Complete()
+	if err != nil {
+		return stock{}, err
+	}
+	s := stock{opts: o}
+	if s.components, err = loadComponents(); err != nil {
+		return s, err
+	}
+	s.store, err = supply.Open(o.StoreDir)
+	return s, err
+}
+
+// SupplyList lists what the platform needs and what of it the store holds. It
+// looks at names and recipes; SupplyVerify looks at every byte.
+func SupplyList(ctx context.Context, o Options) ([]SupplyItem, error) {
+	s, err := openStock(o)
+	if err != nil {
+		return nil, err
+	}
+	return s.items()
+}
+
+func (s stock) items() ([]SupplyItem, error) {
+	builtIn := (&platform{opts: s.opts, components: s.components, store: s.store}).builtInNode()
+	outdated, err := modules.New(modules.Options{}).Outdated(s.store, s.components)
+	if err != nil {
+		return nil, err
+	}
+	var items []SupplyItem
+	for _, c := range s.components {
+		pinned := map[string]string{}
+		for _, img := range c.Images {
+			pinned[img.Name] = img.Digest
+		}
+		for _, ref := range images([]component.Component{c}, builtIn, component.Stages()...) {
+			item := SupplyItem{Component: c.Name, Stage: c.Stage, Ref: ref, State: SupplyThere, Pinned: pinned[ref]}
+			e, err := s.store.Entry(ref)
+			switch {
+			case errors.Is(err, supply.ErrNotFound):
+				item.State = SupplyMissing
+			case err != nil:
+				return nil, err
+			default:
+				item.Digest, item.Supply = e.Descriptor.Digest.String(), e.Annotations[supply.Supplier]
+				if slices.Contains(outdated, ref) {
+					item.State, item.Reason = SupplyStale, "its recipe has changed since it was built"
+				}
+				if !modules.Built(e) && pinned[ref] != "" && pinned[ref] != item.Digest {
+					item.State, item.Reason = SupplyStale, "another digest is pinned: "+pinned[ref]
+				}
+			}
+			items = append(items, item)
+		}
+	}
+	return items, nil
+}
+
+// SupplyVerify hashes every byte of the store and says how many items are not
+// as they must be, or with rebuild builds that image once more and compares.
+func SupplyVerify(ctx context.Context, o Options, rebuild string, rep ui.Reporter) error {
+	s, err := openStock(o)
+	if err != nil {
+		return err
+	}
+	if rebuild != "" {
+		return s.rebuild(ctx, rebuild, rep)
+	}
+	task := rep.Start("verify", "Verify the store in "+s.opts.StoreDir)
+	items, err := s.verify(ctx, task)
+	if err != nil {
+		task.Fail(err)
+		return err
+	}
+	task.Done("all %d are there and undamaged", len(items))
+	return nil
+}
+
+func (s stock) verify(ctx context.Context, task ui.Task) ([]SupplyItem, error) {
+	items, err := s.items()
+	if err != nil {
+		return nil, err
+	}
+	problems, err := s.store.Verify(ctx, supply.VerifyOptions{Progress: task.Progress})
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range problems {
+		i := slices.IndexFunc(items, func(item SupplyItem) bool { return item.Ref == p.Ref })
+		if i < 0 {
+			items = append(items, SupplyItem{Ref: p.Ref})
+			i = len(items) - 1
+		}
+		items[i].State, items[i].Digest, items[i].Reason = SupplyDamaged, p.Digest, p.Reason
+	}
+	var amiss []string
+	for _, item := range items {
+		if item.State != SupplyThere {
+			amiss = append(amiss, strings.TrimSpace(item.State+": "+item.Ref+" "+item.Reason))
+		}
+	}
+	if len(amiss) == 0 {
+		return items, nil
+	}
+	err = fmt.Errorf("the store is not complete: of %d items %d are not right:\n  %s", len(items), len(amiss), strings.Join(amiss, "\n  "))
+	return items, ui.WithHint(err, "`druppie-up supply fill` gets what isn't right")
+}
+
+// SupplyFill brings the store to what this build of the platform needs.
+func SupplyFill(ctx context.Context, o Options, rep ui.Reporter) error {
+	s, err := openStock(o)
+	if err != nil {
+		return err
+	}
+	if err := s.forgetDamaged(ctx, rep); err != nil {
+		return err
+	}
+	if err := supply.Pack(s.store, s.opts.BinDir); err != nil {
+		return err
+	}
+	source, why, err := chooseSupply(ctx, s.opts, s.components)
+	if err != nil {
+		return err
+	}
+	rep.Note("images come from %s: %s", source.Name(), why)
+	return source.Fill(ctx, s.store, s.components, rep)
+}
+
+// forgetDamaged takes what is damaged out of the store, so that it counts as
+// missing and comes again.
+func (s stock) forgetDamaged(ctx context.Context, rep ui.Reporter) error {
+	task := rep.Start("verify", "Look for damage in the store")
+	problems, err := s.store.Verify(ctx, supply.VerifyOptions{Remove: true, Progress: task.Progress})
+	if err != nil {
+		task.Fail(err)
+		return err
+	}
+	for _, p := range problems {
+		rep.Note("damaged, and fetched again: %s", p)
+	}
+	task.Done("%s", plural(len(problems), "problem"))
+	return nil
+}
+
+// rebuild builds one image of the store anew, elsewhere, and compares bytes.
+func (s stock) rebuild(ctx context.Context, ref string, rep ui.Reporter) error {
+	task := rep.Start("rebuild", "Build "+ref+" again")
+	builder := modules.New(modules.Options{CacheDir: s.opts.buildDir(), Log: func(line string) { task.Detail("%s", line) }})
+	r, err := builder.Rebuild(ctx, s.store, s.components, ref)
+	if err == nil && !r.Same() {
+		err = fmt.Errorf("%s: the store has %s, building it again made %s", ref, r.Stored, r.Made)
+	}
+	if err != nil {
+		task.Fail(err)
+		return err
+	}
+	task.Done("the same bytes: %s", r.Made)
+	return nil
+}
+
+// LockItem says which digest an image's tag stands for upstream.
+type LockItem struct {
+	Ref    string `json:"ref"`
+	Pinned string `json:"pinned,omitempty"`
+	Found  string `json:"found,omitempty"`
+	Error  string `json:"error,omitempty"`
+}
+
+// SupplyLock asks upstream's registries which digests the tags stand for now.
+// It changes nothing: what it found is pinned in component.yaml by a human.
+func SupplyLock(ctx context.Context, o Options) ([]LockItem, error) {
+	s, err := openStock(o)
+	if err != nil {
+		return nil, err
+	}
+	registry, err := supply.NewRegistry(supply.RegistryOptions{Mirror: s.opts.RegistryMirror, Components: s.components})
+	if err != nil {
+		return nil, err
+	}
+	var items []LockItem
+	for _, l := range registry.Lock(ctx, s.components) {
+		item := LockItem{Ref: l.Ref, Pinned: l.Pinned, Found: l.Found}
+		if l.Err != nil {
+			item.Error = l.Err.Error()
+		}
+		items = append(items, item)
+	}
+	return items, nil
+}
+
+// chooseSupply takes the supply that the options name, or for auto the first
+// that this machine can reach, and says why.
+func chooseSupply(ctx context.Context, o Options, comps []component.Component) (supply.Supply, string, error) {
+	registry, err := supply.NewRegistry(supply.RegistryOptions{Mirror: o.RegistryMirror, Components: comps})
+	if err != nil {
+		return nil, "", err
+	}
+	builder := modules.New(modules.Options{CacheDir: o.buildDir()})
+	candidates := []supply.Supply{registry, builder}
+	switch o.Supply {
+	case supply.RegistryName:
+		candidates = candidates[:1]
+	case modules.Name:
+		candidates = candidates[1:]
+	}
+	source, why, err := supply.Choose(ctx, candidates...)
+	if err == nil && o.Supply != "auto" {
+		why = "chosen with --supply"
+	}
+	return source, why, err
+}
