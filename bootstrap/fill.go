@@ -23,7 +23,7 @@ func (p *platform) startFill(ctx context.Context) (string, error) {
 	if len(missing) == 0 {
 		return "complete", nil
 	}
-	source, why, err := chooseSupply(ctx, p.opts)
+	source, why, err := chooseSupply(ctx, p.opts, p.components)
 	if err != nil {
 		return "", err
 	}

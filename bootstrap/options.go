@@ -101,3 +101,6 @@ func (o Options) withFolders() (Options, error) {
 
 // Kubeconfig is where the cluster's own kubeconfig lies; the user's is never touched.
 func (o Options) Kubeconfig() string { return filepath.Join(o.StateDir, "kubeconfig") }
+
+// buildDir holds the caches of the modules supply, beside the store.
+func (o Options) buildDir() string { return filepath.Join(filepath.Dir(o.StoreDir), "build") }

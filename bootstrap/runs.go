@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/tektoncd/cli/pkg/formatted"
-	"github.com/tektoncd/cli/pkg/pipelinerun/sort"
+	pipelinerun "github.com/tektoncd/cli/pkg/pipelinerun/sort"
 	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	tekton "github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -40,7 +40,7 @@ func pipelineRuns(ctx context.Context, c *kube.Client) ([]PipelineRun, error) {
 	if err != nil {
 		return nil, fmt.Errorf("list pipeline runs: %w", err)
 	}
-	sort.SortByStartTime(list.Items)
+	pipelinerun.SortByStartTime(list.Items)
 	runs := make([]PipelineRun, 0, runsShown)
 	for _, pr := range list.Items[:min(runsShown, len(list.Items))] {
 		runs = append(runs, describeRun(&pr))

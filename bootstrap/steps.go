@@ -2,8 +2,6 @@ package bootstrap
 
 import (
 	"context"
-	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -28,13 +26,11 @@ func (p *platform) engine(ctx context.Context, task ui.Task) (string, error) {
 // supply opens the store and starts to fill it in the background with what it
 // lacks, in the order in which the steps need it.
 func (p *platform) supply(ctx context.Context, task ui.Task) (string, error) {
-	var err error
-	if p.components, err = loadComponents(); err != nil {
+	s, err := openStock(p.opts)
+	if err != nil {
 		return "", err
 	}
-	if p.store, err = supply.Open(p.opts.StoreDir); err != nil {
-		return "", err
-	}
+	p.store, p.components = s.store, s.components
 	if err := supply.Pack(p.store, p.opts.BinDir); err != nil {
 		return "", err
 	}
