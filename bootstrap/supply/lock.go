@@ -25,7 +25,7 @@ const lockPatience = 30 * time.Second
 // or not. A failure is noted with its image and doesn't end the others.
 func (r *Registry) Lock(ctx context.Context, comps []component.Component) []Locked {
 	all := *r
-	all.opt.Preloaded = true
+	all.opt.Preloaded, all.opt.Unpinned = true, false
 	list := all.wanted(comps)
 	locked := make([]Locked, len(list))
 	var g errgroup.Group

@@ -1,23 +1,31 @@
 package supply
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"debug/buildinfo"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/static"
 
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
 // packFormat changes when Pack makes another image of the same binary.
 const packFormat = "1"
+
+// partsType is the media type of a list of parts.
+const partsType = "application/vnd.cyclonedx+json"
 
 // nonroot is the user that our images run as, and root the exception.
 const (
@@ -58,8 +66,18 @@ func Pack(s *Store, binDir string) error {
 		if err != nil {
 			return fmt.Errorf("pack %s: %w", OwnRef(o.program), err)
 		}
-		if _, err := s.PutImage(OwnRef(o.program), img, map[string]string{inputAnnotation: key}); err != nil {
-			return err
+		parts, err := partsList(o.program, data)
+		if err != nil {
+			return fmt.Errorf("pack %s: %w", OwnRef(o.program), err)
+		}
+		// The parts list first: an image that is there has one.
+		for _, put := range []struct {
+			ref string
+			img v1.Image
+		}{{OwnRef(o.program) + ".sbom", parts}, {OwnRef(o.program), img}} {
+			if _, err := s.PutImage(put.ref, put.img, map[string]string{inputAnnotation: key}); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -114,4 +132,43 @@ func ownImage(program, user, title string, data []byte) (v1.Image, error) {
 		},
 	}
 	return mutate.ConfigFile(img, config)
+}
+
+// part is one line of a list of parts.
+type part struct {
+	Type    string `json:"type"`
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
+	PURL    string `json:"purl,omitempty"`
+}
+
+// partsList is an artifact that lists the modules linked into a program, as the
+// linker wrote them into it.
+func partsList(program string, data []byte) (v1.Image, error) {
+	list := struct {
+		BOMFormat   string          `json:"bomFormat"`
+		SpecVersion string          `json:"specVersion"`
+		Version     int             `json:"version"`
+		Metadata    map[string]part `json:"metadata"`
+		Components  []part          `json:"components"`
+	}{"CycloneDX", "1.5", 1, map[string]part{"component": {Type: "container", Name: "druppie.io/" + program, Version: "dev"}}, []part{}}
+	info, err := buildinfo.Read(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("it is no Go program: %w", err)
+	}
+	add := func(name, version string) {
+		list.Components = append(list.Components, part{"library", name, version, "pkg:golang/" + name + "@" + version})
+	}
+	add("std", strings.TrimPrefix(info.GoVersion, "go"))
+	for _, d := range info.Deps {
+		if d.Replace != nil {
+			d = d.Replace
+		}
+		add(d.Path, d.Version)
+	}
+	raw, err := json.MarshalIndent(list, "", " ")
+	if err != nil {
+		return nil, err
+	}
+	return mutate.AppendLayers(baseImage(), static.NewLayer(raw, partsType))
 }

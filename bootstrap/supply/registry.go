@@ -38,6 +38,9 @@ type RegistryOptions struct {
 	// path, and http:// in front. Empty asks upstream. The mirror that this
 	// project puts beside a cluster answers such names too.
 	Mirror string
+	// Unpinned takes what a tag stands for, also where component.yaml pins a
+	// digest: for a mirror whose images were built elsewhere. Say so to the user.
+	Unpinned bool
 	// Components are those whose hosts Available asks for.
 	Components []component.Component
 	// Preloaded fetches also what upstream's node image carries already.
@@ -184,7 +187,7 @@ func (r *Registry) wanted(comps []component.Component) []*want {
 			}
 			seen[img.Name] = true
 			full := img.Name
-			if img.Digest != "" {
+			if img.Digest != "" && !r.opt.Unpinned {
 				full += "@" + img.Digest
 			}
 			w := &want{resolved: make(chan struct{})}
