@@ -31,9 +31,14 @@ func (f Forge) Approve(ctx context.Context, number int64, s fleet.Service, r fle
 	}
 	if why := f.review(ctx, client, pr, s, r); why != nil {
 		refusal := fmt.Errorf("%w: pull request %d of %s: %w", errRefused, number, f.Fleet, why)
-		// Who reads the pull request should see why it stays open. That the
-		// comment can't be written must not hide the refusal.
-		_, _, err := client.CreateIssueComment(owner, name, number, gitea.CreateIssueCommentOption{Body: refusal.Error()})
+		// Who reads the pull request should see why it stays open. That this
+		// can't be written must not hide the refusal.
+		_, _, err := client.CreatePullReview(owner, name, number, gitea.CreatePullReviewOptions{
+			State: gitea.ReviewStateRequestChanges, CommitID: pr.Head.Sha, Body: refusal.Error(),
+		})
+		if err != nil {
+			err = fmt.Errorf("say so in the pull request: %w", err)
+		}
 		return "", errors.Join(refusal, err)
 	}
 	if pr.HasMerged {
@@ -138,7 +143,7 @@ func (f Forge) merge(ctx context.Context, c *gitea.Client, pr *gitea.PullRequest
 	owner, name := split(f.Fleet)
 	for try := 0; ; try++ {
 		ok, resp, err := c.MergePullRequest(owner, name, pr.Index, gitea.MergePullRequestOption{
-			Style: gitea.MergeStyleSquash, HeadCommitId: pr.Head.Sha, DeleteBranchAfterMerge: true,
+			Style: gitea.MergeStyleSquash, HeadCommitId: pr.Head.Sha,
 			Title: title(s, r), Message: body(s, r, ""),
 		})
 		if ok {

@@ -40,6 +40,8 @@ func (f Forge) client(ctx context.Context) (*gitea.Client, error) {
 	}
 	c, err := gitea.NewClient(f.Address,
 		gitea.SetContext(ctx), gitea.SetToken(f.Credentials.Secret),
+		// Not asked for its version: a token with few scopes may not.
+		gitea.SetGiteaVersion(""),
 		gitea.SetHTTPClient(&http.Client{Transport: rt, Timeout: time.Minute}))
 	if err != nil {
 		return nil, fmt.Errorf("reach Gitea at %s: %w", f.Address, err)
@@ -94,13 +96,10 @@ func short(hash string) string {
 	return hash
 }
 
-// branchPrefix is what all branches with a promotion of the service begin with.
-func branchPrefix(s fleet.Service) string {
-	return path.Join("promote", s.Tenant, s.Name()) + "/"
-}
-
-func branchName(s fleet.Service, r fleet.Release) string {
-	return branchPrefix(s) + short(r.Commit) + "-" + short(r.Digest)
+// branch is where promotions of a service are proposed. There is one for each
+// service: fleet lets nobody delete branches, so each release replaces the last.
+func branch(s fleet.Service) string {
+	return path.Join("promote", s.Tenant, s.Name())
 }
 
 func treeFiles(c *object.Commit) (fleet.Files, error) {
@@ -109,15 +108,6 @@ func treeFiles(c *object.Commit) (fleet.Files, error) {
 		return nil, fmt.Errorf("tree of %s: %w", c.Hash, err)
 	}
 	return fleet.Read(tree)
-}
-
-// notFound tells a missing object from a failure.
-func notFound(resp *gitea.Response, err error) bool {
-	return err != nil && resp != nil && resp.Response != nil && resp.StatusCode == http.StatusNotFound
-}
-
-func forbidden(resp *gitea.Response) bool {
-	return resp != nil && resp.Response != nil && resp.StatusCode == http.StatusForbidden
 }
 
 var errRefused = errors.New("promotion refused")

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"code.gitea.io/sdk/gitea"
@@ -66,7 +65,7 @@ func (f Forge) Promote(ctx context.Context, s fleet.Service, r fleet.Release, ru
 	}
 	owner, name := split(f.Fleet)
 	pr, _, err := client.CreatePullRequest(owner, name, gitea.CreatePullRequestOption{
-		Head: branchName(s, r), Base: mainBranch, Title: title(s, r), Body: body(s, r, run),
+		Head: branch(s), Base: mainBranch, Title: title(s, r), Body: body(s, r, run),
 	})
 	if err != nil {
 		return Proposal{}, fmt.Errorf("open a pull request in %s: %w", f.Fleet, err)
@@ -124,9 +123,10 @@ func (f Forge) supersede(c *gitea.Client, s fleet.Service, r fleet.Release) (*gi
 		for _, pr := range list {
 			switch {
 			case pr.Head == nil || pr.Poster == nil || pr.Poster.UserName != f.Credentials.Username:
-			case pr.Head.Ref == branchName(s, r):
+			case pr.Head.Ref != branch(s):
+			case pr.Title == title(s, r):
 				same = pr
-			case strings.HasPrefix(pr.Head.Ref, branchPrefix(s)):
+			default:
 				old = append(old, pr)
 			}
 		}
@@ -136,10 +136,6 @@ func (f Forge) supersede(c *gitea.Client, s fleet.Service, r fleet.Release) (*gi
 		closed := gitea.StateClosed
 		if _, _, err := c.EditPullRequest(owner, name, pr.Index, gitea.EditPullRequestOption{State: &closed}); err != nil {
 			return nil, fmt.Errorf("close pull request %d, which %s supersedes: %w", pr.Index, short(r.Commit), err)
-		}
-		// Where branches are protected as a whole, this one stays; closed is enough.
-		if _, resp, err := c.DeleteRepoBranch(owner, name, pr.Head.Ref); err != nil && !notFound(resp, err) && !forbidden(resp) {
-			return nil, fmt.Errorf("delete branch %s: %w", pr.Head.Ref, err)
 		}
 	}
 	return same, nil
@@ -191,8 +187,8 @@ func (c *checkout) write(ctx context.Context, s fleet.Service, r fleet.Release, 
 	if err != nil {
 		return err
 	}
-	branch := plumbing.NewBranchReferenceName(branchName(s, r))
-	if err := wt.Checkout(&git.CheckoutOptions{Hash: c.head.Hash, Branch: branch, Create: true, Force: true}); err != nil {
+	ref := plumbing.NewBranchReferenceName(branch(s))
+	if err := wt.Checkout(&git.CheckoutOptions{Hash: c.head.Hash, Branch: ref, Create: true, Force: true}); err != nil {
 		return fmt.Errorf("check out %s: %w", c.forge.Fleet, err)
 	}
 	for name := range before {
@@ -222,10 +218,11 @@ func (c *checkout) write(ctx context.Context, s fleet.Service, r fleet.Release, 
 		}
 		return fmt.Errorf("commit the promotion: %w", err)
 	}
-	// A step that was tried again finds its own branch there: it may replace it.
-	spec := config.RefSpec("+" + branch.String() + ":" + branch.String())
+	// The branch has the last release still, or what a step left that is tried
+	// again now: either way it is replaced.
+	spec := config.RefSpec("+" + ref.String() + ":" + ref.String())
 	if err := source.Push(ctx, c.repo, c.origin, spec); err != nil {
-		return fmt.Errorf("push %s: %w", branch.Short(), err)
+		return fmt.Errorf("push %s: %w", ref.Short(), err)
 	}
 	return nil
 }
