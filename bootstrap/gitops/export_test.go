@@ -1,6 +1,16 @@
 package gitops
 
-import "context"
+import (
+	"context"
+	"time"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// WaitFluxQuickly looks a hundred times a second.
+func WaitFluxQuickly(ctx context.Context, c Cluster, revision string) error {
+	return waitFlux(ctx, c, revision, ui.Discard().Start("", ""), 10*time.Millisecond)
+}
 
 // Push lets tests push as any identity, with force where parent says so.
 func Push(ctx context.Context, e Endpoint, username, token, repo, branch, parent, message string, files map[string][]byte) (string, error) {

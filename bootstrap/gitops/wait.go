@@ -41,12 +41,16 @@ type Cluster interface {
 // and objects that are gone are put back. It ends early, with the failing
 // part's own message, on what can't get better.
 func WaitFlux(ctx context.Context, c Cluster, revision string, task ui.Task) error {
+	return waitFlux(ctx, c, revision, task, time.Second)
+}
+
+func waitFlux(ctx context.Context, c Cluster, revision string, task ui.Task, interval time.Duration) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := &fluxWait{
 		Cluster: c, want: mainBranch + "@sha1:" + revision, task: task, stop: cancel,
 		since: map[string]refusal{}, watched: map[string]bool{}, requested: map[string]string{},
-		why: map[string]string{}, interval: time.Second,
+		why: map[string]string{}, interval: interval,
 	}
 	defer w.watchers.Wait()
 	defer cancel(nil)
