@@ -31,9 +31,9 @@ type product struct {
 
 func (p *product) put(s *supply.Store, ref string) error {
 	defer os.RemoveAll(p.tmp)
-	ann := map[string]string{recipeAnnotation: p.key, supplyAnnotation: Name}
+	ann := map[string]string{recipeAnnotation: p.key, supply.Supplier: Name}
 	// The parts list first: an image that is there has one.
-	if _, err := s.PutImage(SBOMRef(ref), p.sbom, map[string]string{supplyAnnotation: Name}); err != nil {
+	if _, err := s.PutImage(SBOMRef(ref), p.sbom, map[string]string{supply.Supplier: Name}); err != nil {
 		return err
 	}
 	_, err := s.PutImage(ref, p.image, ann)

@@ -143,8 +143,14 @@ func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.C
 	}
 	task := rep.Start("supply/modules", "Build images from Go modules and Debian packages")
 	if len(todo.refs) == 0 {
+		for _, c := range comps {
+			if err := supply.PackSources(ctx, s, c); err != nil {
+				task.Fail(err)
+				return err
+			}
+		}
 		task.Skip("every image is in the store")
-		return b.trimRest()
+		return nil
 	}
 	meter := newMeter(task, todo)
 	images := 0

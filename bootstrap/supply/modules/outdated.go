@@ -9,7 +9,7 @@ import (
 )
 
 // Built says whether an entry of the store was built here, and not pulled.
-func Built(e supply.Entry) bool { return e.Annotations[supplyAnnotation] == Name }
+func Built(e supply.Entry) bool { return e.Annotations[supply.Supplier] == Name }
 
 // Outdated lists the images of the store that were built from another recipe
 // than the components have now: the next Fill makes them again. It reads names

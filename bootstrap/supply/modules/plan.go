@@ -15,11 +15,8 @@ import (
 // format changes when the builder makes other bytes of the same recipe.
 const format = "1"
 
-// Annotations of a store entry that this supply wrote.
-const (
-	recipeAnnotation = "io.druppie.recipe"
-	supplyAnnotation = "io.druppie.supply"
-)
+// recipeAnnotation notes in a store entry what it was built from.
+const recipeAnnotation = "io.druppie.recipe"
 
 // plan holds the refs that have to be built, and the builds they need.
 type plan struct {
@@ -82,8 +79,8 @@ func (b *Builder) plan(s *supply.Store, comps []component.Component) (plan, erro
 	return p, nil
 }
 
-// stale says whether ref has to be made: it is missing, or was made from
-// another recipe.
+// stale says whether ref has to be made: it is missing, or was made here from
+// another recipe. What another supply brought is as good.
 func stale(s *supply.Store, ref, key string) (bool, error) {
 	e, err := s.Entry(ref)
 	if errors.Is(err, supply.ErrNotFound) {
@@ -92,7 +89,7 @@ func stale(s *supply.Store, ref, key string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	return e.Annotations[recipeAnnotation] != key, nil
+	return Built(e) && e.Annotations[recipeAnnotation] != key, nil
 }
 
 // binary finds a binary by name, or by component/name.

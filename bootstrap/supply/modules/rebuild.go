@@ -27,7 +27,7 @@ func (b *Builder) Rebuild(ctx context.Context, s *supply.Store, comps []componen
 	if err != nil {
 		return r, err
 	}
-	if e.Annotations[supplyAnnotation] != Name {
+	if !Built(e) {
 		return r, fmt.Errorf("%s wasn't built here but came from a registry", ref)
 	}
 	r.Stored = e.Descriptor.Digest.String()

@@ -6,33 +6,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 )
 
 // trimPeak keeps the build caches below the peak budget between two builds.
-// What costs most to lose goes last: extracted modules first (the proxy has
-// them), then the compiled packages used longest ago.
-func (b *Builder) trimPeak() error { return b.trim(b.opt.Peak) }
-
-// trimRest leaves what makes the next build short and drops the rest.
-func (b *Builder) trimRest() error {
-	for _, gone := range []string{"src", "out", "tmp"} {
-		if err := os.RemoveAll(filepath.Join(b.opt.CacheDir, gone)); err != nil {
-			return err
-		}
-	}
-	return b.trim(b.opt.Rest)
-}
-
-func (b *Builder) trim(budget int64) error {
+// The packages compiled longest ago go first: builds run in order of need, and
+// later ones share little with the first. Modules go when that isn't enough;
+// the proxy has them.
+func (b *Builder) trimPeak() error {
 	total, err := size(b.opt.CacheDir)
-	if err != nil || total <= budget {
-		return err
-	}
-	if err := os.RemoveAll(filepath.Join(b.opt.CacheDir, "mod")); err != nil {
-		return err
-	}
-	if total, err = size(b.opt.CacheDir); err != nil || total <= budget {
+	if err != nil || total <= b.opt.Peak {
 		return err
 	}
 	objects := filepath.Join(b.opt.CacheDir, "go")
@@ -40,14 +24,56 @@ func (b *Builder) trim(budget int64) error {
 	if err != nil {
 		return err
 	}
-	return trimOldest(objects, max(own-(total-budget), 0))
+	// Half of what is compiled stays: trimming at every step would walk the
+	// whole cache each time.
+	if err := trimOldest(objects, min(own/2, max(own-(total-b.opt.Peak), 0))); err != nil {
+		return err
+	}
+	if total, err = size(b.opt.CacheDir); err != nil || total <= b.opt.Peak {
+		return err
+	}
+	return os.RemoveAll(filepath.Join(b.opt.CacheDir, "mod"))
 }
 
-// size is the number of bytes in the files below dir.
+// trimRest leaves what makes the next build short and drops the rest: modules
+// first, since fetching costs less than compiling.
+func (b *Builder) trimRest() error {
+	for _, gone := range []string{"src", "out", "tmp"} {
+		if err := os.RemoveAll(filepath.Join(b.opt.CacheDir, gone)); err != nil {
+			return err
+		}
+	}
+	total, err := size(b.opt.CacheDir)
+	if err != nil || total <= b.opt.Rest {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(b.opt.CacheDir, "mod")); err != nil {
+		return err
+	}
+	if total, err = size(b.opt.CacheDir); err != nil || total <= b.opt.Rest {
+		return err
+	}
+	objects := filepath.Join(b.opt.CacheDir, "go")
+	own, err := size(objects)
+	if err != nil {
+		return err
+	}
+	return trimOldest(objects, max(own-(total-b.opt.Rest), 0))
+}
+
+// size is the space that the files below dir take on the disk.
 func size(dir string) (int64, error) {
 	var total int64
-	err := eachFile(dir, func(_ string, info fs.FileInfo) { total += info.Size() })
+	err := eachFile(dir, func(_ string, info fs.FileInfo) { total += onDisk(info) })
 	return total, err
+}
+
+// onDisk is what a file takes: millions of small ones take more than they hold.
+func onDisk(info fs.FileInfo) int64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Blocks * 512
+	}
+	return info.Size()
 }
 
 // trimOldest removes the files below dir that were used longest ago until no
@@ -64,8 +90,8 @@ func trimOldest(dir string, budget int64) error {
 		total int64
 	)
 	err := eachFile(dir, func(p string, info fs.FileInfo) {
-		files = append(files, file{p, info.ModTime(), info.Size()})
-		total += info.Size()
+		files = append(files, file{p, info.ModTime(), onDisk(info)})
+		total += onDisk(info)
 	})
 	if err != nil {
 		return err

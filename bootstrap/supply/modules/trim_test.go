@@ -1,6 +1,7 @@
 package modules
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"testing"
@@ -15,9 +16,9 @@ func TestTrimOldest(t *testing.T) {
 		budget int64
 		want   []string
 	}{
-		{name: "all fit", budget: 30, want: []string{"a/old", "a/older", "b/new"}},
-		{name: "the oldest goes first", budget: 29, want: []string{"a/old", "b/new"}},
-		{name: "the newest stays longest", budget: 10, want: []string{"b/new"}},
+		{name: "all fit", budget: 3 * block, want: []string{"a/old", "a/older", "b/new"}},
+		{name: "the oldest goes first", budget: 3*block - 1, want: []string{"a/old", "b/new"}},
+		{name: "the newest stays longest", budget: block, want: []string{"b/new"}},
 		{name: "nothing fits", budget: 0},
 	}
 	for _, tt := range tests {
@@ -25,7 +26,7 @@ func TestTrimOldest(t *testing.T) {
 			dir := t.TempDir()
 			now := time.Now()
 			for name, age := range map[string]time.Duration{"b/new": 0, "a/old": time.Hour, "a/older": 2 * time.Hour} {
-				writeFile(t, filepath.Join(dir, name), 10, now.Add(-age))
+				writeFile(t, filepath.Join(dir, name), block, now.Add(-age))
 			}
 			if err := trimOldest(dir, tt.budget); err != nil {
 				t.Fatal(err)
@@ -43,33 +44,68 @@ func TestTrimOldest(t *testing.T) {
 	}
 }
 
-func TestTrimKeepsCompiledPackagesLongest(t *testing.T) {
+func TestTrimPeak(t *testing.T) {
 	tests := []struct {
-		name     string
-		budget   int64
-		mod, obj bool
+		name          string
+		peak          int64
+		mod, old, new bool
 	}{
-		{name: "within the budget", budget: 100, mod: true, obj: true},
-		{name: "modules go first", budget: 60, obj: true},
-		{name: "then packages", budget: 10},
+		{name: "within the budget", peak: 4 * block, mod: true, old: true, new: true},
+		{name: "what was compiled first goes first", peak: 3 * block, mod: true, new: true},
+		{name: "then modules", peak: block, new: false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir := t.TempDir()
-			mod, obj := filepath.Join(dir, "mod/x@v1/x.go"), filepath.Join(dir, "go/00/a-d")
-			writeFile(t, mod, 50, time.Now())
-			writeFile(t, obj, 50, time.Now())
-			if err := New(Options{CacheDir: dir}).trim(tt.budget); err != nil {
+			b := New(Options{CacheDir: dir, Peak: tt.peak})
+			files := cacheFiles(t, dir)
+			if err := b.trimPeak(); err != nil {
 				t.Fatal(err)
 			}
-			if got := exists(mod); got != tt.mod {
-				t.Errorf("module there: %v", got)
-			}
-			if got := exists(obj); got != tt.obj {
-				t.Errorf("package there: %v", got)
+			got := []bool{exists(files[0]), exists(files[1]), exists(files[2])}
+			if diff := cmp.Diff([]bool{tt.mod, tt.old, tt.new}, got); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}
+}
+
+func TestTrimRest(t *testing.T) {
+	tests := []struct {
+		name          string
+		rest          int64
+		mod, old, new bool
+	}{
+		{name: "within the budget", rest: 4 * block, mod: true, old: true, new: true},
+		{name: "modules go first", rest: 3 * block, old: true, new: true},
+		{name: "then what was compiled first", rest: block, new: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dir := t.TempDir()
+			files := cacheFiles(t, dir)
+			if err := New(Options{CacheDir: dir, Rest: tt.rest}).trimRest(); err != nil {
+				t.Fatal(err)
+			}
+			got := []bool{exists(files[0]), exists(files[1]), exists(files[2])}
+			if diff := cmp.Diff([]bool{tt.mod, tt.old, tt.new}, got); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// block is a multiple of what any file system allocates at once.
+const block = 1 << 16
+
+// cacheFiles makes a module of two blocks and two compiled packages of one.
+func cacheFiles(t *testing.T, dir string) []string {
+	t.Helper()
+	files := []string{filepath.Join(dir, "mod/x@v1/x.go"), filepath.Join(dir, "go/00/a-d"), filepath.Join(dir, "go/01/b-d")}
+	writeFile(t, files[0], 2*block, time.Now())
+	writeFile(t, files[1], block, time.Now().Add(-time.Hour))
+	writeFile(t, files[2], block, time.Now())
+	return files
 }
 
 func writeFile(t *testing.T, name string, size int, at time.Time) {
@@ -77,7 +113,7 @@ func writeFile(t *testing.T, name string, size int, at time.Time) {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(name, make([]byte, size), 0o644); err != nil {
+	if err := os.WriteFile(name, bytes.Repeat([]byte{1}, size), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.Chtimes(name, at, at); err != nil {
