@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -66,6 +67,22 @@ func TestPack(t *testing.T) {
 		if config.Config.User != user || config.Config.Entrypoint[0] != "/"+program || config.OS != "linux" {
 			t.Errorf("%s: %+v", program, config)
 		}
+	}
+	parts, err := s.Image(OwnRef("mirror") + ".sbom")
+	if err != nil {
+		t.Fatal(err)
+	}
+	layers, err := parts.Layers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := layers[0].Compressed()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	if raw, err := io.ReadAll(r); err != nil || !strings.Contains(string(raw), "pkg:golang/std@") {
+		t.Errorf("parts: %s, %v", raw, err)
 	}
 	write("foundry", "changed")
 	if err := Pack(s, bin); err != nil {

@@ -216,7 +216,7 @@ func (s *Store) lacks(w *want) (bool, error) {
 // the Go module proxy, then images in the order of comps, several at once.
 func (r *Registry) Fill(ctx context.Context, s *Store, comps []component.Component, rep ui.Reporter) error {
 	task := rep.Start("supply/registry", "Pull images")
-	err := r.fill(ctx, s, comps, task)
+	err := s.hint(r.fill(ctx, s, comps, task))
 	if err != nil {
 		task.Fail(err)
 	}

@@ -60,6 +60,26 @@ func TestFill(t *testing.T) {
 	}
 }
 
+// TestPinHolds has a mirror whose image isn't the pinned one.
+func TestPinHolds(t *testing.T) {
+	u := newUpstream(t)
+	img := randomImage(t)
+	u.push(t, "docker.io/a/tool:1", img)
+	s := openStore(t)
+	todo := comps("docker.io/a/tool:1@sha256:" + strings.Repeat("12", 32))
+	if err := u.supply(t, nil).Fill(t.Context(), s, todo, ui.Discard()); err == nil {
+		t.Error("another image than the pinned one was taken")
+	}
+	if _, err := s.Entry("docker.io/a/tool:1"); !errors.Is(err, ErrNotFound) {
+		t.Errorf("it is in the store: %v", err)
+	}
+	loose := u.supply(t, func(o *RegistryOptions) { o.Unpinned = true })
+	if err := loose.Fill(t.Context(), s, todo, ui.Discard()); err != nil {
+		t.Fatal(err)
+	}
+	mustHave(t, s, "docker.io/a/tool:1", digestOf(t, img))
+}
+
 func TestFillSurvives(t *testing.T) {
 	tests := []struct {
 		name  string

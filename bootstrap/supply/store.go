@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"maps"
 	"os"
@@ -13,12 +12,15 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/gofrs/flock"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/druppie/druppie-up/internal/ui"
 )
 
 // RefAnnotation is the annotation of an index.json entry that holds its name.
@@ -230,7 +232,7 @@ func (s *Store) put(ref string, img v1.Image, ann map[string]string, describe fu
 	}
 	defer release()
 	if err := s.writeImage(img); err != nil {
-		return Entry{}, fmt.Errorf("put %s: %w", ref, err)
+		return Entry{}, fmt.Errorf("put %s: %w", ref, s.hint(err))
 	}
 	d, err := describe()
 	if err != nil {
@@ -285,7 +287,8 @@ func (s *Store) readIndex() (*v1.IndexManifest, error) {
 	defer f.Close()
 	index, err := v1.ParseIndexManifest(f)
 	if err != nil {
-		return nil, fmt.Errorf("read store: %s: %w", f.Name(), err)
+		return nil, ui.WithHint(fmt.Errorf("read store: %s is damaged: %w", f.Name(), err),
+			"remove that file and fill the store again: what was fetched from a registry and is whole is not fetched again")
 	}
 	return index, nil
 }
@@ -320,6 +323,14 @@ func (s *Store) writing() (release func(), err error) {
 	return func() { _ = lock.Unlock() }, nil
 }
 
+// hint says what to do about a full disk.
+func (s *Store) hint(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return ui.WithHint(err, "free disk space where the store lies ("+s.dir+") and run it again: what is there stays")
+	}
+	return err
+}
+
 func (s *Store) path(elem ...string) string {
 	return filepath.Join(append([]string{s.dir}, elem...)...)
 }
@@ -332,57 +343,4 @@ func (s *Store) blobBytes(h v1.Hash) ([]byte, error) {
 		return nil, fmt.Errorf("blob %s is missing: %w", h, err)
 	}
 	return raw, err
-}
-
-// storedImage reads an image out of the store; go-containerregistry makes a
-// v1.Image of it.
-type storedImage struct {
-	store *Store
-	desc  v1.Descriptor
-}
-
-func (i *storedImage) MediaType() (types.MediaType, error) { return i.desc.MediaType, nil }
-
-func (i *storedImage) RawManifest() ([]byte, error) { return i.store.blobBytes(i.desc.Digest) }
-
-func (i *storedImage) RawConfigFile() ([]byte, error) {
-	m, err := i.manifest()
-	if err != nil {
-		return nil, err
-	}
-	return i.store.blobBytes(m.Config.Digest)
-}
-
-func (i *storedImage) LayerByDigest(h v1.Hash) (partial.CompressedLayer, error) {
-	m, err := i.manifest()
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range append([]v1.Descriptor{m.Config}, m.Layers...) {
-		if d.Digest == h {
-			return &storedLayer{store: i.store, desc: d}, nil
-		}
-	}
-	return nil, fmt.Errorf("%s has no layer %s", i.desc.Digest, h)
-}
-
-func (i *storedImage) manifest() (*v1.Manifest, error) {
-	raw, err := i.RawManifest()
-	if err != nil {
-		return nil, err
-	}
-	return v1.ParseManifest(bytes.NewReader(raw))
-}
-
-type storedLayer struct {
-	store *Store
-	desc  v1.Descriptor
-}
-
-func (l *storedLayer) Digest() (v1.Hash, error)            { return l.desc.Digest, nil }
-func (l *storedLayer) Size() (int64, error)                { return l.desc.Size, nil }
-func (l *storedLayer) MediaType() (types.MediaType, error) { return l.desc.MediaType, nil }
-func (l *storedLayer) Descriptor() (*v1.Descriptor, error) { return &l.desc, nil }
-func (l *storedLayer) Compressed() (io.ReadCloser, error) {
-	return os.Open(l.store.blobPath(l.desc.Digest))
 }

@@ -27,6 +27,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
+
+	"github.com/druppie/druppie-up/internal/ui"
 )
 
 func openStore(t *testing.T) *Store {
@@ -195,6 +197,29 @@ func TestPutStreamedLayer(t *testing.T) {
 	}
 	if got, err := fs.ReadFile(files, "a"); string(got) != "1" {
 		t.Errorf("a = %q, %v", got, err)
+	}
+}
+
+func TestDamagedIndex(t *testing.T) {
+	s := openStore(t)
+	if _, err := s.PutImage("a.example/tool:1", randomImage(t), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(s.path("index.json"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Entries(); err == nil || ui.Hint(err) == "" {
+		t.Errorf("Entries = %v", err)
+	}
+	if err := os.Remove(s.path("index.json")); err != nil { // as the hint says
+		t.Fatal(err)
+	}
+	s, err := Open(s.Dir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.PutImage("a.example/tool:1", randomImage(t), nil); err != nil {
+		t.Fatal(err)
 	}
 }
 
