@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/bootstrap/supply"
@@ -131,17 +132,23 @@ type run struct {
 
 // ensureNodes reports whether any node was made or started.
 func (r run) ensureNodes(ctx context.Context, state State) (moved bool, err error) {
-	if len(state.Nodes) > 0 && !state.Complete {
-		// Nothing was installed before the mark was set, so there is
-		// nothing to lose, and half a kubeadm run can't be continued.
-		r.task.Detail("removing what an interrupted run left")
-		if err := r.engine.remove(ctx, state.containers()...); err != nil {
+	if len(state.Nodes) == 0 || !state.Complete {
+		if err := r.loadImage(ctx, r.opt.NodeImage); err != nil {
 			return false, err
 		}
-		state.Nodes = nil
-	}
-	if len(state.Nodes) == 0 {
-		return true, r.create(ctx)
+		if err := r.removeHalf(ctx); err != nil {
+			return false, err
+		}
+		err := r.create(ctx)
+		if err != nil && strings.Contains(err.Error(), "already") && ui.ExitCode(err) != 2 {
+			// A node that an interrupted run had asked the engine for may
+			// turn up after we looked.
+			if err := r.removeHalf(ctx); err != nil {
+				return false, err
+			}
+			err = r.create(ctx)
+		}
+		return true, err
 	}
 	for _, n := range state.Nodes {
 		if n.Running {
@@ -156,11 +163,33 @@ func (r run) ensureNodes(ctx context.Context, state State) (moved bool, err erro
 	return moved, nil
 }
 
-func (r run) create(ctx context.Context) error {
-	r.task.Detail("loading the node image into the engine")
-	if err := r.engine.ensureImage(ctx, r.opt.Store, r.opt.NodeImage); err != nil {
+// removeHalf removes nodes of a run that didn't come to its end. Nothing was
+// installed before the mark was set, so there is nothing to lose, and half a
+// run of kubeadm can't be continued.
+func (r run) removeHalf(ctx context.Context) error {
+	state, err := inspect(ctx, r.engine, r.opt.Name)
+	if err != nil {
 		return err
 	}
+	if !state.Ours() {
+		return foreign(state)
+	}
+	if len(state.Nodes) == 0 || state.Complete {
+		return nil
+	}
+	r.task.Detail("removing what an interrupted run left")
+	return r.engine.remove(ctx, state.containers()...)
+}
+
+// loadImage gives the engine an image of the store, and notes that it does.
+func (r run) loadImage(ctx context.Context, ref string) error {
+	return r.engine.ensureImage(ctx, r.opt.Store, ref, func() error {
+		r.task.Detail("loading image %s into the engine", ref)
+		return noteImage(r.opt.StateDir, ref)
+	})
+}
+
+func (r run) create(ctx context.Context) error {
 	config, err := kindConfig(r.opt, hostFacts(ctx, r.engine))
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -14,8 +15,9 @@ import (
 // Delete removes what Ensure made: nodes with their volumes, the mirror, kind's
 // network where it was made here and nobody else uses it, and the state folder.
 // It removes as much as it can, and returns what is left with the error that
-// kept it. The store stays, and the engine keeps its copies of the images that
-// came from it. A cluster that isn't there is no error.
+// kept it. The images that were loaded into the engine for it go too, unless
+// another container uses them; the store stays. A cluster that isn't there is no
+// error.
 func Delete(ctx context.Context, name, stateDir string, task ui.Task) (left []string, err error) {
 	if err := ValidateName(name); err != nil {
 		return nil, err
@@ -37,7 +39,7 @@ func Delete(ctx context.Context, name, stateDir string, task ui.Task) (left []st
 		task.Detail("removing %d containers with their volumes", len(containers))
 		errs = append(errs, e.remove(ctx, containers...))
 	}
-	errs = append(errs, e.removeNetwork(ctx))
+	errs = append(errs, e.removeNetwork(ctx), e.removeImages(ctx, stateDir))
 
 	after, err := inspect(ctx, e, name)
 	errs = append(errs, err)
@@ -77,6 +79,23 @@ func removeState(dir, name string) error {
 	}
 	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove state: %w", err)
+	}
+	return nil
+}
+
+func (e engine) removeImages(ctx context.Context, stateDir string) error {
+	if stateDir == "" {
+		return nil
+	}
+	images, err := loadedImages(stateDir)
+	if err != nil {
+		return err
+	}
+	for _, ref := range images {
+		_, err := e.docker(ctx, "rmi", ref)
+		if err != nil && !isAbsent(err) && !strings.Contains(err.Error(), "conflict") {
+			return fmt.Errorf("remove image %s: %w", ref, err)
+		}
 	}
 	return nil
 }

@@ -32,11 +32,28 @@ type engineError struct {
 }
 
 func (e *engineError) Error() string {
-	msg := strings.TrimPrefix(lastLines(e.output, 1), "Error response from daemon: ")
+	msg := engineWords(e.output)
 	if msg == "" {
 		msg = e.err.Error()
 	}
 	return "docker " + e.args[0] + ": " + msg
+}
+
+// engineWords finds what the engine says went wrong among what its command
+// line prints around it.
+func engineWords(output string) string {
+	const daemon = "Error response from daemon: "
+	words := ""
+	for _, l := range strings.Split(output, "\n") {
+		l = strings.TrimSpace(l)
+		if _, after, ok := strings.Cut(l, daemon); ok {
+			return after
+		}
+		if l != "" && !strings.HasPrefix(l, "Run 'docker") && !strings.HasPrefix(l, "See 'docker") {
+			words = l
+		}
+	}
+	return words
 }
 
 func (e *engineError) Unwrap() error { return e.err }
@@ -168,10 +185,11 @@ func isAbsent(err error) bool {
 	return false
 }
 
-// ensureImage loads an image of the store into the engine, unless it is there.
-// The engine's id of an image is its configuration's digest, or, where the
-// engine keeps images in containerd, its manifest's.
-func (e engine) ensureImage(ctx context.Context, store *supply.Store, ref string) error {
+// ensureImage loads an image of the store into the engine, unless it is there;
+// before it does, it calls loading. The engine's id of an image is its
+// configuration's digest, or, where the engine keeps images in containerd, its
+// manifest's.
+func (e engine) ensureImage(ctx context.Context, store *supply.Store, ref string, loading func() error) error {
 	img, err := store.Image(ref)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", ref, err)
@@ -194,6 +212,9 @@ func (e engine) ensureImage(ctx context.Context, store *supply.Store, ref string
 	tag, err := name.NewTag(ref)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", ref, err)
+	}
+	if err := loading(); err != nil {
+		return err
 	}
 	pr, pw := io.Pipe()
 	go func() { pw.CloseWithError(tarball.Write(tag, img, pw)) }()

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // The foundry's registry: its name for pods, and its address for nodes, which
@@ -72,4 +74,28 @@ func TrustCA(opt Options, ca []byte) error {
 		return fmt.Errorf("keep the platform's CA: %w", err)
 	}
 	return writeNodeFiles(opt)
+}
+
+// imagesFile lists the images that were loaded into the engine for this
+// cluster: an image bears no label of ours, so nothing else would tell.
+func imagesFile(stateDir string) string { return filepath.Join(stateDir, "images") }
+
+func noteImage(stateDir, ref string) error {
+	known, err := loadedImages(stateDir)
+	if err != nil || slices.Contains(known, ref) {
+		return err
+	}
+	data := strings.Join(append(known, ref), "\n") + "\n"
+	if err := writeFileAtomic(imagesFile(stateDir), []byte(data), 0o644); err != nil {
+		return fmt.Errorf("note image %s: %w", ref, err)
+	}
+	return nil
+}
+
+func loadedImages(stateDir string) ([]string, error) {
+	data, err := os.ReadFile(imagesFile(stateDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("loaded images: %w", err)
+	}
+	return strings.Fields(string(data)), nil
 }

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -123,12 +124,16 @@ func (r run) waitAPI(ctx context.Context) error {
 func (r run) explainCreate(ctx context.Context, err error) error {
 	msg := err.Error()
 	if re := kindexec.RunErrorForError(err); re != nil {
-		out := lastLines(string(re.Output), 3)
+		out := string(re.Output)
 		if strings.Contains(out, "port is already allocated") || strings.Contains(out, "address already in use") {
-			return ui.Usage(ui.WithHint(fmt.Errorf("port %d of this machine is in use: %s", r.opt.Port, lastLines(out, 1)),
+			err := fmt.Errorf("port %d of this machine is in use", r.opt.Port)
+			return ui.Usage(ui.WithHint(errors.Join(err, r.removeHalf(ctx)),
 				fmt.Sprintf("`ss -ltnp 'sport = :%d'` says by whom; choose another with --port", r.opt.Port)))
 		}
-		if out != "" {
+		if strings.Contains(out, "Error response from daemon") {
+			out = engineWords(out)
+		}
+		if out = lastLines(out, 3); out != "" {
 			msg += ": " + out
 		}
 	}

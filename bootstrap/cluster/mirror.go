@@ -18,7 +18,7 @@ const network = "kind"
 // ensureMirror has the container run that serves the store to the nodes. It
 // comes before the nodes: they pull the control plane from it.
 func (r run) ensureMirror(ctx context.Context) error {
-	if err := r.engine.ensureImage(ctx, r.opt.Store, r.opt.MirrorImage); err != nil {
+	if err := r.loadImage(ctx, r.opt.MirrorImage); err != nil {
 		return err
 	}
 	if err := r.engine.ensureNetwork(ctx, r.opt.Name); err != nil {
