@@ -25,6 +25,7 @@ import (
 type product struct {
 	image v1.Image
 	sbom  v1.Image
+	debs  []deb
 	key   string
 	tmp   string // folder of the layers, gone after put
 }
@@ -70,6 +71,9 @@ func (b *Builder) image(ctx context.Context, c component.Component, img componen
 	p := &product{key: key, tmp: tmp}
 	if p.image, err = a.finish(); err != nil {
 		return nil, err
+	}
+	if a.root != nil {
+		p.debs = a.debs()
 	}
 	if p.sbom, err = a.sbom(); err != nil {
 		return nil, err

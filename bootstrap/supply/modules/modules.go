@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/gofrs/flock"
+
 	"github.com/druppie/druppie-up/bootstrap/component"
 	"github.com/druppie/druppie-up/bootstrap/supply"
 	"github.com/druppie/druppie-up/internal/ui"
@@ -136,12 +138,19 @@ func (b *Builder) Available(ctx context.Context) error {
 // recipe is the one already in the store is left alone, so a second run
 // resumes where the first was stopped.
 func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.Component, rep ui.Reporter) error {
+	task := rep.Start("supply/modules", "Build images from Go modules and Debian packages")
+	unlock, err := b.lock(ctx, task)
+	if err != nil {
+		task.Fail(err)
+		return err
+	}
+	defer unlock()
 	b.know(comps)
 	todo, err := b.plan(s, comps)
 	if err != nil {
+		task.Fail(err)
 		return err
 	}
-	task := rep.Start("supply/modules", "Build images from Go modules and Debian packages")
 	if len(todo.refs) == 0 {
 		for _, c := range comps {
 			if err := supply.PackSources(ctx, s, c); err != nil {
@@ -173,6 +182,38 @@ func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.C
 	task.Done("%d images", images)
 	return nil
 }
+
+// lock keeps two builders out of one set of caches, and clears away what a
+// killed one left.
+func (b *Builder) lock(ctx context.Context, task ui.Task) (unlock func(), err error) {
+	dir, err := b.dir()
+	if err != nil {
+		return nil, err
+	}
+	l := flock.New(filepath.Join(dir, "lock"))
+	locked, err := l.TryLock()
+	if err == nil && !locked {
+		task.Detail("waiting for another build on this machine")
+		_, err = l.TryLockContext(ctx, lockInterval)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("lock %s: %w", l.Path(), err)
+	}
+	// The kernel drops the lock with the process; the file stays.
+	unlock = func() { _ = l.Unlock() }
+	left, err := filepath.Glob(filepath.Join(dir, "rebuild-*"))
+	for _, d := range append(left, filepath.Join(dir, "tmp")) {
+		err = errors.Join(err, os.RemoveAll(d))
+	}
+	if err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
+}
+
+// lockInterval is how often a builder that waits for another looks again.
+const lockInterval = time.Second
 
 func (b *Builder) know(comps []component.Component) {
 	b.mu.Lock()

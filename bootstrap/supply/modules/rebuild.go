@@ -2,8 +2,11 @@ package modules
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
 	"github.com/druppie/druppie-up/bootstrap/supply"
@@ -13,6 +16,9 @@ import (
 type Rebuilt struct {
 	Ref          string
 	Stored, Made string // digests
+	// Moved are the Debian packages that the distribution has replaced since:
+	// with any of them the bytes can't be the same.
+	Moved []string
 }
 
 // Same says whether both builds made the same bytes.
@@ -54,8 +60,55 @@ func (b *Builder) Rebuild(ctx context.Context, s *supply.Store, comps []componen
 				return r, err
 			}
 			r.Made = h.String()
-			return r, nil
+			r.Moved, err = moved(s, ref, p.debs)
+			return r, err
 		}
 	}
 	return r, fmt.Errorf("%s: no component has this image", ref)
+}
+
+// moved compares the packages in a stored parts list with those of today.
+func moved(s *supply.Store, ref string, now []deb) ([]string, error) {
+	if len(now) == 0 {
+		return nil, nil
+	}
+	img, err := s.Image(SBOMRef(ref))
+	if err != nil {
+		return nil, err
+	}
+	layers, err := img.Layers()
+	if err != nil {
+		return nil, err
+	}
+	if len(layers) != 1 {
+		return nil, fmt.Errorf("%s has %d layers, not one", SBOMRef(ref), len(layers))
+	}
+	r, err := layers[0].Compressed()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	var doc bom
+	if err := json.NewDecoder(r).Decode(&doc); err != nil {
+		return nil, fmt.Errorf("%s: %w", SBOMRef(ref), err)
+	}
+	old := map[string]part{}
+	for _, p := range doc.Components {
+		if strings.HasPrefix(p.PURL, "pkg:deb/") {
+			old[p.Name] = p
+		}
+	}
+	var names []string
+	for _, d := range now {
+		was, ok := old[d.Name]
+		delete(old, d.Name)
+		if !ok || was.Version != d.Version || len(was.Hashes) == 1 && was.Hashes[0].Content != d.SHA256 {
+			names = append(names, fmt.Sprintf("%s %s, was %q", d.Name, d.Version, was.Version))
+		}
+	}
+	for name, was := range old {
+		names = append(names, fmt.Sprintf("%s gone, was %q", name, was.Version))
+	}
+	slices.Sort(names)
+	return names, nil
 }

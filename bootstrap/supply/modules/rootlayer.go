@@ -18,7 +18,7 @@ import (
 var never = []string{
 	"dev/*", "proc/*", "sys/*", "run/*", "tmp/*", "boot/*",
 	"etc/hostname", "etc/resolv.conf", "etc/machine-id",
-	"etc/apt/sources.list", "etc/apt/sources.list.d/*", "etc/apt/apt.conf.d/99mmdebstrap",
+	"etc/apt/sources.list", "etc/apt/sources.list.d/*", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
 	"var/cache/*/*", "var/log/*", "var/lib/apt/lists/*", "var/lib/dpkg/*-old", "var/lib/dpkg/lock*",
 	"var/lib/systemd/catalog/database",
 	"usr/share/man/*", "usr/share/info/*", "usr/share/locale/*/*", "usr/share/lintian/*",
