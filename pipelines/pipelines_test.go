@@ -95,8 +95,8 @@ func TestTektonAccepts(t *testing.T) {
 	}
 }
 
-// template gives the run that a webhook starts.
-func template(t *testing.T, docs map[string][]byte) *v1.PipelineRun {
+// startedRun gives the run that a webhook starts.
+func startedRun(t *testing.T, docs map[string][]byte) *v1.PipelineRun {
 	t.Helper()
 	var tt triggers.TriggerTemplate
 	parse(t, docs["TriggerTemplate/release"], &tt)
@@ -122,7 +122,7 @@ func TestPipelineFitsTasks(t *testing.T) {
 	var p v1.Pipeline
 	parse(t, docs["Pipeline/release"], &p)
 	accounts := map[string]string{}
-	for _, s := range template(t, docs).Spec.TaskRunSpecs {
+	for _, s := range startedRun(t, docs).Spec.TaskRunSpecs {
 		accounts[s.PipelineTaskName] = s.ServiceAccountName
 	}
 	for _, pt := range p.Spec.Tasks {
