@@ -1,0 +1,113 @@
+package source_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+)
+
+func TestCheckout(t *testing.T) {
+	g := testbed.NewGit(t, "druppie/drone-service",
+		map[string]string{"a.txt": "one", "dir/b.txt": "b"}, map[string]string{"a.txt": "two", "c.txt": "c"})
+	for i, want := range []struct{ a, c string }{{"one", ""}, {"two", "c"}} {
+		dir := t.TempDir()
+		commit, err := source.Checkout(context.Background(), origin(t, g), g.Commits[i], dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := commit.Hash.String(); got != g.Commits[i] {
+			t.Errorf("got %s, want %s", got, g.Commits[i])
+		}
+		if got := read(t, dir, "a.txt"); got != want.a {
+			t.Errorf("a.txt is %q, want %q", got, want.a)
+		}
+		if got := read(t, dir, "c.txt"); got != want.c {
+			t.Errorf("c.txt is %q, want %q", got, want.c)
+		}
+		if got := read(t, dir, "dir/b.txt"); got != "b" {
+			t.Errorf("dir/b.txt is %q", got)
+		}
+	}
+}
+
+func origin(t *testing.T, g testbed.Git) source.Origin {
+	t.Helper()
+	u, err := source.URL(g.Address, g.Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return source.Origin{URL: u, CA: g.CA}
+}
+
+func read(t *testing.T, dir, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+func TestCheckoutRefuses(t *testing.T) {
+	g := testbed.NewGit(t, "druppie/drone-service", map[string]string{"a.txt": "one"})
+	good := origin(t, g)
+	foreign, elsewhere, plain := good, good, good
+	foreign.CA = testbed.ForeignCA(t)
+	elsewhere.URL = strings.Replace(good.URL, "drone-service", "other", 1)
+	plain.URL = strings.Replace(good.URL, "https", "http", 1)
+	full := t.TempDir()
+	if err := os.WriteFile(filepath.Join(full, "left.txt"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name     string
+		from     source.Origin
+		revision string
+		dir      string
+		want     string
+	}{
+		{"a branch", good, "main", t.TempDir(), "full commit hash"},
+		{"a short hash", good, g.Commits[0][:12], t.TempDir(), "full commit hash"},
+		{"a commit that isn't there", good, strings.Repeat("0", 39) + "1", t.TempDir(), "isn't in"},
+		{"a foreign CA", foreign, g.Commits[0], t.TempDir(), "certificate"},
+		{"another repository", elsewhere, g.Commits[0], t.TempDir(), "not found"},
+		{"plain http", plain, g.Commits[0], t.TempDir(), trust.ErrPlainHTTP.Error()},
+		{"a folder in use", good, g.Commits[0], full, "isn't empty"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := source.Checkout(context.Background(), tt.from, tt.revision, tt.dir)
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestURL(t *testing.T) {
+	tests := []struct{ forge, repository, want string }{
+		{"https://gitea.gitea.svc.cluster.local:3000", "druppie/drone-service", "https://gitea.gitea.svc.cluster.local:3000/druppie/drone-service.git"},
+		{"https://gitea.example/", "a/b", "https://gitea.example/a/b.git"},
+		{"http://gitea.example", "a/b", ""},
+		{"https://gitea.example", "a", ""},
+		{"https://gitea.example", "a/b/c", ""},
+		{"https://gitea.example", "../b", ""},
+		{"https://gitea.example", "a/..", ""},
+		{"https://gitea.example", "a/b?x=y", ""},
+		{"https://gitea.example", "", ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.forge+" "+tt.repository, func(t *testing.T) {
+			got, err := source.URL(tt.forge, tt.repository)
+			if got != tt.want || (err == nil) != (tt.want != "") {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}

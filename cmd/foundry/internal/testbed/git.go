@@ -1,0 +1,116 @@
+package testbed
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/go-git/go-billy/v5/memfs"
+	"github.com/go-git/go-billy/v5/util"
+	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/transport"
+	"github.com/go-git/go-git/v5/plumbing/transport/server"
+	"github.com/go-git/go-git/v5/storage/memory"
+
+	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+)
+
+// Git serves one repository over https, by the smart protocol, for reading. It
+// is a server of the simple kind: no shallow clones, no commits by hash.
+type Git struct {
+	Address string // of the forge
+	Name    string // full name of the repository
+	CA      trust.CA
+	Commits []string // one for each of the states given, oldest first
+}
+
+// NewGit makes a repository with one commit on main for each state, which is
+// files by path.
+func NewGit(t *testing.T, name string, states ...map[string]string) Git {
+	t.Helper()
+	store := memory.NewStorage()
+	repo, err := git.InitWithOptions(store, memfs.New(), git.InitOptions{DefaultBranch: plumbing.Main})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wt, err := repo.Worktree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := Git{Name: name}
+	for _, files := range states {
+		for path, text := range files {
+			if err := util.WriteFile(wt.Filesystem, path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := wt.Add(path); err != nil {
+				t.Fatal(err)
+			}
+		}
+		who := &object.Signature{Name: "builder", Email: "builder@druppie.invalid", When: time.Now()}
+		hash, err := wt.Commit("a commit", &git.CommitOptions{Author: who})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Commits = append(g.Commits, hash.String())
+	}
+	host, ca := TLS(t, smartHTTP(name, func() (transport.UploadPackSession, error) {
+		endpoint, err := transport.NewEndpoint("https://forge/" + name)
+		if err != nil {
+			return nil, err
+		}
+		return server.NewServer(server.MapLoader{endpoint.String(): store}).NewUploadPackSession(endpoint, nil)
+	}))
+	g.Address, g.CA = "https://"+host, ca
+	return g
+}
+
+func smartHTTP(name string, session func() (transport.UploadPackSession, error)) http.Handler {
+	fail := func(w http.ResponseWriter, err error) { http.Error(w, err.Error(), http.StatusInternalServerError) }
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /"+name+".git/info/refs", func(w http.ResponseWriter, r *http.Request) {
+		s, err := session()
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		refs, err := s.AdvertisedReferencesContext(r.Context())
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		refs.Prefix = [][]byte{[]byte("# service=git-upload-pack"), []byte("")}
+		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
+		_ = refs.Encode(w) // the client sees what is missing
+	})
+	mux.HandleFunc("POST /"+name+".git/git-upload-pack", func(w http.ResponseWriter, r *http.Request) {
+		s, err := session()
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		req := packp.NewUploadPackRequest()
+		if err := req.Decode(r.Body); err != nil {
+			fail(w, err)
+			return
+		}
+		resp, err := s.UploadPack(r.Context(), req)
+		if err != nil {
+			fail(w, err)
+			return
+		}
+		w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
+		_ = resp.Encode(w)
+	})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/"+name) {
+			http.NotFound(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
