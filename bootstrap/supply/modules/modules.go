@@ -145,6 +145,13 @@ func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.C
 		return err
 	}
 	defer unlock()
+	// Upstream's manifests first: they are small, and rendering can begin.
+	for _, c := range comps {
+		if err := supply.PackSources(ctx, s, c); err != nil {
+			task.Fail(err)
+			return err
+		}
+	}
 	b.know(comps)
 	todo, err := b.plan(s, comps)
 	if err != nil {
@@ -152,12 +159,6 @@ func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.C
 		return err
 	}
 	if len(todo.refs) == 0 {
-		for _, c := range comps {
-			if err := supply.PackSources(ctx, s, c); err != nil {
-				task.Fail(err)
-				return err
-			}
-		}
 		task.Skip("every image is in the store")
 		return nil
 	}
@@ -229,9 +230,6 @@ func (b *Builder) know(comps []component.Component) {
 // fillComponent builds what plan says of one component and returns how many
 // images that were.
 func (b *Builder) fillComponent(ctx context.Context, s *supply.Store, c component.Component, todo plan, m *meter) (int, error) {
-	if err := supply.PackSources(ctx, s, c); err != nil {
-		return 0, err
-	}
 	made := 0
 	for _, img := range c.Images {
 		if !todo.has(img.Name) {
