@@ -2,7 +2,6 @@ package testbed
 
 import (
 	"net/http"
-	"strings"
 	"testing"
 	"time"
 
@@ -26,6 +25,17 @@ type Git struct {
 	Name    string // full name of the repository
 	CA      trust.CA
 	Commits []string // one for each of the states given, oldest first
+
+	store *memory.Storage
+}
+
+// SetBranch points a branch at a commit.
+func (g Git) SetBranch(t *testing.T, name, commit string) {
+	t.Helper()
+	ref := plumbing.NewHashReference(plumbing.NewBranchReferenceName(name), plumbing.NewHash(commit))
+	if err := g.store.SetReference(ref); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // NewGit makes a repository with one commit on main for each state, which is
@@ -41,7 +51,7 @@ func NewGit(t *testing.T, name string, states ...map[string]string) Git {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g := Git{Name: name}
+	g := Git{Name: name, store: store}
 	for _, files := range states {
 		for path, text := range files {
 			if err := util.WriteFile(wt.Filesystem, path, []byte(text), 0o644); err != nil {
@@ -58,22 +68,34 @@ func NewGit(t *testing.T, name string, states ...map[string]string) Git {
 		}
 		g.Commits = append(g.Commits, hash.String())
 	}
-	host, ca := TLS(t, smartHTTP(name, func() (transport.UploadPackSession, error) {
-		endpoint, err := transport.NewEndpoint("https://forge/" + name)
-		if err != nil {
-			return nil, err
-		}
-		return server.NewServer(server.MapLoader{endpoint.String(): store}).NewUploadPackSession(endpoint, nil)
-	}))
-	g.Address, g.CA = "https://"+host, ca
+	g.Address, g.CA = Forge(t, http.NotFoundHandler(), g)
 	return g
 }
 
-func smartHTTP(name string, session func() (transport.UploadPackSession, error)) http.Handler {
-	fail := func(w http.ResponseWriter, err error) { http.Error(w, err.Error(), http.StatusInternalServerError) }
+// Forge serves repositories, and an API beside them, at one address.
+func Forge(t *testing.T, api http.Handler, repos ...Git) (address string, ca trust.CA) {
+	t.Helper()
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /"+name+".git/info/refs", func(w http.ResponseWriter, r *http.Request) {
-		s, err := session()
+	mux.Handle("/", api)
+	for _, g := range repos {
+		g.serve(mux)
+	}
+	host, ca := TLS(t, mux)
+	return "https://" + host, ca
+}
+
+func (g Git) session() (transport.UploadPackSession, error) {
+	endpoint, err := transport.NewEndpoint("https://forge/" + g.Name)
+	if err != nil {
+		return nil, err
+	}
+	return server.NewServer(server.MapLoader{endpoint.String(): g.store}).NewUploadPackSession(endpoint, nil)
+}
+
+func (g Git) serve(mux *http.ServeMux) {
+	fail := func(w http.ResponseWriter, err error) { http.Error(w, err.Error(), http.StatusInternalServerError) }
+	mux.HandleFunc("GET /"+g.Name+".git/info/refs", func(w http.ResponseWriter, r *http.Request) {
+		s, err := g.session()
 		if err != nil {
 			fail(w, err)
 			return
@@ -87,8 +109,8 @@ func smartHTTP(name string, session func() (transport.UploadPackSession, error))
 		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
 		_ = refs.Encode(w) // the client sees what is missing
 	})
-	mux.HandleFunc("POST /"+name+".git/git-upload-pack", func(w http.ResponseWriter, r *http.Request) {
-		s, err := session()
+	mux.HandleFunc("POST /"+g.Name+".git/git-upload-pack", func(w http.ResponseWriter, r *http.Request) {
+		s, err := g.session()
 		if err != nil {
 			fail(w, err)
 			return
@@ -105,12 +127,5 @@ func smartHTTP(name string, session func() (transport.UploadPackSession, error))
 		}
 		w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
 		_ = resp.Encode(w)
-	})
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !strings.HasPrefix(r.URL.Path, "/"+name) {
-			http.NotFound(w, r)
-			return
-		}
-		mux.ServeHTTP(w, r)
 	})
 }
