@@ -49,7 +49,11 @@ func (r run) ensureMirror(ctx context.Context) error {
 			return nil
 		case same:
 			r.task.Detail("starting the mirror")
-			return r.mirrorStarted(ctx, r.engine.start(ctx, name))
+			if err := r.engine.start(ctx, name); err == nil {
+				return r.mirrorStarted(ctx, nil)
+			}
+			// It can't be started again when, say, its network was made
+			// anew; there is nothing in it to keep.
 		}
 		if err := r.engine.remove(ctx, name); err != nil {
 			return err

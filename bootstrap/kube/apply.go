@@ -17,9 +17,13 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// settle is how long Apply tries again when the cluster itself is in motion:
-// a webhook whose pod is starting, a kind whose definition was just accepted.
-const settle = 90 * time.Second
+// Apply tries again while the cluster itself is in motion: settle is for a
+// webhook whose pod is starting, discovery for a kind whose definition was just
+// accepted.
+const (
+	settle    = 90 * time.Second
+	discovery = 15 * time.Second
+)
 
 // Apply brings the objects about with server-side apply: definitions and
 // namespaces first, and when those are established the rest. An object that
@@ -57,7 +61,7 @@ func (c *Client) Apply(ctx context.Context, objs []*unstructured.Unstructured) (
 }
 
 func (c *Client) applyStage(ctx context.Context, objs []*unstructured.Unstructured) ([]string, error) {
-	deadline := time.Now().Add(settle)
+	start := time.Now()
 	var changed []string
 	for {
 		set, err := c.manager.ApplyAll(ctx, objs, ssa.DefaultApplyOptions())
@@ -71,7 +75,11 @@ func (c *Client) applyStage(ctx context.Context, objs []*unstructured.Unstructur
 		if err == nil {
 			return changed, nil
 		}
-		if !transient(err) || time.Now().After(deadline) {
+		limit := settle
+		if meta.IsNoMatchError(err) {
+			limit = discovery
+		}
+		if !transient(err) || time.Since(start) > limit {
 			return changed, applyError(err)
 		}
 		select {
@@ -116,8 +124,8 @@ func applyError(err error) error {
 		return ui.WithHint(err, "an admission webhook doesn't answer: look at the pods of the namespace it names")
 	case strings.Contains(err.Error(), "denied the request"):
 		return ui.WithHint(err, "an admission policy refused the object; the message says which and why")
-	case apierrors.IsInvalid(errors.Unwrap(err)), strings.Contains(err.Error(), "field is immutable"):
-		return ui.WithHint(err, "if a field is immutable, delete the object named above and run `druppie-up up` again: it is made anew")
+	case strings.Contains(err.Error(), "immutable"):
+		return ui.WithHint(err, "that can't be changed in place: delete the object and run `druppie-up up` again, it is made anew")
 	}
 	return err
 }

@@ -141,7 +141,9 @@ func unscheduled(cause Cause, pod *corev1.Pod) Cause {
 			continue
 		}
 		cause.Reason = cond.Reason
-		cause.Message = "no node takes the pod: " + cond.Message
+		// What follows is about preemption and claims, which nobody asked for.
+		why, _, _ := strings.Cut(cond.Message, ". ")
+		cause.Message = "no node takes the pod: " + why
 		// A node that isn't ready yet, or still being joined, may take it later.
 		cause.Broken = cond.Reason == corev1.PodReasonUnschedulable && !strings.Contains(cond.Message, "not-ready")
 		cause.Hint = "free memory or CPU on this machine, or lower what the pod asks for; `kubectl describe node` shows what is in use"
@@ -166,7 +168,7 @@ func (c *Client) causeInContainer(ctx context.Context, cause Cause, pod *corev1.
 			if why == "" {
 				why = w.Message
 			}
-			cause.Message = fmt.Sprintf("image %s of container %s can't be pulled: %s", st.Image, st.Name, why)
+			cause.Message = fmt.Sprintf("image %s of container %s can't be pulled: %s", st.Image, st.Name, core(why))
 			cause.Hint = "`druppie-up supply verify` checks the store that the cluster pulls from; `druppie-up supply fill` completes it"
 			cause.Broken = true
 			cause.Final = w.Reason == "InvalidImageName"
@@ -188,13 +190,13 @@ func (c *Client) causeInContainer(ctx context.Context, cause Cause, pod *corev1.
 
 func (c *Client) crash(ctx context.Context, cause Cause, pod *corev1.Pod, st corev1.ContainerStatus, previous bool) Cause {
 	cause.Reason = "CrashLoopBackOff"
-	cause.Message = fmt.Sprintf("container %s crashed %d times", st.Name, st.RestartCount)
+	cause.Message = fmt.Sprintf("container %s failed, restarted %d times", st.Name, st.RestartCount)
 	t := st.LastTerminationState.Terminated
 	if !previous {
 		t = st.State.Terminated
 	}
 	if t != nil {
-		cause.Message += fmt.Sprintf(", last with exit code %d", t.ExitCode)
+		cause.Message += fmt.Sprintf(", exit code %d", t.ExitCode)
 		if t.Reason == "OOMKilled" {
 			cause.Message += " (out of memory)"
 			cause.Hint = fmt.Sprintf("container %s needs more memory than its limit, or the machine has none left", st.Name)
@@ -256,6 +258,15 @@ func (c *Client) newestEvent(ctx context.Context, pod *corev1.Pod, want func(*co
 		return ""
 	}
 	return strings.TrimSpace(newest.Message)
+}
+
+// core takes the innermost reason out of a chain of errors that names the image
+// four times.
+func core(msg string) string {
+	if i := strings.LastIndex(msg, `": `); i >= 0 {
+		return msg[i+len(`": `):]
+	}
+	return msg
 }
 
 func podReady(pod *corev1.Pod) bool {

@@ -187,15 +187,15 @@ func TestCauses(t *testing.T) {
 		words  string
 		ready  bool
 	}{
-		{name: "pull with event", mod: waiting("ImagePullBackOff", "back-off", 0), event: true, reason: "ImagePullBackOff", broken: true, words: "example.com/i:1 of container c can't be pulled: Failed to pull image \"example.com/i:1\": not found in the mirror"},
+		{name: "pull with event", mod: waiting("ImagePullBackOff", "back-off", 0), event: true, reason: "ImagePullBackOff", broken: true, words: "example.com/i:1 of container c can't be pulled: not found in the mirror"},
 		{name: "pull without event", mod: waiting("ErrImagePull", "no such host", 0), reason: "ImagePullBackOff", broken: true, words: "no such host"},
-		{name: "first crash", mod: waiting("CrashLoopBackOff", "", 1), reason: "CrashLoopBackOff", words: "crashed 1 times"},
+		{name: "first crash", mod: waiting("CrashLoopBackOff", "", 1), reason: "CrashLoopBackOff", words: "restarted 1 times"},
 		{name: "many crashes", mod: waiting("CrashLoopBackOff", "", 4), reason: "CrashLoopBackOff", broken: true, words: "last line: fake logs"},
 		{name: "secret missing", mod: waiting("CreateContainerConfigError", `secret "s" not found`, 0), reason: "CreateContainerConfigError", broken: true, words: `secret "s" not found`},
 		{name: "creating", mod: waiting("ContainerCreating", "", 0), reason: "Starting", words: "is starting"},
 		{name: "unschedulable", reason: "Unschedulable", broken: true, words: "Insufficient memory", mod: func(p *corev1.Pod) {
 			p.Spec.NodeName = ""
-			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes are available: 1 Insufficient memory."}}
+			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodScheduled, Status: corev1.ConditionFalse, Reason: "Unschedulable", Message: "0/1 nodes are available: 1 Insufficient memory. preemption: no."}}
 		}},
 		{name: "ready", ready: true, mod: func(p *corev1.Pod) {
 			p.Status.Conditions = []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}

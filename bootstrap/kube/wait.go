@@ -80,6 +80,7 @@ func (c *Client) WaitReady(ctx context.Context, objs []*unstructured.Unstructure
 	w := watch{Client: c, since: map[string]time.Time{}, patience: opt.Patience}
 	pending := objs
 	var causes []Cause
+	confirm := false
 	for {
 		var err error
 		pending, causes, err = w.look(ctx, pending)
@@ -88,8 +89,14 @@ func (c *Client) WaitReady(ctx context.Context, objs []*unstructured.Unstructure
 			return waitEnded(ctx, causes)
 		case err != nil && !transient(err):
 			return err
-		case err == nil && len(pending) == 0:
+		case err == nil && len(pending) == 0 && !confirm:
 			return nil
+		case err == nil && len(pending) == 0:
+			// A container without a readiness probe is ready for a moment
+			// before it crashes: what wasn't ready at first is looked at twice.
+			pending, confirm = objs, false
+		default:
+			confirm = true
 		}
 		if final := finals(causes); len(final) > 0 {
 			return notReady(&NotReadyError{Early: true, Waited: time.Since(start), Waiting: final})
