@@ -35,7 +35,7 @@ func newSupplyListCmd(a *app, runF func(context.Context, *supplyListOptions) err
 		Use:   "list",
 		Short: "List what the platform needs, and what of it the store holds",
 		Example: `  druppie-up supply list
-  druppie-up supply list -o json | jq -r '.[] | select(.digest==null).ref'`,
+  druppie-up supply list -o json | jq -r '.[] | select(.state!="there").ref'`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := settle(cmd, &opts.Options); err != nil {

@@ -69,13 +69,9 @@ func runMessage(r bootstrap.PipelineRun) string {
 }
 
 func supplyView(items []bootstrap.SupplyItem) view {
-	v := view{headers: []string{"stage", "component", "what", "digest", "from"}}
+	v := view{headers: []string{"state", "stage", "component", "what", "digest", "from", "reason"}}
 	for _, i := range items {
-		digest := shortDigest(i.Digest)
-		if digest == "" {
-			digest = "missing"
-		}
-		v.rows = append(v.rows, []string{i.Stage, i.Component, i.Ref, digest, i.Supply})
+		v.rows = append(v.rows, []string{i.State, i.Stage, i.Component, i.Ref, shortDigest(i.Digest), i.Supply, i.Reason})
 	}
 	return v
 }
