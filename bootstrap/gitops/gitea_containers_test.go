@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"code.gitea.io/sdk/gitea"
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
@@ -53,11 +56,20 @@ func newForge(t *testing.T) forge {
 // giteaFiles are what the chart mounts into Gitea's container.
 func giteaFiles(t *testing.T, c client.Client) map[string]string {
 	t.Helper()
-	chart, err := fs.Sub(charts.FS, "gitea")
+	files := map[string]string{"/etc/gitea/app.ini": configMap(t, "gitea", "gitea")["app.ini"]}
+	mount(t, c, files, "/etc/gitea-tls/", "gitea", "gitea-tls")
+	mount(t, c, files, "/etc/gitea-keys/", "gitea", "gitea-keys")
+	return files
+}
+
+// configMap is the data of the one that a chart brings.
+func configMap(t *testing.T, name, namespace string) map[string]string {
+	t.Helper()
+	chart, err := fs.Sub(charts.FS, name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := render.Chart(chart, "gitea", "gitea", nil)
+	out, err := render.Chart(chart, name, namespace, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,19 +77,25 @@ func giteaFiles(t *testing.T, c client.Client) map[string]string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files := map[string]string{}
 	for _, o := range objs {
 		if o.GetKind() == "ConfigMap" {
-			data := o.Object["data"].(map[string]any)
-			files["/etc/gitea/app.ini"] = data["app.ini"].(string)
+			data, _, err := unstructured.NestedStringMap(o.Object, "data")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return data
 		}
 	}
-	for name, dir := range map[string]string{"gitea-tls": "/etc/gitea-tls/", "gitea-keys": "/etc/gitea-keys/"} {
-		for key, value := range secret(t, c, "gitea", name) {
-			files[dir+key] = value
-		}
+	t.Fatalf("chart %s has no config map", name)
+	return nil
+}
+
+// mount puts the keys of a secret into a folder.
+func mount(t *testing.T, c client.Client, files map[string]string, dir, namespace, name string) {
+	t.Helper()
+	for key, value := range secret(t, c, namespace, name) {
+		files[dir+key] = value
 	}
-	return files
 }
 
 func (f forge) token(t *testing.T, who string) string {
@@ -358,6 +376,23 @@ func (f forge) testReading(t *testing.T) {
 		resp.Body.Close()
 		if resp.StatusCode != want {
 			t.Errorf("%s: %s, want %d", path, resp.Status, want)
+		}
+	}
+	resp, err := h.Get(f.endpoint.URL("gitea") + "/")
+	allowed(t, "front page", err)
+	page, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	allowed(t, "front page", err)
+	assets := regexp.MustCompile(`(?:href|src)="(/assets/[^"]+\.(?:css|js)[^"]*)"`).FindAllSubmatch(page, -1)
+	if len(assets) == 0 {
+		t.Errorf("the front page has no styles and no scripts:\n%s", page)
+	}
+	for _, a := range assets {
+		resp, err := h.Get(f.endpoint.URL("gitea") + string(a[1]))
+		allowed(t, string(a[1]), err)
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %s", a[1], resp.Status)
 		}
 	}
 	_, err = h.Get(strings.Replace(f.endpoint.URL("gitea"), "https", "http", 1))
