@@ -109,11 +109,20 @@ func (t *plainTask) end(mark, text string) {
 
 func (t *plainTask) Done(text string, args ...any) { t.end("ok   ", format(text, args)) }
 func (t *plainTask) Skip(reason string)            { t.end("--   ", oneLine(reason)) }
-func (t *plainTask) Fail(err error)                { t.end("FAIL ", oneLine(errText(err))) }
+func (t *plainTask) Fail(err error)                { t.end("FAIL ", gist(err)) }
 
 func errText(err error) string {
 	if err == nil {
 		return "failed"
 	}
 	return err.Error()
+}
+
+// gist is the first line of an error, for the one line of its step; all of it comes when the command ends.
+func gist(err error) string {
+	first, _, more := strings.Cut(errText(err), "\n")
+	if more {
+		first = strings.TrimSuffix(first, ":")
+	}
+	return oneLine(first)
 }

@@ -182,5 +182,5 @@ func (t *termTask) Skip(reason string) {
 	t.end(t.r.s.faint.Render("–"), t.r.s.faint.Render(oneLine(reason)))
 }
 func (t *termTask) Fail(err error) {
-	t.end(t.r.s.bad.Render("✗"), oneLine(errText(err)))
+	t.end(t.r.s.bad.Render("✗"), gist(err))
 }

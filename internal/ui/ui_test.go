@@ -47,7 +47,7 @@ func story(t *testing.T, rep Reporter) {
 
 	gitea := rep.Start("gitea", "Install Gitea")
 	time.Sleep(61 * time.Second)
-	gitea.Fail(WithHint(errors.New("pod gitea-0: crash loop"), "look at its log"))
+	gitea.Fail(WithHint(errors.New("pod gitea-0: crash loop:\n  exit code 1\n  exit code 1"), "look at its log"))
 	gitea.Done("after the end")
 }
 
