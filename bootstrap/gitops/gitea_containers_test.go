@@ -198,8 +198,7 @@ func propose(t *testing.T, c *gitea.Client, repo, branch string) int64 {
 }
 
 // stale waits until Gitea has dismissed the approvals of an older state, which
-// it does in the background. Who merges names the commit it approved, or could
-// come between.
+// it does in the background.
 func (f forge) stale(t *testing.T, repo string, pr int64) {
 	t.Helper()
 	for range 100 {
@@ -278,11 +277,11 @@ func (f forge) testReview(t *testing.T) {
 	allowed(t, "builder pushes a branch", err)
 	pr := propose(t, builder, repo, "change")
 
-	refused(t, "merge without approval", f.merge(t, gitops.Builder, repo, pr, false))
+	refused(t, "merge without approval", f.merge(t, gitops.Reviewer, repo, pr, false))
 	refused(t, "the author approves", approve(builder, repo, pr))
 	refused(t, "administrator's forced merge", f.merge(t, gitops.Admin, repo, pr, true))
 	allowed(t, "the administrator may say what it likes", approve(admin, repo, pr))
-	refused(t, "merge with an approval of someone who isn't a reviewer", f.merge(t, gitops.Builder, repo, pr, false))
+	refused(t, "merge with an approval of someone who isn't a reviewer", f.merge(t, gitops.Reviewer, repo, pr, false))
 
 	_, err = f.push(t, gitops.Reviewer, repo, "change", first, "smuggled")
 	refused(t, "the reviewer pushes to what it is to approve", err)
@@ -295,12 +294,13 @@ func (f forge) testReview(t *testing.T) {
 	_, err = f.push(t, gitops.Builder, repo, "change", first, "two")
 	allowed(t, "builder pushes again", err)
 	f.stale(t, repo, pr)
-	refused(t, "merge with an approval of an older state", f.merge(t, gitops.Builder, repo, pr, false))
+	refused(t, "merge with an approval of an older state", f.merge(t, gitops.Reviewer, repo, pr, false))
 	_, _, err = reviewer.CreatePullReview("druppie", repo, pr, gitea.CreatePullReviewOptions{State: gitea.ReviewStateRequestChanges, Body: "no"})
 	allowed(t, "the reviewer asks for changes", err)
 	refused(t, "merge of what was rejected", f.merge(t, gitops.Reviewer, repo, pr, false))
 	allowed(t, "the reviewer approves", approve(reviewer, repo, pr))
-	allowed(t, "merge", f.merge(t, gitops.Builder, repo, pr, false))
+	refused(t, "the author merges", f.merge(t, gitops.Builder, repo, pr, false))
+	allowed(t, "merge", f.merge(t, gitops.Reviewer, repo, pr, false))
 	if f.head(t, repo) == main {
 		t.Error("main didn't move")
 	}

@@ -62,7 +62,10 @@ func repositories() []repository {
 				Foundry:  gitea.AccessModeRead,
 			},
 			protection: []protection{
-				reviewed(mainBranch, []string{Reviewer}, []string{Reviewer, Builder}),
+				// Gitea dismisses stale approvals in the background: an author who
+				// may merge could push and merge before that. So who approves
+				// merges.
+				reviewed(mainBranch, []string{Reviewer}, []string{Reviewer}),
 				proposedBy(Builder),
 			},
 		},
