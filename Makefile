@@ -4,8 +4,9 @@
 # Nothing here but Go and make is needed; demo and e2e also want root or the right to use docker.
 
 # Static programs: those packed into images have no C library beside them, and a machine without a C
-# compiler can build them all.
-export CGO_ENABLED := 0
+# compiler can build them all. One set of flags, so that tests and programs share what is compiled.
+GO := CGO_ENABLED=0 go
+FLAGS := -trimpath -buildvcs=false
 
 DRUPPIE := bin/druppie-up
 REVISION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
@@ -20,11 +21,11 @@ demo: build
 # What is packed into images carries no revision, so that its bytes change only when its code does.
 build:
 	mkdir -p bin
-	go build -trimpath -buildvcs=false -ldflags='-s -w -buildid=' -o bin/ ./cmd/foundry ./cmd/mirror ./cmd/podnet ./cmd/druppie-runc
-	go build -trimpath -buildvcs=false -ldflags='-s -w -X main.revision=$(REVISION)' -o bin/ ./cmd/druppie-up
+	$(GO) build $(FLAGS) -ldflags='-s -w -buildid=' -o bin/ ./cmd/foundry ./cmd/mirror ./cmd/podnet ./cmd/druppie-runc
+	$(GO) build $(FLAGS) -ldflags='-s -w -X main.revision=$(REVISION)' -o bin/ ./cmd/druppie-up
 
 test:
-	go test ./...
+	$(GO) test $(FLAGS) ./...
 	@if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		cd scenarios/drone-service && python3 -B -m unittest -q; \
 	else echo 'LEFT OUT: the unit tests of scenarios/drone-service (no Python 3.11 here; the pipeline runs them)'; fi
@@ -38,21 +39,21 @@ e2e: build
 	.ci/e2e
 
 test-containers:
-	go test -count=1 -tags containers $(sort $(dir $(shell grep -rl '^//go:build containers' --include='*_test.go' . )))
+	$(GO) test $(FLAGS) -count=1 -tags containers $(sort $(dir $(shell grep -rl '^//go:build containers' --include='*_test.go' . )))
 
 test-policies:
-	cd tools/kyverno && go build -trimpath -o ../../bin/kyverno github.com/kyverno/kyverno/cmd/cli/kubectl-kyverno
+	cd tools/kyverno && $(GO) build $(FLAGS) -o ../../bin/kyverno github.com/kyverno/kyverno/cmd/cli/kubectl-kyverno
 	bin/kyverno test policies
 
 bench: build
-	go run ./bench
+	$(GO) run $(FLAGS) ./bench
 
 chaos: build
-	go test -count=1 -timeout 3h -tags chaos -v ./chaos
+	$(GO) test $(FLAGS) -count=1 -timeout 3h -tags chaos -v ./chaos
 
 lint:
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
-	go vet -tags containers,chaos ./...
+	$(GO) vet $(FLAGS) -tags containers,chaos ./...
 
 clean:
 	rm -rf bin
