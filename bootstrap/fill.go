@@ -32,7 +32,7 @@ func (p *platform) startFill(ctx context.Context) (string, error) {
 	failed, fail := context.WithCancelCause(context.Background())
 	p.filling, p.stopFill, p.fillFailed = &errgroup.Group{}, stop, failed
 	p.filling.Go(func() error {
-		err := source.Fill(fillCtx, p.store, p.components, p.rep)
+		err := stock{opts: p.opts, components: p.components, store: p.store}.fill(fillCtx, source, p.rep)
 		if err != nil {
 			err = fmt.Errorf("supply %s: %w", source.Name(), err)
 			fail(err)

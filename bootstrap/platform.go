@@ -76,7 +76,7 @@ func (p *platform) await(ctx context.Context, task ui.Task, stages ...string) er
 	stop := context.AfterFunc(p.fillFailed, func() { cancel(context.Cause(p.fillFailed)) })
 	defer stop()
 	err := p.store.Wait(ctx, images(p.components, p.builtInNode(), stages...), func(missing []string) {
-		task.Detail("waits for %s of the %s supply%s", plural(len(missing), "image"), p.supplyName(), firstOf(missing))
+		task.Detail("waits for %s from %s", firstOf(missing), p.supplyName())
 	})
 	if err != nil {
 		return fmt.Errorf("images of stage %s: %w", strings.Join(stages, ", "), err)
@@ -132,9 +132,13 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
+// firstOf shows one of many, since a line has no room for all.
 func firstOf(names []string) string {
-	if len(names) == 0 {
-		return ""
+	switch len(names) {
+	case 0:
+		return "nothing"
+	case 1:
+		return names[0]
 	}
-	return ", now " + names[0]
+	return fmt.Sprintf("%s (and %d more)", names[0], len(names)-1)
 }

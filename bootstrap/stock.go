@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
+	"time"
+
+	"github.com/gofrs/flock"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
 	"github.com/druppie/druppie-up/bootstrap/supply"
@@ -166,6 +170,24 @@ func SupplyFill(ctx context.Context, o Options, rep ui.Reporter) error {
 		return err
 	}
 	rep.Note("images come from %s: %s", source.Name(), why)
+	return s.fill(ctx, source, rep)
+}
+
+// fill lets one process at a time fill a store: two would build the same twice.
+// The later one waits, and then finds most of it there.
+func (s stock) fill(ctx context.Context, source supply.Supply, rep ui.Reporter) error {
+	lock := flock.New(filepath.Join(s.opts.StoreDir, "fill.lock"))
+	locked, err := lock.TryLock()
+	if err != nil {
+		return fmt.Errorf("lock the store: %w", err)
+	}
+	if !locked {
+		rep.Note("another druppie-up fills the store; this one waits for it")
+		if _, err := lock.TryLockContext(ctx, time.Second); err != nil {
+			return fmt.Errorf("wait for the druppie-up that fills the store: %w", err)
+		}
+	}
+	defer lock.Close()
 	return source.Fill(ctx, s.store, s.components, rep)
 }
 

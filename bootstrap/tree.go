@@ -1,7 +1,6 @@
 package bootstrap
 
 import (
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -140,11 +139,10 @@ func (r *renderer) upstream(name string) (fs.FS, error) {
 		if c.Name != name {
 			continue
 		}
-		files, err := r.store.Files(c.SourcesRef())
-		if errors.Is(err, supply.ErrNotFound) {
-			return nil, nil // no upstream files: the kustomization itself says what it misses
+		if c.SourcesRef() == "" {
+			return nil, nil
 		}
-		return files, err
+		return r.store.Files(c.SourcesRef())
 	}
 	return nil, fmt.Errorf("no component is named %s", name)
 }
