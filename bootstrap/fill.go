@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
 	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/modules"
 )
 
 // startFill fills the store in the background with what it lacks; the steps
@@ -42,10 +44,13 @@ func (p *platform) startFill(ctx context.Context) (string, error) {
 	return fmt.Sprintf("%s to come from %s: %s", plural(len(missing), "image"), source.Name(), why), nil
 }
 
+// nodeComponent is the component that has the nodes' image, its first.
+const nodeComponent = "node"
+
 // nodeImage is the image of the cluster's nodes.
 func nodeImage(comps []component.Component) string {
 	for _, c := range comps {
-		if c.Name == "node" && len(c.Images) > 0 {
+		if c.Name == nodeComponent && len(c.Images) > 0 {
 			return c.Images[0].Name
 		}
 	}
@@ -55,9 +60,28 @@ func nodeImage(comps []component.Component) string {
 // builtInNode says whether the nodes run upstream's image, which brings its own
 // pod network, volumes and control-plane images; ours leaves them to the mirror.
 func (p *platform) builtInNode() bool {
-	e, err := p.store.Entry(nodeImage(p.components))
+	upstream, err := upstreamNode(p.store, p.components)
 	if errors.Is(err, supply.ErrNotFound) {
-		return p.source != nil && p.source.Name() == "registry"
+		return p.source != nil && p.source.Name() == supply.RegistryName
 	}
-	return err == nil && e.Annotations["io.druppie.recipe"] == ""
+	return err == nil && upstream
+}
+
+// upstreamNode looks at the node image itself, since a registry may hold one
+// that was built from modules: then the modules stand in its labels.
+func upstreamNode(store *supply.Store, comps []component.Component) (bool, error) {
+	img, err := store.Image(nodeImage(comps))
+	if err != nil {
+		return false, err
+	}
+	config, err := img.ConfigFile()
+	if err != nil {
+		return false, fmt.Errorf("read the node image: %w", err)
+	}
+	for label := range config.Config.Labels {
+		if strings.HasPrefix(label, modules.LabelPrefix) {
+			return false, nil
+		}
+	}
+	return true, nil
 }

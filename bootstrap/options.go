@@ -22,6 +22,7 @@ type Options struct {
 
 	Supply         string // auto, registry or modules
 	RegistryMirror string // a registry that holds upstream's images under upstream's names; empty asks upstream
+	Unpinned       bool   // take what tags stand for, also where another digest is pinned
 
 	StoreDir string // OCI image layout; outlives the cluster
 	StateDir string // this cluster's kubeconfig and mounts

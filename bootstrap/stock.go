@@ -188,7 +188,34 @@ func (s stock) fill(ctx context.Context, source supply.Supply, rep ui.Reporter) 
 		}
 	}
 	defer lock.Close()
-	return source.Fill(ctx, s.store, s.components, rep)
+	if source.Name() != supply.RegistryName {
+		return source.Fill(ctx, s.store, s.components, rep)
+	}
+	return s.fillFromRegistry(ctx, source, rep)
+}
+
+// fillFromRegistry fetches the node image first: what is in it decides whether
+// the control plane's images are wanted too.
+func (s stock) fillFromRegistry(ctx context.Context, source supply.Supply, rep ui.Reporter) error {
+	node := slices.DeleteFunc(slices.Clone(s.components), func(c component.Component) bool { return c.Name != nodeComponent })
+	if err := source.Fill(ctx, s.store, node, rep); err != nil {
+		return err
+	}
+	upstream, err := upstreamNode(s.store, s.components)
+	if err != nil {
+		return err
+	}
+	all, err := registrySupply(s.opts, s.components, !upstream)
+	if err != nil {
+		return err
+	}
+	return all.Fill(ctx, s.store, s.components, rep)
+}
+
+func registrySupply(o Options, comps []component.Component, preloaded bool) (*supply.Registry, error) {
+	return supply.NewRegistry(supply.RegistryOptions{
+		Mirror: o.RegistryMirror, Unpinned: o.Unpinned, Components: comps, Preloaded: preloaded,
+	})
 }
 
 // forgetDamaged takes what is damaged out of the store, so that it counts as
@@ -238,7 +265,7 @@ func SupplyLock(ctx context.Context, o Options) ([]LockItem, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry, err := supply.NewRegistry(supply.RegistryOptions{Mirror: s.opts.RegistryMirror, Components: s.components})
+	registry, err := registrySupply(s.opts, s.components, true)
 	if err != nil {
 		return nil, err
 	}
@@ -256,7 +283,7 @@ func SupplyLock(ctx context.Context, o Options) ([]LockItem, error) {
 // chooseSupply takes the supply that the options name, or for auto the first
 // that this machine can reach, and says why.
 func chooseSupply(ctx context.Context, o Options, comps []component.Component) (supply.Supply, string, error) {
-	registry, err := supply.NewRegistry(supply.RegistryOptions{Mirror: o.RegistryMirror, Components: comps})
+	registry, err := registrySupply(o, comps, false)
 	if err != nil {
 		return nil, "", err
 	}

@@ -58,6 +58,8 @@ func supplyFlags(cmd *cobra.Command, opts *bootstrap.Options) {
 	cmd.Flags().StringVar(&opts.RegistryMirror, "registry-mirror", "",
 		"registry that holds all images under upstream's names, asked instead of upstream's registries")
 	complete(cmd, "registry-mirror")
+	cmd.Flags().BoolVar(&opts.Unpinned, "unpinned", false,
+		"take what tags stand for, also where another digest is pinned: for a registry that holds rebuilt images")
 }
 
 // sizeFlags give a command the flags that say how large the cluster is.

@@ -251,7 +251,7 @@ func (a *assembly) config() v1.Config {
 	}
 	maps.Copy(labels, in.Labels)
 	for name, mod := range a.modules {
-		labels["io.druppie.module."+name] = mod
+		labels[LabelPrefix+name] = mod
 	}
 	if a.root != nil {
 		labels["io.druppie.debian"] = suite
