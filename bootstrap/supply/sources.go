@@ -34,13 +34,15 @@ import (
 // can be left out.
 const inputAnnotation = "io.druppie.input"
 
+// sourcesFormat changes when the same sources are packed in another way.
+const sourcesFormat = "2"
+
 // epoch is the time in everything packed here: bytes must not depend on when.
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 // PackSources puts a component's upstream files into the store, unless they are
 // there. They come out of Go modules that the checksum database vouches for, in
-// every supply: no registry has them. Paths are relative to the module, below
-// the module's path where several modules give files.
+// every supply: no registry has them. Paths begin with the module's path.
 func PackSources(ctx context.Context, s *Store, c component.Component) error {
 	ref := c.SourcesRef()
 	if ref == "" {
@@ -64,11 +66,7 @@ func PackSources(ctx context.Context, s *Store, c component.Component) error {
 		if err != nil {
 			return fmt.Errorf("upstream files of %s: %w", c.Name, err)
 		}
-		prefix := ""
-		if len(sources) > 1 {
-			prefix = src.Module
-		}
-		if err := moduleFiles(zipFile, src, prefix, files); err != nil {
+		if err := moduleFiles(zipFile, src, src.Module, files); err != nil {
 			return fmt.Errorf("upstream files of %s: %w", c.Name, err)
 		}
 	}
@@ -93,6 +91,7 @@ func (s *Store) madeFrom(ref, key string) bool {
 
 func sourcesKey(sources []component.Source) string {
 	h := sha256.New()
+	fmt.Fprintln(h, sourcesFormat)
 	for _, src := range sources {
 		fmt.Fprintf(h, "%s@%s %q\n", src.Module, src.Version, src.Files)
 	}

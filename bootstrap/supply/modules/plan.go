@@ -15,6 +15,9 @@ import (
 // format changes when the builder makes other bytes of the same recipe.
 const format = "1"
 
+// LabelPrefix begins the labels that name the modules in an image built here.
+const LabelPrefix = "io.druppie.module."
+
 // recipeAnnotation notes in a store entry what it was built from.
 const recipeAnnotation = "io.druppie.recipe"
 
