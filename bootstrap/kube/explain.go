@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -50,6 +51,26 @@ func (c *Client) Explain(ctx context.Context, namespace string) string {
 	}
 	sort.Strings(lines)
 	return strings.Join(lines, "\n")
+}
+
+// causeOf looks for why an object isn't ready: in its pods, or, if there are
+// none, in what kept them from being made.
+func (c *Client) causeOf(ctx context.Context, o *unstructured.Unstructured) (Cause, bool) {
+	if cause, ok := c.causeInPods(ctx, o); ok {
+		return cause, true
+	}
+	for _, cond := range conditions(o) {
+		if cond["type"] == "ReplicaFailure" && cond["status"] == "True" {
+			return Cause{Reason: "FailedCreate", Message: "its pods can't be made: " + cond["message"], Broken: true}, true
+		}
+	}
+	switch o.GetKind() {
+	case "StatefulSet", "DaemonSet", "Job", "PersistentVolumeClaim":
+		if ev := c.lastWarning(ctx, o.GetKind(), o.GetNamespace(), o.GetName()); ev != "" {
+			return Cause{Reason: "Warning", Message: ev, Broken: true}, true
+		}
+	}
+	return Cause{}, false
 }
 
 // causeInPods looks for the worst cause among the pods that an object selects.
@@ -121,7 +142,7 @@ func (c *Client) causeInPod(ctx context.Context, pod *corev1.Pod) (Cause, bool) 
 			return got, true
 		}
 	}
-	if ev := c.lastWarning(ctx, pod); ev != "" {
+	if ev := c.lastWarning(ctx, "Pod", pod.Namespace, pod.Name); ev != "" {
 		cause.Reason, cause.Message = "Warning", ev
 		return cause, true
 	}
@@ -230,24 +251,31 @@ func (c *Client) lastLogOf(ctx context.Context, o *unstructured.Unstructured) st
 }
 
 func (c *Client) pullEvent(ctx context.Context, pod *corev1.Pod, image string) string {
-	return c.newestEvent(ctx, pod, func(e *corev1.Event) bool {
+	return c.newestEvent(ctx, "Pod", pod.Namespace, pod.Name, func(e *corev1.Event) bool {
 		return e.Reason == "Failed" && strings.Contains(e.Message, image)
 	})
 }
 
-func (c *Client) lastWarning(ctx context.Context, pod *corev1.Pod) string {
-	return c.newestEvent(ctx, pod, func(e *corev1.Event) bool { return e.Type == corev1.EventTypeWarning })
+func (c *Client) lastWarning(ctx context.Context, kind, namespace, name string) string {
+	return c.newestEvent(ctx, kind, namespace, name, func(e *corev1.Event) bool {
+		// What was wrong a while ago may long be right.
+		old := !e.LastTimestamp.IsZero() && time.Since(e.LastTimestamp.Time) > 2*time.Minute
+		return e.Type == corev1.EventTypeWarning && !old
+	})
 }
 
-func (c *Client) newestEvent(ctx context.Context, pod *corev1.Pod, want func(*corev1.Event) bool) string {
+func (c *Client) newestEvent(ctx context.Context, kind, namespace, name string, want func(*corev1.Event) bool) string {
+	if namespace == "" {
+		return ""
+	}
 	var list corev1.EventList
-	if err := c.List(ctx, &list, client.InNamespace(pod.Namespace)); err != nil {
+	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return ""
 	}
 	var newest *corev1.Event
 	for i := range list.Items {
 		e := &list.Items[i]
-		if e.InvolvedObject.Kind != "Pod" || e.InvolvedObject.Name != pod.Name || !want(e) {
+		if e.InvolvedObject.Kind != kind || e.InvolvedObject.Name != name || !want(e) {
 			continue
 		}
 		if newest == nil || newest.LastTimestamp.Before(&e.LastTimestamp) {

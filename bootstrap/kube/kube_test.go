@@ -312,6 +312,36 @@ func TestWaitReady(t *testing.T) {
 	}
 }
 
+func TestCauseWithoutPods(t *testing.T) {
+	failed := strings.Replace(deployment, "spec:\n", `status: {conditions: [{type: ReplicaFailure, status: "True", message: 'pods "d" is forbidden: denied by policy'}]}
+spec:
+`, 1)
+	claim := "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: v, namespace: ns}\n"
+	event := &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: "ns", Name: "e"},
+		InvolvedObject: corev1.ObjectReference{Kind: "PersistentVolumeClaim", Name: "v"},
+		Type:           corev1.EventTypeWarning, Message: "failed to provision volume",
+	}
+	tests := []struct{ name, live, want string }{
+		{"refused pods", failed, "its pods can't be made: pods \"d\" is forbidden: denied by policy"},
+		{"volume", claim, "failed to provision volume"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			live := &unstructured.Unstructured{}
+			if err := yaml.Unmarshal([]byte(tt.live), live); err != nil {
+				t.Fatal(err)
+			}
+			c := testClient(t, live.DeepCopy(), event)
+			err := c.WaitReady(context.Background(), []*unstructured.Unstructured{live},
+				WaitOptions{Timeout: time.Minute, Interval: 5 * time.Millisecond, Patience: 20 * time.Millisecond})
+			if err == nil || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestWaitReadyStopsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stop := errors.New("stopped by the user")

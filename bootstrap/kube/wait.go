@@ -194,7 +194,7 @@ func (w *watch) examine(ctx context.Context, o *unstructured.Unstructured) (Caus
 	if res.Status == status.FailedStatus {
 		cause.Broken = true
 	}
-	if pods, ok := w.causeInPods(ctx, live); ok {
+	if pods, ok := w.causeOf(ctx, live); ok {
 		pods.Object = cause.Object
 		cause = pods
 	}
@@ -219,7 +219,7 @@ func (w *watch) examineJob(ctx context.Context, live *unstructured.Unstructured,
 		}
 	}
 	cause.Reason, cause.Message = "JobRunning", "the job is running"
-	if pods, ok := w.causeInPods(ctx, live); ok {
+	if pods, ok := w.causeOf(ctx, live); ok {
 		pods.Object = cause.Object
 		cause = pods
 	}
