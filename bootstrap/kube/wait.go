@@ -104,7 +104,9 @@ func (c *Client) WaitReady(ctx context.Context, objs []*unstructured.Unstructure
 		if time.Since(start) > opt.Timeout {
 			return notReady(&NotReadyError{Waited: time.Since(start), Waiting: causes})
 		}
-		opt.OnWait(sentences(causes))
+		if len(causes) > 0 {
+			opt.OnWait(sentences(causes))
+		}
 		select {
 		case <-ctx.Done():
 			return waitEnded(ctx, causes)
