@@ -111,7 +111,7 @@ func (r run) waitAPI(ctx context.Context) error {
 		if last == nil {
 			return nil
 		}
-		r.task.Detail("waiting for the Kubernetes API: %s", lastLines(last.Error(), 1))
+		r.task.Detail("waiting for the Kubernetes API to answer")
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
