@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -101,7 +102,7 @@ func Ensure(ctx context.Context, opt Options, task ui.Task) (kubeconfig string, 
 	if err := writeNodeFiles(opt); err != nil {
 		return "", err
 	}
-	r := run{engine: e, opt: opt, task: task}
+	r := &run{engine: e, opt: opt, task: task}
 	if err := r.ensureMirror(ctx); err != nil {
 		return "", err
 	}
@@ -120,6 +121,7 @@ func Ensure(ctx context.Context, opt Options, task ui.Task) (kubeconfig string, 
 			return "", err
 		}
 	}
+	r.removeReplaced(ctx)
 	return Kubeconfig(opt.StateDir), nil
 }
 
@@ -128,10 +130,12 @@ type run struct {
 	engine engine
 	opt    Options
 	task   ui.Task
+
+	replaced []string // images that lost their name to a newer one
 }
 
 // ensureNodes reports whether any node was made or started.
-func (r run) ensureNodes(ctx context.Context, state State) (moved bool, err error) {
+func (r *run) ensureNodes(ctx context.Context, state State) (moved bool, err error) {
 	if len(state.Nodes) == 0 || !state.Complete {
 		if err := r.loadImage(ctx, r.opt.NodeImage); err != nil {
 			return false, err
@@ -166,7 +170,7 @@ func (r run) ensureNodes(ctx context.Context, state State) (moved bool, err erro
 // removeHalf removes nodes of a run that didn't come to its end. Nothing was
 // installed before the mark was set, so there is nothing to lose, and half a
 // run of kubeadm can't be continued.
-func (r run) removeHalf(ctx context.Context) error {
+func (r *run) removeHalf(ctx context.Context) error {
 	state, err := inspect(ctx, r.engine, r.opt.Name)
 	if err != nil {
 		return err
@@ -182,14 +186,29 @@ func (r run) removeHalf(ctx context.Context) error {
 }
 
 // loadImage gives the engine an image of the store, and notes that it does.
-func (r run) loadImage(ctx context.Context, ref string) error {
-	return r.engine.ensureImage(ctx, r.opt.Store, ref, func() error {
+func (r *run) loadImage(ctx context.Context, ref string) error {
+	return r.engine.ensureImage(ctx, r.opt.Store, ref, func(old string) error {
 		r.task.Detail("loading image %s into the engine", ref)
+		known, err := loadedImages(r.opt.StateDir)
+		if err != nil {
+			return err
+		}
+		if old != "" && slices.Contains(known, ref) {
+			r.replaced = append(r.replaced, old)
+		}
 		return noteImage(r.opt.StateDir, ref)
 	})
 }
 
-func (r run) create(ctx context.Context) error {
+// removeReplaced frees what older versions of our images take up. One that a
+// container still uses stays until that container is gone.
+func (r *run) removeReplaced(ctx context.Context) {
+	for _, id := range r.replaced {
+		_, _ = r.engine.docker(ctx, "rmi", id)
+	}
+}
+
+func (r *run) create(ctx context.Context) error {
 	config, err := kindConfig(r.opt, hostFacts(ctx, r.engine))
 	if err != nil {
 		return err

@@ -186,10 +186,11 @@ func isAbsent(err error) bool {
 }
 
 // ensureImage loads an image of the store into the engine, unless it is there;
-// before it does, it calls loading. The engine's id of an image is its
+// before it does, it calls loading with the id of what bears that name so far.
+// The engine's id of an image is its
 // configuration's digest, or, where the engine keeps images in containerd, its
 // manifest's.
-func (e engine) ensureImage(ctx context.Context, store *supply.Store, ref string, loading func() error) error {
+func (e engine) ensureImage(ctx context.Context, store *supply.Store, ref string, loading func(old string) error) error {
 	img, err := store.Image(ref)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", ref, err)
@@ -213,7 +214,7 @@ func (e engine) ensureImage(ctx context.Context, store *supply.Store, ref string
 	if err != nil {
 		return fmt.Errorf("image %s: %w", ref, err)
 	}
-	if err := loading(); err != nil {
+	if err := loading(id); err != nil {
 		return err
 	}
 	pr, pw := io.Pipe()

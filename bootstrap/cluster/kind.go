@@ -25,7 +25,7 @@ const createLimit = 12 * time.Minute
 // kindCreate runs kind. kind takes no context: when ours ends, its containers
 // are left for the next run, which sees by the missing mark that they are half
 // made, and the goroutine ends with the process.
-func (r run) kindCreate(ctx context.Context, config []byte) error {
+func (r *run) kindCreate(ctx context.Context, config []byte) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, createLimit, fmt.Errorf("kind didn't end within %s", createLimit))
 	defer cancel()
 	defer noProxyFor(mirrorName(r.opt.Name))()
@@ -81,7 +81,7 @@ func noProxyFor(host string) func() {
 }
 
 // exportKubeconfig writes the cluster's own kubeconfig; the user's is never read.
-func (r run) exportKubeconfig(moved bool) error {
+func (r *run) exportKubeconfig(moved bool) error {
 	path := Kubeconfig(r.opt.StateDir)
 	if _, err := os.Stat(path); err == nil && !moved {
 		return nil
@@ -97,7 +97,7 @@ func (r run) exportKubeconfig(moved bool) error {
 }
 
 // waitAPI waits until the API server calls itself ready.
-func (r run) waitAPI(ctx context.Context) error {
+func (r *run) waitAPI(ctx context.Context) error {
 	const limit = 3 * time.Minute
 	client, err := kube.New(Kubeconfig(r.opt.StateDir))
 	if err != nil {
@@ -121,7 +121,7 @@ func (r run) waitAPI(ctx context.Context) error {
 	return r.explainNode(ctx, fmt.Errorf("the Kubernetes API doesn't answer after %s: %w", limit, last))
 }
 
-func (r run) explainCreate(ctx context.Context, err error) error {
+func (r *run) explainCreate(ctx context.Context, err error) error {
 	msg := err.Error()
 	if re := kindexec.RunErrorForError(err); re != nil {
 		out := string(re.Output)
@@ -140,13 +140,13 @@ func (r run) explainCreate(ctx context.Context, err error) error {
 	return r.explainNode(ctx, fmt.Errorf("create cluster: %s", msg))
 }
 
-func (r run) explainStart(ctx context.Context, err error, node string) error {
+func (r *run) explainStart(ctx context.Context, err error, node string) error {
 	return r.explainNode(ctx, fmt.Errorf("start node %s: %w", node, err))
 }
 
 // explainNode keeps the nodes' logs and adds the last word of kubelet and
 // containerd to an error.
-func (r run) explainNode(ctx context.Context, err error) error {
+func (r *run) explainNode(ctx context.Context, err error) error {
 	cp := controlPlane(r.opt.Name)
 	dir := filepath.Join(r.opt.StateDir, "logs")
 	// Asked for even when the user gave up, but not for long.

@@ -17,7 +17,7 @@ const network = "kind"
 
 // ensureMirror has the container run that serves the store to the nodes. It
 // comes before the nodes: they pull the control plane from it.
-func (r run) ensureMirror(ctx context.Context) error {
+func (r *run) ensureMirror(ctx context.Context) error {
 	if err := r.loadImage(ctx, r.opt.MirrorImage); err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (r run) ensureMirror(ctx context.Context) error {
 	return r.mirrorStarted(ctx, err)
 }
 
-func (r run) mirrorStarted(ctx context.Context, err error) error {
+func (r *run) mirrorStarted(ctx context.Context, err error) error {
 	name := mirrorName(r.opt.Name)
 	if err != nil {
 		return fmt.Errorf("start the mirror: %w", err)
@@ -110,7 +110,7 @@ func mirrorUser(store string) string {
 
 // checkMirror asks each node for the mirror by name: after an engine's restart
 // its address may be another, and without it no pod starts.
-func (r run) checkMirror(ctx context.Context) error {
+func (r *run) checkMirror(ctx context.Context) error {
 	state, err := inspect(ctx, r.engine, r.opt.Name)
 	if err != nil {
 		return err
