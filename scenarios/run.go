@@ -75,7 +75,7 @@ func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
 
 	e := newEngine(ctx, opt)
 	defer e.close()
-	t := &harness{}
+	t := &harness{dir: dir + string(filepath.Separator)}
 	begin := time.Now()
 	t.play(func() {
 		testscript.RunT(t, testscript.Params{
@@ -124,6 +124,7 @@ func find(fsys fs.FS, name string) (Info, error) {
 // harness stands in for testing.T where no test runs. Like there, a script that
 // ends early ends its goroutine.
 type harness struct {
+	dir             string // of the script
 	mu              sync.Mutex
 	log             strings.Builder
 	failed, skipped bool
@@ -173,7 +174,7 @@ func (h *harness) why() string {
 	lines := strings.Split(strings.TrimSpace(h.log.String()), "\n")
 	for _, line := range slices.Backward(lines) {
 		if _, after, ok := strings.Cut(line, "FAIL: "); ok {
-			return filepath.Base(after)
+			return strings.TrimPrefix(after, h.dir)
 		}
 	}
 	return lines[len(lines)-1]
