@@ -59,7 +59,6 @@ var allowed = []struct{ pkg, imports string }{
 
 	{"internal/ui", ""},
 	{"internal/arch", ""},
-	{"internal/anchor", ""},
 }
 
 // exclusive says which packages of others belong to one package of ours, because that package is the
