@@ -32,6 +32,11 @@ func (b bench) run(ctx context.Context, out io.Writer) (err error) {
 	if _, err := b.command(ctx, "supply", "verify"); err != nil {
 		return fmt.Errorf("the store must be complete: %w", err)
 	}
+	defer func() {
+		// Also after an interrupt, when ctx is over: what was made here goes.
+		_, _, downErr := b.timed(context.WithoutCancel(ctx), "down")
+		err = errors.Join(err, downErr)
+	}()
 	// The first pair makes what the second takes away: the engine has the node image by then, as on any
 	// machine that ran up before.
 	for _, args := range [][]string{{"down"}, {"up"}} {
@@ -39,12 +44,6 @@ func (b bench) run(ctx context.Context, out io.Writer) (err error) {
 			return err
 		}
 	}
-	defer func() {
-		// Also after an interrupt, when ctx is over: what was made here goes.
-		_, _, downErr := b.timed(context.WithoutCancel(ctx), "down")
-		err = errors.Join(err, downErr)
-	}()
-
 	var rows []row
 	down, _, err := b.timed(ctx, "down")
 	if err != nil {
