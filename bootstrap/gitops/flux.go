@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fluxcd/flux2/v2/pkg/manifestgen/sync"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
@@ -13,6 +14,8 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/yaml"
+
+	"github.com/druppie/druppie-up/bootstrap/kube"
 )
 
 const (
@@ -23,7 +26,16 @@ const (
 	entry = "clusters/druppie"
 
 	fleet        = "fleet"
+	fluxSecret   = "gitea-flux"
 	tenantDrones = "tenant-drones"
+)
+
+const (
+	// drift is how often everything is compared with Git again: what was
+	// changed by hand is put back.
+	drift = time.Minute
+	// retry is how long something that failed waits for its next try.
+	retry = 10 * time.Second
 )
 
 // Applier is the part of the Kubernetes client that writes whole objects.
@@ -31,21 +43,47 @@ type Applier interface {
 	Apply(ctx context.Context, objs []*unstructured.Unstructured) ([]string, error)
 }
 
-// EnsureFlux points Flux at the platform repository. Flux's controllers and
-// definitions must be there.
+// EnsureFlux points Flux at the platform repository with the objects that
+// `flux bootstrap` makes. Flux's controllers and definitions must be there.
 func EnsureFlux(ctx context.Context, c Applier) error {
-	var objs []*unstructured.Unstructured
-	for _, o := range []any{source(root, RepoPlatform, 30*time.Second), applyRoot()} {
-		u, err := toUnstructured(o)
-		if err != nil {
-			return err
-		}
-		objs = append(objs, u)
+	objs, err := syncObjects()
+	if err != nil {
+		return err
 	}
 	if _, err := c.Apply(ctx, objs); err != nil {
 		return fmt.Errorf("point flux at the platform repository: %w", err)
 	}
 	return nil
+}
+
+// syncObjects are the source that is the platform repository, and what applies
+// its entry point.
+func syncObjects() ([]*unstructured.Unstructured, error) {
+	opts := sync.MakeDefaultOptions()
+	opts.Name, opts.Namespace = root, NamespaceFlux
+	opts.URL, opts.Branch, opts.Secret = repositoryURL(RepoPlatform), mainBranch, fluxSecret
+	opts.Interval, opts.TargetPath = 30*time.Second, entry
+	manifest, err := sync.Generate(opts)
+	if err != nil {
+		return nil, fmt.Errorf("generate flux's own objects: %w", err)
+	}
+	objs, err := kube.Decode([]byte(manifest.Content))
+	if err != nil {
+		return nil, fmt.Errorf("generate flux's own objects: %w", err)
+	}
+	for _, o := range objs {
+		o.SetLabels(partOf())
+		unstructured.RemoveNestedField(o.Object, "status")
+		if o.GetKind() != kustomizev1.KustomizationKind {
+			continue
+		}
+		for field, value := range map[string]string{"interval": drift.String(), "retryInterval": retry.String()} {
+			if err := unstructured.SetNestedField(o.Object, value, "spec", field); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return objs, nil
 }
 
 // part is a unit of the platform as Flux installs it.
@@ -114,15 +152,6 @@ func (p part) kustomization() *kustomizev1.Kustomization {
 	return k
 }
 
-func applyRoot() *kustomizev1.Kustomization {
-	// What it applies reports for itself, so it doesn't wait.
-	return kustomization(root, kustomizev1.KustomizationSpec{
-		Path:      "./" + entry,
-		SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: root},
-		Timeout:   &metav1.Duration{Duration: time.Minute},
-	})
-}
-
 // applyFleet runs as the tenant's own account, so that what fleet holds changes
 // that namespace and nothing else.
 func applyFleet() *kustomizev1.Kustomization {
@@ -138,10 +167,8 @@ func applyFleet() *kustomizev1.Kustomization {
 }
 
 func kustomization(name string, spec kustomizev1.KustomizationSpec) *kustomizev1.Kustomization {
-	// Each minute everything is compared with Git again: what was changed by
-	// hand is put back.
-	spec.Interval = metav1.Duration{Duration: time.Minute}
-	spec.RetryInterval = &metav1.Duration{Duration: 10 * time.Second}
+	spec.Interval = metav1.Duration{Duration: drift}
+	spec.RetryInterval = &metav1.Duration{Duration: retry}
 	spec.Prune = true
 	return &kustomizev1.Kustomization{
 		TypeMeta:   metav1.TypeMeta{APIVersion: kustomizev1.GroupVersion.String(), Kind: kustomizev1.KustomizationKind},
@@ -155,13 +182,17 @@ func source(name, repo string, interval time.Duration) *sourcev1.GitRepository {
 		TypeMeta:   metav1.TypeMeta{APIVersion: sourcev1.GroupVersion.String(), Kind: sourcev1.GitRepositoryKind},
 		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: NamespaceFlux, Labels: partOf()},
 		Spec: sourcev1.GitRepositorySpec{
-			URL:       giteaService + "/" + Organisation + "/" + repo + ".git",
-			SecretRef: &meta.LocalObjectReference{Name: "gitea-flux"},
+			URL:       repositoryURL(repo),
+			SecretRef: &meta.LocalObjectReference{Name: fluxSecret},
 			Interval:  metav1.Duration{Duration: interval},
 			Timeout:   &metav1.Duration{Duration: 30 * time.Second},
 			Reference: &sourcev1.GitRepositoryRef{Branch: mainBranch},
 		},
 	}
+}
+
+func repositoryURL(repo string) string {
+	return giteaService + "/" + Organisation + "/" + repo + ".git"
 }
 
 // toUnstructured drops what only the cluster may say.

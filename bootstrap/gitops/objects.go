@@ -26,6 +26,7 @@ type Objects interface {
 	Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error
 }
 
+// namespace makes a namespace, and keeps its labels where it is given any.
 func (k keeper) namespace(ctx context.Context, name string, labels map[string]string) error {
 	want := partOf()
 	maps.Copy(want, labels)
@@ -34,7 +35,7 @@ func (k keeper) namespace(ctx context.Context, name string, labels map[string]st
 	if apierrors.IsNotFound(err) {
 		ns = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: want}}
 		err = k.Create(ctx, ns)
-	} else if err == nil && !covers(ns.Labels, want) {
+	} else if err == nil && labels != nil && !covers(ns.Labels, want) {
 		before := ns.DeepCopy()
 		ns.Labels = merged(ns.Labels, want)
 		err = k.Patch(ctx, ns, client.MergeFrom(before))

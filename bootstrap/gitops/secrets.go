@@ -74,7 +74,8 @@ func (k keeper) namespaces(ctx context.Context) error {
 		{NamespaceGitea, enforce("restricted")},
 		// Kaniko builds as root in its container.
 		{NamespaceFoundry, enforce("baseline")},
-		// These come with manifests of their own, which add to the labels.
+		// These come with manifests of their own, which own the labels: two
+		// writers of one label would undo each other for ever.
 		{NamespaceFlux, nil},
 		{NamespaceTekton, nil},
 		{NamespaceKyverno, nil},

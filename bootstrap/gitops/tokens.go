@@ -34,7 +34,7 @@ func (f *forge) ensureTokens(ctx context.Context) error {
 			return err
 		}
 	}
-	return f.secret(ctx, NamespaceFlux, "gitea-flux", corev1.SecretTypeOpaque, map[string][]byte{
+	return f.secret(ctx, NamespaceFlux, fluxSecret, corev1.SecretTypeOpaque, map[string][]byte{
 		"username": []byte(Flux), "password": []byte(tokens[Flux]), "ca.crt": f.endpoint.CA,
 	})
 }
