@@ -75,13 +75,20 @@ func (p *platform) await(ctx context.Context, task ui.Task, stages ...string) er
 	defer cancel(nil)
 	stop := context.AfterFunc(p.fillFailed, func() { cancel(context.Cause(p.fillFailed)) })
 	defer stop()
-	err := p.store.Wait(ctx, images(p.components, p.builtInNode(), stages...), func(missing []string) {
-		task.Detail("waits for %s from %s", firstOf(missing), p.supplyName())
-	})
-	if err != nil {
-		return fmt.Errorf("images of stage %s: %w", strings.Join(stages, ", "), err)
+	wait := func(refs []string) error {
+		err := p.store.Wait(ctx, refs, func(missing []string) {
+			task.Detail("waits for %s from %s", firstOf(missing), p.supplyName())
+		})
+		if err != nil {
+			return fmt.Errorf("images of stage %s: %w", strings.Join(stages, ", "), err)
+		}
+		return nil
 	}
-	return nil
+	// What the node image carries can't be told before it is there.
+	if err := wait([]string{nodeImage(p.components)}); err != nil {
+		return err
+	}
+	return wait(images(p.components, p.builtInNode(), stages...))
 }
 
 // close ends a fill that goes on in the background.

@@ -95,6 +95,9 @@ func (s stock) items() ([]SupplyItem, error) {
 				}
 				if !modules.Built(e) && pinned[ref] != "" && pinned[ref] != item.Digest {
 					item.State, item.Reason = SupplyStale, "another digest is pinned: "+pinned[ref]
+					if supply.TakenUnpinned(e) { // the user said so
+						item.State, item.Reason = SupplyThere, "taken with --unpinned"
+					}
 				}
 			}
 			items = append(items, item)

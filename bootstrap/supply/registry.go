@@ -24,6 +24,14 @@ import (
 // Supplier notes in an entry which supply wrote it.
 const Supplier = "io.druppie.supply"
 
+// unpinnedAnnotation marks entries that were fetched by their tag though a
+// digest is pinned, since the user asked for that.
+const unpinnedAnnotation = "io.druppie.unpinned"
+
+// TakenUnpinned says whether an entry was fetched with Unpinned, so that it may
+// differ from what component.yaml pins.
+func TakenUnpinned(e Entry) bool { return e.Annotations[unpinnedAnnotation] != "" }
+
 // RegistryName is how the registry supply is chosen.
 const RegistryName = "registry"
 
@@ -388,6 +396,9 @@ func (r *Registry) pull(ctx context.Context, s *Store, w *want, m *meter) error 
 		return err
 	}
 	ann := map[string]string{Supplier: RegistryName}
+	if r.opt.Unpinned {
+		ann[unpinnedAnnotation] = "true"
+	}
 	tagged := w.ref.name + ":" + w.ref.tag
 	if w.index == nil {
 		_, err = s.PutImage(tagged, img, ann)

@@ -39,6 +39,9 @@ func TestFill(t *testing.T) {
 	}
 	mustHave(t, s, "docker.io/library/plain:1", digestOf(t, plain))
 	mustHave(t, s, "quay.io/a/multi:v2", pin.String())
+	if e, err := s.Entry("quay.io/a/multi:v2"); err != nil || TakenUnpinned(e) {
+		t.Errorf("a pinned image counts as unpinned: %v, %v", e, err)
+	}
 	img, err := s.Image("quay.io/a/multi@" + pin.String())
 	if err != nil {
 		t.Fatal(err)
@@ -78,6 +81,9 @@ func TestPinHolds(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustHave(t, s, "docker.io/a/tool:1", digestOf(t, img))
+	if e, err := s.Entry("docker.io/a/tool:1"); err != nil || !TakenUnpinned(e) {
+		t.Errorf("nothing says that the pin was let go: %v, %v", e, err)
+	}
 }
 
 func TestFillSurvives(t *testing.T) {
