@@ -11,7 +11,7 @@ FLAGS := -trimpath -buildvcs=false
 DRUPPIE := bin/druppie-up
 REVISION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
-.PHONY: demo build test e2e test-containers test-policies bench chaos lint clean
+.PHONY: demo build test e2e test-containers test-policies bench chaos e2e-registry lint clean
 
 demo: build
 	$(DRUPPIE) doctor --fix --yes
@@ -32,11 +32,17 @@ test:
 	@echo 'LEFT OUT: make test-policies    (builds the Kyverno CLI, about ten minutes the first time)'
 	@echo 'LEFT OUT: make test-containers  (needs an engine and a filled store)'
 	@echo 'LEFT OUT: make e2e              (needs an engine and a filled store)'
+	@echo 'LEFT OUT: make e2e-registry     (needs an engine and a filled store)'
 	@echo 'LEFT OUT: make chaos, make bench (need an engine and a filled store, and take long)'
 
 # A cluster of its own, all scenarios, and down again. It never fills the store.
 e2e: build
 	.ci/e2e
+
+# The same from a registry into an empty store of its own; the registry is a process that serves the
+# filled store under upstream's names.
+e2e-registry: build
+	$(GO) test $(FLAGS) -count=1 -timeout 2h -tags registryworld -v ./registryworld
 
 test-containers:
 	$(GO) test $(FLAGS) -count=1 -tags containers $(sort $(dir $(shell grep -rl '^//go:build containers' --include='*_test.go' . )))
@@ -53,7 +59,7 @@ chaos: build
 
 lint:
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
-	$(GO) vet $(FLAGS) -tags containers,chaos ./...
+	$(GO) vet $(FLAGS) -tags containers,chaos,registryworld ./...
 
 clean:
 	rm -rf bin
