@@ -57,7 +57,6 @@ var allowed = []struct{ pkg, imports string }{
 	{"bench", ""},
 	{"chaos", ""},
 	{"registryworld", ""},
-	{"registryworld", ""},
 
 	{"internal/ui", ""},
 	{"internal/arch", ""},
