@@ -89,7 +89,7 @@ func (b *Builder) mmdebstrap(ctx context.Context, base string, packages []string
 		"--customize-hook=copy-out /var/lib/apt/lists " + lists}
 	args = append(args, proxyOptions(ctx, b.run)...)
 	args = append(args, suite, tmp)
-	args = append(args, aptSources()...)
+	args = append(args, aptSources("/etc/apt")...)
 	cmd := command{name: "mmdebstrap", args: args, env: environ("SOURCE_DATE_EPOCH="+strconv.FormatInt(debianEpoch, 10), "LC_ALL=C.UTF-8")}
 	if _, err := b.run.output(ctx, cmd); err != nil {
 		return errors.Join(err, removeIfThere(tmp))
@@ -125,14 +125,14 @@ func removeIfThere(file string) error {
 
 // aptSources are this machine's own sources for the suite; none of them means
 // that mmdebstrap takes Debian's.
-func aptSources() []string {
+func aptSources(dir string) []string {
 	word := regexp.MustCompile(`(?m)(^|[\s:])` + suite + `(-updates|-security|/updates)?(\s|$)`)
-	files, err := filepath.Glob("/etc/apt/sources.list.d/*")
+	files, err := filepath.Glob(filepath.Join(dir, "sources.list.d", "*"))
 	if err != nil {
 		return nil
 	}
 	var found []string
-	for _, f := range append([]string{"/etc/apt/sources.list"}, files...) {
+	for _, f := range append([]string{filepath.Join(dir, "sources.list")}, files...) {
 		text, err := os.ReadFile(f)
 		if err != nil || !word.Match(uncommented(text)) {
 			continue

@@ -170,7 +170,7 @@ func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.C
 			err = b.trimPeak()
 		}
 		if err != nil {
-			err = fmt.Errorf("%s: %w", c.Name, err)
+			err = hint(fmt.Errorf("%s: %w", c.Name, err))
 			task.Fail(err)
 			return err
 		}
@@ -211,6 +211,25 @@ func (b *Builder) lock(ctx context.Context, task ui.Task) (unlock func(), err er
 		return nil, err
 	}
 	return unlock, nil
+}
+
+// hint says what to do about a build that failed for reasons that pass.
+func hint(err error) error {
+	if ui.Hint(err) != "" || errors.Is(err, context.Canceled) {
+		return err
+	}
+	text := err.Error()
+	for _, h := range []struct{ says, do string }{
+		{"no space left on device", "make room and run it again: what is built stays built"},
+		{"signal: killed", "a build was killed, often for want of memory; close other programs and run it again: what is built stays built"},
+		{"dial tcp", "the network went away; run it again when it is back: what is built stays built"},
+		{"i/o timeout", "the network is slow or gone; run it again: what is built stays built"},
+	} {
+		if strings.Contains(text, h.says) {
+			return ui.WithHint(err, h.do)
+		}
+	}
+	return err
 }
 
 // lockInterval is how often a builder that waits for another looks again.

@@ -213,3 +213,51 @@ func TestEditSpec(t *testing.T) {
 		t.Error("a specification without a process passed")
 	}
 }
+
+func debianImage(ref string) component.Image {
+	return component.Image{Name: ref, Debian: &component.Debian{Packages: []string{"bash"}}}
+}
+
+func TestHint(t *testing.T) {
+	tests := []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{name: "disk", err: errors.New("write: no space left on device"), want: true},
+		{name: "network", err: errors.New("Get: dial tcp: lookup proxy.example"), want: true},
+		{name: "a mistake in the code", err: errors.New("undefined: x")},
+		{name: "the user's own doing", err: context.Canceled},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := ui.Hint(hint(tt.err)) != ""; got != tt.want {
+				t.Errorf("hint: %q", ui.Hint(hint(tt.err)))
+			}
+		})
+	}
+}
+
+// The meter moves with the clock but never past what a build weighs, and
+// counts a build once.
+func TestMeter(t *testing.T) {
+	task := &lastProgress{Task: ui.Discard().Start("", "")}
+	m := newMeter(task, plan{work: []unit{{"one", "one", 10}, {"two", "two", 30}}})
+	m.work("one", "one", 10)()
+	m.built("one", "one")
+	if task.done != 10 || task.total != 40 {
+		t.Errorf("after one: %d of %d", task.done, task.total)
+	}
+	m.work("unknown", "unknown", 99)()
+	m.built("two", "two")
+	if task.done != 40 {
+		t.Errorf("at the end: %d of %d", task.done, task.total)
+	}
+}
+
+type lastProgress struct {
+	ui.Task
+	done, total int64
+}
+
+func (p *lastProgress) Progress(done, total int64) { p.done, p.total = done, total }
