@@ -33,7 +33,7 @@ const Name = "modules"
 
 // Budgets of the build caches when nothing else is said.
 const (
-	defaultPeak = 20 << 30
+	defaultPeak = 18 << 30
 	defaultRest = 5 << 30
 )
 
