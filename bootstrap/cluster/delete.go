@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/druppie/druppie-up/internal/ui"
@@ -30,16 +31,20 @@ func Delete(ctx context.Context, name, stateDir string, task ui.Task) (left []st
 	if !state.Ours() {
 		return nil, foreign(state)
 	}
-	var errs []error
 	containers := state.containers()
 	if state.Mirror != nil {
 		containers = append(containers, state.Mirror.Name)
 	}
+	used, err := e.imagesOf(ctx, stateDir, containers)
+	if err != nil {
+		return nil, err
+	}
+	var errs []error
 	if len(containers) > 0 {
 		task.Detail("removing %d containers with their volumes", len(containers))
 		errs = append(errs, e.remove(ctx, containers...))
 	}
-	errs = append(errs, e.removeNetwork(ctx), e.removeImages(ctx, stateDir))
+	errs = append(errs, e.removeNetwork(ctx), e.removeImages(ctx, stateDir), e.removeNameless(ctx, used))
 
 	after, err := inspect(ctx, e, name)
 	errs = append(errs, err)
@@ -79,6 +84,49 @@ func removeState(dir, name string) error {
 	}
 	if err := os.RemoveAll(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove state: %w", err)
+	}
+	return nil
+}
+
+// imagesOf returns the ids of images that were loaded for a cluster and that
+// its containers use.
+func (e engine) imagesOf(ctx context.Context, stateDir string, containers []string) ([]string, error) {
+	if stateDir == "" {
+		return nil, nil
+	}
+	loaded, err := loadedImages(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	found, err := e.inspect(ctx, containers...)
+	if err != nil {
+		return nil, err
+	}
+	var ids []string
+	for _, c := range found {
+		if slices.Contains(loaded, c.Config.Image) && !slices.Contains(ids, c.Image) {
+			ids = append(ids, c.Image)
+		}
+	}
+	return ids, nil
+}
+
+// removeNameless removes those images that have lost their name: another
+// cluster, from another store, has loaded its own under it. One that a container
+// still uses stays.
+func (e engine) removeNameless(ctx context.Context, ids []string) error {
+	for _, id := range ids {
+		names, err := e.docker(ctx, "image", "inspect", "--format", "{{len .RepoTags}}", id)
+		if isAbsent(err) || err == nil && strings.TrimSpace(names) != "0" {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("look at image %s: %w", id, err)
+		}
+		_, err = e.docker(ctx, "rmi", id)
+		if err != nil && !isAbsent(err) && !strings.Contains(err.Error(), "conflict") {
+			return fmt.Errorf("remove image %s: %w", id, err)
+		}
 	}
 	return nil
 }

@@ -114,6 +114,50 @@ esac`)
 	}
 }
 
+// TestDeleteNameless has another cluster that took the name of our node image
+// for its own.
+func TestDeleteNameless(t *testing.T) {
+	tests := []struct {
+		name, names string
+		want        bool
+	}{
+		{name: "lost its name", names: "0", want: true},
+		{name: "still has one", names: "1"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			trace := filepath.Join(t.TempDir(), "trace")
+			dir := filepath.Join(t.TempDir(), "c")
+			if err := os.MkdirAll(dir, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if err := noteImage(dir, "docker.io/kindest/node:v1"); err != nil {
+				t.Fatal(err)
+			}
+			fakeDocker(t, `echo "$@" >> `+trace+`
+case "$1" in
+ps) echo abc;;
+inspect) case "$*" in
+	*mirror*) echo "[]"; echo "Error: No such container: c-mirror" >&2; exit 1;;
+	*) echo '[{"Name": "/c-control-plane", "Image": "sha256:old", "Config": {"Image": "docker.io/kindest/node:v1", "Labels": {}},
+	"Mounts": [{"Source": "`+dir+`/nodes/control-plane", "Destination": "`+nodeDir+`"}]},
+	{"Name": "/c-worker", "Image": "sha256:other", "Config": {"Image": "docker.io/not/ours:1", "Labels": {}},
+	"Mounts": [{"Source": "`+dir+`/nodes/worker", "Destination": "`+nodeDir+`"}]}]';;
+	esac;;
+image) echo `+tt.names+`;;
+esac`)
+			_, _ = Delete(context.Background(), "c", dir, ui.Discard().Start("", "")) // the engine of this test forgets nothing
+			data, err := os.ReadFile(trace)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := strings.Contains(string(data), "rmi sha256:old"); got != tt.want || strings.Contains(string(data), "sha256:other") {
+				t.Errorf("did:\n%s", data)
+			}
+		})
+	}
+}
+
 func TestAdvertiseGPU(t *testing.T) {
 	gpu := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "gpu", Labels: map[string]string{GPULabel: GPULabelValue}}}
 	plain := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: "plain"}}
