@@ -297,10 +297,17 @@ func chooseSupply(ctx context.Context, o Options, comps []component.Component) (
 		candidates = candidates[:1]
 	case modules.Name:
 		candidates = candidates[1:]
+	default:
+		return supply.Choose(ctx, candidates...)
 	}
-	source, why, err := supply.Choose(ctx, candidates...)
-	if err == nil && o.Supply != "auto" {
-		why = "chosen with --supply"
+	source := candidates[0]
+	if err := source.Available(ctx); err != nil {
+		hint := ui.Hint(err)
+		if hint == "" {
+			hint = "connect this machine to it, name another registry with --registry-mirror, or leave out --supply: " +
+				"then the first supply in reach is taken"
+		}
+		return nil, "", ui.WithHint(fmt.Errorf("supply %s can't be used: %w", source.Name(), err), hint)
 	}
-	return source, why, err
+	return source, "chosen with --supply", nil
 }

@@ -105,9 +105,11 @@ func TestNoRegistry(t *testing.T) {
 	w := newWorld(t)
 	w.mirror = "http://127.0.0.1:1"
 	began := time.Now()
-	out, err := w.command(t, w.fillFlags("up", "--name", cluster, "--progress", "plain")...).CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "127.0.0.1:1 doesn't answer") {
-		t.Errorf("%v\n%s", err, out)
+	cmd := w.command(t, w.fillFlags("up", "--name", cluster, "--progress", "plain")...)
+	out, _ := cmd.CombinedOutput()
+	if code := cmd.ProcessState.ExitCode(); code != 1 || !strings.Contains(string(out), "127.0.0.1:1 doesn't answer") ||
+		!strings.Contains(string(out), "--registry-mirror") {
+		t.Errorf("exit code %d\n%s", code, out)
 	}
 	if took := time.Since(began); took > time.Minute {
 		t.Errorf("it took %s to see that nobody answers", took)
