@@ -2,6 +2,7 @@ package bootstrap
 
 import (
 	"context"
+	"fmt"
 	"path/filepath"
 	"time"
 
@@ -18,9 +19,30 @@ import (
 )
 
 // engine sees to it that containers can run; an engine that doctor installed is
-// started again, since there may be no systemd that would.
+// started again, since there may be no systemd that would. Before a cluster is
+// made, the machine must offer what it needs: said now, all at once, it costs
+// seconds instead of a wait that can't end well.
 func (p *platform) engine(ctx context.Context, task ui.Task) (string, error) {
-	return "answers", host.StartEngine(ctx)
+	if err := host.StartEngine(ctx); err != nil {
+		return "", err
+	}
+	state, err := cluster.Inspect(ctx, p.opts.Name)
+	if err != nil {
+		return "", err
+	}
+	if err := p.choosePort(ctx, state); err != nil {
+		return "", err
+	}
+	if err := state.Accepts(p.clusterOptions()); err != nil || state.Exists() {
+		return "answers", err
+	}
+	findings, err := host.Run(ctx, host.Options{
+		CacheDir: filepath.Dir(p.opts.StoreDir), Cluster: p.opts.Name, Port: p.opts.Port, Supply: p.opts.Supply,
+	}, ui.Discard())
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("answers; %s of this machine passed", plural(len(findings), "check")), host.Failed(findings)
 }
 
 // supply opens the store and starts to fill it in the background with what it
@@ -42,9 +64,6 @@ func (p *platform) cluster(ctx context.Context, task ui.Task) (string, error) {
 	if err := p.await(ctx, task, component.StageCluster); err != nil {
 		return "", err
 	}
-	if err := p.choosePort(ctx); err != nil {
-		return "", err
-	}
 	kubeconfig, err := cluster.Ensure(ctx, p.clusterOptions(), task)
 	if err != nil {
 		return "", err
@@ -55,21 +74,22 @@ func (p *platform) cluster(ctx context.Context, task ui.Task) (string, error) {
 	return plural(1+p.opts.Workers+p.opts.GPUNodes, "node"), nil
 }
 
+// clusterOptions say which cluster there should be; what its nodes are made of
+// is known once the store is open.
 func (p *platform) clusterOptions() cluster.Options {
-	return cluster.Options{
+	o := cluster.Options{
 		Name: p.opts.Name, Workers: p.opts.Workers, GPUNodes: p.opts.GPUNodes, Port: p.opts.Port,
-		NodeImage: nodeImage(p.components), BuiltinCNI: p.builtInNode(),
 		StateDir: p.opts.StateDir, CAFile: filepath.Join(p.opts.StateDir, "ca.crt"), Store: p.store,
 	}
+	if p.store != nil {
+		o.NodeImage, o.BuiltinCNI = nodeImage(p.components), p.builtInNode()
+	}
+	return o
 }
 
 // choosePort keeps the port of a cluster that is there; for a new one, a port
 // that the user chose must be free, and a default that is taken moves.
-func (p *platform) choosePort(ctx context.Context) error {
-	state, err := cluster.Inspect(ctx, p.opts.Name)
-	if err != nil {
-		return err
-	}
+func (p *platform) choosePort(ctx context.Context, state cluster.State) error {
 	switch {
 	case state.Port != 0:
 		if !p.opts.PortChosen {

@@ -244,6 +244,9 @@ func (s stock) rebuild(ctx context.Context, ref string, rep ui.Reporter) error {
 	r, err := builder.Rebuild(ctx, s.store, s.components, ref)
 	if err == nil && !r.Same() {
 		err = fmt.Errorf("%s: the store has %s, building it again made %s", ref, r.Stored, r.Made)
+		if len(r.Moved) > 0 {
+			err = ui.WithHint(err, "the distribution has replaced packages since it was built: "+strings.Join(r.Moved, ", "))
+		}
 	}
 	if err != nil {
 		task.Fail(err)

@@ -96,7 +96,7 @@ func Ensure(ctx context.Context, opt Options, task ui.Task) (kubeconfig string, 
 	if err != nil {
 		return "", err
 	}
-	if err := state.check(opt); err != nil {
+	if err := state.Accepts(opt); err != nil {
 		return "", err
 	}
 	if err := writeNodeFiles(opt); err != nil {

@@ -193,7 +193,7 @@ func TestStateCheck(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			s := State{Name: "c", Complete: !tt.half}
 			s.fill(tt.nodes, tt.mirrors)
-			err := s.check(tt.opt)
+			err := s.Accepts(tt.opt)
 			if tt.wantErr == "" {
 				if err != nil {
 					t.Error(err)

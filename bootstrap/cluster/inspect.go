@@ -164,8 +164,8 @@ func hostPort(c container, port string) int {
 	return 0
 }
 
-// check refuses what Ensure can't bring about without destroying something.
-func (s State) check(opt Options) error {
+// Accepts refuses what Ensure can't bring about without destroying something.
+func (s State) Accepts(opt Options) error {
 	if !s.Ours() {
 		return foreign(s)
 	}
