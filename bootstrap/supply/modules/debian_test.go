@@ -16,12 +16,12 @@ func TestAptSources(t *testing.T) {
 		text string
 		want bool
 	}{
-		{name: "one line", text: "deb http://deb.debian.org/debian bookworm main\n", want: true},
-		{name: "deb822", text: "Types: deb\nURIs: http://deb.debian.org/debian\nSuites: bookworm bookworm-updates\n", want: true},
-		{name: "security", text: "deb http://deb.debian.org/debian-security bookworm-security main\n", want: true},
+		{name: "one line", text: "deb http://mirror.example/debian bookworm main\n", want: true},
+		{name: "deb822", text: "Types: deb\nURIs: http://mirror.example/debian\nSuites: bookworm bookworm-updates\n", want: true},
+		{name: "security", text: "deb http://mirror.example/debian-security bookworm-security main\n", want: true},
 		{name: "somebody else's suite", text: "deb https://packages.example.com/apt tools-bookworm main\n"},
-		{name: "another release", text: "deb http://deb.debian.org/debian trixie main\n"},
-		{name: "a comment", text: "# deb http://deb.debian.org/debian bookworm main\n"},
+		{name: "another release", text: "deb http://mirror.example/debian trixie main\n"},
+		{name: "a comment", text: "# deb http://mirror.example/debian bookworm main\n"},
 		{name: "nothing"},
 	}
 	for _, tt := range tests {

@@ -1,0 +1,187 @@
+// Package watch looks after what nobody else does: a push whose event was lost
+// (Gitea doesn't deliver a webhook twice) gets its event again (step F2), and
+// old runs are cleared away. It owns no way of its own to start a run: it sends
+// the same signed event to the same listener, so every check still applies.
+package watch
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"code.gitea.io/sdk/gitea"
+	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+const (
+	mainBranch = "main"
+
+	labelRepository = "druppie.io/repository"
+	labelCommit     = "druppie.io/commit"
+)
+
+// Watch is what a watch works on, and with.
+type Watch struct {
+	Forge      *gitea.Client
+	Tekton     versioned.Interface
+	Namespace  string
+	Repository string // full name, owner/name
+
+	Listener string // where Gitea's webhook goes
+	Secret   []byte // what its events are signed with
+	HTTP     *http.Client
+
+	// Grace is how long a commit may stand without a run before its event
+	// counts as lost.
+	Grace time.Duration
+	// Keep is how many finished runs are kept.
+	Keep int
+
+	seen map[string]time.Time // commits without a run, since when
+}
+
+// Look looks once. It returns, in words, what it had to do; nothing is the rule.
+func (w *Watch) Look(ctx context.Context, now time.Time) (did []string, err error) {
+	runs, err := w.runs(ctx)
+	if err != nil {
+		return nil, err
+	}
+	head, err := w.head()
+	if err != nil {
+		return nil, err
+	}
+	if w.lost(head, runs, now) {
+		ok, err := w.buildable(head)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			if err := w.send(ctx, head); err != nil {
+				return nil, err
+			}
+			did = append(did, fmt.Sprintf("no run was started for %s of %s: its event was sent again", head, w.Repository))
+		}
+	}
+	cleared, err := w.clear(ctx, runs, head)
+	return append(did, cleared...), err
+}
+
+func (w *Watch) runs(ctx context.Context) ([]v1.PipelineRun, error) {
+	_, name, _ := strings.Cut(w.Repository, "/")
+	list, err := w.Tekton.TektonV1().PipelineRuns(w.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labelRepository + "=" + name})
+	if err != nil {
+		return nil, fmt.Errorf("list the runs of %s: %w", w.Repository, err)
+	}
+	return list.Items, nil
+}
+
+// head is the commit that main stands at.
+func (w *Watch) head() (string, error) {
+	owner, name, _ := strings.Cut(w.Repository, "/")
+	b, _, err := w.Forge.GetRepoBranch(owner, name, mainBranch)
+	if err != nil {
+		return "", fmt.Errorf("main of %s: %w", w.Repository, err)
+	}
+	if b.Commit == nil {
+		return "", fmt.Errorf("main of %s has no commit", w.Repository)
+	}
+	return b.Commit.ID, nil
+}
+
+// lost says whether a commit has been without a run for too long. After that
+// the clock starts anew, so that an event isn't sent at every look.
+func (w *Watch) lost(commit string, runs []v1.PipelineRun, now time.Time) bool {
+	if slices.ContainsFunc(runs, func(r v1.PipelineRun) bool { return r.Labels[labelCommit] == commit }) {
+		w.seen = nil
+		return false
+	}
+	since, known := w.seen[commit]
+	if known && now.Sub(since) < w.Grace {
+		return false
+	}
+	w.seen = map[string]time.Time{commit: now}
+	return known
+}
+
+// buildable says whether there is anything to build: a repository's first
+// commit has no Dockerfile, and no event of it was lost.
+func (w *Watch) buildable(commit string) (bool, error) {
+	owner, name, _ := strings.Cut(w.Repository, "/")
+	_, resp, err := w.Forge.GetContents(owner, name, commit, "Dockerfile")
+	if resp != nil && resp.StatusCode == http.StatusNotFound {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("look for a Dockerfile in %s: %w", w.Repository, err)
+	}
+	return true, nil
+}
+
+// send delivers the event of a push to main, as Gitea would have.
+func (w *Watch) send(ctx context.Context, commit string) error {
+	_, name, _ := strings.Cut(w.Repository, "/")
+	body, err := json.Marshal(map[string]any{
+		"ref": "refs/heads/" + mainBranch, "after": commit,
+		"repository": map[string]any{"full_name": w.Repository, "name": name},
+	})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.Listener, bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	mac := hmac.New(sha256.New, w.Secret)
+	mac.Write(body)
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("X-GitHub-Event", "push")
+	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	resp, err := w.HTTP.Do(req)
+	if err != nil {
+		return fmt.Errorf("send the event of %s: %w", commit, err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<20)) // so that the connection can be used again
+	if resp.StatusCode/100 != 2 {
+		return fmt.Errorf("send the event of %s: the listener answered %s", commit, resp.Status)
+	}
+	return nil
+}
+
+// clear deletes the oldest finished runs beyond Keep, with their pods and
+// volumes. The run of the commit that main stands at stays: without it the
+// commit would count as lost.
+func (w *Watch) clear(ctx context.Context, runs []v1.PipelineRun, head string) (did []string, err error) {
+	finished := slices.DeleteFunc(slices.Clone(runs), func(r v1.PipelineRun) bool {
+		return !r.IsDone() || r.Status.CompletionTime == nil || r.Labels[labelCommit] == head
+	})
+	if len(finished) <= w.Keep {
+		return nil, nil
+	}
+	slices.SortFunc(finished, func(a, b v1.PipelineRun) int {
+		return b.Status.CompletionTime.Compare(a.Status.CompletionTime.Time)
+	})
+	var errs []error
+	for _, r := range finished[w.Keep:] {
+		err := w.Tekton.TektonV1().PipelineRuns(w.Namespace).Delete(ctx, r.Name, metav1.DeleteOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("clear away run %s: %w", r.Name, err))
+			continue
+		}
+		did = append(did, "cleared away run "+r.Name)
+	}
+	return did, errors.Join(errs...)
+}

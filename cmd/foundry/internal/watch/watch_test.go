@@ -1,0 +1,166 @@
+package watch
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"code.gitea.io/sdk/gitea"
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"knative.dev/pkg/apis"
+)
+
+const (
+	secret = "of the webhook"
+	older  = "1111111111111111111111111111111111111111"
+	newer  = "2222222222222222222222222222222222222222"
+)
+
+// world is a forge with one branch and a listener that checks signatures.
+type world struct {
+	head       string
+	dockerfile bool
+	answer     int      // of the listener
+	events     []string // commits of well signed events
+	forged     int
+}
+
+func (wd *world) forge(w http.ResponseWriter, r *http.Request) {
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/branches/main"):
+		fmt.Fprintf(w, `{"name":"main","commit":{"id":%q}}`, wd.head)
+	case strings.Contains(r.URL.Path, "/contents/Dockerfile") && wd.dockerfile:
+		fmt.Fprint(w, `{"name":"Dockerfile","type":"file"}`)
+	default:
+		http.NotFound(w, r)
+	}
+}
+
+func (wd *world) listener(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write(body)
+	if r.Header.Get("X-Hub-Signature-256") != "sha256="+hex.EncodeToString(mac.Sum(nil)) || r.Header.Get("X-GitHub-Event") != "push" {
+		wd.forged++
+		http.Error(w, "forged", http.StatusForbidden)
+		return
+	}
+	var e struct{ Ref, After string }
+	if json.Unmarshal(body, &e) == nil && e.Ref == "refs/heads/main" {
+		wd.events = append(wd.events, e.After)
+	}
+	w.WriteHeader(wd.answer)
+}
+
+func (wd *world) watch(t *testing.T, runs ...runtime.Object) *Watch {
+	t.Helper()
+	forge := httptest.NewServer(http.HandlerFunc(wd.forge))
+	t.Cleanup(forge.Close)
+	listener := httptest.NewServer(http.HandlerFunc(wd.listener))
+	t.Cleanup(listener.Close)
+	client, err := gitea.NewClient(forge.URL, gitea.SetGiteaVersion(""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Watch{
+		Forge: client, Tekton: fake.NewSimpleClientset(runs...), Namespace: "foundry", Repository: "druppie/drone-service",
+		Listener: listener.URL, Secret: []byte(secret), HTTP: listener.Client(), Grace: 30 * time.Second, Keep: 1,
+	}
+}
+
+func run(name, commit string, ended time.Time) *v1.PipelineRun {
+	r := &v1.PipelineRun{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "foundry", Name: name, Labels: map[string]string{labelRepository: "drone-service", labelCommit: commit},
+	}}
+	if !ended.IsZero() {
+		r.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: "True"})
+		r.Status.CompletionTime = &metav1.Time{Time: ended}
+	}
+	return r
+}
+
+func TestLostEventIsSentAgain(t *testing.T) {
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	tests := []struct {
+		name   string
+		world  world
+		runs   []runtime.Object
+		looks  []time.Duration // after began
+		want   []string
+		failed bool
+	}{
+		{name: "a run is there", world: world{dockerfile: true, answer: 202}, runs: []runtime.Object{run("r", newer, time.Time{})}, looks: []time.Duration{0, time.Hour}},
+		{name: "not yet lost", world: world{dockerfile: true, answer: 202}, looks: []time.Duration{0, 29 * time.Second}},
+		{name: "lost", world: world{dockerfile: true, answer: 202}, looks: []time.Duration{0, 31 * time.Second}, want: []string{newer}},
+		{name: "another commit's run doesn't count", world: world{dockerfile: true, answer: 202}, runs: []runtime.Object{run("r", older, began)}, looks: []time.Duration{0, time.Minute}, want: []string{newer}},
+		{name: "sent once, then given its time", world: world{dockerfile: true, answer: 202}, looks: []time.Duration{0, 31 * time.Second, 45 * time.Second}, want: []string{newer}},
+		{name: "sent again if that was lost too", world: world{dockerfile: true, answer: 202}, looks: []time.Duration{0, 31 * time.Second, 62 * time.Second}, want: []string{newer, newer}},
+		{name: "nothing to build", world: world{answer: 202}, looks: []time.Duration{0, time.Hour}},
+		{name: "a listener that refuses is an error", world: world{dockerfile: true, answer: 503}, looks: []time.Duration{0, time.Minute}, want: []string{newer}, failed: true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			wd := tt.world
+			wd.head = newer
+			w := wd.watch(t, tt.runs...)
+			var last error
+			for _, after := range tt.looks {
+				_, last = w.Look(t.Context(), began.Add(after))
+			}
+			if (last != nil) != tt.failed {
+				t.Errorf("error %v, want one: %v", last, tt.failed)
+			}
+			if diff := cmp.Diff(tt.want, wd.events); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+// The listener of these tests does refuse a wrong signature: without this the
+// table above would prove nothing about signing.
+func TestWrongSecretIsRefused(t *testing.T) {
+	wd := world{head: newer, dockerfile: true, answer: 202}
+	w := wd.watch(t)
+	w.Secret = []byte("another")
+	now := time.Now()
+	_, _ = w.Look(t.Context(), now)
+	if _, err := w.Look(t.Context(), now.Add(time.Hour)); err == nil || wd.forged != 1 || len(wd.events) != 0 {
+		t.Errorf("error %v, %d refused, events %v", err, wd.forged, wd.events)
+	}
+}
+
+func TestOldRunsAreClearedAway(t *testing.T) {
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	wd := world{head: newer, dockerfile: true, answer: 202}
+	w := wd.watch(t,
+		run("oldest", older, began), run("old", older, began.Add(time.Minute)),
+		run("running", older, time.Time{}), run("head", newer, began.Add(-time.Hour)))
+	if _, err := w.Look(t.Context(), began); err != nil {
+		t.Fatal(err)
+	}
+	list, err := w.Tekton.TektonV1().PipelineRuns("foundry").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	for _, r := range list.Items {
+		left = append(left, r.Name)
+	}
+	// One finished run is kept, and never is one that runs or main's own cleared.
+	if diff := cmp.Diff([]string{"head", "old", "running"}, left); diff != "" {
+		t.Error(diff)
+	}
+}
