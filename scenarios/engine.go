@@ -96,6 +96,7 @@ func (e *engine) table() map[string]command {
 			"approve IDENTITY REPOSITORY NUMBER",
 			"merge IDENTITY REPOSITORY NUMBER",
 		}, refusable: true, run: runPR},
+		"webhook": {forms: []string{"on|off REPOSITORY"}, run: runWebhook},
 		"registry": {forms: []string{
 			"has REFERENCE",
 			"signed REFERENCE",

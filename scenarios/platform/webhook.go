@@ -1,0 +1,36 @@
+package platform
+
+import (
+	"context"
+	"fmt"
+
+	"code.gitea.io/sdk/gitea"
+)
+
+// SetWebhook switches a repository's webhooks on or off, as Gitea's
+// administrator: what off loses is lost as in an outage, since Gitea delivers
+// no event twice.
+func (p *Platform) SetWebhook(ctx context.Context, repo string, active bool) error {
+	admin, err := p.secret(ctx, namespaceGitea, "identity-druppie-admin", "username", "password")
+	if err != nil {
+		return fmt.Errorf("gitea's administrator: %w", err)
+	}
+	c, err := gitea.NewClient(p.giteaURL().String(), gitea.SetContext(ctx), gitea.SetHTTPClient(p.client),
+		gitea.SetBasicAuth(admin["username"], admin["password"]), gitea.SetGiteaVersion(""))
+	if err != nil {
+		return fmt.Errorf("gitea as its administrator: %w", err)
+	}
+	hooks, _, err := c.ListRepoHooks(Organisation, repo, gitea.ListHooksOptions{})
+	if err != nil {
+		return fmt.Errorf("webhooks of %s: %w", repo, err)
+	}
+	if len(hooks) == 0 {
+		return fmt.Errorf("%s has no webhook", repo)
+	}
+	for _, h := range hooks {
+		if _, err := c.EditRepoHook(Organisation, repo, h.ID, gitea.EditHookOption{Active: &active}); err != nil {
+			return fmt.Errorf("webhook of %s: %w", repo, err)
+		}
+	}
+	return nil
+}
