@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/druppie/druppie-up/bootstrap/cluster"
@@ -222,6 +224,9 @@ func (p *platform) ready(ctx context.Context, task ui.Task) (string, error) {
 	if err := gitops.WaitFlux(ctx, p.kube, p.revision, task); err != nil {
 		return "", err
 	}
+	if err := p.settled(ctx, task); err != nil {
+		return "", err
+	}
 	if p.filling != nil {
 		if err := p.filling.Wait(); err != nil {
 			return "", err
@@ -230,11 +235,43 @@ func (p *platform) ready(ctx context.Context, task ui.Task) (string, error) {
 	return "", nil
 }
 
+// settled waits until the platform's own Deployments are ready, whoever installed
+// them: what Flux found ready may have been restarted with its node since.
+// Tenants are not the installer's matter.
+func (p *platform) settled(ctx context.Context, task ui.Task) error {
+	list, err := p.kube.Clientset.AppsV1().Deployments("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return fmt.Errorf("list deployments: %w", err)
+	}
+	var objs []*unstructured.Unstructured
+	for _, d := range list.Items {
+		if !slices.Contains(platformNamespaces, d.Namespace) {
+			continue
+		}
+		o := &unstructured.Unstructured{}
+		o.SetAPIVersion("apps/v1")
+		o.SetKind("Deployment")
+		o.SetNamespace(d.Namespace)
+		o.SetName(d.Name)
+		objs = append(objs, o)
+	}
+	return p.waitReady(ctx, task, objs)
+}
+
+// platformNamespaces hold the platform itself, as against its tenants.
+var platformNamespaces = []string{
+	"kube-system", "local-path-storage", "foundry", "gitea", "flux-system", "tekton-pipelines", "kyverno",
+}
+
 // applyAndWait applies objects and waits until they are ready.
 func (p *platform) applyAndWait(ctx context.Context, task ui.Task, objs []*unstructured.Unstructured) error {
 	if _, err := p.kube.Apply(ctx, objs); err != nil {
 		return err
 	}
+	return p.waitReady(ctx, task, objs)
+}
+
+func (p *platform) waitReady(ctx context.Context, task ui.Task, objs []*unstructured.Unstructured) error {
 	return p.kube.WaitReady(ctx, objs, kube.WaitOptions{
 		Timeout: 10 * time.Minute,
 		OnWait:  func(waiting []string) { task.Detail("waits for %s", firstOf(waiting)) },

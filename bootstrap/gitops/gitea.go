@@ -75,10 +75,15 @@ func EnsureGitea(ctx context.Context, c Objects, exec Exec, endpoint Endpoint) e
 	return nil
 }
 
-// waitForAnswer bridges the seconds between a ready pod and a front door that
-// has noticed.
+// answerPatience is how long Gitea may take to answer. After a restart of the
+// node the API server still knows every pod as ready, until the kubelet has made
+// all of them anew: with the whole platform on two cores that takes minutes.
+const answerPatience = 5 * time.Minute
+
+// waitForAnswer bridges the time between a pod that counts as ready and a front
+// door that leads to it.
 func (f *forge) waitForAnswer(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
 	for {
 		err := f.ping(ctx)
