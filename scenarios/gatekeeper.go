@@ -1,0 +1,80 @@
+package scenarios
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/yaml"
+)
+
+var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+
+// runGatekeeper takes the admission controller away by hand, or waits until it
+// is back. Nobody but Flux puts it back.
+func runGatekeeper(c *call) error {
+	p, err := c.platform()
+	if err != nil {
+		return err
+	}
+	client := p.Dynamic.Resource(deployments).Namespace("kyverno")
+	const name = "kyverno-admission-controller"
+	if c.args[0] == "stop" {
+		patch := []byte(`{"spec":{"replicas":0}}`)
+		if _, err := client.Patch(c.ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "druppie-scenario"}); err != nil {
+			return fmt.Errorf("scale %s to nothing: %w", name, err)
+		}
+	}
+	return c.wait(fluxTimeout, func() (bool, string, error) {
+		d, err := client.Get(c.ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, "", fmt.Errorf("look at %s: %w", name, err)
+		}
+		running, _, _ := unstructured.NestedInt64(d.Object, "status", "replicas") // absent is none
+		ready, _, _ := unstructured.NestedInt64(d.Object, "status", "readyReplicas")
+		if c.args[0] == "stop" {
+			return running == 0, fmt.Sprintf("for %d pods of %s to end", running, name), nil
+		}
+		return ready > 0, "for Flux to put " + name + " back", nil
+	})
+}
+
+// runBlocked wants an object kept out because nobody could be asked: the API
+// server fails closed.
+func runBlocked(c *call) error {
+	p, err := c.platform()
+	if err != nil {
+		return err
+	}
+	data, err := os.ReadFile(c.ts.MkAbs(c.args[0]))
+	if err != nil {
+		return err
+	}
+	obj := &unstructured.Unstructured{}
+	if err := yaml.UnmarshalStrict([]byte(c.expand(string(data))), &obj.Object); err != nil {
+		return fmt.Errorf("%s: %w", c.args[0], err)
+	}
+	client, err := resource(p, obj)
+	if err != nil {
+		return err
+	}
+	// The pod that was just there may answer while it ends.
+	return c.wait(time.Minute, func() (bool, string, error) {
+		_, err := client.Create(c.ctx, obj, metav1.CreateOptions{FieldManager: "druppie-scenario", DryRun: []string{metav1.DryRunAll}})
+		switch {
+		case err == nil:
+			return false, "", errors.New("it was admitted with nobody to ask")
+		case apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook"):
+			fmt.Fprintln(c.ts.Stderr(), err)
+			return true, "", nil
+		}
+		return false, "for the last webhook to stop answering: " + err.Error(), nil
+	})
+}
