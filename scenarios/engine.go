@@ -108,6 +108,7 @@ func (e *engine) table() map[string]command {
 		}, refusable: true, run: runRegistry},
 		"apply":      {forms: []string{"FILE"}, refusable: true, run: runApply},
 		"blocked":    {forms: []string{"FILE"}, run: runBlocked},
+		"answered":   {forms: []string{"FILE"}, run: runAnswered},
 		"gatekeeper": {forms: []string{"stop|back"}, run: runGatekeeper},
 		"ephemeral":  {forms: []string{"NAMESPACE SELECTOR IMAGE"}, refusable: true, run: runEphemeral},
 		"running":    {forms: []string{"NAMESPACE DEPLOYMENT VARIABLE"}, run: runRunning},

@@ -47,8 +47,13 @@ func runGatekeeper(c *call) error {
 }
 
 // runBlocked wants an object kept out because nobody could be asked: the API
-// server fails closed.
-func runBlocked(c *call) error {
+// server fails closed. runAnswered waits until somebody can be asked again,
+// whatever the answer: a ready pod is reached a moment later.
+func runBlocked(c *call) error  { return askUntil(c, true) }
+func runAnswered(c *call) error { return askUntil(c, false) }
+
+// askUntil asks, as a dry run, until the webhook fails to answer, or answers.
+func askUntil(c *call, fails bool) error {
 	p, err := c.platform()
 	if err != nil {
 		return err
@@ -68,13 +73,18 @@ func runBlocked(c *call) error {
 	// The pod that was just there may answer while it ends.
 	return c.wait(time.Minute, func() (bool, string, error) {
 		_, err := client.Create(c.ctx, obj, metav1.CreateOptions{FieldManager: "druppie-scenario", DryRun: []string{metav1.DryRunAll}})
+		unanswered := err != nil && apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook")
 		switch {
-		case err == nil:
-			return false, "", errors.New("it was admitted with nobody to ask")
-		case apierrors.IsInternalError(err) && strings.Contains(err.Error(), "failed calling webhook"):
-			fmt.Fprintln(c.ts.Stderr(), err)
+		case unanswered == fails:
+			if fails {
+				fmt.Fprintln(c.ts.Stderr(), err)
+			}
 			return true, "", nil
+		case fails && err == nil:
+			return false, "", errors.New("it was admitted with nobody to ask")
+		case fails:
+			return false, "for the last webhook to stop answering", nil
 		}
-		return false, "for the last webhook to stop answering: " + err.Error(), nil
+		return false, "for the webhooks to answer", nil
 	})
 }
