@@ -21,12 +21,13 @@ const module = "github.com/druppie/druppie-up"
 var allowed = []struct{ pkg, imports string }{
 	// Commands: flags, wiring, and one library call. The programs that go into images and onto the
 	// host stay small: they know only what they are the main of.
-	{"cmd/druppie-up", "bootstrap bootstrap/... scenarios manifests internal/ui"},
+	{"cmd/druppie-up", "bootstrap bootstrap/... scenarios manifests internal/ui tracedb tracedb/client tracedb/register tracedb/export"},
 	{"cmd/mirror", "bootstrap/supply bootstrap/supply/mirror"},
-	{"cmd/foundry", "cmd/foundry/... internal/ui"},
+	{"cmd/foundry", "cmd/foundry/... internal/ui tracedb tracedb/client tracedb/register tracedb/attest"},
+	{"cmd/tracedb", "tracedb tracedb/... internal/ui"},
 	{"cmd/podnet", ""},
 	{"cmd/druppie-runc", ""},
-	{"cmd/foundry/...", "cmd/foundry/..."},
+	{"cmd/foundry/...", "cmd/foundry/... tracedb tracedb/client tracedb/register tracedb/attest"},
 
 	// The only orchestrator, and the packages that it orchestrates, which know each other downwards.
 	{"bootstrap", "bootstrap/... manifests charts pipelines policies scenarios/drone-service internal/ui"},
@@ -46,7 +47,7 @@ var allowed = []struct{ pkg, imports string }{
 	{"scenarios/drone-service", ""},
 
 	// Scenarios drive the built command, and never reach around it.
-	{"scenarios", "scenarios/... internal/ui"},
+	{"scenarios", "scenarios/... internal/ui tracedb tracedb/client"},
 	{"scenarios/...", "scenarios/..."},
 
 	// The trace and the installer know nothing of each other.
