@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
 	"helm.sh/helm/v3/pkg/engine"
@@ -18,8 +19,8 @@ import (
 
 var namespaces = map[string]string{"registry": "foundry", "gitea": "gitea", "frontdoor": "foundry"}
 
-// render gives every object of a chart, as YAML, by kind and name.
-func render(t *testing.T, name string, values map[string]any) map[string][]byte {
+// load reads a chart.
+func load(t *testing.T, name string) *chart.Chart {
 	t.Helper()
 	var files []*loader.BufferedFile
 	err := fs.WalkDir(charts.FS, name, func(path string, d fs.DirEntry, err error) error {
@@ -37,7 +38,19 @@ func render(t *testing.T, name string, values map[string]any) map[string][]byte 
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := chartutil.ToRenderValues(c, values, chartutil.ReleaseOptions{Name: name, Namespace: namespaces[name]}, nil)
+	return c
+}
+
+// render gives every object of a chart, as YAML, by kind and name; of several
+// with one name, by namespace too.
+func render(t *testing.T, name string, values map[string]any) map[string][]byte {
+	t.Helper()
+	c := load(t, name)
+	namespace := namespaces[name]
+	if namespace == "" {
+		namespace = "druppie-system"
+	}
+	v, err := chartutil.ToRenderValues(c, values, chartutil.ReleaseOptions{Name: name, Namespace: namespace}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,7 +66,11 @@ func render(t *testing.T, name string, values map[string]any) map[string][]byte 
 				t.Fatalf("%v in\n%s", err, doc)
 			}
 			if u.Object != nil {
-				objs[u.GetKind()+"/"+u.GetName()] = []byte(doc)
+				id := u.GetKind() + "/" + u.GetName()
+				if objs[id] != nil {
+					id += " in " + u.GetNamespace()
+				}
+				objs[id] = []byte(doc)
 			}
 		}
 	}

@@ -7,5 +7,5 @@ import "embed"
 // FS has one chart per folder. The pattern `all:` keeps the helper templates,
 // whose names begin with an underscore.
 //
-//go:embed all:registry all:gitea all:frontdoor
+//go:embed all:registry all:gitea all:frontdoor all:tracedb
 var FS embed.FS
