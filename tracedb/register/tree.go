@@ -1,0 +1,111 @@
+package register
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// ValidateTree is Validate for the file at the root of a tree, and holds the data that lies in the
+// tree against its declared hashes. Links aren't followed, whatever the tree would do: what is hashed
+// is a file of the tree itself. Data elsewhere, with a scheme in its URI, isn't looked at. The error is
+// for what kept it from looking.
+func ValidateTree(tree fs.FS) (Document, Violations, error) {
+	r := newReader()
+	found, err := regular(tree, File)
+	if err != nil {
+		return Document{}, nil, err
+	}
+	if !found {
+		r.say(&yaml.Node{}, "", RuleMissingFile, "add "+File+" with schema "+Schema, "isn't a file at the root of the repository")
+		return Document{}, r.out, nil
+	}
+	data, err := read(tree)
+	if err != nil {
+		return Document{}, nil, err
+	}
+	d := r.document(data)
+	hashed := map[string]bool{}
+	for i, s := range d.Data {
+		if local(s.URI) && !hashed[s.URI] {
+			hashed[s.URI] = true
+			if err := r.hash(tree, fmt.Sprintf("data[%d]", i), s); err != nil {
+				return Document{}, nil, err
+			}
+		}
+	}
+	return d, r.out.told(), nil
+}
+
+// read reads no more than Validate needs to see that it is too much.
+func read(tree fs.FS) ([]byte, error) {
+	f, err := tree.Open(File)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", File, err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, MaxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", File, err)
+	}
+	return data, nil
+}
+
+func (r *reader) hash(tree fs.FS, path string, s Source) error {
+	found, err := regular(tree, s.URI)
+	if err != nil {
+		return err
+	}
+	if !found {
+		r.say(r.given[path+".uri"], path+".uri", RuleMissingFile, "add the file, or correct the path", "%s isn't a file of the repository", quote(s.URI))
+		return nil
+	}
+	if !shapeSHA256.ok(s.SHA256) {
+		return nil // that was said
+	}
+	f, err := tree.Open(s.URI)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", s.URI, err)
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return fmt.Errorf("read %s: %w", s.URI, err)
+	}
+	if got := hex.EncodeToString(h.Sum(nil)); got != s.SHA256 {
+		r.say(r.given[path+".sha256"], path+".sha256", RuleSHA256,
+			"write "+quote(got)+" if the file is what is meant, or put back the file that was declared",
+			"isn't the hash of %s", quote(s.URI))
+	}
+	return nil
+}
+
+// regular says whether there is a file of that name which no link leads to: a link could lead out of
+// the tree, and a pipe or a device would never end.
+func regular(tree fs.FS, name string) (bool, error) {
+	for i := 0; i < len(name); {
+		if j := strings.IndexByte(name[i+1:], '/'); j >= 0 {
+			i += 1 + j
+		} else {
+			i = len(name)
+		}
+		info, err := fs.Lstat(tree, name[:i])
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return false, nil
+		case err != nil:
+			return false, fmt.Errorf("look for %s: %w", name, err)
+		case i == len(name):
+			return info.Mode().IsRegular(), nil
+		case !info.IsDir():
+			return false, nil
+		}
+	}
+	return false, nil
+}

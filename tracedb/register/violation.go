@@ -1,0 +1,210 @@
+package register
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Violation is one rule that the file breaks.
+type Violation struct {
+	Path    string `json:"path"`   // register.contact_email, owners[0].email; empty: the file as a whole
+	Line    int    `json:"line"`   // from 1; 0: there is no place in the file
+	Column  int    `json:"column"` // from 1
+	Rule    string `json:"rule"`   // stable short name
+	Message string `json:"message"`
+	Remedy  string `json:"remedy"` // what would be right
+}
+
+// String is the violation on one line, as compilers write theirs.
+func (v Violation) String() string {
+	return v.place() + ": " + v.Message + " [" + v.Rule + "]: " + v.Remedy
+}
+
+// Dutch is String in Dutch. It follows from rule and path alone, so it also holds for a violation
+// that came as JSON.
+func (v Violation) Dutch() string {
+	said, ok := dutch[v.Rule]
+	if !ok {
+		said = "klopt niet"
+	}
+	return v.place() + ": " + said + " [" + v.Rule + "]: " + v.remedyNL()
+}
+
+func (v Violation) place() string {
+	out := File
+	if v.Line > 0 {
+		out += fmt.Sprintf(":%d:%d", v.Line, v.Column)
+	}
+	if v.Path != "" {
+		out += ": " + v.Path
+	}
+	return out
+}
+
+// dutch says what each rule found.
+var dutch = map[string]string{
+	RuleRequired: "ontbreekt", RuleEnum: "heeft een waarde die niet bestaat", RuleMaxLength: "is te lang",
+	RulePattern: "is niet geschreven zoals het hoort", RuleFormat: "is geen geldig adres", RulePath: "is geen pad in de repository",
+	RuleUnique: "staat twee keer in de lijst", RuleCharacters: "bevat onzichtbare tekens", RuleType: "is van een andere soort dan hier hoort",
+	RuleUnknownField: "is geen veld van dit bestand", RuleDuplicateKey: "staat er twee keer", RuleForbidden: "mag hier niet staan",
+	RuleImplies: "spreekt een ander veld tegen", RuleOrder: "ligt voor de begindatum", RuleMissingFile: "staat niet in de repository",
+	RuleSHA256: "is niet de hash van het bestand", RuleSyntax: "is geen geldige YAML", RuleDocuments: "bevat niet precies één YAML-document",
+	RuleMaxSize: "is te groot", RuleMaxDepth: "is te diep genest", RuleMore: "er zijn meer overtredingen dan hier staan",
+}
+
+// dutchRemedies says what would be right where the field doesn't tell.
+var dutchRemedies = map[string]string{
+	RuleUnique: "noem elk maar één keer", RuleCharacters: "schrijf gewone leesbare tekst", RuleDuplicateKey: "laat een van de twee staan",
+	RuleOrder: "een einddatum op of na de begindatum", RuleMissingFile: "voeg het bestand toe, of verbeter het pad",
+	RuleSHA256: "de hash van het bestand zoals het in de repository staat", RuleSyntax: "herstel de YAML op deze plaats",
+	RuleDocuments: "één document met de velden van " + Schema, RuleMaxSize: fmt.Sprintf("ten hoogste %d bytes", MaxSize),
+	RuleMaxDepth: fmt.Sprintf("ten hoogste %d niveaus", maxDepth), RuleMore: "los eerst deze op",
+}
+
+func (v Violation) remedyNL() string {
+	if r, ok := dutchRemedies[v.Rule]; ok {
+		return r
+	}
+	path := generic(v.Path)
+	if v.Rule == RuleUnknownField {
+		return unknownRemedy(path)[1]
+	}
+	for _, rel := range relations {
+		switch {
+		case rel.rule != v.Rule || rel.path != path:
+		case rel.must == mustBe:
+			return "verwacht wordt " + quoteAll(rel.want, " of ") + ", of verbeter " + rel.when
+		case rel.must == mustBeAbsent:
+			return rel.why[1]
+		}
+	}
+	if f, ok := lookup(path); ok && (v.Rule != RuleForbidden || f.tier == TierNever) {
+		wants := f.wants()[1]
+		if v.Rule == RuleType && f.kind == text {
+			wants += ", een getal of datum tussen aanhalingstekens"
+		}
+		return wants
+	}
+	return "schrijf gewone YAML, zonder ankers, verwijzingen en tags"
+}
+
+// Violations is everything that is wrong with a file, in the file's order.
+type Violations []Violation
+
+// Error is every violation, one a line.
+func (v Violations) Error() string {
+	lines := make([]string, len(v))
+	for i, one := range v {
+		lines[i] = one.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// maxTold is the most violations that are told: a file of nonsense could break a rule on every line.
+const maxTold = 500
+
+// told are the violations in the file's order, and no more than anybody would read.
+func (v Violations) told() Violations {
+	slices.SortStableFunc(v, func(a, b Violation) int {
+		for _, c := range []int{a.Line - b.Line, a.Column - b.Column, strings.Compare(a.Path, b.Path), strings.Compare(a.Rule, b.Rule)} {
+			if c != 0 {
+				return c
+			}
+		}
+		return 0
+	})
+	if more := len(v) - maxTold; more > 0 {
+		last := v[maxTold]
+		v = append(slices.Clip(v[:maxTold]), Violation{Line: last.Line, Column: last.Column, Rule: RuleMore,
+			Message: fmt.Sprintf("%d more violations from here on aren't told", more), Remedy: "mend these first"})
+	}
+	return v
+}
+
+// wants says what a field is to hold, in English and Dutch.
+func (f field) wants() [2]string {
+	if f.note[0] != "" {
+		return f.note
+	}
+	var en, nl string
+	switch {
+	case len(f.values) == 1:
+		en = strconv.Quote(f.values[0])
+		nl = en
+	case len(f.values) > 0:
+		en = "one of " + quoteAll(f.values, " or ")
+		nl = "een van " + quoteAll(f.values, " of ")
+	case f.shape != nil:
+		en, nl = f.shape.is[0], f.shape.is[1]
+	case f.kind == object || f.kind == objects:
+		names := below[f.path]
+		if f.kind == objects {
+			names = below[f.path+"[]"]
+		}
+		en = "the fields " + strings.Join(names, ", ")
+		nl = "de velden " + strings.Join(names, ", ")
+	default:
+		en, nl = "a text", "een tekst"
+	}
+	if f.max > 0 {
+		if f.shape != nil {
+			en, nl = en+",", nl+","
+		}
+		en += fmt.Sprintf(" of at most %d characters", f.max)
+		nl += fmt.Sprintf(" van ten hoogste %d tekens", f.max)
+	}
+	switch f.kind {
+	case texts:
+		return [2]string{"write a list, each " + en, "schrijf een lijst, met elk " + nl}
+	case objects:
+		return [2]string{"write a list, each with " + en, "schrijf een lijst, elk met " + nl}
+	}
+	return [2]string{"write " + en, "schrijf " + nl}
+}
+
+// unknownRemedy says what to do about a field that doesn't exist, in English and Dutch.
+func unknownRemedy(path string) [2]string {
+	if name, ok := otherNames[path]; ok {
+		return [2]string{"the register's delivery API calls this " + name, "de aanlever-API van het register noemt dit " + name}
+	}
+	parent := ""
+	if i := strings.LastIndexByte(path, '.'); i >= 0 {
+		parent = path[:i]
+	}
+	names := strings.Join(below[parent], ", ")
+	return [2]string{"leave it out; the fields here are " + names, "laat het weg; de velden hier zijn " + names}
+}
+
+// lookup finds the field that a path belongs to: itself, or the nearest one around it.
+func lookup(path string) (field, bool) {
+	for path = generic(path); path != ""; {
+		if f, ok := fieldAt[path]; ok {
+			return f, true
+		}
+		path = path[:max(strings.LastIndexAny(path, ".["), 0)]
+	}
+	return field{}, false
+}
+
+// quoteAll lists values for people.
+func quoteAll(values []string, last string) string {
+	quoted := make([]string, len(values))
+	for i, v := range values {
+		quoted[i] = strconv.Quote(v)
+	}
+	if n := len(quoted); n > 1 {
+		return strings.Join(quoted[:n-1], ", ") + last + quoted[n-1]
+	}
+	return strings.Join(quoted, "")
+}
+
+// quote shows what the file says, without what it may do to a terminal and not more than fits a line.
+func quote(s string) string {
+	const most = 60
+	if r := []rune(s); len(r) > most {
+		s = string(r[:most]) + "…"
+	}
+	return strconv.Quote(s)
+}
