@@ -1,0 +1,183 @@
+package auth
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/singleflight"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+const (
+	// keepReviews is how long a judgement counts: a token that was taken back works at most this long.
+	keepReviews = 30 * time.Second
+	maxReviews  = 4096
+	maxToken    = 16 << 10
+	reviewWait  = 5 * time.Second
+)
+
+// Grant says what an identity may do.
+type Grant struct {
+	Subject string         `json:"subject"` // as Kubernetes names it: system:serviceaccount:<namespace>:<name>
+	Roles   []tracedb.Role `json:"roles"`
+	Kinds   []tracedb.Kind `json:"kinds,omitempty"` // that a writer may add
+}
+
+// Check says what is wrong with a grant.
+func (g Grant) Check() error {
+	if g.Subject == "" {
+		return errors.New("subject: is missing")
+	}
+	for i, r := range g.Roles {
+		if !slices.Contains([]tracedb.Role{tracedb.RoleWriter, tracedb.RoleAuditor, tracedb.RoleAdmission}, r) {
+			return fmt.Errorf("roles[%d]: %q is no role: writer, auditor and admission are", i, r)
+		}
+	}
+	for i, k := range g.Kinds {
+		info, ok := k.Info()
+		switch {
+		case !ok:
+			return fmt.Errorf("kinds[%d]: %q is no kind of record", i, k)
+		case info.Internal:
+			return fmt.Errorf("kinds[%d]: only the service itself writes %s", i, k)
+		}
+	}
+	if writes := slices.Contains(g.Roles, tracedb.RoleWriter); writes && len(g.Kinds) == 0 {
+		return errors.New("kinds: a writer without kinds can write nothing: name them")
+	} else if !writes && len(g.Kinds) > 0 {
+		return errors.New("kinds: only the role writer has kinds")
+	}
+	return nil
+}
+
+// TokenReviews is Kubernetes' judgement of tokens; client-go's TokenReviewInterface is one.
+type TokenReviews interface {
+	Create(ctx context.Context, review *authenticationv1.TokenReview, opts metav1.CreateOptions) (*authenticationv1.TokenReview, error)
+}
+
+// Reviewer asks Kubernetes whose a token is.
+type Reviewer struct {
+	reviews  TokenReviews
+	audience string
+	grants   map[string]Grant
+	now      func() time.Time
+	flight   singleflight.Group
+
+	mu   sync.Mutex
+	seen map[[sha256.Size]byte]verdict // by the token's hash: tokens themselves aren't kept
+}
+
+type verdict struct {
+	id    tracedb.Identity
+	err   error
+	until time.Time
+}
+
+// NewReviewer asks for tokens that were made for the audience. Identities without a grant are known
+// by name, and may do what everybody may.
+func NewReviewer(reviews TokenReviews, audience string, grants []Grant, now func() time.Time) (*Reviewer, error) {
+	if audience == "" {
+		return nil, errors.New("audience: is missing: without one every token of the cluster would count")
+	}
+	r := &Reviewer{reviews: reviews, audience: audience, grants: map[string]Grant{}, now: now, seen: map[[sha256.Size]byte]verdict{}}
+	if now == nil {
+		r.now = time.Now
+	}
+	for i, g := range grants {
+		if err := g.Check(); err != nil {
+			return nil, fmt.Errorf("roles[%d].%w", i, err)
+		}
+		if _, ok := r.grants[g.Subject]; ok {
+			return nil, fmt.Errorf("roles[%d].subject: %s has a role already: one entry names all", i, g.Subject)
+		}
+		r.grants[g.Subject] = g
+	}
+	return r, nil
+}
+
+// Identify is whose the token is. A token that Kubernetes doesn't accept, or that was made for another
+// audience, is ErrUnauthenticated; a cluster that can't be asked is ErrUnavailable.
+func (r *Reviewer) Identify(ctx context.Context, token string) (tracedb.Identity, error) {
+	if len(token) > maxToken {
+		return tracedb.Identity{}, tracedb.ErrUnauthenticated.Says("this is too long for a token").At("Authorization")
+	}
+	hash := sha256.Sum256([]byte(token))
+	if v, ok := r.known(hash); ok {
+		return v.id, v.err
+	}
+	// Whoever asks about the same token at the same time shares the answer, so it mustn't end with the
+	// first one's patience.
+	done := r.flight.DoChan(string(hash[:]), func() (any, error) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewWait)
+		defer cancel()
+		id, err := r.ask(ctx, token)
+		if err == nil || errors.Is(err, tracedb.ErrUnauthenticated) {
+			r.keep(hash, verdict{id: id, err: err, until: r.now().Add(keepReviews)})
+		}
+		return id, err
+	})
+	select {
+	case got := <-done:
+		id, _ := got.Val.(tracedb.Identity)
+		return id, got.Err
+	case <-ctx.Done():
+		return tracedb.Identity{}, context.Cause(ctx)
+	}
+}
+
+func (r *Reviewer) ask(ctx context.Context, token string) (tracedb.Identity, error) {
+	review, err := r.reviews.Create(ctx, &authenticationv1.TokenReview{
+		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{r.audience}},
+	}, metav1.CreateOptions{})
+	if err != nil {
+		return tracedb.Identity{}, fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the cluster can't be asked whose this token is"), err)
+	}
+	switch s := review.Status; {
+	case !s.Authenticated || s.User.Username == "":
+		// Kubernetes' own words may quote the token: they stay inside.
+		return tracedb.Identity{}, tracedb.ErrUnauthenticated.Says("the cluster doesn't accept this token for the audience %s", r.audience).
+			At("Authorization").WithHint("project a ServiceAccount token with this audience: " + r.audience)
+	case !slices.Contains(s.Audiences, r.audience):
+		// An authenticator that knows nothing of audiences leaves them out: that isn't a yes.
+		return tracedb.Identity{}, tracedb.ErrUnauthenticated.Says("this token wasn't made for the audience %s", r.audience).
+			At("Authorization").WithHint("project a ServiceAccount token with this audience: " + r.audience)
+	default:
+		g := r.grants[s.User.Username]
+		return tracedb.Identity{Name: s.User.Username, Roles: g.Roles, Kinds: g.Kinds}, nil
+	}
+}
+
+func (r *Reviewer) known(hash [sha256.Size]byte) (verdict, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v, ok := r.seen[hash]
+	// A clock that jumped back must not make a judgement last.
+	left := v.until.Sub(r.now())
+	return v, ok && left > 0 && left <= keepReviews
+}
+
+func (r *Reviewer) keep(hash [sha256.Size]byte, v verdict) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.seen) >= maxReviews {
+		now := r.now()
+		for h, old := range r.seen {
+			if !old.until.After(now) {
+				delete(r.seen, h)
+			}
+		}
+		// Somebody sends many tokens: forgetting costs a question more, not safety.
+		if len(r.seen) >= maxReviews {
+			clear(r.seen)
+		}
+	}
+	r.seen[hash] = v
+}
