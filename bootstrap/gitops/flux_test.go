@@ -184,7 +184,7 @@ func TestWaitFlux(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			c := fakeFlux(t, tc.workloads, append(append(applied("flux-system"), append(applied("kyverno"), applied("tenant-drones")...)...), tc.objs...)...)
 			before := fluxVersions(t, c)
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
 			defer cancel()
 			err := gitops.WaitFluxQuickly(ctx, c, "new")
 			if tc.want == "" {

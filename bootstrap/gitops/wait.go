@@ -81,9 +81,12 @@ type refusal struct {
 
 func (w *fluxWait) run(ctx context.Context) error {
 	best, moved := -1, time.Now()
+	var last []string // what was waited for when the time was up
 	for {
 		ready, waiting, err := w.look(ctx)
 		switch {
+		case errors.Is(ctx.Err(), context.DeadlineExceeded) && len(last) > 0:
+			return fmt.Errorf("%w; waited for %s", context.Cause(ctx), strings.Join(last, "; "))
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
@@ -97,6 +100,7 @@ func (w *fluxWait) run(ctx context.Context) error {
 		case len(waiting) == 0:
 			return nil
 		}
+		last = waiting
 		if ready > best {
 			best, moved = ready, time.Now()
 		}
