@@ -46,8 +46,8 @@ type forge struct {
 }
 
 // EnsureGitea makes the organisation with its identities, repositories, branch
-// protection and webhook, and keeps each identity's token in the cluster. Gitea
-// must answer already. A second run writes nothing.
+// protection and webhooks, and the login to the trace, and keeps each identity's
+// token in the cluster. Gitea must answer already. A second run writes nothing.
 func EnsureGitea(ctx context.Context, c Objects, exec Exec, endpoint Endpoint) error {
 	httpClient, err := endpoint.Client()
 	if err != nil {
@@ -67,6 +67,8 @@ func EnsureGitea(ctx context.Context, c Objects, exec Exec, endpoint Endpoint) e
 		{"repositories", f.ensureRepositories},
 		{"tokens", f.ensureTokens},
 		{"webhook", f.ensureWebhook},
+		{"webhooks of the trace", f.ensureTraceHooks},
+		{"login to the trace", f.ensureTraceLogin},
 	} {
 		if err := step.run(ctx); err != nil {
 			return fmt.Errorf("gitea: %s: %w", step.what, err)

@@ -222,6 +222,9 @@ func TestGitea(t *testing.T) {
 	t.Run("promotions are approved by another than who proposed them", f.testFleet)
 	t.Run("only the installer writes the platform", f.testPlatform)
 	t.Run("who may read", f.testReading)
+	t.Run("the trace hears of everything but itself", f.testTraceHooks)
+	t.Run("only the trace writes checkpoints", f.testCheckpoints)
+	t.Run("the trace's login is made once, and anew when it is lost", f.testTraceLogin)
 }
 
 func (f forge) testAgain(t *testing.T) {
@@ -234,11 +237,24 @@ func (f forge) testAgain(t *testing.T) {
 	if f.head(t, gitops.RepoFleet) != head {
 		t.Error("fleet got another commit")
 	}
-	hooks, _, err := f.as(t, gitops.Admin).ListRepoHooks("druppie", gitops.RepoDroneService, gitea.ListHooksOptions{})
-	allowed(t, "list webhooks", err)
-	if len(hooks) != 1 || hooks[0].BranchFilter != "main" || !cmp.Equal(hooks[0].Events, []string{"push"}) {
-		t.Errorf("webhooks %+v", hooks)
+	hooks := f.hooks(t, gitops.RepoDroneService)
+	if len(hooks["http"]) != 1 || hooks["http"][0].BranchFilter != "main" || !cmp.Equal(hooks["http"][0].Events, []string{"push"}) {
+		t.Errorf("webhooks of the pipeline %+v", hooks["http"])
 	}
+}
+
+// hooks are a repository's webhooks, by scheme: the pipeline's listener speaks
+// http, the trace https.
+func (f forge) hooks(t *testing.T, repo string) map[string][]*gitea.Hook {
+	t.Helper()
+	list, _, err := f.as(t, gitops.Admin).ListRepoHooks("druppie", repo, gitea.ListHooksOptions{})
+	allowed(t, "list webhooks", err)
+	hooks := map[string][]*gitea.Hook{}
+	for _, h := range list {
+		scheme, _, _ := strings.Cut(h.Config["url"], ":")
+		hooks[scheme] = append(hooks[scheme], h)
+	}
+	return hooks
 }
 
 func (f forge) testLostToken(t *testing.T) {
@@ -405,4 +421,109 @@ func (f forge) testReading(t *testing.T) {
 		_, _, err = f.as(t, gitops.Builder).GetRepo("druppie", repo)
 		refused(t, "the builder reads "+repo, err)
 	}
+}
+
+func (f forge) testTraceHooks(t *testing.T) {
+	want := []string{
+		"pull_request", "pull_request_review_approved", "pull_request_review_comment", "pull_request_review_rejected",
+		"pull_request_sync", "push",
+	}
+	ids := func() map[string]int64 {
+		got := map[string]int64{}
+		for _, repo := range []string{gitops.RepoPlatform, gitops.RepoFleet, gitops.RepoDroneService} {
+			hooks := f.hooks(t, repo)["https"]
+			if len(hooks) != 1 {
+				t.Fatalf("%s: %d webhooks of the trace", repo, len(hooks))
+			}
+			slices.Sort(hooks[0].Events)
+			if !cmp.Equal(hooks[0].Events, want) || !hooks[0].Active || hooks[0].BranchFilter != "" {
+				t.Errorf("%s: %+v", repo, hooks[0])
+			}
+			got[repo] = hooks[0].ID
+		}
+		return got
+	}
+	before := ids()
+	if hooks := f.hooks(t, gitops.RepoTrace); len(hooks) != 0 {
+		t.Errorf("a checkpoint would make a record, and that a checkpoint: %+v", hooks)
+	}
+	allowed(t, "again", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	if diff := cmp.Diff(before, ids()); diff != "" {
+		t.Errorf("webhooks were made anew: %s", diff)
+	}
+	s := &corev1.Secret{}
+	allowed(t, "read", f.cluster.Get(t.Context(), client.ObjectKey{Namespace: "druppie-system", Name: "tracedb-gitea-webhook"}, s))
+	s.Data["secret"] = []byte("another")
+	allowed(t, "another secret", f.cluster.Update(t.Context(), s))
+	allowed(t, "repair", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	for repo, id := range ids() {
+		if id == before[repo] {
+			t.Errorf("%s signs with a secret that nobody knows any more", repo)
+		}
+	}
+}
+
+func (f forge) testCheckpoints(t *testing.T) {
+	for _, who := range []string{gitops.Installer, gitops.Builder, gitops.Foundry, gitops.Flux} {
+		_, err := f.push(t, who, gitops.RepoTrace, "main", "", "forged")
+		refused(t, who+" pushes a checkpoint", err)
+	}
+	_, _, err := f.as(t, gitops.Admin).CreateFile("druppie", gitops.RepoTrace, "by-admin", gitea.CreateFileOptions{
+		FileOptions: gitea.FileOptions{BranchName: "main", Message: "x"}, Content: "eA==",
+	})
+	refused(t, "the administrator commits a checkpoint", err)
+	first, err := f.push(t, gitops.Trace, gitops.RepoTrace, "main", "", "one")
+	allowed(t, "the trace pushes", err)
+	_, err = f.push(t, gitops.Trace, gitops.RepoTrace, "main", "", "two")
+	allowed(t, "the trace pushes again", err)
+	_, err = f.push(t, gitops.Trace, gitops.RepoTrace, "main", first, "rewritten")
+	refused(t, "the trace rewrites history", err)
+	if got := secret(t, f.cluster, "druppie-system", "tracedb-gitea-token")["token"]; got != f.token(t, gitops.Trace) {
+		t.Error("the trace's pod has another token than its identity")
+	}
+	for _, repo := range []string{gitops.RepoPlatform, gitops.RepoFleet} {
+		_, _, err := f.as(t, gitops.Trace).GetRepo("druppie", repo)
+		allowed(t, "the trace reads "+repo, err)
+		_, err = f.push(t, gitops.Trace, repo, "side", f.head(t, repo), "x")
+		refused(t, "the trace pushes to "+repo, err)
+	}
+}
+
+func (f forge) testTraceLogin(t *testing.T) {
+	admin := f.as(t, gitops.Admin)
+	one := func() *gitea.Oauth2 {
+		apps, _, err := admin.ListOauth2(gitea.ListOauth2Option{})
+		allowed(t, "list applications", err)
+		if len(apps) != 1 || apps[0].Name != "druppie-trace" || !apps[0].ConfidentialClient ||
+			!cmp.Equal(apps[0].RedirectURIs, []string{f.endpoint.URL("trace") + "/login/callback"}) {
+			t.Fatalf("applications %+v", apps)
+		}
+		if got := secret(t, f.cluster, "druppie-system", "tracedb-oauth"); got["client-id"] != apps[0].ClientID || got["client-secret"] == "" {
+			t.Errorf("the trace's pod has client %q of %q", got["client-id"], apps[0].ClientID)
+		}
+		return apps[0]
+	}
+	before := one()
+	allowed(t, "again", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	if one().ID != before.ID {
+		t.Error("the application was made anew")
+	}
+	s := &corev1.Secret{}
+	s.Namespace, s.Name = "druppie-system", "tracedb-oauth"
+	allowed(t, "lose the secret", f.cluster.Delete(t.Context(), s))
+	allowed(t, "repair", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	if one().ClientID == before.ClientID {
+		t.Error("the application is still the one whose secret nobody knows")
+	}
+	auditor := secret(t, f.cluster, "gitea", "identity-auditor")
+	if auditor["token"] != "" {
+		t.Error("the auditor, a person, has a token")
+	}
+	h, err := f.endpoint.Client()
+	allowed(t, "client", err)
+	c, err := gitea.NewClient(f.endpoint.URL("gitea"), gitea.SetHTTPClient(h), gitea.SetContext(t.Context()),
+		gitea.SetBasicAuth("auditor", auditor["password"]), gitea.SetGiteaVersion(""))
+	allowed(t, "client", err)
+	_, _, err = c.GetMyUserInfo()
+	allowed(t, "the auditor logs in", err)
 }

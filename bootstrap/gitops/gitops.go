@@ -27,6 +27,8 @@ const (
 	Foundry         = "foundry"          // opens promotions in fleet
 	FoundryReviewer = "foundry-reviewer" // approves and merges promotions
 	Flux            = "flux"             // reads platform and fleet
+	Trace           = "trace"            // the only one that pushes checkpoints; reads what it tells of
+	Auditor         = "auditor"          // logs in to the trace's pages, nothing else
 )
 
 // Organisation and repositories in Gitea.
@@ -35,6 +37,7 @@ const (
 	RepoPlatform     = "platform"
 	RepoFleet        = "fleet"
 	RepoDroneService = "drone-service"
+	RepoTrace        = "trace"
 
 	mainBranch = "main"
 )
@@ -46,6 +49,7 @@ const (
 	registryService = "registry.foundry.svc.cluster.local"
 	registryIP      = "10.96.0.50"
 	listenerURL     = "http://el-foundry.foundry.svc.cluster.local:8080"
+	traceService    = "tracedb.druppie-system.svc.cluster.local"
 )
 
 // partOf marks all that we make in the cluster.
@@ -57,7 +61,7 @@ func partOf() map[string]string {
 }
 
 // identities are the accounts besides the administrator's, with what their
-// tokens may do.
+// tokens may do; one without scopes is a person's and has no token.
 func identities() []identity {
 	write := []string{"write:repository", "read:user"}
 	return []identity{
@@ -67,6 +71,8 @@ func identities() []identity {
 		{Foundry, "Foundry", write},
 		{FoundryReviewer, "Foundry reviewer", write},
 		{Flux, "Flux", []string{"read:repository", "read:user"}},
+		{Trace, "Traceability DB", write},
+		{Auditor, "Auditor", nil},
 	}
 }
 

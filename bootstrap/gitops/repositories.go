@@ -33,6 +33,7 @@ func repositories() []repository {
 			collaborators: map[string]gitea.AccessMode{
 				Installer: gitea.AccessModeWrite,
 				Flux:      gitea.AccessModeRead,
+				Trace:     gitea.AccessModeRead,
 			},
 			protection: []protection{onlyPushedBy(mainBranch, Installer)},
 		},
@@ -46,6 +47,7 @@ func repositories() []repository {
 				// it from pushing.
 				FoundryReviewer: gitea.AccessModeWrite,
 				Flux:            gitea.AccessModeRead,
+				Trace:           gitea.AccessModeRead,
 			},
 			protection: []protection{
 				reviewed(mainBranch, []string{FoundryReviewer}, []string{FoundryReviewer}),
@@ -68,6 +70,12 @@ func repositories() []repository {
 				reviewed(mainBranch, []string{Reviewer}, []string{Reviewer}),
 				proposedBy(Builder),
 			},
+		},
+		{
+			name:          RepoTrace,
+			description:   "Checkpoints of the evidence log, pushed by the trace alone: who keeps a copy can tell if the log was rewritten.",
+			collaborators: map[string]gitea.AccessMode{Trace: gitea.AccessModeWrite},
+			protection:    []protection{onlyPushedBy(mainBranch, Trace)},
 		},
 	}
 }

@@ -41,7 +41,7 @@ func EnsureSecrets(ctx context.Context, c Objects, opt Options) (Material, error
 	if err != nil {
 		return Material{}, err
 	}
-	for _, ns := range []string{NamespaceGitea, NamespaceFoundry, NamespaceFlux, NamespaceKyverno, NamespaceTekton} {
+	for _, ns := range []string{NamespaceSystem, NamespaceGitea, NamespaceFoundry, NamespaceFlux, NamespaceKyverno, NamespaceTekton} {
 		if err := k.configMap(ctx, ns, "platform-ca", map[string]string{"ca.crt": string(ca.Cert)}); err != nil {
 			return Material{}, err
 		}
@@ -57,6 +57,9 @@ func EnsureSecrets(ctx context.Context, c Objects, opt Options) (Material, error
 		return Material{}, err
 	}
 	if err := k.giteaSecrets(ctx); err != nil {
+		return Material{}, err
+	}
+	if err := k.traceSecrets(ctx, opt.Name, ca.Cert); err != nil {
 		return Material{}, err
 	}
 	return Material{CA: ca.Cert, SigningPublicKey: public}, nil
@@ -122,6 +125,9 @@ func (k keeper) certificates(ctx context.Context, ca pki.CA) error {
 			DNS: []string{domain, "*." + domain, "localhost"},
 			IPs: []string{"127.0.0.1"},
 		}},
+		{NamespaceSystem, "tracedb-tls", pki.Request{
+			DNS: []string{traceService, "tracedb.druppie-system.svc", "tracedb.druppie-system"},
+		}},
 	} {
 		issue := func() (map[string][]byte, error) {
 			pair, err := ca.Issue(c.request)
@@ -155,7 +161,13 @@ func (k keeper) signingKey(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	public := data["cosign.pub"]
-	return public, k.configMap(ctx, NamespaceFoundry, "signing-public-key", map[string]string{"cosign.pub": string(public)})
+	// The trace checks what the foundry signed.
+	for _, ns := range []string{NamespaceFoundry, NamespaceSystem} {
+		if err := k.configMap(ctx, ns, "signing-public-key", map[string]string{"cosign.pub": string(public)}); err != nil {
+			return nil, err
+		}
+	}
+	return public, nil
 }
 
 func (k keeper) registryWriter(ctx context.Context) error {

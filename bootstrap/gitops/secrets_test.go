@@ -6,6 +6,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/mod/sumdb/note"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
@@ -131,5 +132,83 @@ func TestGivenAuthorityIsUsed(t *testing.T) {
 	}
 	if string(m.CA) != string(ca.Cert) {
 		t.Error("the cluster got an authority that its nodes don't know")
+	}
+}
+
+// What the trace shares with Flux and the gatekeeper is one secret in two
+// places: a copy that is lost or differs comes back, and the original stays.
+func TestTraceSharesItsSecrets(t *testing.T) {
+	shared := []struct{ namespace, name string }{{"flux-system", "tracedb-flux-hmac"}, {"kyverno", "tracedb-admission"}}
+	tests := []struct {
+		name  string
+		spoil func(t *testing.T, c client.Client, s *corev1.Secret)
+	}{
+		{"lost", func(t *testing.T, c client.Client, s *corev1.Secret) {
+			if err := c.Delete(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}},
+		{"another", func(t *testing.T, c client.Client, s *corev1.Secret) {
+			s.Data["token"] = []byte("another")
+			if err := c.Update(t.Context(), s); err != nil {
+				t.Fatal(err)
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := fake.NewClientBuilder().Build()
+			m, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "test"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			originals := map[string]string{}
+			for _, s := range shared {
+				originals[s.name] = secret(t, c, "druppie-system", s.name)["token"]
+				kept := &corev1.Secret{}
+				if err := c.Get(t.Context(), client.ObjectKey{Namespace: s.namespace, Name: s.name}, kept); err != nil {
+					t.Fatal(err)
+				}
+				tt.spoil(t, c, kept)
+			}
+			if _, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "test"}); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range shared {
+				original, kept := secret(t, c, "druppie-system", s.name)["token"], secret(t, c, s.namespace, s.name)["token"]
+				if original != originals[s.name] || kept != original || original == "" {
+					t.Errorf("%s: original %q was %q, copy %q", s.name, original, originals[s.name], kept)
+				}
+			}
+			if got := secret(t, c, "flux-system", "tracedb-flux-hmac")["ca.crt"]; got != string(m.CA) {
+				t.Error("Flux couldn't tell the trace from a stranger")
+			}
+		})
+	}
+}
+
+func TestCheckpointsHaveAKeyOfTheirPlatform(t *testing.T) {
+	c := fake.NewClientBuilder().Build()
+	if _, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "north"}); err != nil {
+		t.Fatal(err)
+	}
+	key := secret(t, c, "druppie-system", "tracedb-checkpoint-key")
+	signer, err := note.NewSigner(key["checkpoint.key"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if signer.Name() != "druppie.io/trace/north" {
+		t.Errorf("checkpoints would be of %q", signer.Name())
+	}
+	public := &corev1.ConfigMap{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "druppie-system", Name: gitops.TraceKeyMap}, public); err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := note.NewVerifier(public.Data[gitops.TraceKeyFile])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if verifier.KeyHash() != signer.KeyHash() {
+		t.Error("the public key isn't the signer's")
 	}
 }

@@ -18,17 +18,21 @@ const tokenName = "druppie-up-1"
 func (f *forge) ensureTokens(ctx context.Context) error {
 	tokens := map[string]string{}
 	for _, id := range identities() {
+		if len(id.scopes) == 0 {
+			continue
+		}
 		token, err := f.ensureToken(ctx, id)
 		if err != nil {
 			return fmt.Errorf("%s: %w", id.name, err)
 		}
 		tokens[id.name] = token
 	}
-	for _, c := range []struct{ name, identity string }{
-		{"gitea-promoter", Foundry},
-		{"gitea-approver", FoundryReviewer},
+	for _, c := range []struct{ namespace, name, identity string }{
+		{NamespaceFoundry, "gitea-promoter", Foundry},
+		{NamespaceFoundry, "gitea-approver", FoundryReviewer},
+		{NamespaceSystem, "tracedb-gitea-token", Trace},
 	} {
-		if err := f.secret(ctx, NamespaceFoundry, c.name, corev1.SecretTypeOpaque, map[string][]byte{
+		if err := f.secret(ctx, c.namespace, c.name, corev1.SecretTypeOpaque, map[string][]byte{
 			"username": []byte(c.identity), "token": []byte(tokens[c.identity]),
 		}); err != nil {
 			return err

@@ -1,8 +1,9 @@
 // Package pki makes the platform's keys: one certificate authority, the
-// certificates it issues, the key the foundry signs images with, and random
-// secrets. It keeps nothing: whoever asks stores what it returns. It refuses
-// weak or legacy material; every key is ECDSA P-256 and every secret comes from
-// the operating system's generator.
+// certificates it issues, the key the foundry signs images with, the one a log
+// signs its checkpoints with, and random secrets. It keeps nothing: whoever asks
+// stores what it returns. It refuses weak or legacy material; every key is ECDSA
+// P-256, but for the checkpoints' (Ed25519, as signed notes are), and every
+// secret comes from the operating system's generator.
 package pki
 
 import (

@@ -16,6 +16,7 @@ import (
 	"github.com/sigstore/cosign/v2/pkg/cosign"
 	"github.com/sigstore/sigstore/pkg/signature"
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/druppie/druppie-up/bootstrap/pki"
 )
@@ -227,5 +228,33 @@ func TestSecretsDifferAndHash(t *testing.T) {
 	}
 	if bcrypt.CompareHashAndPassword([]byte(h), []byte(b)) == nil {
 		t.Error("the hash takes another password")
+	}
+}
+
+func TestNoteKeySignsUnderItsName(t *testing.T) {
+	key, err := pki.NewNoteKey("druppie.io/trace/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := pki.NewNoteKey("druppie.io/trace/test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(key.Signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := note.Sign(&note.Note{Text: "druppie.io/trace/test\n1\n"}, signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for verifierKey, want := range map[string]bool{key.Verifier: true, other.Verifier: false} {
+		v, err := note.NewVerifier(verifierKey)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := note.Open(msg, note.VerifierList(v)); (err == nil) != want {
+			t.Errorf("opened with %s: %v, want ok = %v", verifierKey, err, want)
+		}
 	}
 }

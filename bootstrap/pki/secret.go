@@ -7,6 +7,7 @@ import (
 
 	"github.com/sigstore/cosign/v2/pkg/cosign"
 	"golang.org/x/crypto/bcrypt"
+	"golang.org/x/mod/sumdb/note"
 )
 
 // SigningKey is the key pair that images are signed with. Private is encrypted
@@ -28,6 +29,22 @@ func NewSigningKey() (SigningKey, error) {
 		return SigningKey{}, fmt.Errorf("generate signing key: %w", err)
 	}
 	return SigningKey{Private: keys.PrivateBytes, Public: keys.PublicBytes, Password: []byte(password)}, nil
+}
+
+// NoteKey is the key pair of a signed note (golang.org/x/mod/sumdb/note): how a
+// log signs its checkpoints.
+type NoteKey struct {
+	Signer   string // PRIVATE+KEY+<name>+…
+	Verifier string // <name>+…
+}
+
+// NewNoteKey makes a key pair whose name stands in every signature.
+func NewNoteKey(name string) (NoteKey, error) {
+	signer, verifier, err := note.GenerateKey(rand.Reader, name)
+	if err != nil {
+		return NoteKey{}, fmt.Errorf("generate note key: %w", err)
+	}
+	return NoteKey{Signer: signer, Verifier: verifier}, nil
 }
 
 // Secret returns 256 random bits, safe in URLs, shells and configuration files.
