@@ -44,6 +44,9 @@ func runAwait(c *call) error {
 			return fmt.Errorf("%w: %w", errUsage, err)
 		}
 	}
+	if c.args[0] == "trace" {
+		return awaitTrace(c, pattern)
+	}
 	p, err := c.platform()
 	if err != nil {
 		return err
@@ -53,6 +56,8 @@ func runAwait(c *call) error {
 		return awaitRun(c, p)
 	case "rollout":
 		return awaitRollout(c, p)
+	case "replicas":
+		return awaitReplicas(c, p)
 	}
 	return awaitKustomization(c, p, pattern)
 }

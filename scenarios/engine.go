@@ -102,6 +102,7 @@ func (e *engine) table() map[string]command {
 			"signed REFERENCE",
 			"tags IMAGE",
 			"variant REFERENCE VARIABLE",
+			"copy REFERENCE IMAGE VARIABLE",
 			"tag REFERENCE TAG",
 			"sign-foreign REFERENCE",
 			"push-as-nobody IMAGE",
@@ -109,8 +110,15 @@ func (e *engine) table() map[string]command {
 		"apply":      {forms: []string{"FILE"}, refusable: true, run: runApply},
 		"blocked":    {forms: []string{"FILE"}, run: runBlocked},
 		"answered":   {forms: []string{"FILE"}, run: runAnswered},
-		"gatekeeper": {forms: []string{"stop|back"}, run: runGatekeeper},
+		"outage":     {forms: []string{"gatekeeper|trace stop|back"}, run: runOutage},
+		"trace": {forms: []string{
+			"why SUBJECT",
+			"find KIND OUTCOME REF",
+			"export SUBJECT FILE",
+			"verify FILE",
+		}, refusable: true, run: runTrace},
 		"ephemeral":  {forms: []string{"NAMESPACE SELECTOR IMAGE"}, refusable: true, run: runEphemeral},
+		"scale":      {forms: []string{"NAMESPACE DEPLOYMENT REPLICAS"}, run: runScale},
 		"running":    {forms: []string{"NAMESPACE DEPLOYMENT VARIABLE"}, run: runRunning},
 		"poke":       {forms: []string{"KUSTOMIZATION SOURCE"}, run: runPoke},
 		"tasks":      {forms: []string{"RUN"}, run: runTasks},
@@ -121,8 +129,11 @@ func (e *engine) table() map[string]command {
 		"await": {forms: []string{
 			"run REPOSITORY COMMIT succeeded|failed",
 			"rollout NAMESPACE DEPLOYMENT DIGEST",
+			"replicas NAMESPACE DEPLOYMENT REPLICAS",
 			"kustomization NAME REVISION ready",
 			"kustomization NAME REVISION failing REGEX",
+			"trace KIND OUTCOME REF",
+			"trace KIND OUTCOME REF REGEX",
 		}, run: runAwait},
 	}
 }

@@ -50,6 +50,13 @@ func runRegistry(c *call) error {
 		}
 		c.ts.Setenv(c.args[2], ref)
 		return nil
+	case "copy":
+		ref, err := p.PushCopy(c.ctx, arg, c.args[2])
+		if err != nil {
+			return err
+		}
+		c.ts.Setenv(c.args[3], ref)
+		return nil
 	case "tag":
 		ref, err := p.Tag(c.ctx, arg, c.args[2])
 		if err != nil {

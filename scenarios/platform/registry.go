@@ -107,6 +107,24 @@ func (p *Platform) PushVariant(ctx context.Context, ref, label string) (string, 
 	return p.push(ctx, d.Context(), img)
 }
 
+// PushCopy pushes the same image under another name of the registry, without its
+// signature: signatures stand beside a name. It returns the copy's reference.
+func (p *Platform) PushCopy(ctx context.Context, ref, image string) (string, error) {
+	d, err := name.NewDigest(ref)
+	if err != nil {
+		return "", err
+	}
+	img, err := remote.Image(d, p.read(ctx)...)
+	if err != nil {
+		return "", fmt.Errorf("read %s: %w", ref, err)
+	}
+	repo, err := name.NewRepository(RegistryHost + "/" + Organisation + "/" + image)
+	if err != nil {
+		return "", err
+	}
+	return p.push(ctx, repo, img)
+}
+
 func (p *Platform) push(ctx context.Context, repo name.Repository, img v1.Image) (string, error) {
 	digest, err := img.Digest()
 	if err != nil {

@@ -15,34 +15,43 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-var deployments = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+// part is a program of the platform that scenarios take away.
+type part struct {
+	resource        schema.GroupVersionResource
+	namespace, name string
+}
 
-// runGatekeeper takes the admission controller away by hand, or waits until it
-// is back. Nobody but Flux puts it back.
-func runGatekeeper(c *call) error {
+var parts = map[string]part{
+	"gatekeeper": {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, "kyverno", "kyverno-admission-controller"},
+	"trace":      {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}, "druppie-system", "tracedb"},
+}
+
+// runOutage takes a part away by hand, or waits until it is back. Nobody but
+// Flux puts it back.
+func runOutage(c *call) error {
 	p, err := c.platform()
 	if err != nil {
 		return err
 	}
-	client := p.Dynamic.Resource(deployments).Namespace("kyverno")
-	const name = "kyverno-admission-controller"
-	if c.args[0] == "stop" {
+	gone := parts[c.args[0]]
+	client := p.Dynamic.Resource(gone.resource).Namespace(gone.namespace)
+	if c.args[1] == "stop" {
 		patch := []byte(`{"spec":{"replicas":0}}`)
-		if _, err := client.Patch(c.ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "druppie-scenario"}); err != nil {
-			return fmt.Errorf("scale %s to nothing: %w", name, err)
+		if _, err := client.Patch(c.ctx, gone.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "druppie-scenario"}); err != nil {
+			return fmt.Errorf("scale %s to nothing: %w", gone.name, err)
 		}
 	}
 	return c.wait(fluxTimeout, func() (bool, string, error) {
-		d, err := client.Get(c.ctx, name, metav1.GetOptions{})
+		d, err := client.Get(c.ctx, gone.name, metav1.GetOptions{})
 		if err != nil {
-			return false, "", fmt.Errorf("look at %s: %w", name, err)
+			return false, "", fmt.Errorf("look at %s: %w", gone.name, err)
 		}
 		running, _, _ := unstructured.NestedInt64(d.Object, "status", "replicas") // absent is none
 		ready, _, _ := unstructured.NestedInt64(d.Object, "status", "readyReplicas")
-		if c.args[0] == "stop" {
-			return running == 0, fmt.Sprintf("for %d pods of %s to end", running, name), nil
+		if c.args[1] == "stop" {
+			return running == 0, fmt.Sprintf("for %d pods of %s to end", running, gone.name), nil
 		}
-		return ready > 0, "for Flux to put " + name + " back", nil
+		return ready > 0, "for Flux to put " + gone.name + " back", nil
 	})
 }
 
