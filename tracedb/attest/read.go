@@ -1,23 +1,123 @@
 package attest
 
-import "github.com/druppie/druppie-up/tracedb"
+import (
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/attest/strict"
+)
 
 // Reading is what an attestation says, in the log's words.
 type Reading struct {
 	Outcome    tracedb.Outcome // empty: the predicate doesn't say
-	Refs       []tracedb.Ref
-	Images     []string // sha256:… of the subjects
+	Refs       []tracedb.Ref   // sorted
+	Images     []string        // sha256:… of the subjects
 	Repository string
 	Commit     string
 	Run        string
-	Summary    string // one line
+	Summary    string // one line; holds texts of others, so it is data, never markup
 	SummaryNL  string
-	// Detail is the predicate as its type: *ProvenanceV1, *TestResultV01, *VulnsV02, *Analysis,
-	// *CycloneDX or *SVR.
+	// Detail is the predicate: *SLSA, *TestRun, *Vulnerabilities, *Analysis, *BOM or *SVR.
 	Detail any
 }
 
-// Read tells what the statement of a record of that kind says.
+// Read tells what the statement of a record of that kind says. Its errors have the place within the
+// statement.
 func Read(kind tracedb.Kind, st Statement) (Reading, error) {
-	return Reading{}, tracedb.ErrInvalidRecord
+	r, err := st.reading()
+	if err != nil {
+		return Reading{}, err
+	}
+	switch kind {
+	case tracedb.KindProvenance:
+		err = r.provenance(st)
+	case tracedb.KindTestResult:
+		err = r.testResult(st)
+	case tracedb.KindVulns:
+		err = r.vulns(st)
+	case tracedb.KindSARIF:
+		err = r.analysis(st)
+	case tracedb.KindSBOM:
+		err = r.bom(st)
+	case tracedb.KindVerdict:
+		err = r.verdict(st)
+	default:
+		err = refuse("", "records of the kind %.40q aren't attestations", kind)
+	}
+	if err != nil {
+		return Reading{}, err
+	}
+	r.Refs = tracedb.SortRefs(r.Refs)
+	return r, nil
 }
+
+// extension is the name of a field that is ours in a predicate of others: in-toto's parsing rules
+// want a URI for it.
+const extension = "https://druppie.io/attestation/"
+
+// Results, as in-toto's test-result writes them.
+const (
+	resultPassed = "PASSED"
+	resultWarned = "WARNED"
+	resultFailed = "FAILED"
+)
+
+// outcome is the log's word for a result; false if it is none.
+func outcome(result string) (tracedb.Outcome, bool) {
+	switch result {
+	case resultPassed, resultWarned:
+		return tracedb.Passed, true
+	case resultFailed:
+		return tracedb.Failed, true
+	}
+	return "", false
+}
+
+// decode reads the predicate into v, whose errors get their place.
+func (st Statement) decode(v any) error {
+	if err := strict.Decode(st.Predicate, v, strict.Any); err != nil {
+		return tracedb.AsError(err).At("predicate")
+	}
+	return nil
+}
+
+// want refuses an empty or overlong text.
+func want(field, text string) error {
+	if text == "" {
+		return refuse("predicate."+field, "want a text")
+	}
+	if len(text) > maxName {
+		return refuse("predicate."+field, "want at most %d bytes", maxName)
+	}
+	return nil
+}
+
+// wantTime refuses a time that isn't there.
+func wantTime(field string, t time.Time) error {
+	if t.IsZero() {
+		return refuse("predicate."+field, "want a time")
+	}
+	return nil
+}
+
+// first is the first error.
+func first(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// some is the first few of a list, for a line that must stay one.
+func some(list []string) string {
+	const most = 5
+	if len(list) > most {
+		return strings.Join(list[:most], ", ") + ", …"
+	}
+	return strings.Join(list, ", ")
+}
+
+func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
