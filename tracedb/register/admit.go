@@ -46,15 +46,13 @@ func (d Document) admit() (verdict, bool) {
 // …/algorithms/{lars}. The platform's id goes along as source_id; lars is in the address, not in the
 // body. A document that isn't valid isn't delivered: the error is its Violations.
 func Deliver(d Document) ([]byte, error) {
-	file, err := yaml.Marshal(d)
-	if err != nil {
+	var root yaml.Node
+	if err := root.Encode(d); err != nil {
 		return nil, fmt.Errorf("deliver %s: %w", d.ID, err)
 	}
-	if _, v := Validate(file); len(v) > 0 {
-		for i := range v {
-			v[i].Line, v[i].Column = 0, 0 // they are places in a file that nobody has
-		}
-		return nil, fmt.Errorf("deliver %s: %w", d.ID, v)
+	r := newReader()
+	if r.content(&root); len(r.out) > 0 {
+		return nil, fmt.Errorf("deliver %s: %w", d.ID, r.out.told())
 	}
 	body := struct {
 		Fields

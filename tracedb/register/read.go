@@ -1,14 +1,10 @@
 package register
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -43,14 +39,15 @@ func (r *reader) say(n *yaml.Node, path, rule, remedy, format string, args ...an
 	r.out = append(r.out, Violation{Path: path, Line: n.Line, Column: n.Column, Rule: rule, Message: fmt.Sprintf(format, args...), Remedy: remedy})
 }
 
-// top is the file's first place.
-var top = &yaml.Node{Line: 1, Column: 1}
-
-func (r *reader) document(data []byte) (d Document) {
-	root := r.parse(data)
-	if root == nil {
-		return Document{}
+func (r *reader) document(data []byte) Document {
+	if root := r.parse(data); root != nil {
+		return r.content(root)
 	}
+	return Document{}
+}
+
+// content reads the one object that everything is in.
+func (r *reader) content(root *yaml.Node) (d Document) {
 	if root.Kind != yaml.MappingNode {
 		r.say(root, "", RuleType, "write the fields "+strings.Join(below[""], ", "), "is %s, not fields with values", kindOf(root))
 		return Document{}
@@ -66,73 +63,6 @@ func (r *reader) document(data []byte) (d Document) {
 		r.say(root, "", RuleType, "write the fields as "+Schema+" has them", "can't be read: %v", err)
 	}
 	return d
-}
-
-// parse gives the root of the one document that the file must hold, or nil after saying why there is
-// none.
-func (r *reader) parse(data []byte) (root *yaml.Node) {
-	if len(data) > MaxSize {
-		r.say(top, "", RuleMaxSize, fmt.Sprintf("keep it within %d bytes", MaxSize), "has %d bytes", len(data))
-		return nil
-	}
-	if !utf8.Valid(data) {
-		r.say(broken(data), "", RuleSyntax, "save the file as UTF-8", "isn't UTF-8")
-		return nil
-	}
-	// The library has panicked on crafted input before (CVE-2022-28948), and this is everybody's input.
-	defer func() {
-		if p := recover(); p != nil {
-			r.say(top, "", RuleSyntax, "write it as YAML", "can't be read as YAML: %v", p)
-			root = nil
-		}
-	}()
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	var first, second yaml.Node
-	err := dec.Decode(&first)
-	if errors.Is(err, io.EOF) || err == nil && (len(first.Content) == 0 || null(first.Content[0])) {
-		r.say(top, "", RuleDocuments, "write the fields "+strings.Join(below[""], ", "), "is empty")
-		return nil
-	}
-	if err != nil {
-		r.syntax(err)
-		return nil
-	}
-	switch err := dec.Decode(&second); {
-	case err == nil:
-		r.say(&second, "", RuleDocuments, "keep one, without --- between", "holds another YAML document from here on")
-	case !errors.Is(err, io.EOF):
-		r.syntax(err)
-	}
-	return first.Content[0]
-}
-
-var lineOf = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
-
-func (r *reader) syntax(err error) {
-	at, what := *top, err.Error()
-	if m := lineOf.FindStringSubmatch(what); m != nil {
-		what = m[2]
-		if n, err := strconv.Atoi(m[1]); err == nil && n > 0 {
-			at.Line = n
-		}
-	}
-	r.say(&at, "", RuleSyntax, "mend the YAML here", "isn't YAML: %s", what)
-}
-
-// broken is where the text stops being UTF-8.
-func broken(data []byte) *yaml.Node {
-	at := *top
-	for len(data) > 0 {
-		c, n := utf8.DecodeRune(data)
-		if c == utf8.RuneError && n == 1 {
-			break
-		}
-		if at.Column++; c == '\n' {
-			at.Line, at.Column = at.Line+1, 1
-		}
-		data = data[n:]
-	}
-	return &at
 }
 
 // object reads an object's fields and gives it back with only what is sound: names that exist, values
@@ -250,12 +180,14 @@ func (r *reader) list(f field, path string, n *yaml.Node) *yaml.Node {
 			v = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str"}
 		}
 		id, at := "", e
+		one := f
+		one.kind = text
 		switch {
 		case !r.plain(path, e):
 		case f.kind == texts && e.Kind == yaml.ScalarNode && blank(e):
-			r.say(e, path, RuleRequired, f.wants()[0], "is empty")
+			r.say(e, path, RuleRequired, one.wants()[0], "is empty")
 		case f.kind == texts && e.Kind == yaml.ScalarNode:
-			v = r.text(f, path, e)
+			v = r.text(one, path, e)
 			id = e.Value
 		case f.kind == objects && e.Kind == yaml.MappingNode:
 			v = r.object(f.path+"[]", path, e, e)
@@ -279,7 +211,7 @@ func (r *reader) list(f field, path string, n *yaml.Node) *yaml.Node {
 func (r *reader) text(f field, path string, n *yaml.Node) *yaml.Node {
 	s := n.Value
 	if n.Tag != "!!str" {
-		r.say(n, path, RuleType, "put it in quotes: "+quote(s), "is %s, not a text", kindOf(n))
+		r.say(n, path, RuleType, inQuotes(s), "is %s, not a text", kindOf(n))
 	}
 	if c, bad := hidden(s); bad {
 		r.say(n, path, RuleCharacters, "write plain readable text", "holds the character %U, which nobody sees", c)
@@ -291,7 +223,7 @@ func (r *reader) text(f field, path string, n *yaml.Node) *yaml.Node {
 		r.say(n, path, RuleMaxLength, f.wants()[0], "has %d characters", count)
 	}
 	if f.shape != nil && !f.shape.ok(s) {
-		r.say(n, path, f.shape.rule, f.wants()[0], "%s isn't %s", quote(s), f.shape.is[0])
+		r.say(n, path, f.shape.rule, f.wants()[0], "%s isn't written as it must be", quote(s))
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
 }
@@ -333,7 +265,7 @@ func (r *reader) free(path string, n *yaml.Node, depth int) *yaml.Node {
 		case n.Tag == "!!timestamp":
 			clean.Tag = "!!str"
 		case n.Tag == "!!float" && (n.Decode(&f) != nil || math.IsInf(f, 0) || math.IsNaN(f)):
-			r.say(n, path, RuleType, "put it in quotes: "+quote(n.Value), "isn't a number that JSON knows")
+			r.say(n, path, RuleType, inQuotes(n.Value), "isn't a number that JSON knows")
 			return nil
 		}
 	}

@@ -29,7 +29,11 @@ func (v Violation) Dutch() string {
 	if !ok {
 		said = "klopt niet"
 	}
-	return v.place() + ": " + said + " [" + v.Rule + "]: " + v.remedyNL()
+	colon := ": "
+	if f, ok := fieldAt[strings.TrimSuffix(generic(v.Path), "[]")]; ok {
+		colon = " (" + f.title + ") "
+	}
+	return v.place() + colon + said + " [" + v.Rule + "]: " + v.remedyNL()
 }
 
 func (v Violation) place() string {
@@ -46,7 +50,7 @@ func (v Violation) place() string {
 // dutch says what each rule found.
 var dutch = map[string]string{
 	RuleRequired: "ontbreekt", RuleEnum: "heeft een waarde die niet bestaat", RuleMaxLength: "is te lang",
-	RulePattern: "is niet geschreven zoals het hoort", RuleFormat: "is geen geldig adres", RulePath: "is geen pad in de repository",
+	RulePattern: "is niet geschreven zoals het hoort", RuleFormat: "is geen geldig adres", RulePath: "is geen pad in de repository en geen URI",
 	RuleUnique: "staat twee keer in de lijst", RuleCharacters: "bevat onzichtbare tekens", RuleType: "is van een andere soort dan hier hoort",
 	RuleUnknownField: "is geen veld van dit bestand", RuleDuplicateKey: "staat er twee keer", RuleForbidden: "mag hier niet staan",
 	RuleImplies: "spreekt een ander veld tegen", RuleOrder: "ligt voor de begindatum", RuleMissingFile: "staat niet in de repository",
@@ -58,7 +62,7 @@ var dutch = map[string]string{
 var dutchRemedies = map[string]string{
 	RuleUnique: "noem elk maar één keer", RuleCharacters: "schrijf gewone leesbare tekst", RuleDuplicateKey: "laat een van de twee staan",
 	RuleOrder: "een einddatum op of na de begindatum", RuleMissingFile: "voeg het bestand toe, of verbeter het pad",
-	RuleSHA256: "de hash van het bestand zoals het in de repository staat", RuleSyntax: "herstel de YAML op deze plaats",
+	RuleSHA256: "de hash van het bestand zoals het in de repository staat", RuleSyntax: "herstel de YAML hier of op de volgende regel",
 	RuleDocuments: "één document met de velden van " + Schema, RuleMaxSize: fmt.Sprintf("ten hoogste %d bytes", MaxSize),
 	RuleMaxDepth: fmt.Sprintf("ten hoogste %d niveaus", maxDepth), RuleMore: "los eerst deze op",
 }
@@ -81,11 +85,16 @@ func (v Violation) remedyNL() string {
 		}
 	}
 	if f, ok := lookup(path); ok && (v.Rule != RuleForbidden || f.tier == TierNever) {
-		wants := f.wants()[1]
-		if v.Rule == RuleType && f.kind == text {
-			wants += ", een getal of datum tussen aanhalingstekens"
+		if f.kind == texts && strings.HasSuffix(path, "[]") {
+			f.kind = text
 		}
-		return wants
+		switch {
+		case v.Rule == RuleType && f.kind == free && path != f.path:
+			return "zet het tussen aanhalingstekens"
+		case v.Rule == RuleType && f.kind == text:
+			return f.wants()[1] + ", een getal of datum tussen aanhalingstekens"
+		}
+		return f.wants()[1]
 	}
 	return "schrijf gewone YAML, zonder ankers, verwijzingen en tags"
 }
@@ -207,4 +216,12 @@ func quote(s string) string {
 		s = string(r[:most]) + "…"
 	}
 	return strconv.Quote(s)
+}
+
+// inQuotes says how to make a text of a value that YAML takes for something else.
+func inQuotes(s string) string {
+	if len(s) > 40 {
+		return "put it in quotes"
+	}
+	return "put it in quotes: " + quote(s)
 }
