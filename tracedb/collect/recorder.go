@@ -1,0 +1,254 @@
+package collect
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+const (
+	// maxBatch is how many records go to the log at once.
+	maxBatch = 100
+	// maxRecent is how many ids are remembered to spare the log a question.
+	maxRecent = 8192
+	// skew is how far the clocks of the cluster may be apart from the log's.
+	skew = time.Hour
+
+	firstPause = time.Second
+	lastPause  = time.Minute
+)
+
+// recorder brings the drafts of one collector to the log.
+type recorder struct {
+	name   string // collector's, gitea
+	kinds  []tracedb.Kind
+	sink   Sink
+	log    tracedb.Reader // nil: the sink alone says what is there
+	logger *slog.Logger
+	health *health
+	now    func() time.Time
+	pause  func(ctx context.Context, d time.Duration) error
+
+	mu     sync.Mutex
+	recent map[string]bool
+	order  []string // of recent, oldest first
+}
+
+// newRecorder fills in what a caller may leave out.
+func newRecorder(name string, sink Sink, log tracedb.Reader, logger *slog.Logger, h *health, kinds ...tracedb.Kind) *recorder {
+	if logger == nil {
+		logger = slog.New(slog.DiscardHandler)
+	}
+	return &recorder{
+		name: name, kinds: kinds, sink: sink, log: log, logger: logger.With("collector", name),
+		health: h, now: time.Now, pause: sleep, recent: map[string]bool{},
+	}
+}
+
+func (r *recorder) identity() tracedb.Identity {
+	return tracedb.Identity{
+		Name: "collector:" + r.name, Roles: []tracedb.Role{tracedb.RoleWriter}, Kinds: slices.Clone(r.kinds),
+	}
+}
+
+// put brings drafts to the log, in order, and tries until they are there or ctx ends: who calls it
+// waits, and so does what it reads from, which keeps what comes meanwhile.
+func (r *recorder) put(ctx context.Context, drafts []tracedb.Draft) error {
+	for wait := firstPause; ; wait = min(2*wait, lastPause) {
+		err := r.once(ctx, drafts)
+		if err == nil {
+			r.health.drop("log")
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.health.stuck(r.now(), err)
+		r.logger.WarnContext(ctx, "the log took nothing; trying again", "error", err, "pause", wait)
+		if err := r.pause(ctx, wait); err != nil {
+			return err
+		}
+	}
+}
+
+// once brings drafts to the log and tries once. What the log will never take is said and dropped, or
+// one record would stop all that follow.
+func (r *recorder) once(ctx context.Context, drafts []tracedb.Draft) error {
+	drafts = slices.DeleteFunc(slices.Clone(drafts), func(d tracedb.Draft) bool { return r.seen(d.ID) })
+	for batch := range slices.Chunk(drafts, maxBatch) {
+		batch = slices.DeleteFunc(slices.Clone(batch), func(d tracedb.Draft) bool {
+			if !r.known(ctx, d) {
+				return false
+			}
+			r.health.count(0, 1, 0)
+			r.remember(d.ID)
+			return true
+		})
+		if len(batch) == 0 {
+			continue
+		}
+		err := r.take(ctx, batch)
+		if lasting(err) && len(batch) > 1 {
+			// One of them; the others must not suffer for it.
+			for i := range batch {
+				if err = r.take(ctx, batch[i:i+1]); err != nil {
+					if err = r.refused(ctx, batch[i], err); err != nil {
+						return err
+					}
+				}
+			}
+			continue
+		}
+		if err != nil {
+			if len(batch) > 1 {
+				return err
+			}
+			if err := r.refused(ctx, batch[0], err); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (r *recorder) take(ctx context.Context, batch []tracedb.Draft) error {
+	receipts, err := r.sink(ctx, r.identity(), batch)
+	if err != nil {
+		return err
+	}
+	duplicates := 0
+	for _, receipt := range receipts {
+		if receipt.Duplicate {
+			duplicates++
+		}
+	}
+	r.health.count(len(batch)-duplicates, duplicates, 0)
+	for _, d := range batch {
+		r.remember(d.ID)
+	}
+	return nil
+}
+
+// refused deals with the refusal of one record; it returns err if trying again may help.
+func (r *recorder) refused(ctx context.Context, d tracedb.Draft, err error) error {
+	switch {
+	case there(err):
+		r.health.count(0, 1, 0)
+	case lasting(err):
+		r.health.count(0, 0, 1)
+		r.logger.ErrorContext(ctx, "the log refuses a record", "id", d.ID, "kind", d.Kind, "error", err)
+	default:
+		return err
+	}
+	r.remember(d.ID)
+	return nil
+}
+
+// known asks the log whether it has the record: the same event may come with other words the second
+// time (through the webhook, and from the list), and the first telling stays.
+func (r *recorder) known(ctx context.Context, d tracedb.Draft) bool {
+	if r.log == nil {
+		return false
+	}
+	q := tracedb.Query{Kinds: []tracedb.Kind{d.Kind}, Refs: tracedb.SortRefs(d.Refs), Limit: tracedb.MaxPage}
+	if !d.At.IsZero() {
+		q.From = d.At.Add(-skew) // nothing is in the log before it happened
+	}
+	page, err := r.log.Search(ctx, q)
+	if err != nil {
+		return false // the sink knows it too, only less gently
+	}
+	who := r.identity().Name
+	return slices.ContainsFunc(page.Entries, func(e tracedb.Entry) bool { return e.ID == d.ID && e.Writer == who })
+}
+
+func (r *recorder) seen(id string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.recent[id]
+}
+
+func (r *recorder) remember(id string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.recent[id] {
+		return
+	}
+	r.recent[id] = true
+	r.order = append(r.order, id)
+	if len(r.order) > maxRecent {
+		delete(r.recent, r.order[0])
+		r.order = r.order[1:]
+	}
+}
+
+// sleep waits, or ends with ctx.
+func sleep(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// draft makes a record with its payload. What can't be encoded is a mistake of ours, since every
+// payload is a struct of package tracedb.
+func draft(id string, kind tracedb.Kind, actor string, at time.Time, outcome tracedb.Outcome, payload any, refs ...tracedb.Ref) tracedb.Draft {
+	body, err := json.Marshal(payload)
+	if err != nil {
+		panic(fmt.Sprintf("encode a %s: %v", kind, err))
+	}
+	refs = tracedb.SortRefs(refs)
+	if len(refs) > tracedb.MaxRefs {
+		refs = refs[:tracedb.MaxRefs]
+	}
+	return tracedb.Draft{
+		ID: id, Kind: kind, Actor: actor, At: tracedb.Instant(at), Outcome: outcome, Refs: refs, Payload: body,
+	}
+}
+
+func ref(t tracedb.RefType, value string) tracedb.Ref { return tracedb.Ref{Type: t, Value: value} }
+
+func refs(t tracedb.RefType, values []string) []tracedb.Ref {
+	out := make([]tracedb.Ref, len(values))
+	for i, v := range values {
+		out[i] = ref(t, v)
+	}
+	return out
+}
+
+// hash is a short digest of texts, for ids: long enough that nobody meets another's by chance, and
+// nobody who could choose the texts gains by it, since an id only tells records of one writer apart.
+func hash(texts ...string) string {
+	sum := sha256.Sum256([]byte(strings.Join(texts, "\x00")))
+	return hex.EncodeToString(sum[:12])
+}
+
+// clip shortens a text from outside to at most n bytes, in whole characters.
+func clip(s string, n int) string {
+	s = strings.ToValidUTF8(s, "�")
+	if len(s) <= n {
+		return s
+	}
+	const more = "…"
+	cut := n - len(more)
+	for cut > 0 && s[cut]&0xC0 == 0x80 {
+		cut--
+	}
+	return s[:cut] + more
+}
+
+// maxText is the most of a text from outside that goes into a payload.
+const maxText = 16 << 10

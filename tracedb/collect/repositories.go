@@ -1,0 +1,60 @@
+package collect
+
+import (
+	"regexp"
+	"strings"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// Repositories says which repositories of Gitea are what. All others of the owner are services.
+type Repositories struct {
+	Owner      string // organisation, druppie
+	Checkpoint string // full name of the log's own: what happens there is no news; owner/trace
+	Fleet      string // full name of what Flux follows; owner/fleet
+	Platform   string // full name of what the installer pushes; owner/platform
+}
+
+// whole fills in the names that follow from the owner.
+func (r Repositories) whole() Repositories {
+	if r.Owner == "" {
+		r.Owner = "druppie"
+	}
+	for _, name := range []struct {
+		field *string
+		short string
+	}{{&r.Checkpoint, "trace"}, {&r.Fleet, "fleet"}, {&r.Platform, "platform"}} {
+		if *name.field == "" {
+			*name.field = r.Owner + "/" + name.short
+		}
+	}
+	return r
+}
+
+// commit is the ref of a commit of a repository: what the fleet and the platform hold are revisions.
+func (r Repositories) commit(repository, hash string) tracedb.Ref {
+	if !isHash(hash) {
+		return tracedb.Ref{}
+	}
+	if repository == r.Fleet || repository == r.Platform {
+		return ref(tracedb.RefRevision, hash)
+	}
+	return ref(tracedb.RefCommit, hash)
+}
+
+// ours says whether what happens in the repository is recorded.
+func (r Repositories) ours(repository string) bool {
+	owner, name, ok := strings.Cut(repository, "/")
+	return ok && name != "" && owner == r.Owner && repository != r.Checkpoint
+}
+
+var (
+	commitHash  = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
+	imageDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+	anyDigest   = regexp.MustCompile(`sha256:[0-9a-f]{64}\b`)
+)
+
+// isHash says whether s is a whole commit hash; the one of zeros, by which Git says "none", isn't.
+func isHash(s string) bool { return commitHash.MatchString(s) && strings.Trim(s, "0") != "" }
+
+func isDigest(s string) bool { return imageDigest.MatchString(s) }
