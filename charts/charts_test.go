@@ -137,11 +137,53 @@ func TestPortReachesLinks(t *testing.T) {
 	values := map[string]any{"port": 9443}
 	for chart, want := range map[string]string{
 		"gitea":     "ROOT_URL = https://gitea.druppie.localhost:9443/",
-		"frontdoor": `href="https://registry.druppie.localhost:9443/v2/_catalog"`,
+		"frontdoor": `href="https://trace.druppie.localhost:9443/"`,
 	} {
 		cm := decode[corev1.ConfigMap](t, render(t, chart, values)["ConfigMap/"+chart])
 		if all := cm.Data["app.ini"] + cm.Data["index.html"]; !strings.Contains(all, want) {
 			t.Errorf("%s: no %s", chart, want)
+		}
+	}
+}
+
+// What Gitea tells the trace goes to the one who has the platform's certificate.
+func TestGiteaTrustsThePlatformAlone(t *testing.T) {
+	objs := render(t, "gitea", nil)
+	ini := decode[corev1.ConfigMap](t, objs["ConfigMap/gitea"]).Data["app.ini"]
+	if strings.Contains(ini, "SKIP_TLS_VERIFY") {
+		t.Error("webhooks go to whoever answers")
+	}
+	pod := decode[appsv1.Deployment](t, objs["Deployment/gitea"]).Spec.Template.Spec
+	env := map[string]string{}
+	for _, e := range pod.Containers[0].Env {
+		env[e.Name] = e.Value
+	}
+	if env["SSL_CERT_FILE"] != env["SSL_CERT_DIR"]+"/ca.crt" {
+		t.Errorf("trusts %q and what is in %q", env["SSL_CERT_FILE"], env["SSL_CERT_DIR"])
+	}
+	source := ""
+	for _, m := range pod.Containers[0].VolumeMounts {
+		for _, v := range pod.Volumes {
+			if m.MountPath == env["SSL_CERT_DIR"] && v.Name == m.Name && v.ConfigMap != nil {
+				source = v.ConfigMap.Name
+			}
+		}
+	}
+	if source != "platform-ca" {
+		t.Errorf("what it trusts comes from config map %q", source)
+	}
+}
+
+func TestFrontDoorVerifiesWhatLiesBehindIt(t *testing.T) {
+	caddyfile := decode[corev1.ConfigMap](t, render(t, "frontdoor", nil)["ConfigMap/frontdoor"]).Data["Caddyfile"]
+	proxies := strings.Split(caddyfile, "reverse_proxy https://")[1:]
+	if len(proxies) < 3 {
+		t.Fatalf("%d ways in:\n%s", len(proxies), caddyfile)
+	}
+	for _, p := range proxies {
+		to, rest, _ := strings.Cut(p, " ")
+		if block, _, _ := strings.Cut(rest, "https://"); !strings.Contains(block, "tls_trust_pool file /etc/platform-ca/ca.crt") {
+			t.Errorf("%s: anybody could answer for it", to)
 		}
 	}
 }

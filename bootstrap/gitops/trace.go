@@ -26,7 +26,6 @@ const (
 const (
 	traceHookSecret = "tracedb-gitea-webhook"
 	traceLogin      = "tracedb-oauth"
-	traceAdmission  = "tracedb-admission"
 	traceFlux       = "tracedb-flux-hmac"
 
 	traceHookURL  = "https://" + traceService + ":8443/v1/events/gitea"
@@ -45,10 +44,11 @@ func (k keeper) traceSecrets(ctx context.Context, platform string, ca []byte) er
 			key, err := pki.NewNoteKey(traceOrigin(platform))
 			return map[string][]byte{"checkpoint.key": []byte(key.Signer), TraceKeyFile: []byte(key.Verifier)}, err
 		},
-		traceAdmission:    func() (map[string][]byte, error) { return secrets("token") },
-		traceFlux:         func() (map[string][]byte, error) { return secrets("token") },
-		traceHookSecret:   func() (map[string][]byte, error) { return secrets("secret") },
-		"tracedb-session": func() (map[string][]byte, error) { return secrets("key") },
+		// The gatekeeper shows it when it asks; a policy reads it here.
+		"tracedb-admission": func() (map[string][]byte, error) { return secrets("token") },
+		"tracedb-session":   func() (map[string][]byte, error) { return secrets("key") },
+		traceFlux:           func() (map[string][]byte, error) { return secrets("token") },
+		traceHookSecret:     func() (map[string][]byte, error) { return secrets("secret") },
 	} {
 		data, err := k.once(ctx, NamespaceSystem, name, corev1.SecretTypeOpaque, make)
 		if err != nil {
@@ -59,12 +59,6 @@ func (k keeper) traceSecrets(ctx context.Context, platform string, ca []byte) er
 	// Flux signs what it tells, and reads the authority beside the key.
 	if err := k.secret(ctx, NamespaceFlux, traceFlux, corev1.SecretTypeOpaque, map[string][]byte{
 		"token": made[traceFlux]["token"], "ca.crt": ca,
-	}); err != nil {
-		return err
-	}
-	// The gatekeeper shows who it is when it asks.
-	if err := k.secret(ctx, NamespaceKyverno, traceAdmission, corev1.SecretTypeOpaque, map[string][]byte{
-		"token": made[traceAdmission]["token"],
 	}); err != nil {
 		return err
 	}
