@@ -1,0 +1,170 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/store"
+)
+
+// Prepared is a draft that was checked, with what was derived from it.
+type Prepared struct {
+	tracedb.Draft
+	Facts []tracedb.Fact
+	// Unique is the digest of the attestation in the payload. A second record with it and another id
+	// or writer is refused with tracedb.ErrReplayed.
+	Unique string
+}
+
+// call is one caller's drafts on their way to the committer.
+type call struct {
+	ctx    context.Context
+	writer string
+	drafts []offer
+	// dispose are the payloads that go because of the call's only draft.
+	dispose []int64
+	done    chan answer // buffered: the committer never waits for a caller
+}
+
+// offer is a draft with what can be computed before its place is known.
+type offer struct {
+	Prepared
+	refs   []tracedb.Ref
+	digest [sha256.Size]byte
+}
+
+type answer struct {
+	receipts []tracedb.Receipt
+	err      error
+}
+
+// Append records the drafts, all or none, and returns when they are durable and in the tree. Calls that
+// come at the same time share a transaction, and a call that is refused fails alone. A draft whose writer
+// and id are in the log with the same kind and payload is answered with the receipt of then; with
+// others it is tracedb.ErrConflict. Errors name the draft: Field is [3] and what is below it.
+// A caller whose ctx ends doesn't know whether its drafts were recorded, and can offer them again.
+func (l *Log) Append(ctx context.Context, writer string, drafts []Prepared) ([]tracedb.Receipt, error) {
+	if len(drafts) == 0 {
+		return nil, nil
+	}
+	if !text(writer) || writer == "" {
+		return nil, tracedb.ErrInvalidRecord.Says("the writer has no name that can be written down")
+	}
+	offers := make([]offer, len(drafts))
+	for i, d := range drafts {
+		o, err := prepare(d)
+		if err != nil {
+			return nil, err.At("[%d]", i)
+		}
+		offers[i] = o
+	}
+	return l.commit(&call{ctx: ctx, writer: writer, drafts: offers})
+}
+
+// commit hands a call to the committer and waits for its answer.
+func (l *Log) commit(c *call) ([]tracedb.Receipt, error) {
+	if l.opts.ReadOnly {
+		return nil, tracedb.ErrUnavailable.Says("the log was opened for reading only")
+	}
+	c.done = make(chan answer, 1)
+	select {
+	case l.calls <- c:
+	case <-l.stop:
+		return nil, tracedb.ErrUnavailable.Says("the log is closing")
+	case <-c.ctx.Done():
+		return nil, c.ctx.Err()
+	}
+	select {
+	case a := <-c.done:
+		return a.receipts, a.err
+	case <-c.ctx.Done():
+		return nil, c.ctx.Err()
+	}
+}
+
+// prepare checks that a draft can be written down, by any engine, and read back the same.
+func prepare(d Prepared) (offer, *tracedb.Error) {
+	o := offer{Prepared: d, refs: tracedb.SortRefs(d.Refs), digest: sha256.Sum256(d.Payload)}
+	invalid := func(field, format string, args ...any) (offer, *tracedb.Error) {
+		return offer{}, tracedb.ErrInvalidRecord.Says(format, args...).At("%s", field)
+	}
+	if d.ID == "" {
+		return invalid("id", "a record needs an id")
+	}
+	if _, ok := d.Kind.Info(); !ok {
+		return invalid("kind", "there is no such kind of record")
+	}
+	for _, f := range []struct{ name, value string }{{"id", d.ID}, {"actor", d.Actor}, {"outcome", string(d.Outcome)}, {"unique", d.Unique}} {
+		if !text(f.value) {
+			return invalid(f.name, "not text: UTF-8 without NUL is")
+		}
+	}
+	if len(o.refs) > tracedb.MaxRefs {
+		return invalid("refs", "a record is about at most %d things", tracedb.MaxRefs)
+	}
+	for _, r := range o.refs {
+		if r.Type == "" || !text(string(r.Type)) || !text(r.Value) {
+			return invalid("refs", "a ref has a type and a value, in UTF-8 without NUL")
+		}
+	}
+	if y := d.At.UTC().Year(); y < 1 || y > 9999 {
+		return invalid("at", "the year is out of range")
+	}
+	if len(d.Payload) > tracedb.MaxPayload {
+		return offer{}, tracedb.ErrTooLarge.Says("a payload has at most %d bytes", tracedb.MaxPayload).At("payload")
+	}
+	if !json.Valid(d.Payload) {
+		return invalid("payload", "not JSON")
+	}
+	o.Facts = nil
+	for _, f := range d.Facts {
+		var value bytes.Buffer
+		if !text(f.Table) || !text(f.Key) || !utf8.Valid(f.Value) || json.Compact(&value, f.Value) != nil {
+			return invalid("facts", "the fact %s of %s can't be written down", f.Key, f.Table)
+		}
+		f.Value = value.Bytes()
+		o.Facts = append(o.Facts, f)
+	}
+	return o, nil
+}
+
+// text says whether every engine keeps s as it is.
+func text(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+
+// row gives an offer its place in the log.
+func (o offer) row(writer string, e *edge, l *Log) (store.Row, error) {
+	now := l.opts.Now()
+	entry := tracedb.Entry{
+		Seq: e.size(), Time: e.tick(now), ID: o.ID, Kind: o.Kind, Actor: o.Actor, Writer: writer,
+		At: tracedb.Instant(o.At), Outcome: o.Outcome, Refs: o.refs,
+		Payload: "sha256:" + hex.EncodeToString(o.digest[:]), Size: len(o.Payload),
+	}
+	if o.At.IsZero() {
+		entry.At = entry.Time
+	}
+	if entry.Refs == nil {
+		entry.Refs = []tracedb.Ref{}
+	}
+	row := store.Row{Entry: entry, Leaf: entry.Leaf(), Body: o.Payload, Unique: o.Unique}
+	if len(row.Leaf) > tracedb.MaxLeaf {
+		return row, tracedb.ErrTooLarge.Says("the record without its payload has at most %d bytes", tracedb.MaxLeaf)
+	}
+	row.Hash = recordHash(row.Leaf)
+	for _, f := range o.Facts {
+		f.Seq = entry.Seq
+		row.Facts = append(row.Facts, f)
+	}
+	return row, nil
+}
+
+// receipt says where a row went.
+func receipt(r store.Row) tracedb.Receipt {
+	return tracedb.Receipt{Seq: r.Seq, Time: r.Time, Leaf: base64.StdEncoding.EncodeToString(r.Hash[:])}
+}

@@ -1,0 +1,242 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/store"
+)
+
+// One transaction takes at most so many records and bytes of payload: a crowd mustn't make the first
+// in line wait for ever, nor fill the memory.
+const (
+	maxBatch      = 4096
+	maxBatchBytes = 16 << 20
+)
+
+// recordHash is the hash of a leaf.
+func recordHash(leaf []byte) tlog.Hash { return tlog.RecordHash(leaf) }
+
+// commitAll is the committer: it gathers the calls that wait and commits them together, until the log
+// is closed. While it commits, the next ones gather.
+func (l *Log) commitAll() {
+	defer close(l.stopped)
+	for {
+		select {
+		case first := <-l.calls:
+			l.commitBatch(l.gather(first))
+		case <-l.stop:
+			return
+		}
+	}
+}
+
+// gather takes the calls that wait already.
+func (l *Log) gather(first *call) []*call {
+	calls, records, bytes := []*call{first}, 0, 0
+	count := func(c *call) {
+		records += len(c.drafts)
+		for _, d := range c.drafts {
+			bytes += len(d.Payload)
+		}
+	}
+	for count(first); records < maxBatch && bytes < maxBatchBytes; {
+		select {
+		case c := <-l.calls:
+			calls = append(calls, c)
+			count(c)
+		default:
+			return calls
+		}
+	}
+	return calls
+}
+
+// commitBatch commits calls together, or, if the database refuses that for a reason that may lie with
+// one of them, each alone.
+func (l *Log) commitBatch(calls []*call) {
+	waiting := calls[:0]
+	for _, c := range calls {
+		if c.ctx.Err() == nil {
+			waiting = append(waiting, c)
+		}
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	answers, err := l.transact(waiting)
+	if err != nil && len(waiting) > 1 && !errors.Is(err, tracedb.ErrFull) && !errors.Is(err, tracedb.ErrUnavailable) {
+		for _, c := range waiting {
+			answers, err := l.transact([]*call{c})
+			if err != nil {
+				answers = []answer{{err: err}}
+			}
+			c.done <- answers[0]
+		}
+		return
+	}
+	for i, c := range waiting {
+		if err != nil {
+			c.done <- answer{err: err}
+		} else {
+			c.done <- answers[i]
+		}
+	}
+}
+
+// transact puts the calls' records and what they do to the tree into one transaction. The answers are
+// for after its commit.
+func (l *Log) transact(calls []*call) ([]answer, error) {
+	// A caller that leaves mustn't take others' records with it, so no caller's context holds here.
+	ctx := context.Background()
+	tx, err := l.db.Begin(ctx)
+	if err != nil {
+		return nil, l.db.Explain(err)
+	}
+	defer tx.Rollback()
+	answers, head, err := l.write(ctx, tx, calls)
+	if err == nil && head.edge != nil {
+		err = tx.Commit()
+	}
+	if err != nil {
+		return nil, l.db.Explain(err)
+	}
+	if head.edge != nil {
+		l.edge = head.edge
+		l.publish(head.Head)
+	}
+	return answers, nil
+}
+
+// grown is the tree that a transaction leaves; edge is nil if it left it as it was.
+type grown struct {
+	store.Head
+	edge *edge
+}
+
+func (l *Log) write(ctx context.Context, tx *sql.Tx, calls []*call) ([]answer, grown, error) {
+	e, err := l.newest(ctx, tx)
+	if err != nil {
+		return nil, grown{}, err
+	}
+	known, err := look(ctx, tx, calls)
+	if err != nil {
+		return nil, grown{}, err
+	}
+	b := &batch{log: l, edge: e, known: known}
+	answers := make([]answer, len(calls))
+	for i, c := range calls {
+		receipts, err := b.take(c)
+		answers[i] = answer{receipts, err}
+	}
+	if len(b.Rows) == 0 {
+		return answers, grown{}, nil
+	}
+	if b.Head, err = e.head(); err != nil {
+		return nil, grown{}, err
+	}
+	if err := l.db.Insert(ctx, tx, &b.Batch); err != nil {
+		return nil, grown{}, err
+	}
+	return answers, grown{b.Head, e}, nil
+}
+
+// newest is an edge to grow: the one in memory, unless somebody else has written since.
+func (l *Log) newest(ctx context.Context, tx *sql.Tx) (*edge, error) {
+	head, err := store.LastHead(ctx, tx)
+	if err != nil {
+		return nil, err
+	}
+	if l.edge != nil && l.edge.size() == head.Size {
+		return l.edge.clone()
+	}
+	e, err := loadEdge(ctx, tx, head)
+	if err != nil {
+		return nil, err
+	}
+	l.edge = e
+	return e.clone()
+}
+
+// batch is what a transaction will write.
+type batch struct {
+	store.Batch
+	log   *Log
+	edge  *edge
+	known *known
+}
+
+// take decides on one call's drafts, and adds them or leaves everything as it was.
+func (b *batch) take(c *call) ([]tracedb.Receipt, error) {
+	edge, err := b.edge.clone()
+	if err != nil {
+		return nil, err
+	}
+	rows, nodes := len(b.Rows), len(b.Nodes)
+	undo := func() { *b.edge, b.Rows, b.Nodes = *edge, b.Rows[:rows], b.Nodes[:nodes] }
+	receipts := make([]tracedb.Receipt, len(c.drafts))
+	marks := b.known.mark()
+	for i, d := range c.drafts {
+		r, err := b.add(c.writer, d)
+		if err != nil {
+			undo()
+			marks.undo()
+			var e *tracedb.Error
+			if errors.As(err, &e) && !(len(c.dispose) > 0) {
+				err = e.At("[%d]", i)
+			}
+			return nil, err
+		}
+		receipts[i] = r
+	}
+	for _, seq := range c.dispose {
+		b.Disposed = append(b.Disposed, store.Disposed{Seq: seq, By: receipts[0].Seq})
+	}
+	return receipts, nil
+}
+
+// add decides on one draft.
+func (b *batch) add(writer string, o offer) (tracedb.Receipt, error) {
+	if old, ok := b.known.ids[idKey{writer, o.ID}]; ok {
+		if old.Kind != o.Kind || !bytes.Equal(old.Digest, o.digest[:]) {
+			return tracedb.Receipt{}, tracedb.ErrConflict
+		}
+		return tracedb.Receipt{Seq: old.Seq, Time: time.UnixMicro(old.Time).UTC(), Leaf: base64.StdEncoding.EncodeToString(old.Hash), Duplicate: true}, nil
+	}
+	if _, ok := b.known.attested[o.Unique]; ok && o.Unique != "" {
+		return tracedb.Receipt{}, tracedb.ErrReplayed
+	}
+	row, err := o.row(writer, b.edge, b.log)
+	if err != nil {
+		return tracedb.Receipt{}, err
+	}
+	row.Facts = row.Facts[:0]
+	for _, f := range o.Facts {
+		key := factKey{f.Table, f.Key}
+		if old, ok := b.known.bound[key]; ok {
+			if !bytes.Equal(old, f.Value) {
+				return tracedb.Receipt{}, tracedb.ErrBound.At("facts")
+			}
+			continue
+		}
+		if f.Bound {
+			b.known.bind(key, f.Value)
+		}
+		f.Seq = row.Seq
+		row.Facts = append(row.Facts, f)
+	}
+	if b.Nodes, err = b.edge.append(row.Hash, b.Nodes); err != nil {
+		return tracedb.Receipt{}, fmt.Errorf("grow the tree: %w", err)
+	}
+	b.Rows = append(b.Rows, row)
+	b.known.learn(writer, o, row)
+	return receipt(row), nil
+}

@@ -1,0 +1,57 @@
+package log
+
+import (
+	"context"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// Follow reads in portions, and looks by itself now and then for what another program wrote.
+const (
+	followAtOnce = 256
+	followEvery  = time.Second
+)
+
+// Follow sends entries from seq on as they come, until ctx ends or the log can't be read any more;
+// then the channel is closed. A reader that is slow holds up nobody else.
+func (l *Log) Follow(ctx context.Context, from int64) (<-chan tracedb.Entry, error) {
+	if _, err := l.atLeast(ctx, 0); err != nil {
+		return nil, err
+	}
+	out := make(chan tracedb.Entry)
+	go l.follow(ctx, max(from, 0), out)
+	return out, nil
+}
+
+func (l *Log) follow(ctx context.Context, from int64, out chan<- tracedb.Entry) {
+	defer close(out)
+	look := time.NewTicker(followEvery)
+	defer look.Stop()
+	for {
+		_, grown := l.current()
+		entries, err := l.Range(ctx, from, followAtOnce)
+		if err != nil {
+			return
+		}
+		for _, e := range entries {
+			select {
+			case out <- e:
+				from = e.Seq + 1
+			case <-ctx.Done():
+				return
+			}
+		}
+		if len(entries) > 0 {
+			continue
+		}
+		select {
+		case <-grown:
+		case <-look.C:
+		case <-l.stop:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}

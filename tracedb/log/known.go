@@ -1,0 +1,105 @@
+package log
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/store"
+)
+
+type (
+	idKey   struct{ writer, id string }
+	factKey struct{ table, key string }
+)
+
+// known is what the log holds already of what a batch brings, also what the batch itself has brought.
+type known struct {
+	ids      map[idKey]store.Known
+	attested map[string]int64
+	bound    map[factKey][]byte
+
+	undos []func()
+}
+
+// look reads it for the calls of a batch.
+func look(ctx context.Context, q store.Querier, calls []*call) (*known, error) {
+	k := &known{ids: map[idKey]store.Known{}, bound: map[factKey][]byte{}}
+	ids := map[string][]string{}
+	tables := map[string]map[string]bool{}
+	var digests []string
+	for _, c := range calls {
+		for _, d := range c.drafts {
+			ids[c.writer] = append(ids[c.writer], d.ID)
+			if d.Unique != "" {
+				digests = append(digests, d.Unique)
+			}
+			for _, f := range d.Facts {
+				if tables[f.Table] == nil {
+					tables[f.Table] = map[string]bool{}
+				}
+				tables[f.Table][f.Key] = true
+			}
+		}
+	}
+	for writer, ids := range ids {
+		found, err := store.ByID(ctx, q, writer, ids)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			k.ids[idKey{writer, f.ID}] = f
+		}
+	}
+	var err error
+	if k.attested, err = store.Attested(ctx, q, digests); err != nil {
+		return nil, err
+	}
+	for table, keys := range tables {
+		facts, err := store.Facts(ctx, q, table, slices.Collect(maps.Keys(keys)))
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range facts {
+			if f.Bound {
+				k.bound[factKey{f.Table, f.Key}] = f.Value
+			}
+		}
+	}
+	return k, nil
+}
+
+// marked is a moment to go back to.
+type marked struct {
+	k *known
+	n int
+}
+
+func (k *known) mark() marked { return marked{k, len(k.undos)} }
+
+func (m marked) undo() {
+	for _, undo := range m.k.undos[m.n:] {
+		undo()
+	}
+	m.k.undos = m.k.undos[:m.n]
+}
+
+func (k *known) bind(key factKey, value []byte) {
+	k.bound[key] = value
+	k.undos = append(k.undos, func() { delete(k.bound, key) })
+}
+
+func (k *known) learn(writer string, o offer, row store.Row) {
+	id := idKey{writer, o.ID}
+	k.ids[id] = store.Known{Seq: row.Seq, ID: o.ID, Kind: tracedb.Kind(o.Kind), Digest: o.digest[:], Time: row.Time.UnixMicro(), Hash: row.Hash[:]}
+	if o.Unique != "" {
+		k.attested[o.Unique] = row.Seq
+	}
+	k.undos = append(k.undos, func() {
+		delete(k.ids, id)
+		if o.Unique != "" {
+			delete(k.attested, o.Unique)
+		}
+	})
+}

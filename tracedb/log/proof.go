@@ -1,0 +1,117 @@
+package log
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/store"
+)
+
+// hashes reads hashes of the tree that head names, and checks each against its root.
+func (l *Log) hashes(ctx context.Context, head store.Head) tlog.HashReader {
+	return tlog.TileHashReader(tree(head), tileReader{ctx, l})
+}
+
+// atLeast is the newest head, of at least that size if there is such a tree. Another program's records
+// are looked for only if this one doesn't know of enough.
+func (l *Log) atLeast(ctx context.Context, size int64) (store.Head, error) {
+	head, _ := l.current()
+	if l.db.Wake() == nil && !l.opts.ReadOnly || size > 0 && head.Size >= size {
+		return head, nil
+	}
+	head, err := store.LastHead(ctx, l.db.Read)
+	if err != nil {
+		return head, l.db.Explain(err)
+	}
+	l.publish(head)
+	return head, nil
+}
+
+// Checkpoint returns a signed head that covers everything acknowledged so far, by any replica. Without
+// a signer its note is nil.
+func (l *Log) Checkpoint(ctx context.Context) (tracedb.Checkpoint, error) {
+	head, err := l.atLeast(ctx, 0)
+	if err != nil {
+		return tracedb.Checkpoint{}, err
+	}
+	l.mu.Lock()
+	signed := l.note
+	l.mu.Unlock()
+	if signed.Note != nil && signed.Size == head.Size && signed.Root == head.Root {
+		return signed, nil
+	}
+	signed = tracedb.Checkpoint{Size: head.Size, Root: head.Root}
+	if l.opts.Signer == nil {
+		return signed, nil
+	}
+	if signed.Note, err = note.Sign(&note.Note{Text: CheckpointText(l.origin, head.Size, head.Root)}, l.opts.Signer); err != nil {
+		return tracedb.Checkpoint{}, fmt.Errorf("sign checkpoint: %w", err)
+	}
+	l.mu.Lock()
+	l.note = signed
+	l.mu.Unlock()
+	return signed, nil
+}
+
+// CheckpointText is the text of a checkpoint before it is signed (C2SP tlog-checkpoint).
+func CheckpointText(origin string, size int64, root tlog.Hash) string {
+	return fmt.Sprintf("%s\n%d\n%s\n", origin, size, base64.StdEncoding.EncodeToString(root[:]))
+}
+
+// Prove shows that the record at seq is in the tree of that size.
+func (l *Log) Prove(ctx context.Context, seq, size int64) (tracedb.Proof, error) {
+	head, err := l.within(ctx, size)
+	if err != nil {
+		return tracedb.Proof{}, err
+	}
+	if seq < 0 || seq >= size {
+		return tracedb.Proof{}, tracedb.ErrNotFound.Says("the tree of %d records has no record %d", size, seq)
+	}
+	p, err := tlog.ProveRecord(size, seq, l.hashes(ctx, head))
+	if err != nil {
+		return tracedb.Proof{}, l.db.Explain(fmt.Errorf("prove record %d: %w", seq, err))
+	}
+	return tracedb.Proof{Seq: seq, Size: size, Hashes: base64s(p)}, nil
+}
+
+// Consistency shows that the tree of size from is a prefix of that of size to.
+func (l *Log) Consistency(ctx context.Context, from, to int64) ([]string, error) {
+	head, err := l.within(ctx, to)
+	if err != nil {
+		return nil, err
+	}
+	if from < 0 || from > to {
+		return nil, tracedb.ErrNotFound.Says("a tree of %d records is no prefix of one of %d", from, to)
+	}
+	// The empty tree is a prefix of every tree, and every tree of itself: nothing needs to be shown.
+	if from == 0 || from == to {
+		return []string{}, nil
+	}
+	p, err := tlog.ProveTree(to, from, l.hashes(ctx, head))
+	if err != nil {
+		return nil, l.db.Explain(fmt.Errorf("prove that %d records come before %d: %w", from, to, err))
+	}
+	return base64s(p), nil
+}
+
+// within is a head of at least that size, or ErrNotFound.
+func (l *Log) within(ctx context.Context, size int64) (store.Head, error) {
+	head, err := l.atLeast(ctx, max(size, 1))
+	if err == nil && size > head.Size {
+		err = tracedb.ErrNotFound.Says("the log has %d records, not %d", head.Size, size)
+	}
+	return head, err
+}
+
+func base64s[H ~[]tlog.Hash](hashes H) []string {
+	out := make([]string, len(hashes))
+	for i, h := range hashes {
+		out[i] = base64.StdEncoding.EncodeToString(h[:])
+	}
+	return out
+}

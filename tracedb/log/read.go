@@ -1,0 +1,149 @@
+package log
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/store"
+)
+
+var _ tracedb.Reader = (*Log)(nil)
+
+// entriesAtOnce is how many places one statement asks for.
+const entriesAtOnce = 200
+
+// Entries returns the entries at those places, in the order of the log. A place that isn't in the log
+// is tracedb.ErrNotFound.
+func (l *Log) Entries(ctx context.Context, seqs ...int64) ([]tracedb.Entry, error) {
+	sorted := slices.Compact(slices.Sorted(slices.Values(seqs)))
+	out := make([]tracedb.Entry, 0, len(sorted))
+	for some := range slices.Chunk(sorted, entriesAtOnce) {
+		leaves, err := store.LeavesAt(ctx, l.db.Read, some)
+		if err != nil {
+			return nil, l.db.Explain(err)
+		}
+		for i, seq := range some {
+			if i >= len(leaves) || leaves[i].Seq != seq {
+				return nil, tracedb.ErrNotFound.Says("there is no record %d", seq)
+			}
+		}
+		if out, err = parse(out, leaves); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Range returns entries from seq on, at most limit.
+func (l *Log) Range(ctx context.Context, from int64, limit int) ([]tracedb.Entry, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	return l.entries(store.Leaves(ctx, l.db.Read, from, limit))
+}
+
+// ByRef returns the entries about ref, oldest first, at most limit.
+func (l *Log) ByRef(ctx context.Context, ref tracedb.Ref, limit int) ([]tracedb.Entry, error) {
+	if limit <= 0 {
+		return nil, nil
+	}
+	return l.entries(store.LeavesByRef(ctx, l.db.Read, ref, limit))
+}
+
+// Payload returns a record's payload: tracedb.ErrDisposed if its term was over, tracedb.ErrNotFound if
+// there is no such record.
+func (l *Log) Payload(ctx context.Context, seq int64) (json.RawMessage, error) {
+	body, ok, err := store.Body(ctx, l.db.Read, seq)
+	if err != nil {
+		return nil, l.db.Explain(err)
+	}
+	if ok {
+		return body, nil
+	}
+	if _, err := l.Entries(ctx, seq); err != nil {
+		return nil, err
+	}
+	return nil, tracedb.ErrDisposed
+}
+
+// Search returns entries newest first.
+func (l *Log) Search(ctx context.Context, q tracedb.Query) (tracedb.Page, error) {
+	limit := q.Limit
+	if limit <= 0 {
+		limit = tracedb.DefaultPage
+	}
+	limit = min(limit, tracedb.MaxPage)
+	w, err := l.window(ctx, q)
+	if err != nil || w.From >= w.Until {
+		return tracedb.Page{Entries: []tracedb.Entry{}}, l.db.Explain(err)
+	}
+	entries, err := l.entries(store.Search(ctx, l.db.Read, q, w, limit+1))
+	if err != nil {
+		return tracedb.Page{}, err
+	}
+	page := tracedb.Page{Entries: entries}
+	if len(entries) > limit {
+		page.Entries = entries[:limit]
+		page.Next = entries[limit-1].Seq
+	}
+	return page, nil
+}
+
+// window is the part of the log that a query's times and Before leave. The log is in the order of its
+// times, so a time is a place.
+func (l *Log) window(ctx context.Context, q tracedb.Query) (store.Window, error) {
+	head, err := l.atLeast(ctx, 0)
+	w := store.Window{Until: head.Size}
+	if q.Before > 0 {
+		w.Until = min(w.Until, q.Before)
+	}
+	if err == nil && !q.From.IsZero() {
+		seq, ok, e := store.Since(ctx, l.db.Read, tracedb.Instant(q.From))
+		if !ok {
+			seq = head.Size
+		}
+		w.From, err = seq, e
+	}
+	if err == nil && !q.Until.IsZero() {
+		seq, ok, e := store.Since(ctx, l.db.Read, tracedb.Instant(q.Until))
+		if ok {
+			w.Until = min(w.Until, seq)
+		}
+		err = e
+	}
+	return w, err
+}
+
+// Facts returns the newest fact for each key of a table; with keys, only of those.
+func (l *Log) Facts(ctx context.Context, table string, keys ...string) ([]tracedb.Fact, error) {
+	facts, err := store.Facts(ctx, l.db.Read, table, keys)
+	return facts, l.db.Explain(err)
+}
+
+// History returns every fact of a table and key, oldest first.
+func (l *Log) History(ctx context.Context, table, key string) ([]tracedb.Fact, error) {
+	facts, err := store.History(ctx, l.db.Read, table, key)
+	return facts, l.db.Explain(err)
+}
+
+func (l *Log) entries(leaves []store.Leaf, err error) ([]tracedb.Entry, error) {
+	if err != nil {
+		return nil, l.db.Explain(err)
+	}
+	return parse(make([]tracedb.Entry, 0, len(leaves)), leaves)
+}
+
+// parse reads leaves. It doesn't ask whether they are in the tree: proofs and Check do.
+func parse(out []tracedb.Entry, leaves []store.Leaf) ([]tracedb.Entry, error) {
+	for _, leaf := range leaves {
+		var e tracedb.Entry
+		if err := json.Unmarshal(leaf.Leaf, &e); err != nil {
+			return nil, fmt.Errorf("leaf %d: %w", leaf.Seq, err)
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}

@@ -1,0 +1,157 @@
+// Package sqlite keeps the log in one SQLite file in WAL mode, with a connection that writes and a few
+// that read. It owns the file's settings, its migrations and its triggers; it refuses to change or
+// delete a row of the log, by triggers in the database itself.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"runtime"
+	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// The page caches, in KiB: together they bound what SQLite takes of memory. The operating system
+// caches the file besides.
+const (
+	writeCache = 16 << 10
+	readCache  = 2 << 10
+)
+
+// engine is a log in an SQLite file.
+type engine struct {
+	path        string
+	write, read *sql.DB
+}
+
+// Open opens the file, makes it if it isn't there, and brings its tables up to date. A file opened
+// readOnly must exist; nothing is written to it.
+func Open(ctx context.Context, path string, readOnly bool) (*store.DB, error) {
+	if path == "" {
+		return nil, errors.New("open sqlite: no file is named")
+	}
+	e := &engine{path: path}
+	if readOnly {
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("open sqlite: %w", err)
+		}
+	} else {
+		var err error
+		if e.write, err = open(path, url.Values{"_txlock": {"immediate"}}, "journal_mode(wal)", "synchronous(full)",
+			"secure_delete(on)", fmt.Sprintf("cache_size(-%d)", writeCache), "wal_autocheckpoint(1000)"); err != nil {
+			return nil, err
+		}
+		// One connection writes: who comes second waits in the program, not in a busy loop.
+		e.write.SetMaxOpenConns(1)
+		if err := e.migrate(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("open %s: %w", path, e.Explain(err)), e.Close())
+		}
+	}
+	var err error
+	if e.read, err = open(path, url.Values{"mode": {"ro"}}, "query_only(on)", fmt.Sprintf("cache_size(-%d)", readCache)); err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	e.read.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
+	e.read.SetMaxIdleConns(max(4, runtime.GOMAXPROCS(0)))
+	if err := e.read.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, e.Explain(err)), e.Close())
+	}
+	return &store.DB{Engine: e, Read: e.read}, nil
+}
+
+// open makes a pool of connections to the file. A path may hold anything but a NUL.
+func open(path string, query url.Values, pragmas ...string) (*sql.DB, error) {
+	query["_pragma"] = append(pragmas, "busy_timeout(10000)", "page_size(8192)", "mmap_size(0)", "temp_store(file)", "trusted_schema(off)")
+	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}
+	return sql.OpenDB(connector{dsn: dsn.String()}), nil
+}
+
+func (e *engine) migrate(ctx context.Context) error {
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		return err
+	}
+	tx, err := e.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	var version int
+	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+		return err
+	}
+	if version > len(files) {
+		return fmt.Errorf("the database is of version %d, and this program knows only %d: a newer one made it", version, len(files))
+	}
+	for i, file := range files[version:] {
+		script, err := migrations.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, string(script)); err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+i+1)); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
+	if e.write == nil {
+		return nil, tracedb.ErrUnavailable.Says("the log was opened for reading only")
+	}
+	return e.write.BeginTx(ctx, nil)
+}
+
+func (e *engine) Wake() <-chan struct{} { return nil }
+
+func (e *engine) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{e.read, e.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Explain tells a full disk and a broken or busy file from the rest.
+func (e *engine) Explain(err error) error {
+	var s *sqlite.Error
+	if !errors.As(err, &s) {
+		return err
+	}
+	switch s.Code() & 0xff {
+	case sqlite3.SQLITE_FULL:
+		return fmt.Errorf("%w (%w)", tracedb.ErrFull, err)
+	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
+		return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("another program holds the database"), err)
+	case sqlite3.SQLITE_IOERR:
+		if strings.Contains(err.Error(), "no space") {
+			return fmt.Errorf("%w (%w)", tracedb.ErrFull, err)
+		}
+	}
+	return err
+}
+
+// Backup writes a copy with VACUUM INTO, which reads at one moment while the log goes on.
+func (e *engine) Backup(ctx context.Context, path string) error {
+	_, err := e.read.ExecContext(ctx, "VACUUM INTO $1", path)
+	return e.Explain(err)
+}

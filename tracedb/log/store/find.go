@@ -1,0 +1,142 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"strings"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// Window restricts a search to places in the log: From included, Until not.
+type Window struct{ From, Until int64 }
+
+// Search returns up to limit leaves, newest first. Times in q are ignored: the window stands for them.
+func Search(ctx context.Context, db Querier, q tracedb.Query, w Window, limit int) ([]Leaf, error) {
+	var args []any
+	arg := func(v any) string {
+		args = append(args, v)
+		return fmt.Sprintf("$%d", len(args))
+	}
+	from, seq := "records r", "r.seq"
+	var where []string
+	for i, ref := range q.Refs {
+		alias := fmt.Sprintf("f%d", i)
+		if i == 0 {
+			from, seq = "refs f0 JOIN records r ON r.seq = f0.seq", "f0.seq"
+		} else {
+			from += fmt.Sprintf(" JOIN refs %s ON %s.seq = f0.seq", alias, alias)
+		}
+		where = append(where, fmt.Sprintf("%s.type = %s AND %s.value = %s", alias, arg(string(ref.Type)), alias, arg(ref.Value)))
+	}
+	where = append(where, seq+" >= "+arg(w.From), seq+" < "+arg(w.Until))
+	if len(q.Kinds) > 0 {
+		kinds := make([]string, len(q.Kinds))
+		for i, k := range q.Kinds {
+			kinds[i] = arg(string(k))
+		}
+		where = append(where, "r.kind IN ("+strings.Join(kinds, ",")+")")
+	}
+	if q.Actor != "" {
+		where = append(where, "r.actor = "+arg(q.Actor))
+	}
+	if q.Outcome != "" {
+		where = append(where, "r.outcome = "+arg(string(q.Outcome)))
+	}
+	return all(ctx, db, scanLeaf, "SELECT l.seq, l.leaf FROM "+from+" JOIN leaves l ON l.seq = "+seq+
+		" WHERE "+strings.Join(where, " AND ")+" ORDER BY "+seq+" DESC LIMIT "+arg(limit), args...)
+}
+
+// chunk is how many keys one statement looks up.
+const chunk = 100
+
+// Known is a record that was there already.
+type Known struct {
+	Seq    int64
+	ID     string
+	Kind   tracedb.Kind
+	Digest []byte
+	Time   int64
+	Hash   []byte
+}
+
+// ByID finds a writer's records with those ids.
+func ByID(ctx context.Context, q Querier, writer string, ids []string) ([]Known, error) {
+	return inChunks(ids, func(ids []any) ([]Known, error) {
+		return all(ctx, q, func(rows *sql.Rows, k *Known) error {
+			return rows.Scan(&k.Seq, &k.ID, &k.Kind, &k.Digest, &k.Time, &k.Hash)
+		}, `SELECT r.seq, r.id, r.kind, r.payload, r.time, l.hash FROM records r JOIN leaves l ON l.seq = r.seq
+			WHERE r.writer = $1 AND r.id IN (`+places(2, len(ids))+`)`, append([]any{writer}, ids...)...)
+	})
+}
+
+// Attested finds which of those attestations are in the log, and where.
+func Attested(ctx context.Context, q Querier, digests []string) (map[string]int64, error) {
+	type at struct {
+		digest string
+		seq    int64
+	}
+	found, err := inChunks(digests, func(digests []any) ([]at, error) {
+		return all(ctx, q, func(rows *sql.Rows, a *at) error { return rows.Scan(&a.digest, &a.seq) },
+			"SELECT digest, seq FROM attestations WHERE digest IN ("+places(1, len(digests))+")", digests...)
+	})
+	out := make(map[string]int64, len(found))
+	for _, f := range found {
+		out[f.digest] = f.seq
+	}
+	return out, err
+}
+
+func scanFact(rows *sql.Rows, f *tracedb.Fact) error {
+	var value []byte
+	var bound int
+	if err := rows.Scan(&f.Table, &f.Key, &f.Seq, &value, &bound); err != nil {
+		return err
+	}
+	f.Value, f.Bound = value, bound != 0
+	return nil
+}
+
+const factColumns = "SELECT f.tbl, f.key, f.seq, f.value, f.bound FROM facts f WHERE f.tbl = $1"
+
+// Facts returns the newest fact for each key of a table, or for those keys.
+func Facts(ctx context.Context, q Querier, table string, keys []string) ([]tracedb.Fact, error) {
+	const newest = " AND NOT EXISTS (SELECT 1 FROM facts g WHERE g.tbl = f.tbl AND g.key = f.key AND g.seq > f.seq) ORDER BY f.key"
+	if len(keys) == 0 {
+		return all(ctx, q, scanFact, factColumns+newest, table)
+	}
+	return inChunks(keys, func(keys []any) ([]tracedb.Fact, error) {
+		return all(ctx, q, scanFact, factColumns+" AND f.key IN ("+places(2, len(keys))+")"+newest, append([]any{table}, keys...)...)
+	})
+}
+
+// History returns every fact of a table and key, oldest first.
+func History(ctx context.Context, q Querier, table, key string) ([]tracedb.Fact, error) {
+	return all(ctx, q, scanFact, factColumns+" AND f.key = $2 ORDER BY f.seq", table, key)
+}
+
+// Due returns up to limit records of a kind whose log time is before cutoff and whose payload is there.
+func Due(ctx context.Context, q Querier, kind tracedb.Kind, cutoff int64, limit int) ([]int64, error) {
+	return all(ctx, q, func(rows *sql.Rows, seq *int64) error { return rows.Scan(seq) }, `SELECT r.seq FROM records r
+		WHERE r.kind = $1 AND r.time < $2 AND NOT EXISTS (SELECT 1 FROM disposals d WHERE d.seq = r.seq)
+		ORDER BY r.seq LIMIT $3`, string(kind), cutoff, limit)
+}
+
+// inChunks asks in portions, so that no statement has more parameters than an engine takes.
+func inChunks[T any](keys []string, ask func([]any) ([]T, error)) ([]T, error) {
+	var out []T
+	for len(keys) > 0 {
+		n := min(chunk, len(keys))
+		args := make([]any, n)
+		for i, k := range keys[:n] {
+			args[i] = k
+		}
+		found, err := ask(args)
+		if err != nil {
+			return nil, err
+		}
+		out, keys = append(out, found...), keys[n:]
+	}
+	return out, nil
+}

@@ -1,0 +1,165 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// places writes n placeholders, the first of which is $from.
+func places(from, n int) string {
+	var b strings.Builder
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		b.WriteByte('$')
+		b.WriteString(strconv.Itoa(from + i))
+	}
+	return b.String()
+}
+
+// all scans every row of a query.
+func all[T any](ctx context.Context, q Querier, scan func(*sql.Rows, *T) error, query string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var out []T
+	for rows.Next() {
+		var t T
+		if err := scan(rows, &t); err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, rows.Err()
+}
+
+// hash takes a hash from a column.
+func hash(raw []byte) (h tlog.Hash, err error) {
+	if len(raw) != tlog.HashSize {
+		return h, fmt.Errorf("a stored hash has %d bytes", len(raw))
+	}
+	copy(h[:], raw)
+	return h, nil
+}
+
+func instant(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
+
+// Origin is the log's name as it was when the database was made; empty for a database without a log.
+func Origin(ctx context.Context, q Querier) (string, error) {
+	var origin string
+	err := q.QueryRowContext(ctx, "SELECT origin FROM log").Scan(&origin)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return origin, err
+}
+
+// LastHead is the newest head; that of the empty tree has no row.
+func LastHead(ctx context.Context, q Querier) (Head, error) {
+	heads, err := all(ctx, q, scanHead, "SELECT size, root, time FROM heads ORDER BY size DESC LIMIT 1")
+	if err != nil {
+		return Head{}, err
+	}
+	if len(heads) == 0 {
+		root, err := tlog.TreeHash(0, nil)
+		return Head{Root: root}, err
+	}
+	return heads[0], nil
+}
+
+// Heads returns the heads of sizes above after, smallest first.
+func Heads(ctx context.Context, q Querier, after int64, limit int) ([]Head, error) {
+	return all(ctx, q, scanHead, "SELECT size, root, time FROM heads WHERE size > $1 ORDER BY size LIMIT $2", after, limit)
+}
+
+func scanHead(rows *sql.Rows, h *Head) error {
+	var root []byte
+	var at int64
+	if err := rows.Scan(&h.Size, &root, &at); err != nil {
+		return err
+	}
+	h.Time = instant(at)
+	var err error
+	h.Root, err = hash(root)
+	return err
+}
+
+// LeafHashes returns up to limit leaf hashes from seq on.
+func LeafHashes(ctx context.Context, q Querier, from int64, limit int) ([]tlog.Hash, error) {
+	return all(ctx, q, scanHash, "SELECT hash FROM leaves WHERE seq >= $1 AND seq < $2 ORDER BY seq", from, from+int64(limit))
+}
+
+// NodeHashes returns up to limit nodes of a level from index on.
+func NodeHashes(ctx context.Context, q Querier, level int, from int64, limit int) ([]tlog.Hash, error) {
+	return all(ctx, q, scanHash, "SELECT hash FROM nodes WHERE level = $1 AND idx >= $2 AND idx < $3 ORDER BY idx", level, from, from+int64(limit))
+}
+
+func scanHash(rows *sql.Rows, h *tlog.Hash) error {
+	var raw []byte
+	if err := rows.Scan(&raw); err != nil {
+		return err
+	}
+	var err error
+	*h, err = hash(raw)
+	return err
+}
+
+// Leaf is a stored leaf.
+type Leaf struct {
+	Seq  int64
+	Leaf []byte
+}
+
+func scanLeaf(rows *sql.Rows, l *Leaf) error { return rows.Scan(&l.Seq, &l.Leaf) }
+
+// Leaves returns up to limit leaves from seq on.
+func Leaves(ctx context.Context, q Querier, from int64, limit int) ([]Leaf, error) {
+	return all(ctx, q, scanLeaf, "SELECT seq, leaf FROM leaves WHERE seq >= $1 ORDER BY seq LIMIT $2", from, limit)
+}
+
+// LeavesAt returns the leaves at those places that exist, in the log's order.
+func LeavesAt(ctx context.Context, q Querier, seqs []int64) ([]Leaf, error) {
+	args := make([]any, len(seqs))
+	for i, s := range seqs {
+		args[i] = s
+	}
+	return all(ctx, q, scanLeaf, "SELECT seq, leaf FROM leaves WHERE seq IN ("+places(1, len(seqs))+") ORDER BY seq", args...)
+}
+
+// LeavesByRef returns up to limit leaves of records about ref, oldest first.
+func LeavesByRef(ctx context.Context, q Querier, ref tracedb.Ref, limit int) ([]Leaf, error) {
+	return all(ctx, q, scanLeaf, `SELECT l.seq, l.leaf FROM refs f JOIN leaves l ON l.seq = f.seq
+		WHERE f.type = $1 AND f.value = $2 ORDER BY f.seq LIMIT $3`, string(ref.Type), ref.Value, limit)
+}
+
+// Body returns a payload; false if there is none.
+func Body(ctx context.Context, q Querier, seq int64) ([]byte, bool, error) {
+	var body []byte
+	err := q.QueryRowContext(ctx, "SELECT body FROM payloads WHERE seq = $1", seq).Scan(&body)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, false, nil
+	}
+	return body, err == nil, err
+}
+
+// Since returns the first place in the log with a time of at least t; false if there is none.
+func Since(ctx context.Context, q Querier, t time.Time) (int64, bool, error) {
+	var seq int64
+	err := q.QueryRowContext(ctx, "SELECT seq FROM records WHERE time >= $1 ORDER BY time, seq LIMIT 1", t.UnixMicro()).Scan(&seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, false, nil
+	}
+	return seq, err == nil, err
+}

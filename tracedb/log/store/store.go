@@ -1,0 +1,78 @@
+// Package store is what every database under the log has in common: the rows of a batch, the queries
+// that only read, and what an engine must do for itself. It owns the SQL that both engines understand;
+// it refuses to decide what goes into the log, and knows nothing of the tree but its stored hashes.
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// Row is one record on its way into the database.
+type Row struct {
+	tracedb.Entry
+	Leaf   []byte
+	Hash   tlog.Hash
+	Body   []byte
+	Unique string // digest of an attestation, or empty
+	Facts  []tracedb.Fact
+}
+
+// Node is the root of a complete subtree of 256^Level leaves, the Index-th of its level. Level 0, the
+// leaf hashes, is kept beside the leaves.
+type Node struct {
+	Level int
+	Index int64
+	Hash  tlog.Hash
+}
+
+// Head is the tree after a batch. Time is the log time of its last record.
+type Head struct {
+	Size int64
+	Root tlog.Hash
+	Time time.Time
+}
+
+// Disposed is a payload that goes, and the record that says so.
+type Disposed struct{ Seq, By int64 }
+
+// Batch is what one transaction adds.
+type Batch struct {
+	Rows     []Row
+	Nodes    []Node
+	Head     Head
+	Disposed []Disposed
+}
+
+// Engine is what SQLite and PostgreSQL do differently.
+type Engine interface {
+	// Begin starts a transaction that is the only one to write until it ends, whoever else has the
+	// database open. It ends when its Commit or Rollback was called.
+	Begin(ctx context.Context) (*sql.Tx, error)
+	// Insert writes the batch.
+	Insert(ctx context.Context, tx *sql.Tx, b *Batch) error
+	// Backup writes a copy of the database, as it is at one moment, to a new file.
+	Backup(ctx context.Context, path string) error
+	// Wake is sent to when somebody else may have written; nil if nobody else can.
+	Wake() <-chan struct{}
+	// Explain turns the engine's own errors into those of tracedb where there is one.
+	Explain(err error) error
+	Close() error
+}
+
+// DB is an open database.
+type DB struct {
+	Engine
+	Read *sql.DB // never writes
+}
+
+// Querier is a connection, a transaction or a pool.
+type Querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
