@@ -25,6 +25,7 @@ type Options struct {
 	Kubeconfig string
 	Port       int    // of the front door on 127.0.0.1; 0: Gitea is reached through the Kubernetes API
 	Command    string // path of druppie-up, for the scripts that call it
+	Platform   string // name of the platform, which that command is given
 
 	Reporter ui.Reporter // told about each leg; may be nil
 	Out      io.Writer   // gets the table of legs, and the script's log where it failed; may be nil

@@ -60,7 +60,7 @@ func list(fsys fs.FS) ([]Info, error) {
 
 var (
 	opening = regexp.MustCompile(`^# ([A-Z0-9a-z ]+): (.+)$`)
-	control = regexp.MustCompile(`^(C[1-6]|F[0-8][ab]?)$`)
+	control = regexp.MustCompile(`^(C[1-6]|F[0-8][abc]?)$`)
 	after   = regexp.MustCompile(`^# After: (.+)$`)
 )
 

@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"regexp"
 	"strings"
 	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -35,13 +38,17 @@ func runTrace(c *call) error {
 	var err error
 	switch c.args[0] {
 	case "why":
-		out, err = c.druppieUp("trace", "why", c.args[1], "--name", c.opt.Name)
+		out, err = c.druppieUp("trace", "why", c.args[1], "--name", c.opt.Platform)
 	case "find":
 		out, err = c.find(c.args[1], c.args[2], c.args[3])
 	case "export":
-		out, err = c.druppieUp("trace", "export", c.args[1], "--output", c.ts.MkAbs(c.args[2]), "--name", c.opt.Name)
+		out, err = c.druppieUp("trace", "export", c.args[1], "--output", c.ts.MkAbs(c.args[2]), "--name", c.opt.Platform)
 	case "verify":
-		out, err = c.druppieUp("trace", "verify", c.ts.MkAbs(c.args[1]), "--key", c.ts.MkAbs("trace.key"))
+		var key string
+		if key, err = c.traceKey(); err != nil {
+			return err
+		}
+		out, err = c.druppieUp("trace", "verify", c.ts.MkAbs(c.args[1]), "--key", key)
 	}
 	if _, werr := c.ts.Stdout().Write(out); werr != nil && err == nil {
 		return werr
@@ -49,9 +56,24 @@ func runTrace(c *call) error {
 	return err
 }
 
+// traceKey writes the key that the trace's checkpoints are verified with to a
+// file, from where the platform keeps it: not from the trace itself.
+func (c *call) traceKey() (string, error) {
+	p, err := c.platform()
+	if err != nil {
+		return "", err
+	}
+	key, err := p.Kube.CoreV1().ConfigMaps("druppie-system").Get(c.ctx, "tracedb-checkpoint-public-key", metav1.GetOptions{})
+	if err != nil {
+		return "", fmt.Errorf("read the trace's public key: %w", err)
+	}
+	file := c.ts.MkAbs("trace.key")
+	return file, os.WriteFile(file, []byte(key.Data["checkpoint.pub"]), 0o600)
+}
+
 // find searches the trace; - stands for any outcome. What is printed is JSON, newest first.
 func (c *call) find(kind, outcome, ref string) ([]byte, error) {
-	args := []string{"trace", "search", "--kind", kind, "--ref", ref, "-o", "json", "--name", c.opt.Name}
+	args := []string{"trace", "search", "--kind", kind, "--ref", ref, "-o", "json", "--name", c.opt.Platform}
 	if outcome != "-" {
 		args = append(args, "--outcome", outcome)
 	}

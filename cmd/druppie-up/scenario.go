@@ -142,7 +142,7 @@ func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
 	for _, name := range opts.names {
 		opts.app.rep.Note("scenario %s", name)
 		result, err := scenarios.Run(ctx, scenarios.Options{
-			Name: name, Kubeconfig: opts.Kubeconfig(), Port: state.Port, Command: command,
+			Name: name, Kubeconfig: opts.Kubeconfig(), Port: state.Port, Command: command, Platform: opts.Name,
 			Reporter: opts.app.rep, Out: opts.log(),
 		})
 		results = append(results, result)
