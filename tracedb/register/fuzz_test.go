@@ -23,7 +23,7 @@ func FuzzValidate(f *testing.F) {
 	for _, s := range []string{"", "~", "{}", "[]", "a: &a [*a]", "? [a]\n: b", "--- x\n--- y", "<<: {id: x}", "!!binary eA==",
 		small + "eu_database: {a: .nan, b: 2026-01-01, c: 0x1F, d: 1e999, e: [~, true, {f: g}], ? 1 : 2}\n",
 		small + "data: [{uri: a, sha256: b}, {uri: a}, 1, ~, *x]\n",
-		strings.ReplaceAll(small, "\n", "\r\n"), "\ufeff" + small, "\xff\xfei\x00d\x00", "%YAML 1.1\n---\n" + small + "...\n"} {
+		strings.ReplaceAll(small, "\n", "\r\n"), "\ufeff" + small, "\xff\xfei\x00d\x00", strings.Repeat("[", 20000), small + "eu_database: {a: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + "}\n", "%YAML 1.1\n---\n" + small + "...\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {

@@ -385,6 +385,30 @@ func TestValidateTree(t *testing.T) {
 	}
 }
 
+// TestTreeTold holds what is told about data to the letter: the whole hash, to be copied.
+func TestTreeTold(t *testing.T) {
+	declared := strings.Repeat("f", 64)
+	_, got, err := ValidateTree(fstest.MapFS{
+		File: {Data: []byte(small + "data:\n- {uri: a, sha256: " + declared + "}\n- {uri: b, sha256: " + declared + "}\n")},
+		"a":  {Data: []byte("hello")},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Violations{
+		{"data[0].sha256", 17, 20, RuleSHA256, `isn't the hash of "a"`, `write "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824" if the file is what is meant, or put back the file that was declared`},
+		{"data[1].uri", 18, 9, RuleMissingFile, `"b" isn't a file of the repository`, "add the file, or correct the path"},
+	}, got); diff != "" {
+		t.Error(diff)
+	}
+	if _, got, err = ValidateTree(fstest.MapFS{}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(Violations{{"", 0, 0, RuleMissingFile, "isn't a file at the root of the repository", "add algorithm.yaml with schema druppie.io/algorithm/v1"}}, got); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestLinkOutOfTree uses real links, which os.DirFS would follow.
 func TestLinkOutOfTree(t *testing.T) {
 	outside, dir := t.TempDir(), t.TempDir()

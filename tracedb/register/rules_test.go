@@ -256,3 +256,12 @@ func TestOtherNames(t *testing.T) {
 		}
 	}
 }
+
+// TestRulesGolden shows a change of any limit, value or source as what it is: a change of the rules.
+func TestRulesGolden(t *testing.T) {
+	var b strings.Builder
+	for _, r := range Rules() {
+		fmt.Fprintf(&b, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.Path, r.Rule, r.Tier, r.Limit, strings.Join(r.Values, " | "), r.When, r.Source)
+	}
+	golden(t, "rules.tsv", b.String())
+}

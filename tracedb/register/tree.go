@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"strconv"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -80,7 +81,7 @@ func (r *reader) hash(tree fs.FS, path string, s Source) error {
 	}
 	if got := hex.EncodeToString(h.Sum(nil)); got != s.SHA256 {
 		r.say(r.given[path+".sha256"], path+".sha256", RuleSHA256,
-			"write "+quote(got)+" if the file is what is meant, or put back the file that was declared",
+			"write "+strconv.Quote(got)+" if the file is what is meant, or put back the file that was declared",
 			"isn't the hash of %s", quote(s.URI))
 	}
 	return nil
