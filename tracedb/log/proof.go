@@ -21,7 +21,7 @@ func (l *Log) hashes(ctx context.Context, head store.Head) tlog.HashReader {
 // are looked for only if this one doesn't know of enough.
 func (l *Log) atLeast(ctx context.Context, size int64) (store.Head, error) {
 	head, _ := l.current()
-	if l.db.Wake() == nil && !l.opts.ReadOnly || size > 0 && head.Size >= size {
+	if !l.db.Shared() && !l.opts.ReadOnly || size > 0 && head.Size >= size {
 		return head, nil
 	}
 	head, err := store.LastHead(ctx, l.db.Read)

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/druppie/druppie-up/tracedb/log/store"
@@ -14,6 +15,9 @@ import (
 // one row at a time would compile as much as it writes; it matches parameters by trying each, so many
 // rows would be slow too.
 const rowsPerStatement = 24
+
+// deletesPerStatement is how many payloads one DELETE takes.
+const deletesPerStatement = 100
 
 // table collects rows for one table and writes them in statements of many rows.
 type table struct {
@@ -44,7 +48,7 @@ func (e *engine) Insert(ctx context.Context, tx *sql.Tx, b *store.Batch) error {
 	payloads := table{into: "payloads (seq, body)", columns: 2}
 	attestations := table{into: "attestations (digest, seq)", columns: 2}
 	nodes := table{into: "nodes (level, idx, hash)", columns: 3}
-	disposals := table{into: "disposals (seq, by)", columns: 2}
+	disposals := table{into: "disposals (seq, record)", columns: 2}
 	heads := table{into: "heads (size, root, time)", columns: 3}
 	for _, r := range b.Rows {
 		leaves.add(r.Seq, r.Leaf, r.Hash[:])
@@ -65,25 +69,29 @@ func (e *engine) Insert(ctx context.Context, tx *sql.Tx, b *store.Batch) error {
 			return err
 		}
 	}
-	if err := project(ctx, tx, b.Rows, ""); err != nil {
+	if err := e.Project(ctx, tx, b.Rows); err != nil {
 		return err
 	}
 	if err := disposals.flush(ctx, tx); err != nil {
 		return err
 	}
-	for _, d := range b.Disposed {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM payloads WHERE seq = ?", d.Seq); err != nil {
-			return fmt.Errorf("dispose of payload %d: %w", d.Seq, err)
+	for some := range slices.Chunk(b.Disposed, deletesPerStatement) {
+		args := make([]any, len(some))
+		for i, d := range some {
+			args[i] = d.Seq
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM payloads WHERE seq IN (?"+strings.Repeat(",?", len(some)-1)+")", args...); err != nil {
+			return fmt.Errorf("dispose of payloads: %w", err)
 		}
 	}
 	return nil
 }
 
-// project writes what is derived from the rows into the projections whose names end in suffix.
-func project(ctx context.Context, tx *sql.Tx, rows []store.Row, suffix string) error {
-	records := table{into: "records" + suffix + " (seq, time, id, kind, actor, writer, at, outcome, payload, size)", columns: 10}
-	refs := table{into: "refs" + suffix + " (type, value, seq)", columns: 3}
-	facts := table{into: "facts" + suffix + " (tbl, key, seq, value, bound)", columns: 5}
+// Project writes what is derived from the rows.
+func (e *engine) Project(ctx context.Context, tx *sql.Tx, rows []store.Row) error {
+	records := table{into: "records (seq, time, id, kind, actor, writer, at, outcome, payload, size)", columns: 10}
+	refs := table{into: "refs (type, value, seq)", columns: 3}
+	facts := table{into: "facts (tbl, key, seq, value, bound)", columns: 5}
 	for _, r := range rows {
 		digest, err := hex.DecodeString(strings.TrimPrefix(r.Payload, "sha256:"))
 		if err != nil {

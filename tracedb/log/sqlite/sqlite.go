@@ -22,8 +22,12 @@ import (
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
+// The migrations, in the order of their names, and the projections as they are after the last one.
+//
 //go:embed migrations/*.sql
 var migrations embed.FS
+
+const projections = "migrations/projections.sql"
 
 // The page caches, in KiB: together they bound what SQLite takes of memory. The operating system
 // caches the file besides.
@@ -81,7 +85,7 @@ func open(path string, query url.Values, pragmas ...string) (*sql.DB, error) {
 }
 
 func (e *engine) migrate(ctx context.Context) error {
-	files, err := fs.Glob(migrations, "migrations/*.sql")
+	files, err := fs.Glob(migrations, "migrations/0*.sql")
 	if err != nil {
 		return err
 	}
@@ -109,7 +113,21 @@ func (e *engine) migrate(ctx context.Context) error {
 			return err
 		}
 	}
+	if version == 0 {
+		if err := makeProjections(ctx, tx); err != nil {
+			return err
+		}
+	}
 	return tx.Commit()
+}
+
+func makeProjections(ctx context.Context, tx *sql.Tx) error {
+	script, err := migrations.ReadFile(projections)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, string(script))
+	return err
 }
 
 func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
@@ -119,7 +137,11 @@ func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
 	return e.write.BeginTx(ctx, nil)
 }
 
-func (e *engine) Wake() <-chan struct{} { return nil }
+// Watch has nothing to wait for: the file's other users, if any, are looked for now and then.
+func (e *engine) Watch(context.Context, func(int64)) {}
+
+// Shared is false: one program serves a file, and another that writes is an exception.
+func (e *engine) Shared() bool { return false }
 
 func (e *engine) Close() error {
 	var errs []error
@@ -150,8 +172,3 @@ func (e *engine) Explain(err error) error {
 	return err
 }
 
-// Backup writes a copy with VACUUM INTO, which reads at one moment while the log goes on.
-func (e *engine) Backup(ctx context.Context, path string) error {
-	_, err := e.read.ExecContext(ctx, "VACUUM INTO $1", path)
-	return e.Explain(err)
-}

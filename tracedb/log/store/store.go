@@ -56,10 +56,21 @@ type Engine interface {
 	Begin(ctx context.Context) (*sql.Tx, error)
 	// Insert writes the batch.
 	Insert(ctx context.Context, tx *sql.Tx, b *Batch) error
+	// Project writes what is derived from rows that are in the log: columns, refs and facts.
+	Project(ctx context.Context, tx *sql.Tx, rows []Row) error
+	// Rebuild takes the projections away, has fill make them anew with Project, and puts those in
+	// their place when tx commits.
+	Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) error
+	// Inspect asks the engine whether its own files are sound, and returns what it complains about.
+	Inspect(ctx context.Context) ([]string, error)
+	// Forget makes the engine overwrite what was deleted, as far as it can.
+	Forget(ctx context.Context) error
 	// Backup writes a copy of the database, as it is at one moment, to a new file.
 	Backup(ctx context.Context, path string) error
-	// Wake is sent to when somebody else may have written; nil if nobody else can.
-	Wake() <-chan struct{}
+	// Shared says whether others are expected to write to the same log.
+	Shared() bool
+	// Watch calls seen with the log's size when somebody has written, until ctx ends. It may miss some.
+	Watch(ctx context.Context, seen func(size int64))
 	// Explain turns the engine's own errors into those of tracedb where there is one.
 	Explain(err error) error
 	Close() error
