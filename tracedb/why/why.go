@@ -6,7 +6,7 @@ package why
 
 import (
 	"context"
-	"encoding/json"
+	"fmt"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -56,16 +56,95 @@ type Options struct {
 	Proofs bool // add each link's inclusion proof
 }
 
-// Subject reads what people paste.
-func Subject(s string) (tracedb.Ref, error) { return tracedb.Ref{}, tracedb.ErrInvalid }
-
 // Ask tells why a subject runs, or was refused. Nothing known is ErrNotFound.
 func Ask(ctx context.Context, r tracedb.Reader, subject tracedb.Ref, opts Options) (*Chain, error) {
-	return nil, tracedb.ErrNotFound
+	if err := subject.Check(); err != nil {
+		return nil, invalid(err.Error(), Forms)
+	}
+	w := newWalk(r)
+	subject, err := w.gather(ctx, subject)
+	if err != nil {
+		return nil, fmt.Errorf("follow %s: %w", subject, err)
+	}
+	var records []tracedb.Record
+	for _, e := range w.sorted() {
+		record := tracedb.Record{Entry: e}
+		// Too large to be told is too large to be read for it.
+		if e.Kind != tracedb.KindSBOM || e.Size <= MaxSBOM {
+			b, err := w.body(ctx, e)
+			if err != nil {
+				return nil, fmt.Errorf("read record %d: %w", e.Seq, err)
+			}
+			record.Body, record.Disposed = b.raw, b.disposed
+		}
+		records = append(records, record)
+	}
+	checkpoint, err := r.Checkpoint(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the checkpoint: %w", err)
+	}
+	c := Tell(subject, records)
+	c.Size, c.Checkpoint, c.Truncated = checkpoint.Size, string(checkpoint.Note), w.truncated
+	if !opts.Proofs {
+		return c, nil
+	}
+	for i, l := range c.Links {
+		proof, err := r.Prove(ctx, l.Seq, c.Size)
+		if err != nil {
+			return nil, fmt.Errorf("prove record %d: %w", l.Seq, err)
+		}
+		c.Links[i].Proof = &proof
+	}
+	return c, nil
 }
 
-// Describe tells a record to people, in English and Dutch. A nil payload was disposed of: the title
-// then comes from the entry alone.
-func Describe(e tracedb.Entry, payload json.RawMessage) (title, titleNL string, details []Detail) {
-	return string(e.Kind), string(e.Kind), nil
+// gather walks from the subject, and returns it as it was meant.
+func (w *walk) gather(ctx context.Context, subject tracedb.Ref) (tracedb.Ref, error) {
+	subject, err := w.meant(ctx, subject)
+	if err != nil {
+		return subject, err
+	}
+	switch subject.Type {
+	case tracedb.RefRepository, tracedb.RefAlgorithm, tracedb.RefNamespace:
+		err = w.now(ctx, subject)
+	case tracedb.RefRecord:
+		err = w.one(ctx, subject)
+	default:
+		w.both(subject)
+	}
+	// What the walk finds names algorithms, keys and other records, in this order.
+	for _, next := range []func() error{
+		func() error { return err },
+		func() error { return w.run(ctx, subject) },
+		func() error { return w.registered(ctx, subject) },
+		func() error { return w.records(ctx) },
+		func() error { return w.keys(ctx) },
+		func() error { return w.disposals(ctx) },
+	} {
+		if err := next(); err != nil {
+			return subject, err
+		}
+	}
+	if len(w.entries) == 0 {
+		return subject, tracedb.ErrNotFound.Says("the log knows nothing about %s", subject).WithHint(Forms)
+	}
+	return subject, nil
+}
+
+// meant is the first reading of the subject that the log has a record about.
+func (w *walk) meant(ctx context.Context, subject tracedb.Ref) (tracedb.Ref, error) {
+	all := readings(subject)
+	if len(all) == 1 {
+		return subject, nil
+	}
+	for _, ref := range all {
+		entries, err := w.ByRef(ctx, ref, 1)
+		if err != nil {
+			return subject, err
+		}
+		if len(entries) > 0 {
+			return ref, nil
+		}
+	}
+	return subject, nil
 }

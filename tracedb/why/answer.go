@@ -1,0 +1,358 @@
+package why
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// answer is one paragraph that says why what was asked about runs, or why it doesn't: how it stands,
+// who asked, who wrote, who approved, what was tested, which vulnerabilities were known, who signed,
+// under which entry of the register, and who let it in.
+func (s *story) answer() text {
+	if !s.service() {
+		return s.unbuilt()
+	}
+	sentences := []text{s.stands(), s.askedFor(), s.written(), s.approved(), s.tested(), s.vulnerable(), s.signed(), s.registered(), s.promoted(), s.admitted(), s.troubled(), s.also()}
+	return joined(sentences)
+}
+
+// service says whether the records are about something that is built and run at all.
+func (s *story) service() bool {
+	return s.image != "" || slices.ContainsFunc(s.all, func(t told) bool {
+		return len(values(t.Refs, tracedb.RefCommit)) > 0 || len(values(t.Refs, tracedb.RefRepository)) > 0
+	})
+}
+
+// unbuilt is the answer where there is no service to tell of.
+func (s *story) unbuilt() text {
+	return text{"The log holds {records} about {subject}, none of them about something that was built.", "Het logboek bevat {records} over {subject}, waarvan geen over iets dat gebouwd is."}.
+		filled(lines{"records": count(len(s.all)), "subject": s.name()}.get)
+}
+
+func count(n int) text {
+	if n == 1 {
+		return text{"1 record", "1 record"}
+	}
+	return same(strconv.Itoa(n) + " records")
+}
+
+// lines are a sentence's values.
+type lines map[string]text
+
+func (l lines) get(name string) text { return l[name] }
+
+func say(en, nl string, l lines) text { return text{en, nl}.filled(l.get) }
+
+// name is what the story is about.
+func (s *story) name() text {
+	if s.image == "" {
+		words := map[tracedb.RefType]text{
+			tracedb.RefCommit: {"commit", "commit"}, tracedb.RefRevision: {"revision", "revisie"}, tracedb.RefPull: {"pull request", "pull request"},
+			tracedb.RefRun: {"pipeline run", "pijplijnrun"}, tracedb.RefSession: {"session", "sessie"}, tracedb.RefSpec: {"spec", "spec"},
+			tracedb.RefPod: {"pod", "pod"}, tracedb.RefNamespace: {"namespace", "namespace"}, tracedb.RefKey: {"key", "sleutel"}, tracedb.RefRecord: {"record", "record"},
+		}
+		value := clean(brief(s.subject.Value), maxQuote)
+		w := words[s.subject.Type]
+		return text{strings.TrimSpace(w.EN + " " + value), strings.TrimSpace(w.NL + " " + value)}
+	}
+	return say("image {image}[ of {repository}]", "image {image}[ van {repository}]", lines{"image": same(brief(s.image)), "repository": same(s.repository)})
+}
+
+// stands says how things are now.
+func (s *story) stands() text {
+	l := lines{"name": s.name()}
+	if s.image == "" {
+		return upper(say("{name} led to no image that the log knows of.", "{name} leidde tot geen image dat het logboek kent.", l))
+	}
+	var running, gone []told
+	for _, t := range s.pods(s.image) {
+		if t.Outcome == tracedb.Running {
+			running = append(running, t)
+		} else {
+			gone = append(gone, t)
+		}
+	}
+	refusal, refused := s.last(tracedb.KindAdmission)
+	refused = refused && refusal.Outcome == tracedb.Denied
+	var out text
+	switch {
+	case len(running) > 0:
+		oldest := running[len(running)-1]
+		l["where"], l["pods"], l["since"] = places(running), pods(running), same(when(oldest.At))
+		out = say("{name} runs[ in {where}][ ({pods})] since {since}.", "{name} draait[ in {where}][ ({pods})] sinds {since}.", l)
+	case len(gone) > 0:
+		l["where"], l["until"] = places(gone), same(when(gone[0].At))
+		out = say("{name} ran[ in {where}] and doesn't any more since {until}.", "{name} draaide[ in {where}] en doet dat sinds {until} niet meer.", l)
+	case !refused:
+		out = say("{name} isn't known to run or to have run.", "van {name} is niet bekend dat het draait of draaide.", l)
+	}
+	if refused {
+		no := s.refusal(refusal)
+		if out.EN == "" {
+			l["no"] = no
+			out = say("{name} {no}", "{name} {no}", l)
+		} else {
+			out = text{out.EN + " It " + no.EN, out.NL + " Het " + no.NL}
+		}
+	}
+	return upper(out)
+}
+
+// refusal tells how the door stayed shut.
+func (s *story) refusal(t told) text {
+	return say("was refused[ at the door of {where}] on {when}[ by {policy}][: “{reason}”].[ What to do: “{remedy}”.]",
+		"werd[ aan de deur van {where}] geweigerd op {when}[ door {policy}][: “{reason}”].[ Wat te doen: “{remedy}”.]",
+		lines{"where": t.get("namespace"), "when": same(when(t.At)), "policy": t.get("policy"), "reason": t.get("reason"), "remedy": t.get("remedy")})
+}
+
+func (s *story) askedFor() text {
+	if t, ok := s.last(tracedb.KindSpec); ok {
+		return say("It was asked for by {who} in spec {spec}[, “{title}”].", "Er is om gevraagd door {who} in spec {spec}[, “{title}”].",
+			lines{"who": t.get("requested_by"), "spec": t.get("spec"), "title": t.get("title")})
+	}
+	if t, ok := s.last(tracedb.KindSession); ok {
+		return say("It was asked for by {who}; no spec is recorded.", "Er is om gevraagd door {who}; een spec is niet vastgelegd.", lines{"who": t.get("asked_by")})
+	}
+	return text{"Who asked for it isn't recorded.", "Wie erom vroeg is niet vastgelegd."}
+}
+
+// written names who wrote what was reviewed: the push that came before the merge, where there was one.
+func (s *story) written() text {
+	pushes := s.code(tracedb.KindCommit)
+	if len(pushes) == 0 {
+		return text{"Who wrote it isn't recorded.", "Wie het schreef is niet vastgelegd."}
+	}
+	t := pushes[len(pushes)-1]
+	for _, merge := range s.code(tracedb.KindMerge) {
+		for _, p := range pushes {
+			if head := merge.said["head"]; head != "" && p.said["commit"] == head {
+				t = p
+			}
+		}
+	}
+	l := lines{"who": t.get("author"), "commit": t.get("commit"), "message": t.get("message")}
+	if l["who"].EN == "" {
+		l["who"] = t.get("actor")
+	}
+	if session, ok := s.last(tracedb.KindSession); ok {
+		l["session"], l["tool"], l["model"] = session.get("session"), session.get("tool"), session.get("model")
+	}
+	return say("It was written by {who}[ in session {session}][ of {tool}][ with {model}][, commit {commit}][: “{message}”].",
+		"Het is geschreven door {who}[ in sessie {session}][ van {tool}][ met {model}][, commit {commit}][: “{message}”].", l)
+}
+
+func (s *story) approved() text {
+	var merged text
+	if merges := s.code(tracedb.KindMerge); len(merges) > 0 {
+		merged = merges[len(merges)-1].get("merged_by")
+	}
+	approvals := s.approvals()
+	if len(approvals) == 0 {
+		return say("No approval by anybody but the author is recorded[; {merged} merged it].",
+			"Er is geen goedkeuring vastgelegd door iemand anders dan de auteur[; {merged} voegde het samen].", lines{"merged": merged})
+	}
+	t := approvals[len(approvals)-1]
+	return say("{who} approved it[: “{reason}”][; {merged} merged it].", "{who} keurde het goed[: “{reason}”][; {merged} voegde het samen].",
+		lines{"who": t.get("reviewer"), "reason": t.get("reason"), "merged": merged})
+}
+
+func (s *story) tested() text {
+	run, ran := s.last(tracedb.KindRun)
+	tests, tested := s.last(tracedb.KindTestResult)
+	static, analysed := s.last(tracedb.KindSARIF)
+	if !ran && !tested {
+		return text{"No test of it is recorded.", "Er is geen test van vastgelegd."}
+	}
+	l := lines{}
+	if ran {
+		l["run"], l["ended"], l["failed"] = run.get("run"), outcomes[run.Outcome], run.get("failed")
+	}
+	if tested {
+		l["tests"], l["summary"] = outcomes[tests.Outcome], tests.get("summary")
+	}
+	if analysed {
+		l["static"] = outcomes[static.Outcome]
+	}
+	return say("[Pipeline run {run}: {ended}][, failed: {failed}][; tests: {tests}][ ({summary})][; static analysis: {static}].",
+		"[Pijplijnrun {run}: {ended}][, mislukt: {failed}][; tests: {tests}][ ({summary})][; statische analyse: {static}].", l).trimmed()
+}
+
+func (s *story) vulnerable() text {
+	t, ok := s.last(tracedb.KindVulns)
+	if !ok {
+		return text{"Whether it has known vulnerabilities was never looked at.", "Of het bekende kwetsbaarheden heeft is nooit bekeken."}
+	}
+	out := say("[{summary}][; critical: {critical}][; high: {high}].", "[{summary}][; kritiek: {critical}][; hoog: {high}].",
+		lines{"summary": t.get("summary"), "critical": t.get("critical"), "high": t.get("high")})
+	if out.EN == "." {
+		return text{"A scan for vulnerabilities was done; what it found is no longer kept.", "Er is op kwetsbaarheden gescand; wat daaruit kwam wordt niet meer bewaard."}
+	}
+	return upper(out)
+}
+
+func (s *story) signed() text {
+	key, named := s.key()
+	if t, ok := s.last(tracedb.KindSignature); ok {
+		return say("{who} signed it with key {key}[ “{name}”].", "{who} ondertekende het met sleutel {key}[ “{name}”].",
+			lines{"who": t.get("actor"), "key": t.get("key"), "name": named})
+	}
+	if key.EN != "" {
+		return say("Its evidence is signed with key {key}[ “{name}”]; no signature of the image itself is recorded.",
+			"Het bewijs is ondertekend met sleutel {key}[ “{name}”]; een handtekening van het image zelf is niet vastgelegd.", lines{"key": key, "name": named})
+	}
+	return text{"No signature is recorded.", "Er is geen handtekening vastgelegd."}
+}
+
+// key is the key of the story's image and its name in the keyring.
+func (s *story) key() (print, name text) {
+	for _, kind := range []tracedb.Kind{tracedb.KindSignature, tracedb.KindProvenance} {
+		if t, ok := s.last(kind); ok && print.EN == "" {
+			print = t.get("key")
+		}
+	}
+	for _, t := range s.of(tracedb.KindKey) {
+		if t.get("key") == print {
+			name = t.get("name")
+		}
+	}
+	return print, name
+}
+
+// registered tells under which version of the entry: the one that stood at the last decision, or
+// else the newest.
+func (s *story) registered() text {
+	versions := s.of(tracedb.KindRegister)
+	if len(versions) == 0 {
+		return text{"It has no entry in the register.", "Het staat niet in het register."}
+	}
+	t := versions[len(versions)-1]
+	if decision, ok := s.last(tracedb.KindAdmission); ok {
+		for _, v := range versions {
+			if v.Seq < decision.Seq {
+				t = v
+			}
+		}
+	}
+	return say("The register has it as {id}[, “{name}”][, status “{status}”][, {type}][, {risk}].", "Het register kent het als {id}[, “{name}”][, status “{status}”][, {type}][, {risk}].",
+		lines{"id": t.get("algorithm"), "name": t.get("name"), "status": t.get("status"), "type": t.get("type"), "risk": t.get("risk")})
+}
+
+func (s *story) promoted() text {
+	t, ok := s.last(tracedb.KindPromotion)
+	if !ok {
+		return text{}
+	}
+	l := lines{"where": t.get("tenant"), "pull": t.get("pull")}
+	for _, review := range s.of(tracedb.KindReview) {
+		if inFleet(review) && review.Outcome == tracedb.Approved {
+			l["who"] = review.get("reviewer")
+		}
+	}
+	return say("It came into the fleet[ for {where}][ through {pull}][, approved by {who}].", "Het kwam in de vloot[ voor {where}][ via {pull}][, goedgekeurd door {who}].", l)
+}
+
+// admitted tells who let it in. A refusal was told at the start.
+func (s *story) admitted() text {
+	t, ok := s.last(tracedb.KindAdmission, tracedb.Allowed)
+	if !ok {
+		if s.refused() {
+			return text{}
+		}
+		return text{"No decision to let it in is recorded.", "Er is geen besluit vastgelegd om het toe te laten."}
+	}
+	l := lines{"where": t.get("namespace"), "when": same(when(t.At)), "policy": t.get("policy"), "reason": t.get("reason")}
+	for _, x := range s.of(tracedb.KindException) {
+		if t.said["exception"] == strconv.FormatInt(x.Seq, 10) {
+			l["by"], l["until"], l["why"] = x.get("granted_by"), x.get("until"), x.get("reason")
+		}
+	}
+	return say("The gatekeeper let it in[ to {where}] on {when}[ by {policy}][: “{reason}”][, under an exception that {by} granted][ until {until}][: “{why}”].",
+		"De poortwachter liet het toe[ tot {where}] op {when}[ door {policy}][: “{reason}”][, onder een uitzondering die {by} verleende][ tot {until}][: “{why}”].", l)
+}
+
+// troubled tells of what went wrong since.
+func (s *story) troubled() text {
+	var out []text
+	if t, ok := s.last(tracedb.KindDrift); ok {
+		out = append(out, say("By hand it was changed in the cluster[ by {by}], last on {when}.", "Het is met de hand gewijzigd in het cluster[ door {by}], het laatst op {when}.",
+			lines{"by": t.get("by"), "when": same(when(t.At))}))
+	}
+	if t, ok := s.last(tracedb.KindIncident); ok {
+		out = append(out, say("An incident is recorded[: “{summary}”].", "Er is een incident vastgelegd[: “{summary}”].", lines{"summary": t.get("summary")}))
+	}
+	if t, ok := s.last(tracedb.KindRepair); ok {
+		out = append(out, say("A repair is recorded[: “{summary}”].", "Er is een reparatie vastgelegd[: “{summary}”].", lines{"summary": t.get("summary")}))
+	}
+	return joined(out)
+}
+
+// also tells of the story's other images: one that was refused while this one runs, for instance.
+func (s *story) also() text {
+	var out []text
+	for _, image := range s.others[:min(maxNow, len(s.others))] {
+		other := *s
+		other.image = image
+		l := lines{"image": same(brief(image))}
+		switch t, decided := other.last(tracedb.KindAdmission); {
+		case decided && t.Outcome == tracedb.Denied:
+			l["no"] = other.refusal(t)
+			out = append(out, say("Image {image} {no}", "Image {image} {no}", l))
+		case slices.ContainsFunc(other.pods(image), func(t told) bool { return t.Outcome == tracedb.Running }):
+			out = append(out, say("Image {image} runs, too.", "Image {image} draait ook.", l))
+		}
+	}
+	return joined(out)
+}
+
+func joined(all []text) text {
+	var en, nl []string
+	for _, t := range all {
+		if t.EN != "" {
+			en, nl = append(en, t.EN), append(nl, t.NL)
+		}
+	}
+	return text{strings.Join(en, " "), strings.Join(nl, " ")}
+}
+
+// places are the namespaces of some pods.
+func places(all []told) text {
+	var names []string
+	for _, t := range all {
+		if n := t.get("namespace").EN; n != "" && !slices.Contains(names, n) {
+			names = append(names, n)
+		}
+	}
+	return list(names)
+}
+
+// pods names a few pods, and counts many.
+func pods(all []told) text {
+	if len(all) > 2 {
+		return same(strconv.Itoa(len(all)) + " pods")
+	}
+	var names []string
+	for _, t := range all {
+		names = append(names, t.get("object").EN)
+	}
+	return list(names)
+}
+
+// trimmed takes away what a left-out part leaves at the start of a sentence.
+func (t text) trimmed() text {
+	cut := func(s string) string { return strings.TrimLeft(s, "; ,") }
+	return upper(text{cut(t.EN), cut(t.NL)})
+}
+
+// upper starts a sentence with a capital.
+func upper(t text) text {
+	one := func(s string) string {
+		if s == "" {
+			return s
+		}
+		return strings.ToUpper(s[:1]) + s[1:]
+	}
+	return text{one(t.EN), one(t.NL)}
+}

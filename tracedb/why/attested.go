@@ -1,0 +1,135 @@
+package why
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/attest"
+	"github.com/druppie/druppie-up/tracedb/register"
+)
+
+// attested reads the attestations of a kind. Nothing is verified here: the log took no envelope whose
+// signature it hadn't checked, and export.Verify checks them anew.
+func attested(kind tracedb.Kind) func(json.RawMessage, fields) error {
+	return func(raw json.RawMessage, out fields) error {
+		st, err := attest.Decode(kind, raw)
+		if err != nil {
+			return err
+		}
+		r, err := attest.Read(kind, st)
+		if err != nil {
+			return err
+		}
+		out["summary"], out["summary_nl"] = r.Summary, r.SummaryNL
+		out["image"], out["repository"], out["commit"], out["run"] = commas(r.Images), r.Repository, r.Commit, r.Run
+		switch p := r.Detail.(type) {
+		case *attest.SLSA:
+			out["builder"], out["build_type"] = p.RunDetails.Builder.ID, p.BuildDefinition.BuildType
+			out["started"], out["finished"] = when(p.RunDetails.Metadata.StartedOn), when(p.RunDetails.Metadata.FinishedOn)
+			out["materials"] = materials(p.BuildDefinition.ResolvedDependencies)
+		case *attest.TestRun:
+			out["passed"], out["warned"], out["failed"] = commas(p.PassedTests), commas(p.WarnedTests), commas(p.FailedTests)
+			if len(p.Configuration) > 0 {
+				out["suite"] = p.Configuration[0].Name
+			}
+		case *attest.Vulnerabilities:
+			vulnerabilities(p, out)
+		case *attest.Analysis:
+			out["tool"] = strings.TrimSpace(p.Tool + " " + p.Version)
+			out["findings"] = findings(p.Results)
+		case *attest.BOM:
+			out["components"] = components(p.Components)
+		case *attest.SVR:
+			out["verifier"], out["passed"], out["failed"] = p.Verifier.ID, commas(p.Properties), commas(p.Failed)
+		}
+		return nil
+	}
+}
+
+// The fields of a scan that tell the known vulnerabilities by how bad they are, worst first.
+var severities = []string{"critical", "high", "medium", "low", "unknown"}
+
+func vulnerabilities(p *attest.Vulnerabilities, out fields) {
+	by := map[string][]string{}
+	for _, v := range p.Scanner.Result {
+		id := v.ID
+		for _, a := range v.Annotations {
+			if pkg, ok := a["package"].(string); ok {
+				id += " (" + pkg + ")"
+			}
+		}
+		by[v.Level()] = append(by[v.Level()], id)
+	}
+	for _, level := range severities {
+		out[level] = commas(by[level])
+	}
+	out["scanner"] = strings.TrimSpace(p.Scanner.URI + " " + p.Scanner.Version)
+	if t := p.Scanner.DB.LastUpdate; !t.IsZero() {
+		out["database"] = when(t)
+	}
+}
+
+func materials(list []attest.Dependency) string {
+	var words []string
+	for _, d := range list {
+		name := d.Name
+		if name == "" {
+			name = d.URI
+		}
+		for _, algorithm := range []string{"gitCommit", "sha256"} {
+			if hash, ok := d.Digest[algorithm]; ok {
+				name += "@" + hash
+			}
+		}
+		words = append(words, name)
+	}
+	return commas(words)
+}
+
+func findings(list []attest.Finding) string {
+	var words []string
+	for _, f := range list {
+		where := f.File
+		if f.Line > 0 {
+			where += ":" + strconv.Itoa(f.Line)
+		}
+		words = append(words, strings.TrimSpace(fmt.Sprintf("%s %s %s: %s", f.Level, f.Rule, where, f.Message)))
+	}
+	return strings.Join(words, "; ")
+}
+
+func components(list []attest.Component) string {
+	var words []string
+	for _, c := range list {
+		words = append(words, strings.TrimSpace(c.Name+" "+c.Version))
+	}
+	return commas(words)
+}
+
+// readRegister reads the version of an entry from the file that the record holds.
+func readRegister(raw json.RawMessage, out fields) error {
+	var r tracedb.RegisterEntry
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return err
+	}
+	out["repository"], out["commit"] = r.Repository, r.Commit
+	d, _ := register.Validate([]byte(r.Source)) // as much as can be read is enough to tell it
+	out["algorithm"], out["name"], out["organization"] = d.ID, d.Register.Name, d.Register.Organization
+	out["status"], out["category"] = d.Register.Status, d.Register.PublicationCategory
+	out["type"], out["risk"] = d.AIActProfile.Type, d.AIActProfile.RiskGroup
+	return nil
+}
+
+func commas(words []string) string { return strings.Join(words, ", ") }
+
+func numbers(list []int64) string {
+	words := make([]string, len(list))
+	for i, n := range slices.Sorted(slices.Values(list)) {
+		words[i] = strconv.FormatInt(n, 10)
+	}
+	return commas(words)
+}

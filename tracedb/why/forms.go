@@ -1,0 +1,243 @@
+package why
+
+import (
+	"encoding/json"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// forms says for every kind how its records are told.
+var forms = map[tracedb.Kind]form{
+	tracedb.KindSpec: {
+		en:     "Spec {spec}[: “{title}”][, asked for by {requested_by}]",
+		nl:     "Spec {spec}[: “{title}”][, gevraagd door {requested_by}]",
+		labels: []label{{"title", "title", "titel"}, {"requested_by", "asked for by", "gevraagd door"}, {"text", "text", "tekst"}, {"repository", "repository", "repository"}},
+		read:   plain[tracedb.Spec],
+	},
+	tracedb.KindSession: {
+		en: "Session {session}[ of {tool}][ with {model}][, asked for by {asked_by}]",
+		nl: "Sessie {session}[ van {tool}][ met {model}][, gevraagd door {asked_by}]",
+		labels: []label{{"asked_by", "asked for by", "gevraagd door"}, {"tool", "tool", "hulpmiddel"}, {"model", "model", "model"},
+			{"prompt_digest", "digest of the prompt", "digest van de prompt"}, {"spec", "spec", "spec"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"}},
+		read: plain[tracedb.Session],
+	},
+	tracedb.KindCommit: {
+		en: "Push[ of {commit}][ to {repository}][ ({branch})][ by {pusher}][: “{message}”]",
+		nl: "Push[ van {commit}][ naar {repository}][ ({branch})][ door {pusher}][: “{message}”]",
+		labels: []label{{"commit", "commit", "commit"}, {"branch", "branch", "branch"}, {"author", "author", "auteur"}, {"pusher", "pushed by", "gepusht door"},
+			{"message", "message", "bericht"}, {"others", "with these commits", "met deze commits"}, {"before", "before", "ervoor"}},
+		read: plain[tracedb.Commit],
+	},
+	tracedb.KindReview: {
+		en: "Review[ of {pull}] by {reviewer}: {outcome}[, “{reason}”]",
+		nl: "Beoordeling[ van {pull}] door {reviewer}: {outcome}[, “{reason}”]",
+		labels: []label{{"pull", "pull request", "pull request"}, {"title", "title", "titel"}, {"author", "author", "auteur"}, {"reviewer", "reviewer", "beoordelaar"},
+			{"reason", "reason", "reden"}, {"commit", "commit that was judged", "beoordeelde commit"}},
+		read: also(plain[tracedb.Review], inPull("repository")),
+	},
+	tracedb.KindMerge: {
+		en: "Merge[ of {pull}] by {merged_by}[: “{title}”]",
+		nl: "Samenvoeging[ van {pull}] door {merged_by}[: “{title}”]",
+		labels: []label{{"pull", "pull request", "pull request"}, {"title", "title", "titel"}, {"author", "author", "auteur"}, {"merged_by", "merged by", "samengevoegd door"},
+			{"head", "commit that was reviewed", "beoordeelde commit"}, {"commit", "commit on main", "commit op main"}},
+		read: also(plain[tracedb.Merge], inPull("repository")),
+	},
+	tracedb.KindRun: {
+		en: "Pipeline run {run}: {outcome}[ ({reason})]",
+		nl: "Pijplijnrun {run}: {outcome}[ ({reason})]",
+		labels: []label{{"pipeline", "pipeline", "pijplijn"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"}, {"image", "image", "image"},
+			{"passed", "tasks that passed", "geslaagde taken"}, {"failed", "tasks that failed", "mislukte taken"}, {"message", "message", "melding"},
+			{"started", "started", "begonnen"}, {"finished", "finished", "klaar"}},
+		read: readRun,
+	},
+	tracedb.KindProvenance: {
+		en: "Provenance[: {summary}]",
+		nl: "Herkomst[: {summary}]",
+		labels: []label{{"image", "image", "image"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"}, {"run", "pipeline run", "pijplijnrun"},
+			{"builder", "built by", "gebouwd door"}, {"build_type", "way of building", "manier van bouwen"}, {"materials", "made of", "gemaakt van"},
+			{"started", "started", "begonnen"}, {"finished", "finished", "klaar"}},
+		read: attested(tracedb.KindProvenance),
+	},
+	tracedb.KindTestResult: {
+		en: "Tests: {outcome}[ ({summary})]",
+		nl: "Tests: {outcome}[ ({summary})]",
+		labels: []label{{"suite", "what was run", "wat er draaide"}, {"failed", "failed", "mislukt"}, {"warned", "with warnings", "met waarschuwing"}, {"passed", "passed", "geslaagd"},
+			{"image", "image", "image"}, {"commit", "commit", "commit"}},
+		read: attested(tracedb.KindTestResult),
+	},
+	tracedb.KindVulns: {
+		en: "Scan for vulnerabilities[: {outcome}][ ({summary})]",
+		nl: "Scan op kwetsbaarheden[: {outcome}][ ({summary})]",
+		labels: []label{{"critical", "critical", "kritiek"}, {"high", "high", "hoog"}, {"medium", "medium", "middel"}, {"low", "low", "laag"}, {"unknown", "of unknown severity", "ernst onbekend"},
+			{"scanner", "scanner", "scanner"}, {"database", "vulnerabilities known on", "kwetsbaarheden bekend op"}, {"image", "image", "image"}, {"commit", "commit", "commit"}},
+		read: attested(tracedb.KindVulns),
+	},
+	tracedb.KindSARIF: {
+		en:     "Static analysis: {outcome}[ ({summary})]",
+		nl:     "Statische analyse: {outcome}[ ({summary})]",
+		labels: []label{{"tool", "tool", "hulpmiddel"}, {"findings", "findings", "bevindingen"}, {"image", "image", "image"}, {"commit", "commit", "commit"}},
+		read:   attested(tracedb.KindSARIF),
+	},
+	tracedb.KindSBOM: {
+		en:     "List of parts[: {summary}]",
+		nl:     "Lijst van onderdelen[: {summary}]",
+		labels: []label{{"components", "parts", "onderdelen"}, {"image", "image", "image"}, {"commit", "commit", "commit"}},
+		read:   attested(tracedb.KindSBOM),
+	},
+	tracedb.KindVerdict: {
+		en:     "Gate: {outcome}[ ({summary})]",
+		nl:     "Poort: {outcome}[ ({summary})]",
+		labels: []label{{"verifier", "who judged", "wie oordeelde"}, {"passed", "what holds", "wat klopt"}, {"failed", "what doesn't hold", "wat niet klopt"}, {"image", "image", "image"}, {"commit", "commit", "commit"}},
+		read:   attested(tracedb.KindVerdict),
+	},
+	tracedb.KindImage: {
+		en: "Image {digest} pushed[ as {image}]",
+		nl: "Image {digest} gepusht[ als {image}]",
+		labels: []label{{"digest", "digest", "digest"}, {"image", "name", "naam"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"},
+			{"run", "pipeline run", "pijplijnrun"}},
+		read: plain[tracedb.Image],
+	},
+	tracedb.KindSignature: {
+		en:     "Image {digest} signed[ with key {key}]",
+		nl:     "Image {digest} ondertekend[ met sleutel {key}]",
+		labels: []label{{"digest", "digest", "digest"}, {"key", "key", "sleutel"}, {"run", "pipeline run", "pijplijnrun"}, {"commit", "commit", "commit"}},
+		read:   plain[tracedb.Signature],
+	},
+	tracedb.KindRegister: {
+		en: "Register entry[ {algorithm}][: “{name}”][, status {status}]",
+		nl: "Registervermelding[ {algorithm}][: “{name}”][, status {status}]",
+		labels: []label{{"algorithm", "id", "id"}, {"name", "name", "naam"}, {"organization", "organisation", "organisatie"}, {"status", "status", "status"},
+			{"category", "category", "categorie"}, {"type", "under the AI Act", "onder de AI-verordening"}, {"risk", "risk group", "risicogroep"},
+			{"repository", "repository", "repository"}, {"commit", "commit", "commit"}},
+		read: readRegister,
+	},
+	tracedb.KindException: {
+		en: "Exception[ to {rule}][ for {algorithm}][ until {until}], granted by {granted_by}[: “{reason}”]",
+		nl: "Uitzondering[ op {rule}][ voor {algorithm}][ tot {until}], verleend door {granted_by}[: “{reason}”]",
+		labels: []label{{"algorithm", "algorithm", "algoritme"}, {"rule", "rule that is lifted", "opgeheven regel"}, {"image", "only for image", "alleen voor image"},
+			{"until", "until", "tot"}, {"granted_by", "granted by", "verleend door"}, {"reason", "reason", "reden"}, {"ticket", "ticket", "ticket"}},
+		read: plain[tracedb.Exception],
+	},
+	tracedb.KindPromotion: {
+		en: "Promotion of {digest}[ to {tenant}][ through {pull}][, in the fleet at {revision}]",
+		nl: "Promotie van {digest}[ naar {tenant}][ via {pull}][, in de vloot op {revision}]",
+		labels: []label{{"digest", "digest", "digest"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"}, {"fleet", "fleet", "vloot"},
+			{"pull", "pull request", "pull request"}, {"revision", "revision of the fleet", "revisie van de vloot"}, {"tenant", "tenant", "tenant"}, {"run", "pipeline run", "pijplijnrun"}},
+		read: also(plain[tracedb.Promotion], inPull("fleet")),
+	},
+	tracedb.KindAdmission: {
+		en: "Admission[ to {namespace}]: {outcome}[ by {policy}][, “{reason}”]",
+		nl: "Toelating[ tot {namespace}]: {outcome}[ door {policy}][, “{reason}”]",
+		labels: []label{{"namespace", "namespace", "namespace"}, {"resource", "what asked", "wat erom vroeg"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
+			{"policy", "policy", "beleid"}, {"reason", "reason", "reden"}, {"remedy", "what to do", "wat te doen"}, {"exception", "exception, record", "uitzondering, record"}},
+		read: plain[tracedb.Admission],
+	},
+	tracedb.KindDeployment: {
+		en:       "{object}[ in {namespace}]: {outcome}[ ({reason})]",
+		nl:       "{object}[ in {namespace}]: {outcome}[ ({reason})]",
+		outcomes: map[tracedb.Outcome]text{tracedb.Passed: {"applied", "toegepast"}, tracedb.Failed: {"not applied", "niet toegepast"}},
+		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
+			{"source", "from", "uit"}, {"revision", "revision", "revisie"}, {"node", "node", "node"}, {"reason", "reason", "reden"}, {"message", "message", "melding"}},
+		read: plain[tracedb.Deployment],
+	},
+	tracedb.KindDrift: {
+		en:       "{object}[ in {namespace}] {outcome}[, changed by {by}]",
+		nl:       "{object}[ in {namespace}] {outcome}[, gewijzigd door {by}]",
+		outcomes: map[tracedb.Outcome]text{tracedb.Failed: {"differs from what Git says", "wijkt af van wat Git zegt"}, tracedb.Undone: {"was put back to what Git says", "is teruggezet naar wat Git zegt"}},
+		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"want", "Git says", "Git zegt"}, {"got", "found", "gevonden"},
+			{"by", "changed by", "gewijzigd door"}, {"revision", "revision", "revisie"}, {"message", "message", "melding"}},
+		read: plain[tracedb.Drift],
+	},
+	tracedb.KindIncident: {
+		en: "Incident[ in {namespace}][: “{summary}”]",
+		nl: "Incident[ in {namespace}][: “{summary}”]",
+		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
+			{"summary", "summary", "samenvatting"}, {"detail", "detail", "toelichting"}},
+		read: plain[tracedb.Incident],
+	},
+	tracedb.KindRepair: {
+		en: "Repair[ in {commit}][: “{summary}”]",
+		nl: "Reparatie[ in {commit}][: “{summary}”]",
+		labels: []label{{"incident", "incident, record", "incident, record"}, {"summary", "summary", "samenvatting"}, {"repository", "repository", "repository"},
+			{"commit", "commit", "commit"}, {"session", "session", "sessie"}},
+		read: plain[tracedb.Repair],
+	},
+	tracedb.KindKey: {
+		en:     "Key[ “{name}”] {key} {event}",
+		nl:     "Sleutel[ “{name}”] {key} {event}",
+		labels: []label{{"name", "name", "naam"}, {"fingerprint", "fingerprint", "vingerafdruk"}, {"kinds", "may sign only", "mag alleen ondertekenen"}},
+		read:   readKey,
+	},
+	tracedb.KindRefusal: {
+		en:     "The log refused a record[ of kind {kind}][: “{reason}”]",
+		nl:     "Het logboek weigerde een record[ van soort {kind}][: “{reason}”]",
+		labels: []label{{"kind", "kind", "soort"}, {"code", "code", "code"}, {"reason", "reason", "reden"}, {"id", "id", "id"}, {"payload", "digest of what was offered", "digest van wat werd aangeboden"}},
+		read:   plain[tracedb.Refusal],
+	},
+	tracedb.KindRead: {
+		en:     "{actor} read[ {what}][ of {of}]",
+		nl:     "{actor} las[ {what}][ van {of}]",
+		labels: []label{{"what", "what", "wat"}, {"of", "of", "van"}},
+		read:   plain[tracedb.Read],
+	},
+	tracedb.KindDisposal: {
+		en:     "Payloads[ of kind {kind}] disposed of after their term[, taken before {before}]",
+		nl:     "Inhoud[ van soort {kind}] opgeruimd na de bewaartermijn[, van voor {before}]",
+		labels: []label{{"kind", "kind", "soort"}, {"before", "taken before", "van voor"}, {"seqs", "records", "records"}, {"reason", "reason", "reden"}},
+		read:   readDisposal,
+	},
+}
+
+// readRun tells a run's tasks by how they ended.
+func readRun(raw json.RawMessage, out fields) error {
+	var r tracedb.Run
+	if err := json.Unmarshal(raw, &r); err != nil {
+		return err
+	}
+	if err := plain[tracedb.Run](raw, out); err != nil {
+		return err
+	}
+	var passed, failed []string
+	for _, t := range r.Tasks {
+		if t.Outcome == tracedb.Passed {
+			passed = append(passed, t.Name)
+			continue
+		}
+		name := t.Name
+		if t.Message != "" {
+			name += " (" + clean(t.Message, maxQuote) + ")"
+		}
+		failed = append(failed, name)
+	}
+	out["passed"], out["failed"] = commas(passed), commas(failed)
+	return nil
+}
+
+// readKey tells whether the key came or went.
+func readKey(raw json.RawMessage, out fields) error {
+	var k tracedb.Key
+	if err := json.Unmarshal(raw, &k); err != nil {
+		return err
+	}
+	if err := plain[tracedb.Key](raw, out); err != nil {
+		return err
+	}
+	out["event"], out["event_nl"] = "joined the keyring", "kwam in de sleutelbos"
+	if k.Retired {
+		out["event"], out["event_nl"] = "left the keyring", "ging uit de sleutelbos"
+	}
+	return nil
+}
+
+// readDisposal lists the places of those that were disposed of.
+func readDisposal(raw json.RawMessage, out fields) error {
+	var d tracedb.Disposal
+	if err := json.Unmarshal(raw, &d); err != nil {
+		return err
+	}
+	if err := plain[tracedb.Disposal](raw, out); err != nil {
+		return err
+	}
+	out["seqs"] = numbers(d.Seqs)
+	return nil
+}

@@ -1,0 +1,74 @@
+package why
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// The steps of the flow that kinds of record don't name themselves.
+const (
+	stepPull    = "F4"  // Flux pulls
+	stepSigned  = "F3a" // built and signed
+	stepRecord  = "F3c" // written down
+	stepRuns    = "F7a" // the pod runs
+	stepRefused = "F7b" // the update was refused, and Flux says so
+)
+
+// Tell makes a chain of records, from nothing but them: the same records are told the same way years
+// later and elsewhere. Their order doesn't matter. The caller adds what proves them.
+func Tell(subject tracedb.Ref, records []tracedb.Record) *Chain {
+	c := &Chain{Subject: subject, Links: make([]Link, 0, len(records)), Gaps: []Gap{}}
+	all := make([]told, 0, len(records))
+	for _, r := range records {
+		info, _ := r.Kind.Info()
+		t := told{r.Entry, said(r.Entry, r.Body)}
+		l := Link{Entry: r.Entry, Step: step(r.Entry), Controls: info.Controls, Disposed: r.Disposed}
+		l.Title, l.TitleNL, l.Details = describe(r.Entry, t.said)
+		c.Links = append(c.Links, l)
+		all = append(all, t)
+	}
+	slices.SortFunc(c.Links, func(a, b Link) int {
+		return cmp.Or(cmp.Compare(order(a.Step), order(b.Step)), a.At.Compare(b.At), cmp.Compare(a.Seq, b.Seq))
+	})
+	s := newStory(subject, all)
+	c.Repository, c.Algorithm = s.repository, s.algorithm
+	c.Gaps = s.gaps()
+	answer := s.answer()
+	c.Answer, c.AnswerNL = answer.EN, answer.NL
+	return c
+}
+
+// step is where in the flow a record belongs. That its kind is usually evidence of one step doesn't
+// settle it: a review in the fleet is part of the promotion, and a pod that runs is the flow's end.
+func step(e tracedb.Entry) string {
+	info, _ := e.Kind.Info()
+	switch e.Kind {
+	case tracedb.KindCommit, tracedb.KindReview, tracedb.KindMerge:
+		if len(values(e.Refs, tracedb.RefRevision)) > 0 && len(values(e.Refs, tracedb.RefCommit)) == 0 {
+			return stepPull
+		}
+	case tracedb.KindDeployment:
+		switch e.Outcome {
+		case tracedb.Running, tracedb.Gone:
+			return stepRuns
+		case tracedb.Failed:
+			return stepRefused
+		}
+	case tracedb.KindKey:
+		return stepSigned
+	case tracedb.KindRefusal:
+		return stepRecord
+	}
+	return info.Step
+}
+
+// order is the place of a step in the story. What F3 and F7 hold happens side by side: within them
+// only time counts.
+func order(step string) int {
+	if len(step) < 2 {
+		return 10
+	}
+	return int(step[1] - '0')
+}

@@ -1,0 +1,129 @@
+package why
+
+import (
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// text is one thing said in both languages.
+type text struct{ EN, NL string }
+
+// Lengths beyond which what people wrote is cut, in letters.
+const (
+	maxQuote = 160
+	maxValue = 1000
+)
+
+// clean takes out of a text what doesn't belong on one line of it: line breaks, control characters,
+// and the marks that turn the direction of writing, with which one text can pose as another.
+func clean(s string, most int) string {
+	var b strings.Builder
+	space, letters := false, 0
+	for _, r := range s {
+		switch {
+		case unicode.IsSpace(r), unicode.IsControl(r):
+			space = b.Len() > 0
+			continue
+		case r == utf8.RuneError, unicode.Is(unicode.Cf, r), unicode.Is(unicode.Co, r), unicode.Is(unicode.Cs, r):
+			continue
+		}
+		if space {
+			b.WriteByte(' ')
+			letters++
+		}
+		space = false
+		if letters >= most {
+			b.WriteString("…")
+			break
+		}
+		b.WriteRune(r)
+		letters++
+	}
+	return b.String()
+}
+
+// brief is enough of a digest or a hash for people to tell two apart.
+func brief(s string) string {
+	if digest, ok := strings.CutPrefix(s, "sha256:"); ok {
+		return "sha256:" + digest[:min(12, len(digest))]
+	}
+	if print, ok := strings.CutPrefix(s, "SHA256:"); ok {
+		return "SHA256:" + print[:min(12, len(print))]
+	}
+	if hash.MatchString(s) {
+		return s[:10]
+	}
+	return s
+}
+
+// when is a moment for people: the same in both languages.
+func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+
+// filled puts values into both languages' templates.
+func (t text) filled(value func(name string) text) text {
+	return text{
+		EN: fill(t.EN, func(name string) string { return value(name).EN }),
+		NL: fill(t.NL, func(name string) string { return value(name).NL }),
+	}
+}
+
+// fill puts values into a template's {names}. A part in [brackets] is left out when one of its names
+// has no value.
+func fill(template string, value func(name string) string) string {
+	var out, part strings.Builder
+	to, whole := &out, true
+	for i := 0; i < len(template); i++ {
+		switch c := template[i]; c {
+		case '[':
+			part.Reset()
+			to, whole = &part, true
+		case ']':
+			if whole {
+				out.WriteString(part.String())
+			}
+			to = &out
+		case '{':
+			n := strings.IndexByte(template[i:], '}')
+			v := value(template[i+1 : i+n])
+			whole = whole && v != ""
+			to.WriteString(v)
+			i += n
+		default:
+			to.WriteByte(c)
+		}
+	}
+	return strings.TrimSpace(out.String())
+}
+
+// outcomes are the words for how something ended.
+var outcomes = map[tracedb.Outcome]text{
+	tracedb.Passed:    {"passed", "geslaagd"},
+	tracedb.Failed:    {"failed", "mislukt"},
+	tracedb.Approved:  {"approved", "goedgekeurd"},
+	tracedb.Rejected:  {"changes asked for", "afgekeurd"},
+	tracedb.Commented: {"comment", "opmerking"},
+	tracedb.Allowed:   {"let in", "toegelaten"},
+	tracedb.Denied:    {"refused", "geweigerd"},
+	tracedb.Running:   {"running", "draait"},
+	tracedb.Gone:      {"gone", "gestopt"},
+	tracedb.Undone:    {"undone", "teruggedraaid"},
+}
+
+// list joins words as people do: a, b and c.
+func list(words []string) text {
+	switch len(words) {
+	case 0:
+		return text{}
+	case 1:
+		return same(words[0])
+	}
+	head, tail := strings.Join(words[:len(words)-1], ", "), words[len(words)-1]
+	return text{head + " and " + tail, head + " en " + tail}
+}
+
+// same is what is the same in both languages.
+func same(s string) text { return text{s, s} }
