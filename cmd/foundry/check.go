@@ -40,7 +40,7 @@ func checkCommand() *cobra.Command {
 				return err
 			}
 			if n := len(found.Violations); n > 0 {
-				return ui.WithHint(fmt.Errorf("%s breaks the register's rules in %d places", register.File, n),
+				return ui.WithHint(fmt.Errorf("%s isn't valid (violations: %d)", register.File, n),
 					"each line says what would be right; try again in your own copy with: foundry check --source .")
 			}
 			return writeResult(algorithmResult, found.Algorithm)
