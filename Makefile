@@ -29,11 +29,14 @@ test:
 	@if python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
 		cd scenarios/drone-service && python3 -B -m unittest -q; \
 	else echo 'LEFT OUT: the unit tests of scenarios/drone-service (no Python 3.11 here; the pipeline runs them)'; fi
+	@ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || echo 'LEFT OUT: the tests of the Traceability DB on PostgreSQL (no server here; Debian: postgresql)'
+	@command -v chromium >/dev/null || echo 'LEFT OUT: the tests of its pages in a browser (no Chromium here; Debian: chromium)'
 	@echo 'LEFT OUT: make test-policies    (builds the Kyverno CLI, about ten minutes the first time)'
 	@echo 'LEFT OUT: make test-containers  (needs an engine and a filled store)'
 	@echo 'LEFT OUT: make e2e              (needs an engine and a filled store)'
 	@echo 'LEFT OUT: make e2e-registry     (needs an engine and a filled store)'
 	@echo 'LEFT OUT: make chaos, make bench (need an engine and a filled store, and take long)'
+	@echo 'LEFT OUT: make bench-tracedb    (takes long)'
 
 # A cluster of its own, all scenarios, and down again. It never fills the store.
 e2e: build
