@@ -76,13 +76,6 @@ func NewLogin(o LoginOptions) (*Login, error) {
 	}, nil
 }
 
-// Mount adds /login, /login/callback and /logout.
-func (l *Login) Mount(mux *http.ServeMux) {
-	mux.HandleFunc("GET /login", l.start)
-	mux.HandleFunc("GET /login/callback", l.callback)
-	mux.HandleFunc("POST /logout", l.logout)
-}
-
 // attempt is what the browser keeps, sealed, while its user is at Gitea.
 type attempt struct {
 	State    string    `json:"state"`
@@ -114,7 +107,8 @@ func (l *Login) config() (*oauth2.Config, error) {
 	}, nil
 }
 
-func (l *Login) start(w http.ResponseWriter, r *http.Request) {
+// Start is GET /login: it sends the browser to Gitea, and says where to go on afterwards (?next=).
+func (l *Login) Start(w http.ResponseWriter, r *http.Request) {
 	next, err := local(r.URL.Query().Get("next"))
 	if err != nil {
 		l.o.Fail(w, r, err)
@@ -136,8 +130,8 @@ func (l *Login) start(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, config.AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), http.StatusSeeOther)
 }
 
-// callback is where Gitea sends the browser back to.
-func (l *Login) callback(w http.ResponseWriter, r *http.Request) {
+// Callback is GET /login/callback, where Gitea sends the browser back to.
+func (l *Login) Callback(w http.ResponseWriter, r *http.Request) {
 	next, user, err := l.finish(r)
 	drop(w, loginCookie)
 	if err == nil {
@@ -240,9 +234,9 @@ func (l *Login) once(state string, until time.Time) bool {
 	return true
 }
 
-// logout ends the session in this browser. Another site can't make it: the cookie is SameSite, and a
+// Logout is POST /logout: it ends the session in this browser. Another site can't make it: the cookie is SameSite, and a
 // browser says where a POST comes from (http.CrossOriginProtection).
-func (l *Login) logout(w http.ResponseWriter, r *http.Request) {
+func (l *Login) Logout(w http.ResponseWriter, r *http.Request) {
 	if err := l.guard.Check(r); err != nil {
 		l.o.Fail(w, r, fmt.Errorf("%w (%w)", tracedb.ErrForbidden.Says("another site asked for this"), err))
 		return

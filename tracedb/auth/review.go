@@ -22,6 +22,8 @@ const (
 	maxReviews  = 4096
 	maxToken    = 16 << 10
 	reviewWait  = 5 * time.Second
+	// maxAsking bounds what strangers with made-up tokens can make us ask of the cluster.
+	maxAsking = 16
 )
 
 // Grant says what an identity may do.
@@ -37,8 +39,8 @@ func (g Grant) Check() error {
 		return errors.New("subject: is missing")
 	}
 	for i, r := range g.Roles {
-		if !slices.Contains([]tracedb.Role{tracedb.RoleWriter, tracedb.RoleAuditor, tracedb.RoleAdmission}, r) {
-			return fmt.Errorf("roles[%d]: %q is no role: writer, auditor and admission are", i, r)
+		if !slices.Contains([]tracedb.Role{tracedb.RolePublic, tracedb.RoleWriter, tracedb.RoleAuditor, tracedb.RoleAdmission}, r) {
+			return fmt.Errorf("roles[%d]: %q is no role: public, writer, auditor and admission are", i, r)
 		}
 	}
 	for i, k := range g.Kinds {
@@ -70,6 +72,7 @@ type Reviewer struct {
 	grants   map[string]Grant
 	now      func() time.Time
 	flight   singleflight.Group
+	asking   chan struct{}
 
 	mu   sync.Mutex
 	seen map[[sha256.Size]byte]verdict // by the token's hash: tokens themselves aren't kept
@@ -87,7 +90,8 @@ func NewReviewer(reviews TokenReviews, audience string, grants []Grant, now func
 	if audience == "" {
 		return nil, errors.New("audience: is missing: without one every token of the cluster would count")
 	}
-	r := &Reviewer{reviews: reviews, audience: audience, grants: map[string]Grant{}, now: now, seen: map[[sha256.Size]byte]verdict{}}
+	r := &Reviewer{reviews: reviews, audience: audience, grants: map[string]Grant{}, now: now,
+		asking: make(chan struct{}, maxAsking), seen: map[[sha256.Size]byte]verdict{}}
 	if now == nil {
 		r.now = time.Now
 	}
@@ -118,6 +122,12 @@ func (r *Reviewer) Identify(ctx context.Context, token string) (tracedb.Identity
 	done := r.flight.DoChan(string(hash[:]), func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewWait)
 		defer cancel()
+		select {
+		case r.asking <- struct{}{}:
+			defer func() { <-r.asking }()
+		case <-ctx.Done():
+			return tracedb.Identity{}, tracedb.ErrTooMany.Says("too many tokens wait for the cluster's judgement")
+		}
 		id, err := r.ask(ctx, token)
 		if err == nil || errors.Is(err, tracedb.ErrUnauthenticated) {
 			r.keep(hash, verdict{id: id, err: err, until: r.now().Add(keepReviews)})

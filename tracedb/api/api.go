@@ -1,0 +1,241 @@
+// Package api serves the Traceability DB over HTTPS: records in, answers out, the register for
+// everybody, the gatekeeper's question, the tree's tiles and a live stream. It owns routes, roles,
+// bounds and the order in which they are checked, and openapi.yaml, which describes them; it refuses
+// to decide what is evidence, which is for the packages that it asks.
+package api
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/auth"
+	"github.com/druppie/druppie-up/tracedb/catalog"
+	"github.com/druppie/druppie-up/tracedb/wire"
+)
+
+// Log is what the API reads; *log.Log is one.
+type Log interface {
+	tracedb.Reader
+	Origin() string
+	Size() int64
+	Tile(ctx context.Context, t tlog.Tile) ([]byte, error)
+	EntryBundle(ctx context.Context, index int64, width int) ([]byte, error)
+}
+
+// Desk takes records and notes reads; *ingest.Desk is one.
+type Desk interface {
+	Take(ctx context.Context, who tracedb.Identity, drafts []tracedb.Draft) ([]tracedb.Receipt, error)
+	Read(ctx context.Context, who tracedb.Identity, read tracedb.Read) error
+	Admission(ctx context.Context, q catalog.Question) (catalog.Decision, error)
+}
+
+// Register is the AI register; *catalog.Catalog is one.
+type Register interface {
+	Algorithms() []catalog.Algorithm
+	Algorithm(id string) (catalog.Algorithm, bool)
+	Versions(ctx context.Context, id string) ([]catalog.Version, error)
+}
+
+// Options is what the API needs. Handlers that are nil are answered with "not configured".
+type Options struct {
+	Log      Log
+	Desk     Desk
+	Register Register
+	Auth     *auth.Authenticator
+	Login    *auth.Login
+
+	VerifierKey string        // of the log's checkpoints, in note's form
+	Keys        []tracedb.Key // the keyring
+
+	Gitea http.Handler // /v1/events/gitea
+	Flux  http.Handler // /v1/events/flux
+	Pages http.Handler // everything else
+
+	Logger  *slog.Logger          // nil: silent
+	Metrics prometheus.Registerer // nil: none
+	Done    <-chan struct{}       // closed: streams end, so that the server can
+	Now     func() time.Time      // nil: time.Now
+}
+
+// service is the handlers' receiver.
+type service struct {
+	Options
+	lanes   lanes
+	metrics *metrics
+}
+
+// route is one line of the API.
+type route struct {
+	method, path string
+	role         tracedb.Role // that the caller must have
+	lane         *lane        // how many may be in it at once
+	timeout      time.Duration
+	serve        func(w http.ResponseWriter, r *http.Request) error
+}
+
+// answerIn is how long an answer may take where a route doesn't say otherwise.
+const answerIn = 15 * time.Second
+
+// New is the handler of everything that the service serves over HTTPS.
+func New(o Options) http.Handler {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	s := &service{Options: o, lanes: newLanes(), metrics: newMetrics(o.Metrics)}
+	mux := http.NewServeMux()
+	methods := map[string][]string{}
+	for _, rt := range s.routes() {
+		mux.Handle(rt.method+" "+rt.path, s.handle(rt))
+		methods[rt.path] = append(methods[rt.path], rt.method)
+	}
+	// What is known under another method, and what isn't known at all, is answered like any other error.
+	for path, allowed := range methods {
+		if slices.Contains(allowed, http.MethodGet) {
+			allowed = append(allowed, http.MethodHead)
+		}
+		slices.Sort(allowed)
+		allow := strings.Join(allowed, ", ")
+		mux.Handle(path, s.handle(route{path: path, role: tracedb.RolePublic, serve: func(w http.ResponseWriter, r *http.Request) error {
+			w.Header().Set("Allow", allow)
+			return tracedb.ErrMethod.Says("%s is not for %s", path, r.Method).WithHint("allowed: " + allow)
+		}}))
+	}
+	unknown := route{path: "unknown", role: tracedb.RolePublic, serve: func(http.ResponseWriter, *http.Request) error {
+		return tracedb.ErrNotFound.Says("there is nothing at this path").WithHint("/v1/openapi.yaml lists what there is")
+	}}
+	mux.Handle("/v1/", s.handle(unknown))
+	mux.Handle("/tile/", s.handle(unknown))
+	if o.Pages != nil {
+		mux.Handle("/", s.handle(route{path: "pages", role: tracedb.RolePublic, lane: s.lanes.pages, timeout: answerIn, serve: func(w http.ResponseWriter, r *http.Request) error {
+			o.Pages.ServeHTTP(w, r)
+			return nil
+		}}))
+	} else {
+		mux.Handle("/", s.handle(unknown))
+	}
+	return s.observe(headers(clean(s.identified(mux))))
+}
+
+// routes is the API. openapi.yaml describes every line of it, and nothing else.
+func (s *service) routes() []route {
+	const public, writer, auditor, admission = tracedb.RolePublic, tracedb.RoleWriter, tracedb.RoleAuditor, tracedb.RoleAdmission
+	read, write, stream, door := s.lanes.read, s.lanes.write, s.lanes.stream, s.lanes.door
+	return []route{
+		{"POST", "/v1/records", writer, write, time.Minute, s.append},
+		{"GET", "/v1/records", auditor, read, answerIn, s.search},
+		{"GET", "/v1/records/{seq}", auditor, read, answerIn, s.record},
+		{"GET", "/v1/why/{subject...}", auditor, read, answerIn, s.why},
+		{"GET", "/v1/export/{subject...}", auditor, s.lanes.export, exportIn, s.export},
+		{"GET", "/v1/register", public, read, answerIn, s.register},
+		{"GET", "/v1/register/{id}", public, read, answerIn, s.entry},
+		{"GET", "/v1/register/{id}/versions", public, read, answerIn, s.versions},
+		{"GET", "/v1/register/{id}/delivery", public, read, answerIn, s.delivery},
+		{"POST", "/v1/admission", admission, door, 5 * time.Second, s.admission},
+		{"GET", "/v1/events", auditor, stream, 0, s.events},
+		{"POST", "/v1/events/gitea", public, write, time.Minute, hook(s.Gitea, "Gitea's webhooks")},
+		{"POST", "/v1/events/flux", public, write, time.Minute, hook(s.Flux, "Flux's events")},
+		{"GET", "/v1/keys", public, read, answerIn, s.keys},
+		{"GET", "/v1/openapi.yaml", public, read, answerIn, s.openapi},
+		{"GET", "/checkpoint", public, read, answerIn, s.checkpoint},
+		{"GET", "/tile/entries/{index...}", auditor, read, answerIn, s.entries},
+		{"GET", "/tile/{level}/{index...}", public, read, answerIn, s.tile},
+		{"GET", "/login", public, read, answerIn, s.login((*auth.Login).Start)},
+		{"GET", "/login/callback", public, read, answerIn, s.login((*auth.Login).Callback)},
+		{"POST", "/logout", public, read, answerIn, s.login((*auth.Login).Logout)},
+	}
+}
+
+// handle checks the role, takes a place in the lane, bounds the time, and answers an error.
+func (s *service) handle(rt route) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		exchangeOf(r.Context()).route = rt.path
+		err := func() error {
+			if err := auth.Require(r.Context(), rt.role); err != nil {
+				return err
+			}
+			leave, err := rt.lane.enter(r)
+			if err != nil {
+				return err
+			}
+			defer leave()
+			if rt.timeout > 0 {
+				ctx, cancel := context.WithTimeout(r.Context(), rt.timeout)
+				defer cancel()
+				r = r.WithContext(ctx)
+			}
+			return rt.serve(w, r)
+		}()
+		if err != nil {
+			wire.Error(w, late(r.Context(), err))
+		}
+	})
+}
+
+// hook is a collector's handler, which checks who calls by a signature of its own.
+func hook(h http.Handler, what string) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if h == nil {
+			return tracedb.ErrUnavailable.Says("%s aren't configured here", what)
+		}
+		h.ServeHTTP(w, r)
+		return nil
+	}
+}
+
+func (s *service) login(step func(*auth.Login, http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if s.Login == nil {
+			return tracedb.ErrUnavailable.Says("logging in isn't configured here").WithHint("name oauth, gitea and sessionKeyFile in the configuration")
+		}
+		step(s.Login, w, r)
+		return nil
+	}
+}
+
+// noted records that an auditor reads something, before it is answered. What can't be recorded isn't
+// shown, except that a full disk stops no reading: it must not blind those who look for the cause, and
+// the service's own log has the read.
+func (s *service) noted(r *http.Request, what, of string) error {
+	who := auth.From(r.Context())
+	err := s.Desk.Read(r.Context(), who, tracedb.Read{What: what, Of: of})
+	if isFull(err) {
+		s.Logger.WarnContext(r.Context(), "a read could not be recorded: the disk is full", "who", who.Name, "what", what, "of", of)
+		return nil
+	}
+	return err
+}
+
+// params reads the query, in which every name must be known: a filter that was misspelled would
+// otherwise show more than was asked for.
+func params(r *http.Request, known ...string) (map[string][]string, error) {
+	q := r.URL.Query()
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if !slices.Contains(known, name) {
+			return nil, tracedb.ErrInvalid.At("%s", name).Says("no such parameter").WithHint("known are: " + strings.Join(known, ", "))
+		}
+	}
+	return q, nil
+}
+
+// one is a parameter's only value.
+func one(q map[string][]string, name string) (string, error) {
+	switch v := q[name]; len(v) {
+	case 0:
+		return "", nil
+	case 1:
+		return v[0], nil
+	}
+	return "", tracedb.ErrInvalid.At("%s", name).Says("is given more than once")
+}

@@ -1,0 +1,114 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+const (
+	// heartbeat keeps proxies from closing a stream in which nothing happens, and shows us a reader
+	// who is gone.
+	heartbeat = 15 * time.Second
+	// sendIn is how long one event may take to be sent: a reader who reads slower is let go, and comes
+	// back with the last id that it saw.
+	sendIn = 10 * time.Second
+)
+
+// events is GET /v1/events: Server-Sent Events (HTML Living Standard, section 9.2), one for each
+// record that the log takes. Last-Event-ID, or after=, goes on behind that record.
+func (s *service) events(w http.ResponseWriter, r *http.Request) error {
+	q, err := params(r, "kind", "after")
+	if err != nil {
+		return err
+	}
+	only, err := kinds(q["kind"])
+	if err != nil {
+		return err
+	}
+	from := s.Log.Size()
+	last, err := one(q, "after")
+	if err != nil {
+		return err
+	}
+	// A browser that comes back says where it was; that is newer than its address.
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		last = id
+	}
+	if last != "" {
+		seq, err := place(last)
+		if err != nil {
+			return tracedb.AsError(err).At("Last-Event-ID")
+		}
+		from = min(seq+1, from)
+	}
+	if err := s.noted(r, "events", strings.Join(q["kind"], ",")); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	entries, err := s.Log.Follow(ctx, from)
+	if err != nil {
+		return err
+	}
+	s.metrics.streams.Inc()
+	defer s.metrics.streams.Dec()
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("X-Accel-Buffering", "no")
+	w.WriteHeader(http.StatusOK)
+	out := stream{w: w, control: http.NewResponseController(w)}
+	if out.send(": the log as it grows\nretry: 2000\n\n") != nil {
+		return nil
+	}
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case e, ok := <-entries:
+			if !ok {
+				return nil
+			}
+			if len(only) > 0 && !slices.Contains(only, e.Kind) {
+				continue
+			}
+			raw, err := json.Marshal(e)
+			if err != nil {
+				return nil
+			}
+			if out.send(fmt.Sprintf("id: %s\nevent: record\ndata: %s\n\n", strconv.FormatInt(e.Seq, 10), raw)) != nil {
+				return nil
+			}
+		case <-beat.C:
+			if out.send(":\n\n") != nil {
+				return nil
+			}
+		case <-s.Done:
+			return nil
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+type stream struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (s stream) send(text string) error {
+	if err := s.control.SetWriteDeadline(time.Now().Add(sendIn)); err != nil {
+		return err
+	}
+	if _, err := s.w.Write([]byte(text)); err != nil {
+		return err
+	}
+	return s.control.Flush()
+}

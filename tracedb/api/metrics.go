@@ -1,0 +1,49 @@
+package api
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/druppie/druppie-up/tracedb/catalog"
+)
+
+// metrics are the API's numbers. None of their labels holds a name, a path or a subject.
+type metrics struct {
+	requests  *prometheus.CounterVec
+	seconds   *prometheus.HistogramVec
+	underWay  prometheus.Gauge
+	streams   prometheus.Gauge
+	decisions *prometheus.CounterVec
+	records   *prometheus.CounterVec
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	m := &metrics{
+		requests:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tracedb_http_requests_total", Help: "Requests that were answered."}, []string{"route", "method", "status"}),
+		seconds:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tracedb_http_seconds", Help: "How long answers took.", Buckets: []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, 1, 5, 30}}, []string{"route"}),
+		underWay:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "tracedb_http_under_way", Help: "Requests that are being answered."}),
+		streams:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "tracedb_streams", Help: "Readers of the live stream."}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tracedb_admission_decisions_total", Help: "What the cluster's door was told."}, []string{"allowed", "code"}),
+		records:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tracedb_records_total", Help: "Records that writers offered and the log took or had already."}, []string{"duplicate"}),
+	}
+	if reg != nil {
+		reg.MustRegister(m.requests, m.seconds, m.underWay, m.streams, m.decisions, m.records)
+	}
+	return m
+}
+
+func (m *metrics) begin() func(route, method string, status int, took time.Duration) {
+	m.underWay.Inc()
+	return func(route, verb string, status int, took time.Duration) {
+		m.underWay.Dec()
+		m.requests.WithLabelValues(route, method(verb), strconv.Itoa(status)).Inc()
+		m.seconds.WithLabelValues(route).Observe(took.Seconds())
+	}
+}
+
+// decided counts a decision. Codes are a fixed set of the catalog's.
+func (m *metrics) decided(d catalog.Decision) {
+	m.decisions.WithLabelValues(strconv.FormatBool(d.Allowed), d.Code).Inc()
+}

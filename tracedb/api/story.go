@@ -1,0 +1,196 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/export"
+	"github.com/druppie/druppie-up/tracedb/register"
+	"github.com/druppie/druppie-up/tracedb/why"
+	"github.com/druppie/druppie-up/tracedb/wire"
+
+	"github.com/druppie/druppie-up/tracedb/catalog"
+)
+
+// exportIn is how long an archive may take to be written, and to be read by whoever asked.
+const exportIn = 5 * time.Minute
+
+func (s *service) chain(r *http.Request, what string, opts why.Options) (*why.Chain, error) {
+	subject, err := why.Subject(r.PathValue("subject"))
+	if err != nil {
+		return nil, tracedb.AsError(err).At("subject")
+	}
+	if err := s.noted(r, what, subject.String()); err != nil {
+		return nil, err
+	}
+	return why.Ask(r.Context(), s.Log, subject, opts)
+}
+
+// why is GET /v1/why/{subject}.
+func (s *service) why(w http.ResponseWriter, r *http.Request) error {
+	q, err := params(r, "proofs")
+	if err != nil {
+		return err
+	}
+	proofs, err := boolean(q, "proofs")
+	if err != nil {
+		return err
+	}
+	chain, err := s.chain(r, "why", why.Options{Proofs: proofs})
+	if err != nil {
+		return err
+	}
+	wire.JSON(w, http.StatusOK, chain)
+	return nil
+}
+
+// export is GET /v1/export/{subject}. The archive is written as it is made; if that fails halfway, the
+// connection is cut, so that half an archive can't pass for a whole one.
+func (s *service) export(w http.ResponseWriter, r *http.Request) error {
+	if _, err := params(r); err != nil {
+		return err
+	}
+	chain, err := s.chain(r, "export", why.Options{Proofs: true})
+	if err != nil {
+		return err
+	}
+	// The server's own limit is for answers of ordinary size.
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportIn)); err != nil {
+		return err
+	}
+	out := &archive{w: w, name: "trace-" + fileName(chain.Subject.Value) + ".zip"}
+	if err := export.Write(r.Context(), out, s.Log, chain); err != nil {
+		if !out.begun {
+			return err
+		}
+		s.Logger.ErrorContext(r.Context(), "an archive broke off", "subject", chain.Subject.String(), "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	return nil
+}
+
+// archive is the answer, whose headers are sent with its first byte.
+type archive struct {
+	w     http.ResponseWriter
+	name  string
+	begun bool
+}
+
+func (a *archive) Write(b []byte) (int, error) {
+	if !a.begun {
+		a.begun = true
+		a.w.Header().Set("Content-Type", "application/zip")
+		a.w.Header().Set("Content-Disposition", `attachment; filename="`+a.name+`"`)
+		a.w.WriteHeader(http.StatusOK)
+	}
+	return a.w.Write(b)
+}
+
+// fileName is a subject as a part of a file's name on any system.
+func fileName(subject string) string {
+	return strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_' || c == '.' {
+			return c
+		}
+		return '-'
+	}, subject)
+}
+
+// algorithms answers GET /v1/register.
+type algorithms struct {
+	Algorithms []catalog.Algorithm `json:"algorithms"`
+}
+
+// versionList answers GET /v1/register/{id}/versions.
+type versionList struct {
+	Versions []catalog.Version `json:"versions"`
+}
+
+func (s *service) register(w http.ResponseWriter, r *http.Request) error {
+	if _, err := params(r); err != nil {
+		return err
+	}
+	list := s.Register.Algorithms()
+	if list == nil {
+		list = []catalog.Algorithm{}
+	}
+	wire.JSON(w, http.StatusOK, algorithms{list})
+	return nil
+}
+
+// algorithm is the entry that the path names.
+func (s *service) algorithm(r *http.Request) (catalog.Algorithm, error) {
+	if _, err := params(r); err != nil {
+		return catalog.Algorithm{}, err
+	}
+	id := tracedb.Ref{Type: tracedb.RefAlgorithm, Value: r.PathValue("id")}
+	if err := id.Check(); err != nil {
+		return catalog.Algorithm{}, tracedb.ErrInvalid.At("id").Says("%v", err)
+	}
+	a, ok := s.Register.Algorithm(id.Value)
+	if !ok {
+		return catalog.Algorithm{}, tracedb.ErrNotFound.Says("the register has no %s", id.Value)
+	}
+	return a, nil
+}
+
+func (s *service) entry(w http.ResponseWriter, r *http.Request) error {
+	a, err := s.algorithm(r)
+	if err != nil {
+		return err
+	}
+	wire.JSON(w, http.StatusOK, a)
+	return nil
+}
+
+func (s *service) versions(w http.ResponseWriter, r *http.Request) error {
+	a, err := s.algorithm(r)
+	if err != nil {
+		return err
+	}
+	list, err := s.Register.Versions(r.Context(), a.ID)
+	if err != nil {
+		return err
+	}
+	wire.JSON(w, http.StatusOK, versionList{list})
+	return nil
+}
+
+// delivery is the entry in the shape of the Algoritmeregister's delivery API.
+func (s *service) delivery(w http.ResponseWriter, r *http.Request) error {
+	a, err := s.algorithm(r)
+	if err != nil {
+		return err
+	}
+	raw, err := register.Deliver(a.Document)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	// A caller who left needs no answer.
+	_, _ = w.Write(raw)
+	return nil
+}
+
+// maxQuestion bounds the gatekeeper's question: a pod has few images, and a name isn't long.
+const maxQuestion = 256 << 10
+
+// admission is POST /v1/admission. A readable question always gets 200, so that "no" can't be taken
+// for a failure; whoever gets anything else was given no leave.
+func (s *service) admission(w http.ResponseWriter, r *http.Request) error {
+	var q catalog.Question
+	if err := wire.Read(w, r, maxQuestion, &q); err != nil {
+		return err
+	}
+	d, err := s.Desk.Admission(r.Context(), q)
+	if err != nil {
+		return err
+	}
+	if !q.DryRun {
+		s.metrics.decided(d)
+	}
+	wire.JSON(w, http.StatusOK, d)
+	return nil
+}

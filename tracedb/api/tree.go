@@ -1,0 +1,109 @@
+package api
+
+import (
+	_ "embed"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/wire"
+)
+
+//go:embed openapi.yaml
+var openAPI []byte
+
+func (s *service) openapi(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Content-Type", "application/yaml")
+	w.Header().Set("Cache-Control", "no-cache")
+	_, _ = w.Write(openAPI)
+	return nil
+}
+
+// keyList answers GET /v1/keys.
+type keyList struct {
+	Origin   string        `json:"origin"`
+	Verifier string        `json:"verifier"`
+	Keyring  []tracedb.Key `json:"keyring"`
+}
+
+func (s *service) keys(w http.ResponseWriter, r *http.Request) error {
+	keys := s.Keys
+	if keys == nil {
+		keys = []tracedb.Key{}
+	}
+	wire.JSON(w, http.StatusOK, keyList{Origin: s.Log.Origin(), Verifier: s.VerifierKey, Keyring: keys})
+	return nil
+}
+
+// checkpoint is GET /checkpoint (C2SP tlog-tiles). It says how large the log is and what its root hash
+// is, which gives nothing away that a record says, and is worth the more the more people keep it.
+func (s *service) checkpoint(w http.ResponseWriter, r *http.Request) error {
+	cp, err := s.Log.Checkpoint(r.Context())
+	if err != nil {
+		return err
+	}
+	if cp.Note == nil {
+		return tracedb.ErrUnavailable.Says("the log has no key to sign a checkpoint with")
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Cache-Control", "no-cache")
+	_, _ = w.Write(cp.Note)
+	return nil
+}
+
+// tileHeight is that of C2SP tlog-tiles.
+const tileHeight = 8
+
+// immutable is what a tile's path promises: another width has another path.
+const immutable = "max-age=31536000, immutable"
+
+// tile is GET /tile/<level>/<index>[.p/<width>]: hashes, which are everybody's.
+func (s *service) tile(w http.ResponseWriter, r *http.Request) error {
+	t, err := parseTile(r.PathValue("level"), r.PathValue("index"))
+	if err != nil {
+		return err
+	}
+	data, err := s.Log.Tile(r.Context(), t)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Cache-Control", "public, "+immutable)
+	_, _ = w.Write(data)
+	return nil
+}
+
+// entries is GET /tile/entries/<index>[.p/<width>]: the leaves themselves, which are for auditors.
+func (s *service) entries(w http.ResponseWriter, r *http.Request) error {
+	t, err := parseTile("0", r.PathValue("index"))
+	if err != nil {
+		return err
+	}
+	if err := s.noted(r, "entries", strconv.FormatInt(t.N, 10)); err != nil {
+		return err
+	}
+	data, err := s.Log.EntryBundle(r.Context(), t.N, t.W)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Cache-Control", "private, "+immutable)
+	_, _ = w.Write(data)
+	return nil
+}
+
+// parseTile reads a tile's path as C2SP writes it, which is as tlog does without the height.
+func parseTile(level, index string) (tlog.Tile, error) {
+	wrong := tracedb.ErrInvalid.At("tile").Says("is no tile's path: tile/<level>/<index>, in groups of three digits that all but the last begin with x")
+	if level == "data" || strings.HasPrefix(level, "0") && level != "0" {
+		return tlog.Tile{}, wrong
+	}
+	t, err := tlog.ParseTilePath("tile/" + strconv.Itoa(tileHeight) + "/" + level + "/" + index)
+	if err != nil {
+		return tlog.Tile{}, wrong
+	}
+	return t, nil
+}
