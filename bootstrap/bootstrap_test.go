@@ -112,7 +112,11 @@ func TestUnitsAndComponentsExist(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if f, err := u.files.Open("kustomization.yaml"); err != nil {
+		root := "kustomization.yaml"
+		if u.namespace != "" {
+			root = "Chart.yaml"
+		}
+		if f, err := u.files.Open(root); err != nil {
 			t.Errorf("%s: %v", name, err)
 		} else {
 			f.Close()
@@ -134,8 +138,10 @@ func TestFoundationNamesOnlyKnownImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &renderer{store: store, components: comps, unpinned: map[string]bool{}}
-	objs, err := r.foundation(9443)
+	r := &renderer{
+		store: store, components: comps, values: siteValues(Options{Name: "north", Port: 9443}), unpinned: map[string]bool{},
+	}
+	objs, err := r.foundation()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,7 +108,9 @@ func (p *platform) supplyName() string {
 }
 
 func (p *platform) renderer() *renderer {
-	return &renderer{store: p.store, components: p.components, vars: p.vars, unpinned: map[string]bool{}}
+	return &renderer{
+		store: p.store, components: p.components, vars: p.vars, values: siteValues(p.opts), unpinned: map[string]bool{},
+	}
 }
 
 func (p *platform) summary(took time.Duration) Summary {
@@ -129,6 +131,7 @@ func urls(port int) []URL {
 		{Title: "Start page", Address: fmt.Sprintf("https://druppie.localhost:%d/", port)},
 		{Title: "Gitea", Address: at("gitea")},
 		{Title: "Registry", Address: at("registry") + "v2/_catalog"},
+		{Title: "Trace", Address: at("trace")},
 	}
 }
 

@@ -35,8 +35,8 @@ func Render(ctx context.Context, o Options, w io.Writer) error {
 			return err
 		}
 	}
-	r := &renderer{store: store, components: comps, unpinned: map[string]bool{}}
-	if err := r.write(w, o.Port); err != nil {
+	r := &renderer{store: store, components: comps, values: siteValues(o), unpinned: map[string]bool{}}
+	if err := r.write(w); err != nil {
 		return err
 	}
 	if len(r.unpinned) > 0 {
@@ -46,12 +46,12 @@ func Render(ctx context.Context, o Options, w io.Writer) error {
 	return nil
 }
 
-func (r *renderer) write(w io.Writer, port int) error {
+func (r *renderer) write(w io.Writer) error {
 	objs, err := r.units(append(slices.Clone(nodeUnits), "flux"))
 	if err != nil {
 		return err
 	}
-	foundation, err := r.foundation(port)
+	foundation, err := r.foundation()
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	appsv1 "k8s.io/api/apps/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
@@ -16,7 +17,6 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/host"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/supply"
-	"github.com/druppie/druppie-up/charts"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -152,7 +152,7 @@ func (p *platform) foundation(ctx context.Context, task ui.Task) (string, error)
 	if err := p.await(ctx, task, component.StageFoundation); err != nil {
 		return "", err
 	}
-	objs, err := p.renderer().foundation(p.opts.Port)
+	objs, err := p.renderer().foundation()
 	if err != nil {
 		return "", err
 	}
@@ -164,10 +164,14 @@ var foundationCharts = []struct{ chart, namespace string }{
 	{"registry", "foundry"}, {"gitea", "gitea"}, {"frontdoor", "foundry"},
 }
 
-func (r *renderer) foundation(port int) ([]*unstructured.Unstructured, error) {
+func (r *renderer) foundation() ([]*unstructured.Unstructured, error) {
 	var objs []*unstructured.Unstructured
 	for _, c := range foundationCharts {
-		more, err := r.chart(c.chart, c.namespace, charts.FS, map[string]any{"port": port})
+		u, err := chartUnit(c.chart, c.namespace)
+		if err != nil {
+			return nil, err
+		}
+		more, err := r.objects(u)
 		if err != nil {
 			return nil, err
 		}
@@ -235,32 +239,34 @@ func (p *platform) ready(ctx context.Context, task ui.Task) (string, error) {
 	return "", nil
 }
 
-// settled waits until the platform's own Deployments are ready, whoever installed
-// them: what Flux found ready may have been restarted with its node since.
-// Tenants are not the installer's matter.
+// settled waits until the platform's own Deployments and StatefulSets are ready,
+// whoever installed them: what Flux found ready may have been restarted with its
+// node since. Tenants are not the installer's matter.
 func (p *platform) settled(ctx context.Context, task ui.Task) error {
-	list, err := p.kube.Clientset.AppsV1().Deployments("").List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return fmt.Errorf("list deployments: %w", err)
-	}
 	var objs []*unstructured.Unstructured
-	for _, d := range list.Items {
-		if !slices.Contains(platformNamespaces, d.Namespace) {
-			continue
+	for _, kind := range []string{"Deployment", "StatefulSet"} {
+		list := &metav1.PartialObjectMetadataList{}
+		list.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind + "List"))
+		if err := p.kube.List(ctx, list); err != nil {
+			return fmt.Errorf("list %ss: %w", kind, err)
 		}
-		o := &unstructured.Unstructured{}
-		o.SetAPIVersion("apps/v1")
-		o.SetKind("Deployment")
-		o.SetNamespace(d.Namespace)
-		o.SetName(d.Name)
-		objs = append(objs, o)
+		for _, found := range list.Items {
+			if !slices.Contains(platformNamespaces, found.Namespace) {
+				continue
+			}
+			o := &unstructured.Unstructured{}
+			o.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind))
+			o.SetNamespace(found.Namespace)
+			o.SetName(found.Name)
+			objs = append(objs, o)
+		}
 	}
 	return p.waitReady(ctx, task, objs)
 }
 
 // platformNamespaces hold the platform itself, as against its tenants.
 var platformNamespaces = []string{
-	"kube-system", "local-path-storage", "foundry", "gitea", "flux-system", "tekton-pipelines", "kyverno",
+	"kube-system", "local-path-storage", "foundry", "gitea", "flux-system", "tekton-pipelines", "kyverno", gitops.NamespaceSystem,
 }
 
 // applyAndWait applies objects and waits until they are ready.

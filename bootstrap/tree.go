@@ -13,6 +13,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/render"
 	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/charts"
 	"github.com/druppie/druppie-up/manifests"
 	"github.com/druppie/druppie-up/pipelines"
 	"github.com/druppie/druppie-up/policies"
@@ -21,8 +22,9 @@ import (
 // unit is a folder of Kubernetes objects that is rendered as one whole.
 type unit struct {
 	name      string
-	files     fs.FS  // with a kustomization.yaml at its root
-	component string // whose upstream files it builds on; empty: none
+	files     fs.FS  // with a kustomization.yaml at its root, or a Chart.yaml
+	namespace string // where a chart goes; empty: it is a kustomization
+	component string // whose upstream files a kustomization builds on; empty: none
 }
 
 // nodeUnits are what a node image of our own lacks and upstream's has.
@@ -39,8 +41,19 @@ func findUnit(name string) (unit, error) {
 		return unit{name: name, files: pipelines.FS}, nil
 	case "policies":
 		return unit{name: name, files: policies.FS}, nil
+	case "tracedb":
+		return chartUnit(name, gitops.NamespaceSystem)
 	}
 	return manifestUnit(name)
+}
+
+// chartUnit is the unit in charts/<name>.
+func chartUnit(name, namespace string) (unit, error) {
+	sub, err := fs.Sub(charts.FS, name)
+	if err != nil {
+		return unit{}, fmt.Errorf("charts/%s: %w", name, err)
+	}
+	return unit{name: name, files: sub, namespace: namespace}, nil
 }
 
 // manifestUnit is the unit in manifests/<name>; it has upstream files if it has
@@ -62,6 +75,7 @@ type renderer struct {
 	store      *supply.Store
 	components []component.Component
 	vars       map[string]string // what ${name} stands for in our files
+	values     map[string]any    // what all charts are told of this platform
 
 	unpinned map[string]bool // images that were met and that the store lacks
 }
@@ -106,6 +120,13 @@ func (r *renderer) units(names []string) ([]*unstructured.Unstructured, error) {
 
 // objects renders a unit and pins its images.
 func (r *renderer) objects(u unit) ([]*unstructured.Unstructured, error) {
+	if u.namespace != "" {
+		out, err := render.Chart(u.files, u.name, u.namespace, r.values)
+		if err != nil {
+			return nil, err
+		}
+		return r.pinned(u.name, out)
+	}
 	upstream, err := r.upstream(u.component)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", u.name, err)
@@ -115,19 +136,6 @@ func (r *renderer) objects(u unit) ([]*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("%s: %w", u.name, err)
 	}
 	return r.pinned(u.name, out)
-}
-
-// chart renders one of our charts and pins its images.
-func (r *renderer) chart(name, namespace string, files fs.FS, values map[string]any) ([]*unstructured.Unstructured, error) {
-	sub, err := fs.Sub(files, name)
-	if err != nil {
-		return nil, fmt.Errorf("charts/%s: %w", name, err)
-	}
-	out, err := render.Chart(sub, name, namespace, values)
-	if err != nil {
-		return nil, err
-	}
-	return r.pinned(name, out)
 }
 
 // upstream returns the component's source files, or nil where it has none.
@@ -160,6 +168,11 @@ func (r *renderer) pinned(name string, out []byte) ([]*unstructured.Unstructured
 		r.unpinned[missing] = true
 	}
 	return objs, nil
+}
+
+// siteValues are what a chart must know of the platform that it is rendered for.
+func siteValues(o Options) map[string]any {
+	return map[string]any{"name": o.Name, "port": o.Port}
 }
 
 // images are all images that we know, with the digests of those in the store.

@@ -94,14 +94,16 @@ type part struct {
 }
 
 // parts are all units we know, with what each waits for. Policies come before
-// the tenants, so that nothing runs in a tenant that they haven't seen.
+// the tenants, so that nothing runs in a tenant that they haven't seen; the trace
+// before those who ask it or tell it something.
 func parts() []part {
 	return []part{
 		{unit: "tekton-pipelines"},
 		{unit: "tekton-triggers", after: []string{"tekton-pipelines"}},
-		{unit: "pipelines", after: []string{"tekton-pipelines", "tekton-triggers"}},
+		{unit: "pipelines", after: []string{"tekton-pipelines", "tekton-triggers", "tracedb"}},
 		{unit: "kyverno"},
-		{unit: "policies", after: []string{"kyverno"}},
+		{unit: "tracedb", after: []string{"kyverno"}},
+		{unit: "policies", after: []string{"kyverno", "tracedb"}},
 		// The name tenant-drones is the one that applies the fleet.
 		{unit: "tenant-drones", name: "tenants", after: []string{"policies"}},
 	}

@@ -25,7 +25,7 @@ import (
 )
 
 func TestFluxTree(t *testing.T) {
-	files, err := gitops.FluxTree([]string{"tenant-drones", "policies", "kyverno", "tekton-pipelines", "tekton-triggers", "pipelines", "new-part"})
+	files, err := gitops.FluxTree([]string{"tenant-drones", "policies", "kyverno", "tekton-pipelines", "tekton-triggers", "pipelines", "tracedb", "new-part"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,9 +60,10 @@ func TestFluxTree(t *testing.T) {
 	want := map[string][]string{
 		"tekton-pipelines": {},
 		"tekton-triggers":  {"tekton-pipelines"},
-		"pipelines":        {"tekton-pipelines", "tekton-triggers"},
+		"pipelines":        {"tekton-pipelines", "tekton-triggers", "tracedb"},
 		"kyverno":          {},
-		"policies":         {"kyverno"},
+		"tracedb":          {"kyverno"},
+		"policies":         {"kyverno", "tracedb"},
 		"tenants":          {"policies"},
 		"tenant-drones":    {"tenants"},
 		"new-part":         {},
