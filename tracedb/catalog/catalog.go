@@ -6,36 +6,58 @@ package catalog
 
 import (
 	"context"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/register"
 )
 
-// Catalog is the log's sum. It is safe for concurrent use.
-type Catalog struct{}
+// Tables of facts that the catalog reads.
+const (
+	TableImage     = "image"     // sha256:… -> Built
+	TableOwner     = "owner"     // alg-… -> Owned, bound
+	TableRegister  = "register"  // alg-… -> Registered
+	TableException = "exception" // ExceptionKey -> tracedb.Exception
+)
 
-// Question is what the cluster's door asks.
-type Question struct {
-	Namespace string   `json:"namespace"`
-	Images    []string `json:"images"` // with digests: name@sha256:… or sha256:…
-	Algorithm string   `json:"algorithm"`
-	Resource  string   `json:"resource,omitempty"` // Kind/name
-	DryRun    bool     `json:"dry_run,omitempty"`
-	UID       string   `json:"uid,omitempty"` // of the admission request
+// RuleStatus is the one rule that an exception can lift: that the entry's status forbids running.
+const RuleStatus = "status"
+
+// Built is the fact that an image was built from a source, from a verified provenance alone.
+type Built struct {
+	Repository string `json:"repository"`
+	Commit     string `json:"commit"`
+	Run        string `json:"run,omitempty"`
 }
 
-// Decision is the answer: allowed or not, why, and what to do, in English and Dutch.
-type Decision struct {
-	Allowed    bool   `json:"allowed"`
-	Code       string `json:"code"` // stable, for programs: allowed, exception, no_algorithm, …
-	Reason     string `json:"reason"`
-	Remedy     string `json:"remedy,omitempty"`
-	ReasonNL   string `json:"reason_nl"`
-	RemedyNL   string `json:"remedy_nl,omitempty"`
-	Algorithm  string `json:"algorithm,omitempty"`
-	Repository string `json:"repository,omitempty"`
-	Exception  int64  `json:"exception,omitempty"` // seq of the exception that lets it in
+// Owned is the fact that an algorithm id belongs to a repository, for ever.
+type Owned struct {
+	Repository string `json:"repository"`
+}
+
+// Registered is the fact that a version of an entry is in the register.
+type Registered struct {
+	Repository string            `json:"repository"`
+	Commit     string            `json:"commit"`
+	Document   register.Document `json:"document"`
+}
+
+// ExceptionKey is an exception's key among the facts: <alg-id>/<rule>, and /<digest> if it is for one
+// image only.
+func ExceptionKey(algorithm, rule, image string) string {
+	key := algorithm + "/" + rule
+	if image != "" {
+		key += "/" + image
+	}
+	return key
 }
 
 // Algorithm is the newest version of an entry in the register.
@@ -54,32 +76,252 @@ type Version struct {
 	Time time.Time `json:"time"` // when the log took it
 }
 
-// Open loads the catalog from the log's facts.
-func Open(ctx context.Context, log tracedb.Reader) (*Catalog, error) { return &Catalog{}, nil }
+// Catalog is the log's sum. It is safe for concurrent use.
+type Catalog struct {
+	log    tracedb.Reader
+	logger *slog.Logger
+	now    func() time.Time
 
-// Run follows the log until ctx ends, and returns its error.
-func (c *Catalog) Run(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+	// syncing keeps one reader of the log at a time; it is never held while deciding.
+	syncing sync.Mutex
+	next    int64 // the first place that wasn't looked at; under syncing
 
-// Sync reads what the log took since the catalog last looked, and everything known about those
-// images. Who was refused because of something unknown may call it and ask once more.
-func (c *Catalog) Sync(ctx context.Context, images ...string) error { return nil }
-
-// Apply takes a fact that the log took.
-func (c *Catalog) Apply(f tracedb.Fact) {}
-
-// Decide answers from memory.
-func (c *Catalog) Decide(q Question) Decision { return Decision{} }
-
-// Algorithms lists the register, by id.
-func (c *Catalog) Algorithms() []Algorithm { return nil }
-
-// Algorithm is the register's newest entry with that id.
-func (c *Catalog) Algorithm(id string) (Algorithm, bool) { return Algorithm{}, false }
-
-// Versions lists every version of an entry, oldest first.
-func (c *Catalog) Versions(ctx context.Context, id string) ([]Version, error) {
-	return nil, tracedb.ErrNotFound
+	mu         sync.RWMutex
+	images     map[digest]origin
+	others     map[digest][]uint32 // further repositories that the very same image was built from
+	names      []string            // repositories, by number
+	numbers    map[string]uint32
+	owners     map[string]string
+	algorithms map[string]Algorithm
+	exceptions map[string]granted
 }
 
-// Repository is the repository whose verified provenance names the image; false if there is none.
-func (c *Catalog) Repository(image string) (string, bool) { return "", false }
+// digest is an image's, as bytes: a hundred thousand of them are three megabytes.
+type digest [32]byte
+
+// origin is where an image came from: the newest repository's number, and the record's place.
+type origin struct {
+	seq        int64
+	repository uint32
+}
+
+type granted struct {
+	tracedb.Exception
+	seq int64
+}
+
+// Open loads the catalog from the log's facts, not from the whole log.
+func Open(ctx context.Context, log tracedb.Reader) (*Catalog, error) {
+	c := &Catalog{
+		log: log, logger: slog.New(slog.DiscardHandler), now: time.Now,
+		images: map[digest]origin{}, others: map[digest][]uint32{}, numbers: map[string]uint32{},
+		owners: map[string]string{}, algorithms: map[string]Algorithm{}, exceptions: map[string]granted{},
+	}
+	head, err := log.Checkpoint(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("open catalog: %w", err)
+	}
+	for _, table := range []string{TableOwner, TableRegister, TableException, TableImage} {
+		facts, err := log.Facts(ctx, table)
+		if err != nil {
+			return nil, fmt.Errorf("open catalog: %w", err)
+		}
+		for _, f := range facts {
+			if err := c.apply(f); err != nil {
+				return nil, fmt.Errorf("open catalog: %w", err)
+			}
+		}
+	}
+	// What came in between is looked at twice, which changes nothing.
+	c.next = head.Size
+	return c, nil
+}
+
+// SetLogger makes the catalog say there what it can't read. It is called before anything else.
+func (c *Catalog) SetLogger(logger *slog.Logger) { c.logger = logger }
+
+// Apply takes a fact that the log took, with its place. One that is older than what the catalog
+// knows changes nothing, so facts may come in any order and more than once.
+func (c *Catalog) Apply(f tracedb.Fact) {
+	if err := c.apply(f); err != nil {
+		c.logger.Error("a fact can't be read", "table", f.Table, "seq", f.Seq, "error", err)
+	}
+}
+
+func (c *Catalog) apply(f tracedb.Fact) error {
+	read := func(v any) error {
+		if err := json.Unmarshal(f.Value, v); err != nil {
+			return fmt.Errorf("read fact %s of %s: %w", f.Key, f.Table, err)
+		}
+		return nil
+	}
+	switch f.Table {
+	case TableImage:
+		var b Built
+		if err := read(&b); err != nil {
+			return err
+		}
+		d, ok := parseDigest(f.Key)
+		if !ok {
+			return fmt.Errorf("read fact of %s: the key isn't a digest", f.Table)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.built(d, f.Seq, b.Repository)
+	case TableOwner:
+		var o Owned
+		if err := read(&o); err != nil {
+			return err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if _, ok := c.owners[f.Key]; !ok {
+			c.owners[f.Key] = o.Repository
+		}
+	case TableRegister:
+		a, err := algorithm(f)
+		if err != nil {
+			return err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if old, ok := c.algorithms[f.Key]; !ok || old.Seq < f.Seq {
+			c.algorithms[f.Key] = a
+		}
+	case TableException:
+		e := granted{seq: f.Seq}
+		if err := read(&e.Exception); err != nil {
+			return err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if old, ok := c.exceptions[f.Key]; !ok || old.seq < f.Seq {
+			c.exceptions[f.Key] = e
+		}
+	}
+	return nil
+}
+
+// built notes that an image was built from a repository. Two repositories can make the same image,
+// byte for byte; then it may run as either's.
+func (c *Catalog) built(d digest, seq int64, repository string) {
+	n, ok := c.numbers[repository]
+	if !ok {
+		n = uint32(len(c.names))
+		c.names = append(c.names, repository)
+		c.numbers[repository] = n
+	}
+	old, ok := c.images[d]
+	if ok && old.repository != n && !slices.Contains(c.others[d], n) {
+		c.others[d] = append(c.others[d], n)
+	}
+	switch {
+	case !ok:
+		c.images[d] = origin{seq, n}
+	case old.seq < seq:
+		if old.repository != n && !slices.Contains(c.others[d], old.repository) {
+			c.others[d] = append(c.others[d], old.repository)
+		}
+		c.images[d] = origin{seq, n}
+	}
+}
+
+// Algorithms lists the register, by id.
+func (c *Catalog) Algorithms() []Algorithm {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(c.algorithms), func(a, b Algorithm) int { return strings.Compare(a.ID, b.ID) })
+}
+
+// Algorithm is the register's newest entry with that id.
+func (c *Catalog) Algorithm(id string) (Algorithm, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	a, ok := c.algorithms[id]
+	return a, ok
+}
+
+// Owner is the repository that an algorithm id belongs to.
+func (c *Catalog) Owner(id string) (string, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	o, ok := c.owners[id]
+	return o, ok
+}
+
+// Exception is the newest exception under that key, whether it holds or is over.
+func (c *Catalog) Exception(key string) (tracedb.Exception, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	e, ok := c.exceptions[key]
+	return e.Exception, ok
+}
+
+// Repository is the repository that the newest verified provenance of an image names; false if there
+// is none.
+func (c *Catalog) Repository(image string) (string, bool) {
+	d, ok := parseDigest(image)
+	if !ok {
+		return "", false
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	o, ok := c.images[d]
+	if !ok {
+		return "", false
+	}
+	return c.names[o.repository], true
+}
+
+// Versions lists every version of an entry, oldest first. An id that the log doesn't know is
+// tracedb.ErrNotFound.
+func (c *Catalog) Versions(ctx context.Context, id string) ([]Version, error) {
+	facts, err := c.log.History(ctx, TableRegister, id)
+	if err != nil {
+		return nil, fmt.Errorf("read the versions of %s: %w", id, err)
+	}
+	if len(facts) == 0 {
+		return nil, tracedb.ErrNotFound.Says("the register doesn't know this id")
+	}
+	seqs := make([]int64, len(facts))
+	for i, f := range facts {
+		seqs[i] = f.Seq
+	}
+	entries, err := c.log.Entries(ctx, seqs...)
+	if err != nil {
+		return nil, fmt.Errorf("read the versions of %s: %w", id, err)
+	}
+	times := map[int64]time.Time{}
+	for _, e := range entries {
+		times[e.Seq] = e.Time
+	}
+	out := make([]Version, 0, len(facts))
+	for _, f := range facts {
+		a, err := algorithm(f)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Version{Algorithm: a, Time: times[f.Seq]})
+	}
+	return out, nil
+}
+
+func algorithm(f tracedb.Fact) (Algorithm, error) {
+	var r Registered
+	if err := json.Unmarshal(f.Value, &r); err != nil {
+		return Algorithm{}, fmt.Errorf("read fact %s of %s: %w", f.Key, f.Table, err)
+	}
+	ok, _, _ := r.Document.MayRun()
+	return Algorithm{ID: f.Key, Repository: r.Repository, Commit: r.Commit, Seq: f.Seq, MayRun: ok, Document: r.Document}, nil
+}
+
+// parseDigest reads sha256: and 64 lower-case hex digits.
+func parseDigest(s string) (digest, bool) {
+	var d digest
+	h, ok := strings.CutPrefix(s, "sha256:")
+	if !ok || len(h) != hex.EncodedLen(len(d)) || strings.ContainsAny(h, "ABCDEF") {
+		return d, false
+	}
+	_, err := hex.Decode(d[:], []byte(h))
+	return d, err == nil
+}

@@ -1,0 +1,237 @@
+package catalog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/register"
+)
+
+// Question is what the cluster's door asks.
+type Question struct {
+	Namespace string   `json:"namespace"`
+	Images    []string `json:"images"` // with digests: name@sha256:… or sha256:…
+	Algorithm string   `json:"algorithm"`
+	Resource  string   `json:"resource,omitempty"` // Kind/name
+	DryRun    bool     `json:"dry_run,omitempty"`
+	UID       string   `json:"uid,omitempty"` // of the admission request
+}
+
+// Decision is the answer: allowed or not, why, and what to do, in English and Dutch.
+type Decision struct {
+	Allowed    bool   `json:"allowed"`
+	Code       string `json:"code"` // stable, for programs: one of the Code constants
+	Reason     string `json:"reason"`
+	Remedy     string `json:"remedy,omitempty"`
+	ReasonNL   string `json:"reason_nl"`
+	RemedyNL   string `json:"remedy_nl,omitempty"`
+	Algorithm  string `json:"algorithm,omitempty"`
+	Repository string `json:"repository,omitempty"` // that the algorithm id belongs to
+	Exception  int64  `json:"exception,omitempty"`  // seq of the exception that lets it in
+}
+
+// The codes of a decision.
+const (
+	CodeAllowed          = "allowed"
+	CodeException        = "exception"         // allowed, by an exception
+	CodeNoAlgorithm      = "no_algorithm"      // the workload names none
+	CodeBadAlgorithm     = "bad_algorithm"     // what it names isn't an id
+	CodeNoImages         = "no_images"         //
+	CodeNoDigest         = "no_digest"         // an image is named by a tag
+	CodeUnknownAlgorithm = "unknown_algorithm" // the register doesn't know it
+	CodeUnknownImage     = "unknown_image"     // no provenance names it
+	CodeOtherRepository  = "other_repository"  // the image was built from another's source
+	CodeStatus           = "status"            // the entry itself forbids it
+)
+
+// Unsettled says whether the log may hold more than the catalog knew when it decided so: after Sync,
+// the same question may have another answer.
+func (d Decision) Unsettled() bool {
+	switch d.Code {
+	case CodeUnknownAlgorithm, CodeUnknownImage, CodeOtherRepository, CodeStatus:
+		return true
+	}
+	return false
+}
+
+// Decide answers from memory (F6.2): allowed only if the register knows the algorithm id, every image
+// is named by a digest that was built from the repository that owns the id, and the entry's status
+// allows it or an exception lifts that.
+func (c *Catalog) Decide(q Question) Decision {
+	d := Decision{}
+	if q.Algorithm == "" {
+		return d.deny(CodeNoAlgorithm, saying{
+			"the workload doesn't say which algorithm it is",
+			"put the id from algorithm.yaml into the pod's label druppie.io/algorithm-id",
+			"de dienst zegt niet welk algoritme het is",
+			"zet het id uit algorithm.yaml in het label druppie.io/algorithm-id van de pod",
+		})
+	}
+	if (tracedb.Ref{Type: tracedb.RefAlgorithm, Value: q.Algorithm}).Check() != nil {
+		return d.deny(CodeBadAlgorithm, saying{
+			quote(q.Algorithm) + " isn't an algorithm id",
+			"put the id from algorithm.yaml, alg- and eight letters or digits, into the label druppie.io/algorithm-id",
+			quote(q.Algorithm) + " is geen algoritme-id",
+			"zet het id uit algorithm.yaml, alg- en acht letters of cijfers, in het label druppie.io/algorithm-id",
+		})
+	}
+	d.Algorithm = q.Algorithm
+	if len(q.Images) == 0 {
+		return d.deny(CodeNoImages, saying{
+			"the question names no image, so there is nothing to vouch for",
+			"ask for a workload that has containers",
+			"de vraag noemt geen image, dus is er niets om voor in te staan",
+			"vraag het voor een dienst met containers",
+		})
+	}
+	digests := make([]digest, len(q.Images))
+	for i, image := range q.Images {
+		text, _ := imageDigest(image)
+		var ok bool
+		if digests[i], ok = parseDigest(text); !ok {
+			return d.deny(CodeNoDigest, saying{
+				"the image " + quote(image) + " isn't named by a digest, so it could be another one tomorrow",
+				"name it as the pipeline promoted it: name@sha256:…",
+				"het image " + quote(image) + " wordt niet met een digest genoemd en kan dus morgen een ander zijn",
+				"noem het zoals de pijplijn het voorstelde: naam@sha256:…",
+			})
+		}
+	}
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.decide(d, q.Images, digests)
+}
+
+// decide holds the register and the provenance against digests; mu is held.
+func (c *Catalog) decide(d Decision, images []string, digests []digest) Decision {
+	entry, ok := c.algorithms[d.Algorithm]
+	owner := c.owners[d.Algorithm]
+	if !ok || owner == "" {
+		return d.deny(CodeUnknownAlgorithm, saying{
+			"the register has no entry " + d.Algorithm,
+			"let the pipeline release the service: it registers the repository's algorithm.yaml",
+			"het register kent " + d.Algorithm + " niet",
+			"laat de pijplijn de dienst uitbrengen: die registreert de algorithm.yaml van de repository",
+		})
+	}
+	d.Repository = owner
+	number, ownerBuilt := c.numbers[owner]
+	for i, sum := range digests {
+		from, ok := c.images[sum]
+		if !ok {
+			return d.deny(CodeUnknownImage, saying{
+				"no verified provenance says which source " + short(images[i]) + " was built from",
+				"run an image that the foundry built from " + owner + ", by the digest that the pipeline recorded",
+				"geen geverifieerde herkomst zegt uit welke broncode " + short(images[i]) + " is gebouwd",
+				"draai een image dat de bouwstraat uit " + owner + " bouwde, met de digest die de pijplijn vastlegde",
+			})
+		}
+		if !ownerBuilt || from.repository != number && !slices.Contains(c.others[sum], number) {
+			other := c.names[from.repository]
+			return d.deny(CodeOtherRepository, saying{
+				short(images[i]) + " was built from " + other + ", but " + d.Algorithm + " belongs to " + owner,
+				"give the workload the id that " + other + " registered, or run an image built from " + owner,
+				short(images[i]) + " is gebouwd uit " + other + ", maar " + d.Algorithm + " is van " + owner,
+				"geef de dienst het id dat " + other + " registreerde, of draai een image dat uit " + owner + " is gebouwd",
+			})
+		}
+	}
+	may, reason, remedy := entry.Document.MayRun()
+	if may {
+		d.Allowed, d.Code = true, CodeAllowed
+		d.Reason = "built from " + owner + ", which owns " + d.Algorithm + "; its status is " + quote(entry.Document.Register.Status)
+		d.ReasonNL = "gebouwd uit " + owner + ", de eigenaar van " + d.Algorithm + "; de status is " + quote(entry.Document.Register.Status)
+		return d
+	}
+	_, reasonNL, remedyNL := entry.Document.MayRunDutch()
+	if e, ok := c.lifted(entry, digests); ok {
+		d.Allowed, d.Code, d.Exception = true, CodeException, e.seq
+		until := e.Until.UTC().Format(time.DateOnly)
+		d.Reason = fmt.Sprintf("%s; %s made an exception until %s: %s", reason, e.GrantedBy, until, e.Exception.Reason)
+		d.ReasonNL = fmt.Sprintf("%s; %s maakte een uitzondering tot %s: %s", reasonNL, e.GrantedBy, until, e.Exception.Reason)
+		return d
+	}
+	return d.deny(CodeStatus, saying{
+		d.Algorithm + ": " + reason, remedy,
+		d.Algorithm + ": " + reasonNL, remedyNL,
+	})
+}
+
+// lifted is the exception that lets the images run although the entry's status doesn't. What the AI
+// Act prohibits, and a status that nobody knows, no exception lifts.
+func (c *Catalog) lifted(entry Algorithm, digests []digest) (granted, bool) {
+	doc := entry.Document
+	if doc.AIActProfile.RiskGroup == register.RiskForbidden || doc.Register.Status != register.OutOfUse {
+		return granted{}, false
+	}
+	now := c.now()
+	holds := func(key string) (granted, bool) {
+		e, ok := c.exceptions[key]
+		return e, ok && now.Before(e.Until)
+	}
+	if e, ok := holds(ExceptionKey(entry.ID, RuleStatus, "")); ok {
+		return e, true
+	}
+	var last granted
+	for _, sum := range digests {
+		e, ok := holds(ExceptionKey(entry.ID, RuleStatus, fmt.Sprintf("sha256:%x", sum[:])))
+		if !ok {
+			return granted{}, false
+		}
+		last = e
+	}
+	return last, len(digests) > 0
+}
+
+// saying is why, and what to do, in both languages.
+type saying struct{ reason, remedy, reasonNL, remedyNL string }
+
+func (d Decision) deny(code string, s saying) Decision {
+	d.Code, d.Reason, d.Remedy, d.ReasonNL, d.RemedyNL = code, s.reason, s.remedy, s.reasonNL, s.remedyNL
+	return d
+}
+
+// imageDigest is the digest in an image's name; false if there is none.
+func imageDigest(image string) (string, bool) {
+	d := image[strings.LastIndexByte(image, '@')+1:]
+	_, ok := parseDigest(d)
+	return d, ok
+}
+
+// Digest is the digest in an image's name: sha256:… of name@sha256:… or of itself; empty if it has
+// none.
+func Digest(image string) string {
+	if d, ok := imageDigest(image); ok {
+		return d
+	}
+	return ""
+}
+
+// short is an image's name as a sentence can hold it: what it ends in, and the digest's beginning.
+func short(image string) string {
+	name, d := "", image
+	if i := strings.LastIndexByte(image, '@'); i >= 0 {
+		name, d = image[:i], image[i+1:]
+	}
+	name = name[strings.LastIndexByte(name, '/')+1:]
+	if len(d) > 19 {
+		d = d[:19]
+	}
+	if name == "" {
+		return d
+	}
+	return quote(name) + " (" + d + ")"
+}
+
+// maxQuoted is how much of others' text a sentence holds.
+const maxQuoted = 120
+
+func quote(s string) string {
+	if len(s) > maxQuoted {
+		s = s[:maxQuoted] + "…"
+	}
+	return fmt.Sprintf("%q", s)
+}
