@@ -1,0 +1,256 @@
+package pages
+
+import (
+	"slices"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/why"
+)
+
+// light is what the log shows of a step of the flow.
+type light string
+
+// The lights. A diagram that only explains the flow has them all plain.
+const (
+	plain light = "plain"
+	lit   light = "lit" // there is evidence
+	dim   light = "dim" // there is none
+	red   light = "red" // the newest evidence is of a refusal or a failure
+)
+
+// step is a step of the platform's flow, with the controls that guard it.
+type step struct {
+	ID       string
+	Controls []string
+	col, row int // in the wide drawing; row 1 is the middle
+}
+
+// steps are those of the flow, in its order. Controls stand where the design puts them.
+var steps = []step{
+	{"F0", nil, 0, 1},
+	{"F1", []string{"C1"}, 1, 1},
+	{"F2", []string{"C6"}, 2, 1},
+	{"F3a", []string{"C3", "C6"}, 3, 0},
+	{"F3b", []string{"C2"}, 3, 1},
+	{"F3c", nil, 3, 2},
+	{"F4", []string{"C4"}, 4, 1},
+	{"F5", []string{"C4"}, 5, 1},
+	{"F6", []string{"C5"}, 6, 1},
+	{"F7a", nil, 7, 0},
+	{"F7b", []string{"C5"}, 7, 2},
+	{"F8", nil, 8, 1},
+}
+
+// ways are the edges of the flow.
+var ways = [][2]string{
+	{"F0", "F1"}, {"F1", "F2"}, {"F2", "F3a"}, {"F2", "F3b"}, {"F2", "F3c"}, {"F3a", "F4"}, {"F3b", "F4"},
+	{"F3c", "F4"}, {"F4", "F5"}, {"F5", "F6"}, {"F6", "F7a"}, {"F6", "F7b"}, {"F7a", "F8"},
+}
+
+// lanes are the parts of the platform, by the columns of the wide drawing that they cover.
+var lanes = []struct {
+	key        string
+	first, end int
+}{{"ask", 0, 1}, {"foundry", 1, 4}, {"gitops", 4, 6}, {"runtime", 6, 8}, {"observe", 8, 9}}
+
+// drawing is a diagram of the flow, ready for a template to write as SVG.
+type drawing struct {
+	ID    string
+	W, H  int
+	Lanes []lane
+	Edges []edge
+	Nodes []node
+}
+
+type lane struct {
+	Key  string
+	X, W int
+	H    int
+}
+
+type edge struct {
+	X1, Y1, X2, Y2, MX, MY int
+	Tall                   bool // from below to above, instead of from the right to the left
+	Light                  light
+}
+
+type node struct {
+	step
+	X, Y, W, H int
+	Light      light
+	Count      int    // records
+	Bad        int    // of which refusals and failures
+	Href       string // empty: no link
+}
+
+// PillX is where the i-th control's badge stands.
+func (n node) PillX(i int) int { return n.X + 8 + i*30 }
+
+// Inner places are where a node's parts stand.
+func (n node) IDY() int   { return n.Y + 20 }
+func (n node) NameY() int { return n.Y + 41 }
+func (n node) PillY() int { return n.Y + 51 }
+func (n node) TextX() int { return n.X + 9 }
+func (n node) MarkX() int { return n.X + n.W - 16 }
+func (n node) MarkY() int { return n.Y + 15 }
+
+const (
+	nodeW, nodeH = 112, 76
+	pitchX       = 134
+	pitchY       = 94
+)
+
+// wide draws the flow from left to right.
+func wide(lights map[string]node) drawing {
+	d := drawing{ID: "wide", W: lanes[len(lanes)-1].end*pitchX + 8, H: 3*pitchY + 58}
+	for _, l := range lanes {
+		d.Lanes = append(d.Lanes, lane{Key: l.key, X: 4 + l.first*pitchX + 4, W: (l.end-l.first)*pitchX - 8, H: 3*pitchY + 34})
+	}
+	place := map[string]node{}
+	for _, s := range steps {
+		n := lights[s.ID]
+		n.step, n.W, n.H = s, nodeW, nodeH
+		n.X, n.Y = 4+s.col*pitchX+(pitchX-nodeW)/2, 36+s.row*pitchY
+		place[s.ID] = n
+		d.Nodes = append(d.Nodes, n)
+	}
+	for _, w := range ways {
+		a, b := place[w[0]], place[w[1]]
+		e := edge{X1: a.X + a.W, Y1: a.Y + a.H/2, X2: b.X - 1, Y2: b.Y + b.H/2, Light: between(a, b)}
+		e.MX = (e.X1 + e.X2) / 2
+		d.Edges = append(d.Edges, e)
+	}
+	return d
+}
+
+// tall draws the flow from top to bottom, for narrow windows.
+func tall(lights map[string]node) drawing {
+	const w, gap = 104, 8
+	d := drawing{ID: "tall", W: 3*w + 2*gap + 4}
+	place := map[string]node{}
+	y := 2
+	for i := 0; i < len(steps); {
+		j := i
+		for j < len(steps) && steps[j].col == steps[i].col {
+			j++
+		}
+		row := steps[i:j]
+		width := w
+		if len(row) == 1 {
+			width = 160
+		}
+		x := (d.W - len(row)*width - (len(row)-1)*gap) / 2
+		for _, s := range row {
+			n := lights[s.ID]
+			n.step, n.X, n.Y, n.W, n.H = s, x, y, width, nodeH
+			place[s.ID] = n
+			d.Nodes = append(d.Nodes, n)
+			x += width + gap
+		}
+		y += nodeH + 24
+		i = j
+	}
+	d.H = y - 22
+	for _, w := range ways {
+		a, b := place[w[0]], place[w[1]]
+		e := edge{X1: a.X + a.W/2, Y1: a.Y + a.H, X2: b.X + b.W/2, Y2: b.Y - 1, Tall: true, Light: between(a, b)}
+		e.MY = (e.Y1 + e.Y2) / 2
+		d.Edges = append(d.Edges, e)
+	}
+	return d
+}
+
+// between is the light of the way from a to b.
+func between(a, b node) light {
+	switch {
+	case a.Light == plain:
+		return plain
+	case b.Light == red && a.Light != dim:
+		return red
+	case a.Light != dim && b.Light == lit:
+		return lit
+	}
+	return dim
+}
+
+// explain is a diagram in which every step is plain.
+func explain() []drawing {
+	lights := map[string]node{}
+	for _, s := range steps {
+		lights[s.ID] = node{Light: plain}
+	}
+	return []drawing{wide(lights), tall(lights)}
+}
+
+// diagram draws the flow with the steps lit that the chain has evidence of.
+func diagram(byStep map[string][]why.Link) []drawing {
+	lights := map[string]node{}
+	for _, s := range steps {
+		lights[s.ID] = shine(s.ID, byStep[s.ID])
+	}
+	return []drawing{wide(lights), tall(lights)}
+}
+
+// shine says how a step is lit by its records. Red is for what counts now: a gate that failed and
+// passed in a later run is lit, and its count of failures says that there is more to read.
+func shine(id string, links []why.Link) node {
+	n := node{Light: dim, Count: len(links), Href: "#" + id}
+	for _, l := range links {
+		if bad(l.Outcome) {
+			n.Bad++
+		}
+	}
+	if n.Count == 0 {
+		return n
+	}
+	n.Light = lit
+	newest := map[tracedb.Kind]why.Link{}
+	for _, l := range links {
+		if old, ok := newest[l.Kind]; !ok || l.Seq > old.Seq {
+			newest[l.Kind] = l
+		}
+	}
+	for _, l := range links {
+		last := newest[l.Kind]
+		if bad(l.Outcome) && (l.Seq == last.Seq || sameRun(l, last)) {
+			n.Light = red
+		}
+	}
+	return n
+}
+
+// sameRun says whether two records are of one pipeline run, whose gates count together.
+func sameRun(a, b why.Link) bool {
+	run := func(l why.Link) string {
+		i := slices.IndexFunc(l.Refs, func(r tracedb.Ref) bool { return r.Type == tracedb.RefRun })
+		if i < 0 {
+			return ""
+		}
+		return l.Refs[i].Value
+	}
+	return run(a) != "" && run(a) == run(b)
+}
+
+// bad says whether an outcome is a refusal or a failure.
+func bad(o tracedb.Outcome) bool {
+	return o == tracedb.Failed || o == tracedb.Denied || o == tracedb.Rejected
+}
+
+// byStep sorts links under the steps of the flow. A pod that runs is evidence of F7a and a denial of
+// F7b, whatever step they are told under; a link of no step of the flow goes under the empty one.
+func byStep(links []why.Link) map[string][]why.Link {
+	out := map[string][]why.Link{}
+	for _, l := range links {
+		id := l.Step
+		switch {
+		case l.Kind == tracedb.KindDeployment && (l.Outcome == tracedb.Running || l.Outcome == tracedb.Gone):
+			id = "F7a"
+		case l.Kind == tracedb.KindAdmission && l.Outcome == tracedb.Denied:
+			id = "F7b"
+		case !slices.ContainsFunc(steps, func(s step) bool { return s.ID == id }):
+			id = ""
+		}
+		out[id] = append(out[id], l)
+	}
+	return out
+}

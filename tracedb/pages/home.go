@@ -1,0 +1,271 @@
+package pages
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/auth"
+	"github.com/druppie/druppie-up/tracedb/catalog"
+	"github.com/druppie/druppie-up/tracedb/why"
+)
+
+const (
+	latestRecords = 10
+	recentRecords = 200                 // looked at for services that have no register entry yet
+	refusedSince  = 30 * 24 * time.Hour // counted on the start page
+	maxServices   = 100                 // shown on the start page
+	homeEntries   = 6
+)
+
+type homeData struct {
+	Drawings []drawing
+	Register []catalog.Algorithm
+	Inside   *inside // for auditors
+}
+
+// inside is what the start page shows to auditors.
+type inside struct {
+	Totals   []total
+	Services []serviceCard
+	Latest   []line
+	Head     head
+}
+
+type total struct {
+	Key, Href string
+	N         int64
+	More      bool // there are more than were counted
+}
+
+// serviceCard is a service at a glance.
+type serviceCard struct {
+	Repository   string
+	Name         string
+	Organization string
+	Status       string
+	Algorithm    string
+	Runs         []string // pods
+	Digests      []string // that run
+	Refusal      *line
+}
+
+// line is a record in a list.
+type line struct {
+	tracedb.Entry
+	Title, TitleNL string
+}
+
+// newLine tells a record by its entry alone: lists are long, and payloads large.
+func newLine(e tracedb.Entry) line {
+	l := line{Entry: e}
+	l.Title, l.TitleNL, _ = why.Describe(e, nil)
+	return l
+}
+
+func newLines(entries []tracedb.Entry) []line {
+	out := make([]line, len(entries))
+	for i, e := range entries {
+		out[i] = newLine(e)
+	}
+	return out
+}
+
+// head is the signed head of the log, checked.
+type head struct {
+	Origin, Root, Key, Note string
+	Size                    int64
+	Problem                 string
+}
+
+func (s *Site) readHead(ctx context.Context) (head, error) {
+	cp, err := s.o.Reader.Checkpoint(ctx)
+	if err != nil {
+		return head{}, fmt.Errorf("read checkpoint: %w", err)
+	}
+	return s.checkHead(cp), nil
+}
+
+// checkHead checks the signature, and that the note says what the log says.
+func (s *Site) checkHead(cp tracedb.Checkpoint) head {
+	h := head{Root: hexOf(cp.Root), Size: cp.Size, Key: s.o.VerifierKey, Note: string(cp.Note)}
+	origin, tree, err := openCheckpoint(cp.Note, s.o.VerifierKey)
+	switch {
+	case err != nil:
+		h.Problem = err.Error()
+	case tree.N != cp.Size || tree.Hash != cp.Root:
+		h.Problem = "the signed note is of another tree"
+	}
+	h.Origin = origin
+	return h
+}
+
+func (s *Site) home(w http.ResponseWriter, r *http.Request) error {
+	title, err := s.words(r).T("home.title")
+	if err != nil {
+		return err
+	}
+	d := homeData{Drawings: explain(), Register: s.o.Catalog.Algorithms()}
+	d.Register = d.Register[:min(len(d.Register), homeEntries)]
+	v := view{Title: title}
+	if auth.Require(r.Context(), tracedb.RoleAuditor) == nil {
+		if err := s.note(r, "page", "/"); err != nil {
+			return err
+		}
+		if d.Inside, err = s.inside(r.Context()); err != nil {
+			return err
+		}
+		v.Live = true
+	}
+	v.Data = d
+	s.show(w, r, http.StatusOK, "home", v)
+	return nil
+}
+
+func (s *Site) inside(ctx context.Context) (*inside, error) {
+	in := &inside{}
+	var err error
+	if in.Head, err = s.readHead(ctx); err != nil {
+		return nil, err
+	}
+	if in.Services, err = s.services(ctx); err != nil {
+		return nil, err
+	}
+	latest, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: told(), Limit: latestRecords})
+	if err != nil {
+		return nil, fmt.Errorf("search the newest records: %w", err)
+	}
+	in.Latest = newLines(latest.Entries)
+	refused, more, err := s.refusedLately(ctx)
+	if err != nil {
+		return nil, err
+	}
+	running := 0
+	for _, c := range in.Services {
+		running += len(c.Runs)
+	}
+	in.Totals = []total{
+		{Key: "total.records", N: in.Head.Size, Href: "/search"},
+		{Key: "total.services", N: int64(len(in.Services)), More: len(in.Services) == maxServices},
+		{Key: "total.running", N: int64(running)},
+		{Key: "total.register", N: int64(len(s.o.Catalog.Algorithms())), Href: "/register"},
+		{Key: "total.refusals", N: refused, More: more, Href: "/refusals"},
+	}
+	return in, nil
+}
+
+// told lists the kinds that a service's story has: not what is about the log itself.
+func told() []tracedb.Kind {
+	var out []tracedb.Kind
+	for _, k := range tracedb.Kinds() {
+		if !k.Internal || k.Kind == tracedb.KindRefusal {
+			out = append(out, k.Kind)
+		}
+	}
+	return out
+}
+
+// refusedLately counts what was refused at the door or by the log, as far as one page of results goes.
+func (s *Site) refusedLately(ctx context.Context) (n int64, more bool, err error) {
+	page, err := s.o.Reader.Search(ctx, tracedb.Query{
+		From: s.o.Now().Add(-refusedSince), Outcome: tracedb.Denied, Limit: tracedb.MaxPage,
+		Kinds: []tracedb.Kind{tracedb.KindAdmission, tracedb.KindRefusal},
+	})
+	if err != nil {
+		return 0, false, fmt.Errorf("search refusals: %w", err)
+	}
+	return int64(len(page.Entries)), page.Next != 0, nil
+}
+
+// services lists what the platform makes or runs: every repository of the register, and those that
+// had a commit lately.
+func (s *Site) services(ctx context.Context) ([]serviceCard, error) {
+	cards := map[string]*serviceCard{}
+	for _, a := range s.o.Catalog.Algorithms() {
+		f := a.Document.Register
+		cards[a.Repository] = &serviceCard{Repository: a.Repository, Name: f.Name, Organization: f.Organization, Status: f.Status, Algorithm: a.ID}
+	}
+	recent, err := s.o.Reader.Search(ctx, tracedb.Query{
+		Kinds: []tracedb.Kind{tracedb.KindCommit, tracedb.KindMerge, tracedb.KindRun}, Limit: recentRecords,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("search commits: %w", err)
+	}
+	for _, e := range recent.Entries {
+		if repo := refOf(e, tracedb.RefRepository); repo != "" && cards[repo] == nil {
+			cards[repo] = &serviceCard{Repository: repo, Name: repo}
+		}
+	}
+	out := make([]serviceCard, 0, len(cards))
+	for _, c := range cards {
+		out = append(out, *c)
+	}
+	slices.SortFunc(out, func(a, b serviceCard) int {
+		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Repository, b.Repository))
+	})
+	out = out[:min(len(out), maxServices)]
+	for i := range out {
+		if err := s.look(ctx, &out[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// look adds what runs now and what was refused last.
+func (s *Site) look(ctx context.Context, c *serviceCard) error {
+	about := []tracedb.Ref{{Type: tracedb.RefRepository, Value: c.Repository}}
+	if c.Algorithm != "" {
+		about = append(about, tracedb.Ref{Type: tracedb.RefAlgorithm, Value: c.Algorithm})
+	}
+	pods := map[string]tracedb.Entry{}
+	for _, ref := range about {
+		deployed, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindDeployment}, Refs: []tracedb.Ref{ref}})
+		if err != nil {
+			return fmt.Errorf("search what runs of %s: %w", c.Repository, err)
+		}
+		for _, e := range deployed.Entries {
+			if pod := refOf(e, tracedb.RefPod); pod != "" && e.Seq >= pods[pod].Seq {
+				pods[pod] = e
+			}
+		}
+		refused, err := s.o.Reader.Search(ctx, tracedb.Query{Outcome: tracedb.Denied, Refs: []tracedb.Ref{ref}, Limit: 1})
+		if err != nil {
+			return fmt.Errorf("search refusals of %s: %w", c.Repository, err)
+		}
+		for _, e := range refused.Entries {
+			if c.Refusal == nil || e.Seq > c.Refusal.Seq {
+				l := newLine(e)
+				c.Refusal = &l
+			}
+		}
+	}
+	for pod, e := range pods {
+		if e.Outcome != tracedb.Running {
+			continue
+		}
+		c.Runs = append(c.Runs, pod)
+		for _, r := range e.Refs {
+			if r.Type == tracedb.RefImage && !slices.Contains(c.Digests, r.Value) {
+				c.Digests = append(c.Digests, r.Value)
+			}
+		}
+	}
+	slices.Sort(c.Runs)
+	slices.Sort(c.Digests)
+	return nil
+}
+
+// refOf is the first thing of that type that the record is about.
+func refOf(e tracedb.Entry, t tracedb.RefType) string {
+	i := slices.IndexFunc(e.Refs, func(r tracedb.Ref) bool { return r.Type == t })
+	if i < 0 {
+		return ""
+	}
+	return e.Refs[i].Value
+}

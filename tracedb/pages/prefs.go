@@ -1,0 +1,126 @@
+package pages
+
+import (
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// The names of the reader's choices, as query parameters and as cookies.
+const (
+	langParam  = "lang"
+	themeParam = "theme"
+)
+
+// prefs is what the reader chose, or what the browser says of them.
+type prefs struct {
+	Lang  string // nl or en
+	Theme string // light, dark, or empty: as the machine is set
+}
+
+// readPrefs reads the choices of a request. What the address says counts before what a cookie
+// remembers, and that before what the browser asks for.
+func readPrefs(r *http.Request) prefs {
+	p := prefs{Lang: dutch}
+	if l, ok := acceptLanguage(r.Header.Get("Accept-Language")); ok {
+		p.Lang = l
+	}
+	if c, err := r.Cookie(langParam); err == nil && slices.Contains(languages(), c.Value) {
+		p.Lang = c.Value
+	}
+	if c, err := r.Cookie(themeParam); err == nil && (c.Value == "light" || c.Value == "dark") {
+		p.Theme = c.Value
+	}
+	q := r.URL.Query()
+	if l := q.Get(langParam); slices.Contains(languages(), l) {
+		p.Lang = l
+	}
+	switch theme := q.Get(themeParam); theme {
+	case "light", "dark":
+		p.Theme = theme
+	case "auto":
+		p.Theme = ""
+	}
+	return p
+}
+
+// remember keeps what this request chose for the next ones.
+func remember(w http.ResponseWriter, r *http.Request, p prefs) {
+	year := 365 * 24 * 60 * 60
+	set := func(name, value string) {
+		c := &http.Cookie{Name: name, Value: value, Path: "/", MaxAge: year, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteLaxMode}
+		if value == "" {
+			c.MaxAge = -1
+		}
+		http.SetCookie(w, c)
+	}
+	q := r.URL.Query()
+	if q.Get(langParam) == p.Lang {
+		set(langParam, p.Lang)
+	}
+	if theme := q.Get(themeParam); theme != "" && (theme == p.Theme || theme == "auto") {
+		set(themeParam, p.Theme)
+	}
+}
+
+// acceptLanguage is the language of ours that an Accept-Language header likes best (RFC 9110, section
+// 12.5.4); false if it names neither.
+func acceptLanguage(header string) (string, bool) {
+	best, bestQ := "", 0.0
+	for i, part := range strings.Split(header, ",") {
+		if i == 20 { // nobody speaks that many
+			break
+		}
+		tag, params, _ := strings.Cut(strings.TrimSpace(part), ";")
+		q := 1.0
+		if v, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
+			f, err := strconv.ParseFloat(v, 64)
+			if err != nil {
+				continue
+			}
+			q = f
+		}
+		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
+		if slices.Contains(languages(), primary) && q > bestQ {
+			best, bestQ = primary, q
+		}
+	}
+	return best, best != ""
+}
+
+// here is the request's address with other parameters; an empty value drops one. The reader's choices
+// aren't carried on: a cookie does that.
+func here(r *http.Request, pairs ...string) string {
+	q := r.URL.Query()
+	q.Del(langParam)
+	q.Del(themeParam)
+	for i := 0; i+1 < len(pairs); i += 2 {
+		q.Del(pairs[i])
+		if pairs[i+1] != "" {
+			q.Set(pairs[i], pairs[i+1])
+		}
+	}
+	u := url.URL{Path: r.URL.Path, RawQuery: q.Encode()}
+	// A path that starts with two slashes would be another host's.
+	return "/" + strings.TrimLeft(u.String(), "/")
+}
+
+// kept lists the request's parameters except the reader's choices, for a form's hidden fields.
+func kept(r *http.Request) []param {
+	var out []param
+	q := r.URL.Query()
+	for _, name := range slices.Sorted(maps.Keys(q)) {
+		if name == langParam || name == themeParam {
+			continue
+		}
+		for _, v := range q[name] {
+			out = append(out, param{name, v})
+		}
+	}
+	return out
+}
+
+type param struct{ Name, Value string }

@@ -1,0 +1,96 @@
+package pages
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// pathStep is one combination on the way from a leaf to the root: the hash of 0x01, left and right.
+type pathStep struct {
+	Left, Right, Result string // hex
+	Ours                string // left or right: which of the two came from the step before
+}
+
+// climb combines a leaf's hash with those of its inclusion proof, from the leaf up, and gives every
+// combination and the root that they lead to (RFC 9162, section 2.1.3.2).
+func climb(leaf tlog.Hash, seq, size int64, path []tlog.Hash) ([]pathStep, tlog.Hash, error) {
+	if seq < 0 || seq >= size {
+		return nil, tlog.Hash{}, fmt.Errorf("record %d is not in a tree of %d", seq, size)
+	}
+	var out []pathStep
+	fn, sn, r := seq, size-1, leaf
+	for _, p := range path {
+		if sn == 0 {
+			return out, r, fmt.Errorf("the path is longer than a tree of %d is high", size)
+		}
+		left, right, ours := r, p, "left"
+		if fn&1 == 1 || fn == sn {
+			left, right, ours = p, r, "right"
+			for fn&1 == 0 && fn != 0 {
+				fn, sn = fn>>1, sn>>1
+			}
+		}
+		fn, sn = fn>>1, sn>>1
+		r = tlog.NodeHash(left, right)
+		out = append(out, pathStep{Left: hexOf(left), Right: hexOf(right), Result: hexOf(r), Ours: ours})
+	}
+	if sn != 0 {
+		return out, r, fmt.Errorf("the path ends below the root of a tree of %d", size)
+	}
+	return out, r, nil
+}
+
+func hexOf(h tlog.Hash) string { return hex.EncodeToString(h[:]) }
+
+// decodeHashes reads a proof's hashes.
+func decodeHashes(list []string) ([]tlog.Hash, error) {
+	out := make([]tlog.Hash, len(list))
+	for i, s := range list {
+		raw, err := base64.StdEncoding.DecodeString(s)
+		if err != nil || len(raw) != len(out[i]) {
+			return nil, fmt.Errorf("hash %d of the proof isn't one", i)
+		}
+		copy(out[i][:], raw)
+	}
+	return out, nil
+}
+
+// openCheckpoint checks a checkpoint's signature and reads its head.
+func openCheckpoint(raw []byte, verifierKey string) (origin string, tree tlog.Tree, err error) {
+	verifier, err := note.NewVerifier(verifierKey)
+	if err != nil {
+		return "", tlog.Tree{}, fmt.Errorf("read verifier key: %w", err)
+	}
+	n, err := note.Open(raw, note.VerifierList(verifier))
+	if err != nil {
+		return "", tlog.Tree{}, fmt.Errorf("open checkpoint: %w", err)
+	}
+	return parseHead(n.Text)
+}
+
+// parseHead reads the text of a checkpoint (C2SP tlog-checkpoint): origin, size and root, and
+// extension lines, which say nothing about the tree.
+func parseHead(text string) (origin string, tree tlog.Tree, err error) {
+	lines := strings.Split(text, "\n")
+	bad := tracedb.ErrInvalid.Says("this isn't a checkpoint: it must begin with the log's name, a size and a root")
+	if len(lines) < 4 {
+		return "", tlog.Tree{}, bad
+	}
+	size, err := strconv.ParseInt(lines[1], 10, 64)
+	if err != nil || size < 0 {
+		return "", tlog.Tree{}, bad
+	}
+	hashes, err := decodeHashes(lines[2:3])
+	if err != nil {
+		return "", tlog.Tree{}, bad
+	}
+	return lines[0], tlog.Tree{N: size, Hash: hashes[0]}, nil
+}

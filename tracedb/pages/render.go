@@ -1,0 +1,192 @@
+package pages
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/why"
+)
+
+//go:embed templates
+var templateFiles embed.FS
+
+// view is what every page is made of.
+type view struct {
+	prefs
+	Title    string
+	Name     string // of the platform
+	Path     string // of the page, without the reader's choices
+	Kept     []param
+	Who      tracedb.Identity
+	SignedIn bool
+	Auditor  bool
+	LoginURL string
+	Langs    []choice
+	Nav      []choice
+	Crumbs   []choice
+	Subjects string // refs that the page is about, for live updates
+	Live     bool   // new records change this page
+	Data     any
+}
+
+// choice is a link among others.
+type choice struct {
+	Key, Href string
+	Text      string // instead of the text under Key
+	Current   bool
+}
+
+// shared are the templates that are part of every page.
+var shared = []string{"templates/layout.html", "templates/flow.html", "templates/record-parts.html"}
+
+// parse makes the templates of every page in both languages.
+func parse(table map[string]text, assets *assets) (map[string]*template.Template, error) {
+	out := map[string]*template.Template{}
+	names, err := fs.Glob(templateFiles, "templates/page-*.html")
+	if err != nil {
+		return nil, err
+	}
+	for _, lang := range languages() {
+		base, err := template.New("layout.html").Option("missingkey=error").Funcs(funcs(words{lang, table}, assets)).ParseFS(templateFiles, shared...)
+		if err != nil {
+			return nil, fmt.Errorf("parse templates: %w", err)
+		}
+		for _, name := range names {
+			page, err := template.Must(base.Clone()).ParseFS(templateFiles, name)
+			if err != nil {
+				return nil, fmt.Errorf("parse templates: %w", err)
+			}
+			page.Funcs(funcs(words{lang, table}, assets))
+			short := strings.TrimSuffix(strings.TrimPrefix(name, "templates/page-"), ".html")
+			out[lang+"/"+short] = page
+		}
+	}
+	return out, nil
+}
+
+// funcs are what templates may call.
+func funcs(w words, assets *assets) template.FuncMap {
+	return template.FuncMap{
+		"t":     w.T,
+		"count": w.Count,
+		"has":   w.has,
+		"lang":  func() string { return w.lang },
+		"num":   func(n any) string { return w.Number(toInt(n)) },
+		"when":  w.time,
+		"day":   w.Day,
+		"pick":  w.pick,
+		"title": func(l why.Link) string { return w.pick(l.TitleNL, l.Title) },
+		"asset": assets.path,
+		"short": short,
+		"bad":   bad,
+		"subject": func(r tracedb.Ref) string {
+			return "/why?q=" + url.QueryEscape(r.String())
+		},
+		"kindKey":    func(k tracedb.Kind) string { return "kind." + string(k) },
+		"outcomeKey": func(o tracedb.Outcome) string { return "outcome." + string(o) },
+		"link":       outside,
+		"lines":      func(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") },
+		"join":       strings.Join,
+		"zero":       time.Time.IsZero,
+		"list":       func(s ...string) []string { return s },
+	}
+}
+
+func toInt(n any) int64 {
+	switch n := n.(type) {
+	case int:
+		return int64(n)
+	case int64:
+		return n
+	}
+	return 0
+}
+
+// short is enough of a hash or digest to tell it from others; what is neither stays whole.
+func short(s string) string {
+	prefix, hash, ok := strings.Cut(s, ":")
+	if !ok {
+		prefix, hash = "", s
+	}
+	if len(hash) < 40 || strings.Trim(hash, "0123456789abcdef") != "" {
+		return s
+	}
+	if prefix != "" {
+		prefix += ":"
+	}
+	return prefix + hash[:12] + "…"
+}
+
+// outside is s if it is a web address that a page may link to, and empty otherwise: an address comes
+// from a file that somebody wrote.
+func outside(s string) string {
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" || u.User != nil {
+		return ""
+	}
+	return u.String()
+}
+
+// show writes a page. It is made whole before anything is sent, so that a fault of ours is an error
+// and never half a page.
+func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
+	p := readPrefs(r)
+	v.prefs, v.Name = p, s.o.Name
+	v.Path, v.Kept = r.URL.Path, kept(r)
+	v.Who = s.who(r)
+	v.SignedIn, v.Auditor = v.Who.Name != "", v.Who.Has(tracedb.RoleAuditor)
+	v.LoginURL = "/login?next=" + url.QueryEscape(here(r))
+	for _, l := range languages() {
+		v.Langs = append(v.Langs, choice{Key: l, Href: here(r, langParam, l), Current: l == p.Lang})
+	}
+	v.Nav = nav(r.URL.Path, v.Auditor)
+	var b bytes.Buffer
+	if err := s.templates[p.Lang+"/"+name].ExecuteTemplate(&b, "layout", v); err != nil {
+		s.log(r, fmt.Errorf("make page %s: %w", name, err))
+		http.Error(w, tracedb.ErrInternal.Message, http.StatusInternalServerError)
+		return
+	}
+	remember(w, r, p)
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", p.Lang)
+	h.Set("Vary", "Accept-Language, Cookie")
+	h.Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
+	// A reader who left needs no page.
+	_, _ = w.Write(b.Bytes())
+}
+
+// nav is the main menu.
+func nav(path string, auditor bool) []choice {
+	items := []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.register", Href: "/register"}}
+	if auditor {
+		items = append(items, choice{Key: "nav.why", Href: "/why"}, choice{Key: "nav.search", Href: "/search"},
+			choice{Key: "nav.refusals", Href: "/refusals"}, choice{Key: "nav.verify", Href: "/verify"})
+	}
+	for i, c := range items {
+		items[i].Current = path == c.Href || c.Href != "/" && strings.HasPrefix(path, c.Href+"/")
+	}
+	return items
+}
+
+// fail writes an error as a page, in the words that programs get too.
+func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
+	e := tracedb.AsError(err)
+	if e.Status >= http.StatusInternalServerError {
+		s.log(r, err)
+	}
+	title, terr := s.words(r).T("error." + e.Code)
+	if terr != nil {
+		title = e.Message
+	}
+	s.show(w, r, e.Status, "error", view{Title: title, Data: e})
+}

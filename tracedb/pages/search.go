@@ -1,0 +1,124 @@
+package pages
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/why"
+)
+
+type searchData struct {
+	About, Actor, From, Until string
+	Kinds, Outcomes           []option
+	Problems                  map[string]string // by field
+	Problem                   *tracedb.Error
+	ProblemTitle              string
+	Lines                     []line
+	Next, Newest              string
+}
+
+type option struct {
+	Value    string
+	Selected bool
+}
+
+// outcomes lists every outcome that a kind of record may have, in the order of the flow.
+func outcomes() []tracedb.Outcome {
+	var out []tracedb.Outcome
+	for _, k := range tracedb.Kinds() {
+		for _, o := range k.Outcomes {
+			if !slices.Contains(out, o) {
+				out = append(out, o)
+			}
+		}
+	}
+	return out
+}
+
+func (s *Site) search(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	d := searchData{About: strings.TrimSpace(q.Get("about")), Actor: strings.TrimSpace(q.Get("actor")), From: q.Get("from"), Until: q.Get("until")}
+	for _, k := range tracedb.Kinds() {
+		d.Kinds = append(d.Kinds, option{string(k.Kind), q.Get("kind") == string(k.Kind)})
+	}
+	for _, o := range outcomes() {
+		d.Outcomes = append(d.Outcomes, option{string(o), q.Get("outcome") == string(o)})
+	}
+	query, problems := searchQuery(q, d)
+	words := s.words(r)
+	var err error
+	if query.Before, err = beforeParam(r); err != nil {
+		return err
+	}
+	status := http.StatusOK
+	if len(problems) > 0 {
+		status = http.StatusBadRequest
+		d.Problems = map[string]string{}
+		for name, key := range problems {
+			if d.Problems[name], err = words.T(key); err != nil {
+				return err
+			}
+		}
+	} else {
+		if err := s.note(r, "search", here(r)); err != nil {
+			return err
+		}
+		page, err := s.o.Reader.Search(r.Context(), query)
+		e, readers := asError(err)
+		switch {
+		case readers:
+			status, d.Problem = e.Status, e
+			if d.ProblemTitle, err = words.T("search.failed"); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		}
+		d.Lines = newLines(page.Entries)
+		if page.Next != 0 {
+			d.Next = here(r, "before", strconv.FormatInt(page.Next, 10))
+		}
+		if query.Before != 0 {
+			d.Newest = here(r, "before", "")
+		}
+	}
+	title, err := words.T("search.title")
+	if err != nil {
+		return err
+	}
+	s.show(w, r, status, "search", view{Title: title, Data: d, Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.search"}}})
+	return nil
+}
+
+// searchQuery is the query that the form says, and the texts of what is wrong with it, by field.
+func searchQuery(q url.Values, d searchData) (tracedb.Query, map[string]string) {
+	out := tracedb.Query{Actor: d.Actor, Outcome: tracedb.Outcome(q.Get("outcome"))}
+	problems := map[string]string{}
+	day := func(name, value string, add int) time.Time {
+		if value == "" {
+			return time.Time{}
+		}
+		t, err := time.Parse(time.DateOnly, value)
+		if err != nil {
+			problems[name] = "search.bad-day"
+		}
+		return t.AddDate(0, 0, add)
+	}
+	out.From, out.Until = day("from", d.From, 0), day("until", d.Until, 1)
+	if k := q.Get("kind"); k != "" {
+		out.Kinds = []tracedb.Kind{tracedb.Kind(k)}
+	}
+	if d.About != "" {
+		ref, err := why.Subject(d.About)
+		if err != nil {
+			problems["about"] = "search.bad-about"
+		}
+		out.Refs = []tracedb.Ref{ref}
+	}
+	return out, problems
+}

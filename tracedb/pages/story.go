@@ -1,0 +1,217 @@
+package pages
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/why"
+)
+
+const (
+	newestLinks = 12       // of a step, shown at once
+	inlineBody  = 12 << 10 // bytes of a payload that is shown within a story
+	inlineMax   = 60       // payloads within a story
+)
+
+type storyData struct {
+	Chain        *why.Chain
+	Name         string // in the register
+	Organization string
+	Status       string
+	Mood         string // ok, bad or plain: how the answer looks
+	Drawings     []drawing
+	Steps        []storyStep
+	Other        []storyLink
+	Export, JSON string
+}
+
+// storyStep is a step of the flow with its evidence.
+type storyStep struct {
+	step
+	Light light
+	Gaps  []why.Gap
+	Links []storyLink
+	Older []storyLink
+}
+
+type storyLink struct {
+	why.Link
+	LeafHash string
+	Body     *body // nil: on the record's own page
+}
+
+type whyData struct {
+	Query        string
+	Problem      *tracedb.Error
+	ProblemTitle string
+	Examples     []tracedb.Ref
+}
+
+// examples show how each kind of subject is written.
+func examples() []tracedb.Ref {
+	return []tracedb.Ref{
+		{Type: tracedb.RefRepository, Value: "druppie/drone-service"},
+		{Type: tracedb.RefAlgorithm, Value: "alg-7f3k2m9q"},
+		{Type: tracedb.RefImage, Value: "sha256:" + strings.Repeat("0123456789abcdef", 4)},
+		{Type: tracedb.RefCommit, Value: strings.Repeat("0123456789", 4)},
+		{Type: tracedb.RefPod, Value: "drones/drone-service-5d8f7c9b6-x2x7q"},
+		{Type: tracedb.RefRun, Value: "run:foundry/release-x7k2p"},
+	}
+}
+
+func (s *Site) service(w http.ResponseWriter, r *http.Request) error {
+	subject := tracedb.Ref{Type: tracedb.RefRepository, Value: r.PathValue("owner") + "/" + r.PathValue("name")}
+	if err := subject.Check(); err != nil {
+		return tracedb.ErrNotFound.Says("this is no service's name: %s", err)
+	}
+	return s.story(w, r, subject, choice{Key: "nav.start", Href: "/"})
+}
+
+func (s *Site) why(w http.ResponseWriter, r *http.Request) error {
+	q := strings.TrimSpace(r.URL.Query().Get("q"))
+	if q == "" {
+		return s.askAgain(w, r, http.StatusOK, whyData{})
+	}
+	subject, err := why.Subject(q)
+	if err == nil {
+		err = s.story(w, r, subject, choice{Key: "nav.why", Href: "/why"})
+	}
+	if e, ok := asError(err); ok {
+		title, terr := s.words(r).T("error." + e.Code)
+		if terr != nil {
+			return err
+		}
+		return s.askAgain(w, r, e.Status, whyData{Query: q, Problem: e, ProblemTitle: title})
+	}
+	return err
+}
+
+func (s *Site) askAgain(w http.ResponseWriter, r *http.Request, status int, d whyData) error {
+	title, err := s.words(r).T("why.title")
+	if err != nil {
+		return err
+	}
+	d.Examples = examples()
+	s.show(w, r, status, "why", view{Title: title, Data: d, Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.why"}}})
+	return nil
+}
+
+// story shows everything that is known about a subject.
+func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref, from choice) error {
+	if err := s.note(r, "why", subject.String()); err != nil {
+		return err
+	}
+	chain, err := why.Ask(r.Context(), s.o.Reader, subject, why.Options{Proofs: true})
+	if err != nil {
+		return fmt.Errorf("ask why %s: %w", subject, err)
+	}
+	d := storyData{Chain: chain, Mood: "plain", Export: "/v1/export/" + pathOf(subject), JSON: "/v1/why/" + pathOf(subject)}
+	if a, ok := s.o.Catalog.Algorithm(chain.Algorithm); ok {
+		f := a.Document.Register
+		d.Name, d.Organization, d.Status = f.Name, f.Organization, f.Status
+	}
+	sorted := byStep(chain.Links)
+	d.Drawings = diagram(sorted)
+	left := inlineMax
+	for _, st := range steps {
+		d.Steps = append(d.Steps, s.storyStep(r.Context(), st, sorted[st.ID], chain.Gaps, &left))
+	}
+	d.Other = s.storyLinks(r.Context(), sorted[""], &left)
+	d.Mood = mood(sorted)
+	title := subject.Value
+	if d.Name != "" {
+		title = d.Name
+	}
+	crumbs := []choice{from, {Text: title}}
+	if from.Href != "/" {
+		crumbs = append([]choice{{Key: "nav.start", Href: "/"}}, crumbs...)
+	}
+	s.show(w, r, http.StatusOK, "story", view{Title: title, Crumbs: crumbs, Live: true, Subjects: subjects(chain), Data: d})
+	return nil
+}
+
+// mood is how the answer looks: bad if the newest word at the door was no, ok if something runs.
+func mood(sorted map[string][]why.Link) string {
+	newest := int64(-1)
+	out := "plain"
+	for _, id := range []string{"F6", "F7a", "F7b"} {
+		for _, l := range sorted[id] {
+			if l.Seq < newest {
+				continue
+			}
+			newest = l.Seq
+			switch {
+			case bad(l.Outcome):
+				out = "bad"
+			case l.Outcome == tracedb.Running || l.Outcome == tracedb.Allowed:
+				out = "ok"
+			default:
+				out = "plain"
+			}
+		}
+	}
+	return out
+}
+
+// subjects lists what new records must be about to change the page.
+func subjects(c *why.Chain) string {
+	refs := []tracedb.Ref{c.Subject, {Type: tracedb.RefRepository, Value: c.Repository}, {Type: tracedb.RefAlgorithm, Value: c.Algorithm}}
+	for _, l := range c.Links {
+		for _, r := range l.Refs {
+			if r.Type == tracedb.RefImage || r.Type == tracedb.RefCommit {
+				refs = append(refs, r)
+			}
+		}
+	}
+	var out []string
+	for _, r := range tracedb.SortRefs(refs) {
+		out = append(out, r.String())
+	}
+	return strings.Join(out[:min(len(out), 200)], " ")
+}
+
+func (s *Site) storyStep(ctx context.Context, st step, links []why.Link, gaps []why.Gap, left *int) storyStep {
+	out := storyStep{step: st, Light: shine(st.ID, links).Light}
+	for _, g := range gaps {
+		if g.Step == st.ID && len(links) == 0 {
+			out.Gaps = append(out.Gaps, g)
+		}
+	}
+	all := s.storyLinks(ctx, links, left)
+	if n := len(all) - newestLinks; n > 0 {
+		out.Older, all = all[:n], all[n:]
+	}
+	out.Links = all
+	return out
+}
+
+func (s *Site) storyLinks(ctx context.Context, links []why.Link, left *int) []storyLink {
+	var out []storyLink
+	// The newest get their payloads first.
+	for _, l := range slices.Backward(links) {
+		sl := storyLink{Link: l, LeafHash: hexOf(l.Hash())}
+		if l.Disposed {
+			sl.Body = &body{Disposed: true}
+		} else if l.Size <= inlineBody && *left > 0 {
+			// What can't be read here can be on the record's own page, with the reason.
+			if payload, err := s.o.Reader.Payload(ctx, l.Seq); err == nil {
+				b := newBody(l.Kind, payload, inlineBody)
+				sl.Body = &b
+				*left--
+			}
+		}
+		out = append(out, sl)
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// pathOf is a subject as the last part of an address.
+func pathOf(subject tracedb.Ref) string {
+	return strings.ReplaceAll(url.PathEscape(subject.String()), "%2F", "/")
+}

@@ -1,0 +1,164 @@
+package pages
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/why"
+)
+
+type verifyData struct {
+	Seq          string
+	Head         head
+	Problem      *tracedb.Error
+	ProblemTitle string
+	Shown        *shown
+	Old          string
+	OldProblem   string
+	OldOK        bool
+	OldSize      int64
+}
+
+// shown is a record's way to the signed root, calculated here.
+type shown struct {
+	Entry          tracedb.Entry
+	Title, TitleNL string
+	Disposed       bool
+	PayloadHash    string
+	Leaf, LeafHash string
+	Steps          []pathStep
+	Root           string
+	Head           head
+	OK             bool
+	Problem        string
+}
+
+func (s *Site) verify(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	d := verifyData{Seq: strings.TrimSpace(q.Get("seq")), Old: q.Get("old")}
+	if err := s.note(r, "page", here(r, "old", "")); err != nil {
+		return err
+	}
+	cp, err := s.o.Reader.Checkpoint(r.Context())
+	if err != nil {
+		return fmt.Errorf("read checkpoint: %w", err)
+	}
+	d.Head = s.checkHead(cp)
+	status := http.StatusOK
+	if d.Seq != "" {
+		d.Shown, err = s.prove(r, d.Seq, d.Head)
+		if e, ok := asError(err); ok {
+			status, d.Problem = e.Status, e
+			if d.ProblemTitle, err = s.words(r).T("error." + e.Code); err != nil {
+				return err
+			}
+		} else if err != nil {
+			return err
+		}
+	}
+	if d.Old != "" {
+		d.OldSize, err = s.consistent(r, d.Old, cp)
+		if err != nil && tracedb.AsError(err) == tracedb.ErrInternal {
+			return err
+		}
+		d.OldOK = err == nil
+		if err != nil {
+			d.OldProblem = err.Error()
+		}
+	}
+	title, err := s.words(r).T("verify.title")
+	if err != nil {
+		return err
+	}
+	s.show(w, r, status, "verify", view{Title: title, Data: d, Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.verify"}}})
+	return nil
+}
+
+// prove calculates everything between a record's payload and the signature, and trusts none of what
+// the log says about itself.
+func (s *Site) prove(r *http.Request, number string, h head) (*shown, error) {
+	e, err := s.entryAt(r, number)
+	if err != nil {
+		return nil, err
+	}
+	if e.Seq >= h.Size {
+		return nil, tracedb.ErrNotFound.Says("the checkpoint doesn't cover record %d", e.Seq)
+	}
+	payload, err := s.payloadOf(r, e.Seq)
+	if err != nil {
+		return nil, err
+	}
+	proof, err := s.o.Reader.Prove(r.Context(), e.Seq, h.Size)
+	if err != nil {
+		return nil, fmt.Errorf("prove record %d: %w", e.Seq, err)
+	}
+	out := &shown{Entry: e, Leaf: string(e.Leaf()), LeafHash: hexOf(e.Hash()), Head: h, Disposed: payload == nil}
+	out.Title, out.TitleNL, _ = why.Describe(e, nil)
+	sum := sha256.Sum256(payload)
+	out.PayloadHash = "sha256:" + hex.EncodeToString(sum[:])
+	hashes, err := decodeHashes(proof.Hashes)
+	if err == nil {
+		var root tlog.Hash
+		out.Steps, root, err = climb(e.Hash(), e.Seq, h.Size, hashes)
+		out.Root = hexOf(root)
+	}
+	switch {
+	case err != nil:
+		out.Problem = err.Error()
+	case out.Root != h.Root:
+		out.Problem = "the path leads to another root than the checkpoint's"
+	case !out.Disposed && out.PayloadHash != e.Payload:
+		out.Problem = "the payload isn't the one that was recorded"
+	case h.Problem != "":
+		out.Problem = h.Problem
+	}
+	out.OK = out.Problem == ""
+	return out, nil
+}
+
+// errDiffers is what would show that history was rewritten.
+var errDiffers = tracedb.ErrInvalid.Says("the log of now doesn't hold what this checkpoint says that it held then: history was rewritten")
+
+// consistent checks that the log of now begins with the tree of a checkpoint that the reader kept, and
+// gives its size.
+func (s *Site) consistent(r *http.Request, old string, now tracedb.Checkpoint) (int64, error) {
+	// A browser sends a form's lines with carriage returns, and people leave out the last line's end.
+	old = strings.TrimRight(strings.ReplaceAll(old, "\r\n", "\n"), "\n") + "\n"
+	origin, then, err := openCheckpoint([]byte(old), s.o.VerifierKey)
+	if err != nil {
+		return 0, tracedb.ErrInvalid.Says("the checkpoint isn't signed with this log's key: %s", errors.Unwrap(err))
+	}
+	if nowOrigin, _, err := openCheckpoint(now.Note, s.o.VerifierKey); err != nil || nowOrigin != origin {
+		return 0, tracedb.ErrInvalid.Says("the checkpoint is of another log")
+	}
+	switch {
+	case then.N > now.Size:
+		return 0, tracedb.ErrInvalid.Says("the checkpoint is of %d records, and the log has %s: records were removed", then.N, strconv.FormatInt(now.Size, 10))
+	case then.N == 0:
+		return 0, nil
+	case then.N == now.Size && then.Hash != now.Root:
+		return 0, errDiffers
+	case then.N == now.Size:
+		return then.N, nil
+	}
+	list, err := s.o.Reader.Consistency(r.Context(), then.N, now.Size)
+	if err != nil {
+		return 0, fmt.Errorf("prove consistency: %w", err)
+	}
+	proof, err := decodeHashes(list)
+	if err != nil {
+		return 0, err
+	}
+	if err := tlog.CheckTree(tlog.TreeProof(proof), now.Size, now.Root, then.N, then.Hash); err != nil {
+		return 0, errDiffers
+	}
+	return then.N, nil
+}

@@ -1,0 +1,142 @@
+package pages
+
+import (
+	_ "embed"
+	"errors"
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+//go:embed texts.yaml
+var textsFile []byte
+
+// The languages of the pages, the first being what others get.
+const (
+	dutch   = "nl"
+	english = "en"
+)
+
+func languages() []string { return []string{dutch, english} }
+
+// text is one text in both languages.
+type text struct {
+	NL string `json:"nl"`
+	EN string `json:"en"`
+}
+
+// readTexts reads the table that holds every text of the pages.
+func readTexts(raw []byte) (map[string]text, error) {
+	var table map[string]text
+	if err := yaml.UnmarshalStrict(raw, &table); err != nil {
+		return nil, fmt.Errorf("read texts: %w", err)
+	}
+	return table, nil
+}
+
+// words says things in one language.
+type words struct {
+	lang  string
+	table map[string]text
+}
+
+// errText is a text that isn't in the table: a fault of ours, which a test finds before a reader does.
+var errText = errors.New("no such text")
+
+// T is the text under key, with args filled in.
+func (w words) T(key string, args ...any) (string, error) {
+	both, ok := w.table[key]
+	s := both.EN
+	if w.lang == dutch {
+		s = both.NL
+	}
+	if !ok || s == "" {
+		return "", fmt.Errorf("%w: %s in %s", errText, key, w.lang)
+	}
+	if len(args) > 0 {
+		for i, a := range args {
+			switch n := a.(type) {
+			case int:
+				args[i] = w.Number(int64(n))
+			case int64:
+				args[i] = w.Number(n)
+			}
+		}
+		s = fmt.Sprintf(s, args...)
+	}
+	return s, nil
+}
+
+// Count is the text under key.one or key.many, with the number filled in.
+func (w words) Count(key string, n any) (string, error) {
+	if fmt.Sprint(n) == "1" {
+		return w.T(key + ".one")
+	}
+	return w.T(key+".many", n)
+}
+
+// has says whether the table knows key.
+func (w words) has(key string) bool { _, ok := w.table[key]; return ok }
+
+// Number writes n with the language's separator of thousands.
+func (w words) Number(n int64) string {
+	digits := strconv.FormatInt(n, 10)
+	sign := ""
+	if n < 0 {
+		sign, digits = "-", digits[1:]
+	}
+	separator := ","
+	if w.lang == dutch {
+		separator = "."
+	}
+	var parts []string
+	for len(digits) > 3 {
+		parts = append([]string{digits[len(digits)-3:]}, parts...)
+		digits = digits[:len(digits)-3]
+	}
+	return sign + strings.Join(append([]string{digits}, parts...), separator)
+}
+
+// months are those of Dutch, as short as English has them.
+var months = [...]string{"jan", "feb", "mrt", "apr", "mei", "jun", "jul", "aug", "sep", "okt", "nov", "dec"}
+
+// When writes t for people, in UTC; the script of the pages makes it the reader's own time.
+func (w words) When(t time.Time) string {
+	t = t.UTC()
+	if w.lang == dutch {
+		return fmt.Sprintf("%d %s %s", t.Day(), months[t.Month()-1], t.Format("2006 15:04:05 UTC"))
+	}
+	return t.Format("2 Jan 2006 15:04:05 UTC")
+}
+
+// Day writes the day of t for people, in UTC.
+func (w words) Day(t time.Time) string {
+	t = t.UTC()
+	if w.lang == dutch {
+		return fmt.Sprintf("%d %s %d", t.Day(), months[t.Month()-1], t.Year())
+	}
+	return t.Format("2 Jan 2006")
+}
+
+// time is an element that says t to people and to programs.
+func (w words) time(t time.Time) template.HTML {
+	if t.IsZero() {
+		return ""
+	}
+	t = tracedb.Instant(t)
+	return template.HTML(fmt.Sprintf(`<time datetime="%s">%s</time>`, t.Format(time.RFC3339Nano), w.When(t)))
+}
+
+// pick is the Dutch or the English of two texts that come from elsewhere.
+func (w words) pick(nl, en string) string {
+	if w.lang == dutch && nl != "" || en == "" {
+		return nl
+	}
+	return en
+}
