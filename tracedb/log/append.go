@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 
@@ -123,16 +124,32 @@ func prepare(d Prepared) (offer, *tracedb.Error) {
 	if !json.Valid(d.Payload) {
 		return invalid("payload", "not JSON")
 	}
-	o.Facts = nil
-	for _, f := range d.Facts {
-		var value bytes.Buffer
-		if !text(f.Table) || !text(f.Key) || !utf8.Valid(f.Value) || json.Compact(&value, f.Value) != nil {
-			return invalid("facts", "the fact %s of %s can't be written down", f.Key, f.Table)
-		}
-		f.Value = value.Bytes()
-		o.Facts = append(o.Facts, f)
+	facts, err := compactFacts(d.Facts)
+	if err != nil {
+		return invalid("facts", "%v", err)
 	}
+	o.Facts = facts
 	return o, nil
+}
+
+// compactFacts checks that facts can be written down, and gives their values one form.
+func compactFacts(facts []tracedb.Fact) ([]tracedb.Fact, error) {
+	var out []tracedb.Fact
+	seen := map[factKey]bool{}
+	for _, f := range facts {
+		key := factKey{f.Table, f.Key}
+		var value bytes.Buffer
+		if f.Table == "" || !text(f.Table) || !text(f.Key) || !utf8.Valid(f.Value) || json.Compact(&value, f.Value) != nil {
+			return nil, fmt.Errorf("the fact %q of %q can't be written down", f.Key, f.Table)
+		}
+		if seen[key] {
+			return nil, fmt.Errorf("the fact %q of %q comes twice", f.Key, f.Table)
+		}
+		seen[key] = true
+		f.Value = value.Bytes()
+		out = append(out, f)
+	}
+	return out, nil
 }
 
 // text says whether every engine keeps s as it is.

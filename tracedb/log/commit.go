@@ -197,7 +197,11 @@ func (b *batch) take(c *call) ([]tracedb.Receipt, error) {
 		}
 		receipts[i] = r
 	}
+	// What a disposal that was there already names is gone already.
 	for _, seq := range c.dispose {
+		if receipts[0].Duplicate {
+			break
+		}
 		b.Disposed = append(b.Disposed, store.Disposed{Seq: seq, By: receipts[0].Seq})
 	}
 	return receipts, nil

@@ -30,6 +30,8 @@ type Options struct {
 	Origin string
 	// Signer signs checkpoints. Without one, checkpoints carry no note.
 	Signer note.Signer
+	// Verifier verifies the checkpoints that Check is given.
+	Verifier note.Verifier
 	// Now is the clock; nil is time.Now.
 	Now func() time.Time
 	// ReadOnly opens an existing database that nothing is written to, also one whose tree is broken.
@@ -87,12 +89,14 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 }
 
 func open(ctx context.Context, opts Options) (*store.DB, error) {
-	if path, ok := strings.CutPrefix(opts.DSN, "sqlite:"); ok {
+	if path, ok := cutSQLite(opts.DSN); ok {
 		return sqlite.Open(ctx, path, opts.ReadOnly)
 	}
 	// What follows the scheme may hold a password: it isn't repeated.
 	return nil, errors.New("open log: the DSN starts with neither sqlite: nor postgres://")
 }
+
+func cutSQLite(dsn string) (path string, ok bool) { return strings.CutPrefix(dsn, "sqlite:") }
 
 // load reads the newest head and the tree's right edge, and makes the log if there is none.
 func (l *Log) load(ctx context.Context) error {

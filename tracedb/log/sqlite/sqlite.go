@@ -164,6 +164,8 @@ func (e *engine) Explain(err error) error {
 		return fmt.Errorf("%w (%w)", tracedb.ErrFull, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("another program holds the database"), err)
+	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("%w (%w)", store.ErrCorrupt, err)
 	case sqlite3.SQLITE_IOERR:
 		if strings.Contains(err.Error(), "no space") {
 			return fmt.Errorf("%w (%w)", tracedb.ErrFull, err)
@@ -171,4 +173,3 @@ func (e *engine) Explain(err error) error {
 	}
 	return err
 }
-

@@ -6,12 +6,16 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
+
+// ErrCorrupt says that the database itself finds its files damaged.
+var ErrCorrupt = errors.New("the database's files are damaged")
 
 // Row is one record on its way into the database.
 type Row struct {

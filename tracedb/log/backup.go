@@ -1,0 +1,90 @@
+package log
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/druppie/druppie-up/tracedb/log/sqlite"
+)
+
+// Backup writes a copy of the log, as it is at one moment, to a new file while the log goes on. The
+// copy is opened once, which shows that it is whole. For PostgreSQL pg_dump does that.
+func (l *Log) Backup(ctx context.Context, path string) error {
+	if err := l.db.Backup(ctx, path); err != nil {
+		return err
+	}
+	c, err := Open(ctx, Options{DSN: "sqlite:" + path, Origin: l.origin, ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("back up: the copy can't be opened: %w", err)
+	}
+	broken := c.edge == nil
+	if err := c.Close(); err != nil {
+		return fmt.Errorf("back up: %w", err)
+	}
+	if broken {
+		return fmt.Errorf("back up: %w", errBroken)
+	}
+	return nil
+}
+
+// Restore puts a backup in the place of opts.DSN, which must be an SQLite file that isn't there. It is
+// checked first, also against the checkpoints: a backup that isn't sound or doesn't contain the tree of
+// each checkpoint isn't put there, and the report says why.
+func Restore(ctx context.Context, backup string, opts Options, checkpoints ...[]byte) (Report, error) {
+	path, ok := cutSQLite(opts.DSN)
+	if !ok {
+		return Report{}, errors.New("restore: only an SQLite file can be restored here; pg_restore does it for PostgreSQL")
+	}
+	for _, name := range []string{path, path + "-wal", path + "-shm"} {
+		if _, err := os.Lstat(name); err == nil {
+			return Report{}, fmt.Errorf("restore: %s is there already", name)
+		}
+	}
+	part := path + ".part"
+	defer func() {
+		for _, name := range []string{part, part + "-wal", part + "-shm"} {
+			os.Remove(name)
+		}
+	}()
+	if err := copyFile(backup, part); err != nil {
+		return Report{}, fmt.Errorf("restore: %w", err)
+	}
+	opts.DSN, opts.ReadOnly = "sqlite:"+part, true
+	l, err := Open(ctx, opts)
+	if err != nil {
+		return Report{}, fmt.Errorf("restore: %w", err)
+	}
+	report, err := l.Check(ctx, checkpoints...)
+	if err := errors.Join(err, l.Close()); err != nil {
+		return report, fmt.Errorf("restore: %w", err)
+	}
+	if !report.OK() {
+		return report, fmt.Errorf("restore: the backup isn't sound: %s", report.Faults[0])
+	}
+	if err := os.Rename(part, path); err != nil {
+		return report, fmt.Errorf("restore: %w", err)
+	}
+	return report, sqlite.Sync(filepath.Dir(path))
+}
+
+// copyFile makes to, which must not be there, and writes it to the disk.
+func copyFile(from, to string) (err error) {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	if _, err := io.Copy(out, in); err != nil {
+		return err
+	}
+	return out.Sync()
+}

@@ -1,0 +1,215 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb/log/store"
+)
+
+// Check computes everything anew that the database stores: every leaf's hash, every column, ref and
+// payload digest, every node and head of the tree, and facts if Options.Derive is given. It compares
+// with the checkpoints too, whose signatures Options.Verifier verifies. What isn't right is in the
+// report; the error is for what kept Check from looking. It may run while the log is written.
+func (l *Log) Check(ctx context.Context, checkpoints ...[]byte) (Report, error) {
+	report := Report{Origin: l.origin}
+	head, err := store.LastHead(ctx, l.db.Read)
+	if err != nil {
+		return report, l.db.Explain(err)
+	}
+	report.Size = head.Size
+	c := newChecker(l, head, &report)
+	if err := c.inspect(ctx); err != nil {
+		return report, err
+	}
+	for i, raw := range checkpoints {
+		if err := c.expect(i, raw); err != nil {
+			return report, fmt.Errorf("check: %w", err)
+		}
+	}
+	for from := int64(0); from < head.Size; from += tileWidth {
+		if err := c.tile(ctx, from, min(from+tileWidth, head.Size)); err != nil {
+			return report, fmt.Errorf("check: %w", l.db.Explain(err))
+		}
+	}
+	if err := c.rest(ctx); err != nil {
+		return report, fmt.Errorf("check: %w", l.db.Explain(err))
+	}
+	return report, nil
+}
+
+// ParseCheckpoint verifies a signed checkpoint (C2SP tlog-checkpoint) and returns what it says.
+func ParseCheckpoint(raw []byte, verifier note.Verifier) (size int64, root tlog.Hash, err error) {
+	n, err := note.Open(raw, note.VerifierList(verifier))
+	if err != nil {
+		return 0, root, fmt.Errorf("read checkpoint: %w", err)
+	}
+	// Lines beyond the third are extensions, which a log that isn't ours may have.
+	lines := strings.Split(n.Text, "\n")
+	if len(lines) < 4 || lines[0] != verifier.Name() {
+		return 0, root, errors.New("read checkpoint: not one of " + verifier.Name())
+	}
+	size, err = strconv.ParseInt(lines[1], 10, 64)
+	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
+		return 0, root, fmt.Errorf("read checkpoint: %q is no size", lines[1])
+	}
+	h, err := base64.StdEncoding.Strict().DecodeString(lines[2])
+	if err != nil || len(h) != tlog.HashSize {
+		return 0, root, fmt.Errorf("read checkpoint: %q is no root hash", lines[2])
+	}
+	return size, tlog.Hash(h), nil
+}
+
+// expect takes note of a checkpoint that the tree must contain.
+func (c *checker) expect(i int, raw []byte) error {
+	if c.log.opts.Verifier == nil {
+		return errors.New("checkpoints can't be compared without the log's public key")
+	}
+	size, root, err := ParseCheckpoint(raw, c.log.opts.Verifier)
+	switch {
+	case err != nil:
+		c.report.fault(PlaceCheckpoint, -1, "number %d of those given: %v", i+1, err)
+	case size > c.head.Size:
+		c.report.fault(PlaceCheckpoint, size, "the log signed a tree of %d records, and has only %d: records were taken from its end", size, c.head.Size)
+	case size == 0:
+		c.report.Checkpoints = append(c.report.Checkpoints, 0)
+	default:
+		c.signed[size] = append(c.signed[size], root)
+	}
+	return nil
+}
+
+// inspect lets the engine look at its own structure.
+func (c *checker) inspect(ctx context.Context) error {
+	lines, err := c.log.db.Inspect(ctx)
+	err = c.log.db.Explain(err)
+	if err != nil && !errors.Is(err, store.ErrCorrupt) {
+		return fmt.Errorf("check: %w", err)
+	}
+	if err != nil {
+		lines = append(lines, err.Error())
+	}
+	for _, line := range lines {
+		c.report.fault(PlaceDatabase, -1, "%s", line)
+	}
+	return nil
+}
+
+// grow adds a tile's hashes to the tree, and compares the nodes, heads and checkpoints on the way.
+func (c *checker) grow(ctx context.Context, hashes []tlog.Hash) error {
+	for _, h := range hashes {
+		nodes, err := c.edge.append(h, nil)
+		if err != nil {
+			return err
+		}
+		for _, n := range nodes {
+			if err := c.node(ctx, n); err != nil {
+				return err
+			}
+		}
+		if err := c.heads(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *checker) node(ctx context.Context, n store.Node) error {
+	c.report.Nodes++
+	first := n.Index << (tileHeight * n.Level)
+	stored, err := store.NodeHashes(ctx, c.log.db.Read, n.Level, n.Index, 1)
+	switch {
+	case err != nil:
+		return c.unreadable(PlaceNode, first, err)
+	case len(stored) == 0:
+		c.report.fault(PlaceNode, first, "node %d of level %d, over the %d records from here on, is missing", n.Index, n.Level, int64(1)<<(tileHeight*n.Level))
+	case stored[0] != n.Hash:
+		c.report.fault(PlaceNode, first, "node %d of level %d isn't the hash of the %d records from here on: it was changed, or one of them with its hash", n.Index, n.Level, int64(1)<<(tileHeight*n.Level))
+	}
+	return nil
+}
+
+// namedHeads is how many wrong heads are named each: after a change in the tree all later ones are wrong.
+const namedHeads = 3
+
+// heads compares the tree as it is now with what the database and the checkpoints say it was.
+func (c *checker) heads(ctx context.Context) error {
+	size := c.edge.size()
+	var root tlog.Hash
+	computed := false
+	compute := func() (err error) {
+		if !computed {
+			root, err = c.edge.root()
+			computed = err == nil
+		}
+		return err
+	}
+	for _, signed := range c.signed[size] {
+		if err := compute(); err != nil {
+			return err
+		}
+		if signed != root {
+			c.report.fault(PlaceCheckpoint, size, "the log signed another tree of %d records: what is in it now isn't what was then", size)
+		} else {
+			c.report.Checkpoints = append(c.report.Checkpoints, size)
+		}
+	}
+	h, ok, err := c.nextHead(ctx, size)
+	if err != nil || !ok {
+		return err
+	}
+	if err := compute(); err != nil {
+		return err
+	}
+	c.report.Heads++
+	if bytes.Equal(h.Root[:], root[:]) && h.Time.Equal(c.last) {
+		return nil
+	}
+	if c.wrongHeads++; c.wrongHeads <= namedHeads {
+		what := "its root isn't that of the records before it"
+		if h.Root == root {
+			what = "its time isn't that of the record before it"
+		}
+		c.report.fault(PlaceHead, size, "%s", what)
+	}
+	return nil
+}
+
+// nextHead is the stored head of that size, if there is one.
+func (c *checker) nextHead(ctx context.Context, size int64) (store.Head, bool, error) {
+	if len(c.buffer) == 0 && c.headsUntil < c.head.Size {
+		var err error
+		if c.buffer, err = store.Heads(ctx, c.log.db.Read, c.headsUntil, 1000); err != nil {
+			c.headsUntil = c.head.Size
+			return store.Head{}, false, c.unreadable(PlaceHead, size, err)
+		}
+		if len(c.buffer) == 0 {
+			c.headsUntil = c.head.Size
+		} else {
+			c.headsUntil = c.buffer[len(c.buffer)-1].Size
+		}
+	}
+	if len(c.buffer) == 0 || c.buffer[0].Size != size {
+		return store.Head{}, false, nil
+	}
+	h := c.buffer[0]
+	c.buffer = c.buffer[1:]
+	return h, true, nil
+}
+
+// unreadable makes a fault of what the engine says is damaged, and an error of all else.
+func (c *checker) unreadable(place Place, seq int64, err error) error {
+	if err = c.log.db.Explain(err); !errors.Is(err, store.ErrCorrupt) {
+		return err
+	}
+	c.report.fault(place, seq, "can't be read: %v", err)
+	return nil
+}

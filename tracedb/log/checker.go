@@ -1,0 +1,326 @@
+package log
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/store"
+)
+
+// checker walks the log once, tile by tile.
+type checker struct {
+	log    *Log
+	head   store.Head
+	report *Report
+
+	edge   *edge
+	signed map[int64][]tlog.Hash
+	last   time.Time // log time of the record before
+
+	buffer     []store.Head
+	headsUntil int64
+	wrongHeads int
+
+	derive   *deriver // nil: facts aren't compared
+	refs     *tally
+	facts    *tally
+	disposed []uint64          // a bit for every record
+	pending  map[int64][]int64 // by record of disposal: payloads that are gone because of it
+}
+
+func newChecker(l *Log, head store.Head, report *Report) *checker {
+	ranges := &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+	c := &checker{
+		log: l, head: head, report: report, signed: map[int64][]tlog.Hash{},
+		edge: &edge{ranges: ranges, r: ranges.NewEmptyRange(0)},
+		refs: newTally(head.Size), facts: newTally(head.Size),
+		disposed: make([]uint64, head.Size/64+1), pending: map[int64][]int64{},
+	}
+	if l.opts.Derive != nil {
+		c.derive = &deriver{derive: l.opts.Derive, bound: map[factKey]bool{}}
+	}
+	return c
+}
+
+// leaves is what was read of a tile's leaves: the hashes as stored, and as computed.
+type leaves struct {
+	from             int64
+	stored, computed []tlog.Hash
+	seen             []bool
+}
+
+func (c *checker) tile(ctx context.Context, from, until int64) error {
+	n := until - from
+	t := &leaves{from: from, stored: make([]tlog.Hash, n), computed: make([]tlog.Hash, n), seen: make([]bool, n)}
+	each := func(s *store.Stored) error { return c.record(t, s) }
+	err := store.Scan(ctx, c.log.db.Read, from, until, each)
+	if err != nil {
+		if !errors.Is(c.log.db.Explain(err), store.ErrCorrupt) {
+			return err
+		}
+		// Something among these is damaged: one by one shows which.
+		for seq := from; seq < until; seq++ {
+			if t.seen[seq-from] {
+				continue
+			}
+			if err := store.Scan(ctx, c.log.db.Read, seq, seq+1, each); err != nil {
+				t.seen[seq-from] = true
+				if err := c.unreadable(PlaceRecord, seq, err); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	for i, seen := range t.seen {
+		if !seen {
+			c.report.fault(PlaceLeaf, from+int64(i), "missing")
+		}
+	}
+	hashes, err := c.pick(ctx, t)
+	if err != nil {
+		return err
+	}
+	return c.grow(ctx, hashes)
+}
+
+// pick decides, where stored and computed hashes differ, which of them the tree above vouches for, so
+// that the fault is named where it is and not in all that follows.
+func (c *checker) pick(ctx context.Context, t *leaves) ([]tlog.Hash, error) {
+	if slices.Equal(t.stored, t.computed) {
+		return t.stored, nil
+	}
+	fits := func(hashes []tlog.Hash) (bool, error) {
+		e, err := c.edge.clone()
+		if err != nil {
+			return false, err
+		}
+		var node *store.Node
+		for _, h := range hashes {
+			nodes, err := e.append(h, nil)
+			if err != nil {
+				return false, err
+			}
+			if len(nodes) > 0 {
+				node = &nodes[0]
+			}
+		}
+		if node == nil {
+			root, err := e.root()
+			return root == c.head.Root, err
+		}
+		stored, err := store.NodeHashes(ctx, c.log.db.Read, node.Level, node.Index, 1)
+		return err == nil && len(stored) == 1 && stored[0] == node.Hash, nil
+	}
+	leafWrong, err := fits(t.stored)
+	if err != nil {
+		return nil, err
+	}
+	hashWrong, err := fits(t.computed)
+	if err != nil {
+		return nil, err
+	}
+	for i := range t.stored {
+		seq := t.from + int64(i)
+		switch {
+		case t.stored[i] == t.computed[i]:
+		case leafWrong:
+			c.report.fault(PlaceLeaf, seq, "its bytes aren't those that were hashed into the tree")
+		case hashWrong:
+			c.report.fault(PlaceHash, seq, "the stored hash isn't the leaf's, which the tree vouches for")
+		default:
+			c.report.fault(PlaceLeaf, seq, "bytes and stored hash differ, and the tree above vouches for neither")
+		}
+	}
+	if hashWrong {
+		return t.computed, nil
+	}
+	return t.stored, nil
+}
+
+// record compares everything that is stored of one record.
+func (c *checker) record(t *leaves, s *store.Stored) error {
+	i := s.Seq - t.from
+	if t.seen[i] {
+		return nil
+	}
+	t.seen[i] = true
+	t.computed[i] = recordHash(s.Leaf)
+	copy(t.stored[i][:], s.Hash)
+	e, err := tracedb.ParseLeaf(s.Leaf)
+	if err != nil || e.Seq != s.Seq {
+		if err == nil {
+			err = fmt.Errorf("it says that it is record %d", e.Seq)
+		}
+		c.report.fault(PlaceLeaf, s.Seq, "%v", err)
+		return nil
+	}
+	if e.Time.Before(c.last) {
+		c.report.fault(PlaceLeaf, s.Seq, "its time is before that of the record before it")
+	}
+	c.last = e.Time
+	c.columns(e, s)
+	for _, r := range e.Refs {
+		c.refs.add(e.Seq, refPrint(r))
+	}
+	return c.payload(e, s)
+}
+
+// columns compares the extracted columns with the leaf.
+func (c *checker) columns(e tracedb.Entry, s *store.Stored) {
+	if !s.Record {
+		c.report.fault(PlaceRecord, s.Seq, "its columns are missing")
+		return
+	}
+	var wrong []string
+	for _, f := range []struct {
+		name string
+		ok   bool
+	}{
+		{"time", s.Time == e.Time.UnixMicro()}, {"id", s.ID == e.ID}, {"kind", s.Kind == string(e.Kind)},
+		{"actor", s.Actor == e.Actor}, {"writer", s.Writer == e.Writer}, {"at", s.At == e.At.UnixMicro()},
+		{"outcome", s.Outcome == string(e.Outcome)}, {"payload", "sha256:"+hex.EncodeToString(s.Digest) == e.Payload}, {"size", s.Size == int64(e.Size)},
+	} {
+		if !f.ok {
+			wrong = append(wrong, f.name)
+		}
+	}
+	if len(wrong) > 0 {
+		c.report.fault(PlaceRecord, s.Seq, "not what its leaf says: %s", strings.Join(wrong, ", "))
+	}
+}
+
+// payload compares the payload with its digest, or its absence with the record that explains it.
+func (c *checker) payload(e tracedb.Entry, s *store.Stored) error {
+	if s.Body == nil {
+		c.report.Disposed++
+		c.disposed[e.Seq/64] |= 1 << (e.Seq % 64)
+		if !s.Disposal.Valid {
+			c.report.fault(PlacePayload, e.Seq, "missing, and no disposal names it")
+		} else {
+			c.pending[s.Disposal.Int64] = append(c.pending[s.Disposal.Int64], e.Seq)
+		}
+		return nil
+	}
+	c.report.Payloads++
+	if s.Disposal.Valid {
+		c.report.fault(PlaceDisposal, e.Seq, "the payload was disposed of, and is there")
+	}
+	digest := sha256.Sum256(s.Body)
+	if "sha256:"+hex.EncodeToString(digest[:]) != e.Payload || len(s.Body) != e.Size {
+		c.report.fault(PlacePayload, e.Seq, "its bytes aren't those that the leaf names")
+		return nil
+	}
+	if e.Kind == tracedb.KindDisposal {
+		c.disposal(e, s.Body)
+	}
+	return c.derived(e, s.Body)
+}
+
+// disposal compares what a record of disposal names with what is gone because of it.
+func (c *checker) disposal(e tracedb.Entry, body []byte) {
+	var d tracedb.Disposal
+	if err := json.Unmarshal(body, &d); err != nil {
+		c.report.fault(PlaceDisposal, e.Seq, "can't be read: %v", err)
+		return
+	}
+	named := make(map[int64]bool, len(d.Seqs))
+	for _, seq := range d.Seqs {
+		named[seq] = true
+		if seq < 0 || seq >= e.Seq || c.disposed[seq/64]&(1<<(seq%64)) == 0 {
+			c.report.fault(PlaceDisposal, e.Seq, "it names record %d, whose payload is there", seq)
+		}
+	}
+	for _, seq := range c.pending[e.Seq] {
+		if !named[seq] {
+			c.report.fault(PlacePayload, seq, "missing, and the disposal %d doesn't name it", e.Seq)
+		}
+	}
+	delete(c.pending, e.Seq)
+}
+
+func (c *checker) derived(e tracedb.Entry, body []byte) error {
+	if c.derive == nil {
+		return nil
+	}
+	facts, err := c.derive.derive(e, body)
+	if err == nil {
+		facts, err = compactFacts(facts)
+	}
+	if err != nil {
+		c.report.fault(PlaceFact, e.Seq, "can't be derived: %v", err)
+		return nil
+	}
+	for _, f := range c.derive.settle(e.Seq, facts) {
+		c.facts.add(e.Seq, factPrint(f))
+	}
+	return nil
+}
+
+// rest looks at what has no place in the walk.
+func (c *checker) rest(ctx context.Context) error {
+	if c.edge.size() > 0 {
+		root, err := c.edge.root()
+		if err != nil {
+			return err
+		}
+		c.report.Root = root
+	} else {
+		c.report.Root = c.head.Root
+	}
+	if more := c.wrongHeads - namedHeads; more > 0 {
+		c.report.fault(PlaceHead, -1, "so are %d later ones", more)
+	}
+	for _, record := range slices.Sorted(maps.Keys(c.pending)) {
+		if record >= c.head.Size {
+			// Disposed of while this check was under way.
+			err := store.Scan(ctx, c.log.db.Read, record, record+1, func(s *store.Stored) error {
+				if e, err := tracedb.ParseLeaf(s.Leaf); err == nil && e.Kind == tracedb.KindDisposal {
+					c.disposal(e, s.Body)
+				}
+				return nil
+			})
+			if err != nil {
+				return err
+			}
+		}
+		for _, seq := range c.pending[record] {
+			c.report.fault(PlacePayload, seq, "missing, and record %d, which should say why, is no disposal", record)
+		}
+	}
+	if err := c.compareRefs(ctx); err != nil {
+		return err
+	}
+	if err := c.compareFacts(ctx); err != nil {
+		return err
+	}
+	strays, err := store.Strays(ctx, c.log.db.Read, maxFaults)
+	if err != nil {
+		return c.unreadable(PlaceDatabase, -1, err)
+	}
+	for _, s := range strays {
+		place := map[string]Place{"leaves": PlaceLeaf, "records": PlaceRecord, "payloads": PlacePayload, "refs": PlaceRef, "facts": PlaceFact,
+			"attestations": PlaceAttestation, "disposals": PlaceDisposal, "nodes": PlaceNode}[s.Table]
+		c.report.fault(place, s.Seq, "belongs to no record of the log")
+	}
+	return nil
+}
+
+func factPrint(f tracedb.Fact) string {
+	return fmt.Sprintf("%q %q %q %t", f.Table, f.Key, bytes.TrimSpace(f.Value), f.Bound)
+}
+
+func refPrint(r tracedb.Ref) string { return fmt.Sprintf("%q %q", r.Type, r.Value) }

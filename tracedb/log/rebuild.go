@@ -1,0 +1,113 @@
+package log
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/store"
+)
+
+// rebuiltAtOnce is how many records are read, and written, in one go.
+const rebuiltAtOnce = 256
+
+// Rebuild drops everything that is derived (columns, refs, facts) and derives it anew from leaves and
+// payloads, in one transaction; the log itself is only read. Facts of records whose payload was
+// disposed of are kept, since they can't be derived any more. Nothing is appended meanwhile. A leaf or
+// payload that doesn't fit its hash stops it, and nothing changes.
+func (l *Log) Rebuild(ctx context.Context, derive Derive) error {
+	tx, err := l.db.Begin(ctx)
+	if err != nil {
+		return l.db.Explain(err)
+	}
+	defer tx.Rollback()
+	head, err := store.LastHead(ctx, tx)
+	if err != nil {
+		return l.db.Explain(err)
+	}
+	facts, err := store.DisposedFacts(ctx, tx)
+	if err != nil {
+		return l.db.Explain(err)
+	}
+	kept := map[int64][]tracedb.Fact{}
+	for _, f := range facts {
+		kept[f.Seq] = append(kept[f.Seq], f)
+	}
+	d := deriver{derive: derive, kept: kept, bound: map[factKey]bool{}}
+	err = l.db.Rebuild(ctx, tx, func() error {
+		for from := int64(0); from < head.Size; from += rebuiltAtOnce {
+			// The pool for reading sees the log as it was before tx, which is what it still is.
+			rows := make([]store.Row, 0, rebuiltAtOnce)
+			err := store.Scan(ctx, l.db.Read, from, from+rebuiltAtOnce, func(s *store.Stored) error {
+				row, err := d.row(s)
+				rows = append(rows, row)
+				return err
+			})
+			if err != nil {
+				return err
+			}
+			if want := min(rebuiltAtOnce, head.Size-from); int64(len(rows)) != want {
+				return fmt.Errorf("of %d leaves from %d on, %d are there", want, from, len(rows))
+			}
+			if err := l.db.Project(ctx, tx, rows); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return l.db.Explain(fmt.Errorf("rebuild: %w", err))
+	}
+	return l.db.Explain(tx.Commit())
+}
+
+// deriver derives rows in the order of the log.
+type deriver struct {
+	derive Derive
+	kept   map[int64][]tracedb.Fact
+	bound  map[factKey]bool
+}
+
+func (d *deriver) row(s *store.Stored) (store.Row, error) {
+	e, err := tracedb.ParseLeaf(s.Leaf)
+	if err != nil {
+		return store.Row{}, fmt.Errorf("record %d: %w", s.Seq, err)
+	}
+	if h := recordHash(s.Leaf); e.Seq != s.Seq || string(h[:]) != string(s.Hash) {
+		return store.Row{}, fmt.Errorf("record %d: the leaf doesn't fit its hash or place; check says more", s.Seq)
+	}
+	facts := d.kept[s.Seq]
+	if s.Body != nil {
+		if digest := sha256.Sum256(s.Body); "sha256:"+hex.EncodeToString(digest[:]) != e.Payload {
+			return store.Row{}, fmt.Errorf("record %d: the payload doesn't fit its digest; check says more", s.Seq)
+		}
+		if facts, err = d.derive(e, s.Body); err != nil {
+			return store.Row{}, fmt.Errorf("record %d: derive facts: %w", s.Seq, err)
+		}
+	}
+	row := store.Row{Entry: e}
+	if row.Facts, err = compactFacts(facts); err != nil {
+		return store.Row{}, fmt.Errorf("record %d: %w", s.Seq, err)
+	}
+	row.Facts = d.settle(s.Seq, row.Facts)
+	return row, nil
+}
+
+// settle leaves out what brings nothing new to a bound fact, as the log did when it took the record.
+func (d *deriver) settle(seq int64, facts []tracedb.Fact) []tracedb.Fact {
+	out := facts[:0]
+	for _, f := range facts {
+		key := factKey{f.Table, f.Key}
+		if d.bound[key] {
+			continue
+		}
+		if f.Bound {
+			d.bound[key] = true
+		}
+		f.Seq = seq
+		out = append(out, f)
+	}
+	return out
+}
