@@ -1,0 +1,225 @@
+// Package client talks to the Traceability DB over HTTPS. It owns the way a question is put and an
+// answer is read, and trying again where that can't do harm; it refuses to hide an error: what the
+// service said comes back as a *tracedb.Error, so errors.Is works as it does inside.
+package client
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// Options say where the service is and who asks.
+type Options struct {
+	URL  string       // https://host:port
+	HTTP *http.Client // trusts the platform's CA; nil: http.DefaultClient
+	// Token gives the bearer token, asked for at every attempt, since projected tokens are renewed.
+	// Nil: nobody asks, and sees what is public.
+	Token func(context.Context) (string, error)
+	// Patience is how long Client tries again when the service can't be reached or has no time; the
+	// context's end counts too. 0: ten seconds; less: not at all.
+	Patience time.Duration
+}
+
+// Client is safe for concurrent use.
+type Client struct{ o Options }
+
+// New gives a client. It reaches nobody yet.
+func New(o Options) *Client {
+	if o.HTTP == nil {
+		o.HTTP = http.DefaultClient
+	}
+	if o.Patience == 0 {
+		o.Patience = 10 * time.Second
+	}
+	o.URL = strings.TrimSuffix(o.URL, "/")
+	return &Client{o}
+}
+
+const (
+	// maxAnswer bounds an answer of JSON; archives may be larger.
+	maxAnswer = 64 << 20
+	// maxError bounds what is read of an error.
+	maxError = 64 << 10
+	// The pause before another attempt begins here, doubles, and ends there; half of it is chance, so
+	// that many who were refused together don't come back together.
+	firstPause, lastPause = 100 * time.Millisecond, 5 * time.Second
+)
+
+// call is one question.
+type call struct {
+	method, path string
+	query        url.Values
+	body         any
+	header       http.Header
+}
+
+// do asks until there is an answer, and gives it with its body open. Every question of this package
+// can be put twice: records have ids, by which the log knows them again.
+func (c *Client) do(ctx context.Context, q call) (*http.Response, error) {
+	var body []byte
+	if q.body != nil {
+		var err error
+		if body, err = json.Marshal(q.body); err != nil {
+			return nil, fmt.Errorf("write the request: %w", err)
+		}
+	}
+	until := time.Now().Add(c.o.Patience)
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+		resp, err := c.try(ctx, q, body)
+		if err == nil {
+			return resp, nil
+		}
+		after, again := retry(err)
+		if !again || ctx.Err() != nil {
+			return nil, err
+		}
+		wait := max(after, pause/2+rand.N(pause/2+1))
+		if time.Now().Add(wait).After(until) {
+			return nil, err
+		}
+		if deadline, ok := ctx.Deadline(); ok && time.Now().Add(wait).After(deadline) {
+			return nil, err
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return nil, err
+		}
+	}
+}
+
+func (c *Client) try(ctx context.Context, q call, body []byte) (*http.Response, error) {
+	address := c.o.URL + q.path
+	if len(q.query) > 0 {
+		address += "?" + q.query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, q.method, address, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("write the request: %w", err)
+	}
+	for name, values := range q.header {
+		req.Header[name] = values
+	}
+	if q.body != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.o.Token != nil {
+		token, err := c.o.Token(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("get a token: %w", err)
+		}
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	resp, err := c.o.HTTP.Do(req)
+	if err != nil {
+		return nil, &unreachable{err}
+	}
+	if resp.StatusCode/100 == 2 {
+		return resp, nil
+	}
+	defer resp.Body.Close()
+	return nil, refusal(resp)
+}
+
+// unreachable is an error of the way to the service and back.
+type unreachable struct{ err error }
+
+func (e *unreachable) Error() string { return "reach the Traceability DB: " + e.err.Error() }
+func (e *unreachable) Unwrap() error { return e.err }
+
+// refused is an answer that isn't a success.
+type refused struct {
+	err   *tracedb.Error
+	after time.Duration // the service's own wish
+}
+
+func (e *refused) Error() string { return e.err.Error() }
+func (e *refused) Unwrap() error { return e.err }
+
+// retry says whether another attempt may fare better, and when the service wants it at the earliest.
+func retry(err error) (after time.Duration, again bool) {
+	var r *refused
+	if errors.As(err, &r) {
+		// A full disk isn't over in seconds.
+		s := r.err.Status
+		return r.after, s == http.StatusTooManyRequests || s >= 500 && s != http.StatusInsufficientStorage
+	}
+	var u *unreachable
+	if !errors.As(err, &u) {
+		return 0, false
+	}
+	// A certificate that isn't trusted stays so.
+	var untrusted *tls.CertificateVerificationError
+	return 0, !errors.As(err, &untrusted)
+}
+
+// refusal reads the error that the service wrote; whatever stands between us may write others.
+func refusal(resp *http.Response) error {
+	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
+	var body struct {
+		Error *tracedb.Error `json:"error"`
+	}
+	// What can't be read leaves body empty, and is answered below.
+	_ = json.Unmarshal(raw, &body)
+	e := body.Error
+	if e == nil || e.Code == "" {
+		e = byStatus(resp.StatusCode).Says("HTTP %d, and not in the words of the Traceability DB", resp.StatusCode)
+	}
+	e.Status = resp.StatusCode
+	seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
+	if err != nil || seconds < 0 {
+		seconds = 0
+	}
+	return &refused{e, time.Duration(min(seconds, 60)) * time.Second}
+}
+
+// byStatus is the error that a status means when nobody says more.
+func byStatus(status int) *tracedb.Error {
+	for _, e := range []*tracedb.Error{
+		tracedb.ErrInvalid, tracedb.ErrUnauthenticated, tracedb.ErrForbidden, tracedb.ErrNotFound, tracedb.ErrMethod,
+		tracedb.ErrTooLarge, tracedb.ErrTooMany, tracedb.ErrUnavailable, tracedb.ErrFull,
+	} {
+		if e.Status == status {
+			return e
+		}
+	}
+	if status >= 500 {
+		return tracedb.ErrUnavailable
+	}
+	return tracedb.ErrInvalid
+}
+
+// read asks and reads the answer into v.
+func (c *Client) read(ctx context.Context, q call, v any) error {
+	resp, err := c.do(ctx, q)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer+1))
+	if err != nil {
+		return &unreachable{err}
+	}
+	if len(raw) > maxAnswer {
+		return fmt.Errorf("the answer has more than %d bytes", maxAnswer)
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		return fmt.Errorf("read the answer: %w", err)
+	}
+	return nil
+}
