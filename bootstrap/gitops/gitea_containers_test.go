@@ -424,10 +424,7 @@ func (f forge) testReading(t *testing.T) {
 }
 
 func (f forge) testTraceHooks(t *testing.T) {
-	want := []string{
-		"pull_request", "pull_request_review_approved", "pull_request_review_comment", "pull_request_review_rejected",
-		"pull_request_sync", "push",
-	}
+	want := []string{"pull_request", "pull_request_review", "pull_request_sync", "push"}
 	ids := func() map[string]int64 {
 		got := map[string]int64{}
 		for _, repo := range []string{gitops.RepoPlatform, gitops.RepoFleet, gitops.RepoDroneService} {

@@ -90,12 +90,10 @@ func traceHook(secret []byte) hook {
 	}
 }
 
-// shownEvents are what Gitea makes of the events that traceHook asks for: it
-// has groups when it is told, and single ones when it tells.
-var shownEvents = []string{
-	"pull_request", "pull_request_review_approved", "pull_request_review_comment", "pull_request_review_rejected",
-	"pull_request_sync", "push",
-}
+// shownEvents are what Gitea calls the events that traceHook asks for. Asked for
+// pull_request it would add labels, assignments and comments; a review is
+// delivered as pull_request_approved, pull_request_rejected or pull_request_comment.
+var shownEvents = []string{"pull_request", "pull_request_review", "pull_request_sync", "push"}
 
 func (h hook) is(want hook) bool {
 	events := slices.Sorted(slices.Values(h.Events))
