@@ -53,8 +53,8 @@ type Options struct {
 	Auth     *auth.Authenticator
 	Login    *auth.Login
 
-	VerifierKey string        // of the log's checkpoints, in note's form
-	Keys        []tracedb.Key // the keyring
+	VerifierKey string                            // of the log's checkpoints, in note's form
+	Keys        func(now time.Time) []tracedb.Key // the keyring; nil: empty
 
 	Gitea http.Handler // /v1/events/gitea
 	Flux  http.Handler // /v1/events/flux

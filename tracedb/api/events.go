@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -20,6 +19,8 @@ const (
 	// sendIn is how long one event may take to be sent: a reader who reads slower is let go, and comes
 	// back with the last id that it saw.
 	sendIn = 10 * time.Second
+	// beginning is the id before the first record.
+	beginning = "-1"
 )
 
 // events is GET /v1/events: Server-Sent Events (HTML Living Standard, section 9.2), one for each
@@ -42,7 +43,9 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) error {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		last = id
 	}
-	if last != "" {
+	if last == beginning {
+		from = 0
+	} else if last != "" {
 		seq, err := place(last)
 		if err != nil {
 			return tracedb.AsError(err).At("Last-Event-ID")
@@ -65,7 +68,10 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) error {
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
 	out := stream{w: w, control: http.NewResponseController(w)}
-	if out.send(": the log as it grows\nretry: 2000\n\n") != nil {
+	// An id without data makes no event, but tells the reader where to go on: also when nothing came
+	// before the connection broke, or nothing of the kinds that it wants.
+	seen := from - 1
+	if out.send(fmt.Sprintf("retry: 2000\nid: %d\n\n", seen)) != nil {
 		return nil
 	}
 	beat := time.NewTicker(heartbeat)
@@ -76,6 +82,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) error {
 			if !ok {
 				return nil
 			}
+			seen = e.Seq
 			if len(only) > 0 && !slices.Contains(only, e.Kind) {
 				continue
 			}
@@ -83,11 +90,11 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) error {
 			if err != nil {
 				return nil
 			}
-			if out.send(fmt.Sprintf("id: %s\nevent: record\ndata: %s\n\n", strconv.FormatInt(e.Seq, 10), raw)) != nil {
+			if out.send(fmt.Sprintf("id: %d\nevent: record\ndata: %s\n\n", e.Seq, raw)) != nil {
 				return nil
 			}
 		case <-beat.C:
-			if out.send(":\n\n") != nil {
+			if out.send(fmt.Sprintf("id: %d\n\n", seen)) != nil {
 				return nil
 			}
 		case <-s.Done:

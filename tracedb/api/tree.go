@@ -30,9 +30,9 @@ type keyList struct {
 }
 
 func (s *service) keys(w http.ResponseWriter, r *http.Request) error {
-	keys := s.Keys
-	if keys == nil {
-		keys = []tracedb.Key{}
+	keys := []tracedb.Key{}
+	if s.Keys != nil {
+		keys = append(keys, s.Keys(s.Now())...)
 	}
 	wire.JSON(w, http.StatusOK, keyList{Origin: s.Log.Origin(), Verifier: s.VerifierKey, Keyring: keys})
 	return nil

@@ -18,9 +18,12 @@ import (
 // maxLine bounds a line of the stream: an entry with its 64 refs.
 const maxLine = 256 << 10
 
+// Now is Follow's after for whoever wants only what comes.
+const Now = -2
+
 // Follow calls f for each record that the log takes from now on, of those kinds or of all, in the log's
-// order; after >= 0 also for those behind that place. It reconnects where it was, and misses nothing
-// and repeats nothing. It returns when ctx ends or f returns an error, with that error, and when the
+// order; with after also for those behind that place (-1: all; Now: none). It reconnects where it was,
+// and misses nothing and repeats nothing. It returns when ctx ends or f returns an error, with that error, and when the
 // service refuses.
 func (c *Client) Follow(ctx context.Context, after int64, kinds []tracedb.Kind, f func(tracedb.Entry) error) error {
 	q := url.Values{}
@@ -29,17 +32,14 @@ func (c *Client) Follow(ctx context.Context, after int64, kinds []tracedb.Kind, 
 	}
 	for {
 		header := http.Header{"Accept": {"text/event-stream"}}
-		if after >= 0 {
+		if after >= -1 {
 			header.Set("Last-Event-ID", strconv.FormatInt(after, 10))
 		}
 		resp, err := c.do(ctx, call{method: http.MethodGet, path: "/v1/events", query: q, header: header})
 		if err != nil {
 			return err
 		}
-		err = events(resp.Body, func(e tracedb.Entry) error {
-			after = e.Seq
-			return f(e)
-		})
+		err = events(resp.Body, &after, f)
 		resp.Body.Close()
 		switch {
 		case ctx.Err() != nil:
@@ -56,18 +56,32 @@ func (c *Client) Follow(ctx context.Context, after int64, kinds []tracedb.Kind, 
 	}
 }
 
-// events reads a stream until it ends, which isn't an error.
-func events(body io.Reader, f func(tracedb.Entry) error) error {
+// events reads a stream until it ends, which isn't an error, and keeps the last id that it named.
+func events(body io.Reader, last *int64, f func(tracedb.Entry) error) error {
 	lines := bufio.NewScanner(body)
 	lines.Buffer(nil, maxLine)
 	var data []string
+	next := *last
 	for lines.Scan() {
 		line := lines.Text()
 		if text, ok := strings.CutPrefix(line, "data:"); ok {
 			data = append(data, strings.TrimPrefix(text, " "))
 			continue
 		}
-		if line != "" || len(data) == 0 {
+		if text, ok := strings.CutPrefix(line, "id:"); ok {
+			id, err := strconv.ParseInt(strings.TrimSpace(text), 10, 64)
+			if err != nil {
+				return fmt.Errorf("read the stream: %w", err)
+			}
+			next = id
+			continue
+		}
+		if line != "" {
+			continue
+		}
+		// Only a whole event counts: what broke off comes again.
+		*last = next
+		if len(data) == 0 {
 			continue
 		}
 		var e tracedb.Entry

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"code.gitea.io/sdk/gitea"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/druppie/druppie-up/tracedb/auth"
+	"github.com/druppie/druppie-up/tracedb/collect"
+)
+
+// collectors wires what hears and looks, and gives the handlers of webhooks; nil for those that are off.
+func (w *wiring) collectors() (giteaHook, fluxHook http.Handler, err error) {
+	repositories := collect.Repositories{Owner: w.config.Gitea.Owner, Checkpoint: w.config.Gitea.CheckpointRepository}
+	forge, err := w.forge(repositories)
+	if err != nil {
+		return nil, nil, err
+	}
+	l := w.server.log
+	secret, err := w.secret("gitea webhooks", "giteaWebhookSecretFile", w.config.GiteaWebhookSecretFile)
+	if err != nil {
+		return nil, nil, err
+	}
+	if secret != nil {
+		value, err := secret.Value()
+		if err != nil {
+			return nil, nil, fmt.Errorf("giteaWebhookSecretFile: %w", err)
+		}
+		h := collect.Gitea([]byte(value), w.desk.Take)
+		h.Repositories, h.Forge, h.Log, h.Logger = repositories, forge, l, w.logger
+		w.server.health.watch(h.Status)
+		giteaHook = h
+	}
+	if secret, err = w.secret("flux events", "fluxHMACFile", w.config.FluxHMACFile); err != nil {
+		return nil, nil, err
+	}
+	if secret != nil {
+		value, err := secret.Value()
+		if err != nil {
+			return nil, nil, fmt.Errorf("fluxHMACFile: %w", err)
+		}
+		h := collect.Flux([]byte(value), w.desk.Take)
+		h.Log, h.Logger = l, w.logger
+		w.server.health.watch(h.Status)
+		fluxHook = h
+	}
+	return giteaHook, fluxHook, w.watchers()
+}
+
+// forge looks through Gitea for what no webhook told.
+func (w *wiring) forge(repositories collect.Repositories) (*collect.Forge, error) {
+	const name = "gitea"
+	client, _, err := w.gitea(name)
+	if err != nil || client == nil {
+		return nil, err
+	}
+	f := &collect.Forge{Client: client, Repositories: repositories, Sink: w.desk.Take, Log: w.server.log, Logger: w.logger}
+	w.server.health.watch(f.Status)
+	w.loop(name, f.Run)
+	return f, nil
+}
+
+// gitea is a client of Gitea with the service's own token, which is given too; nil if it is off.
+func (w *wiring) gitea(part string) (*gitea.Client, *auth.File, error) {
+	if w.config.Gitea.URL == "" {
+		w.off(part, "the configuration has no gitea.url")
+		return nil, nil, nil
+	}
+	token, err := w.secret(part, "gitea.tokenFile", w.config.Gitea.TokenFile)
+	if err != nil || token == nil {
+		return nil, nil, err
+	}
+	value, err := token.Value()
+	if err != nil {
+		return nil, nil, fmt.Errorf("gitea.tokenFile: %w", err)
+	}
+	hc, err := w.http()
+	if err != nil {
+		return nil, nil, err
+	}
+	// Without a version the client asks for it first, and Gitea may not be up yet.
+	client, err := gitea.NewClient(w.config.Gitea.URL, gitea.SetToken(value), gitea.SetHTTPClient(hc), gitea.SetGiteaVersion(""))
+	if err != nil {
+		return nil, nil, fmt.Errorf("gitea.url: %w", err)
+	}
+	return client, token, nil
+}
+
+// watchers wires what watches the cluster.
+func (w *wiring) watchers() error {
+	if w.kube == nil {
+		for _, name := range []string{"flux", "kyverno", "pods", "tekton"} {
+			w.off(name, "there is no cluster: no kubeconfig is named, and this is no pod")
+		}
+		return nil
+	}
+	client, err := kubernetes.NewForConfig(w.kube)
+	if err != nil {
+		return fmt.Errorf("talk to the cluster: %w", err)
+	}
+	l, take := w.server.log, w.desk.Take
+	kyverno := &collect.Kyverno{Client: client, Sink: take, Log: l, Logger: w.logger}
+	pods := &collect.Pods{Client: client, Selector: w.config.Tenants.Selector, Sink: take, Log: l, Logger: w.logger}
+	w.server.health.watch(kyverno.Status)
+	w.server.health.watch(pods.Status)
+	w.loop("kyverno", kyverno.Run)
+	w.loop("pods", pods.Run)
+	if w.config.Tekton.Namespace == "" {
+		w.off("tekton", "the configuration has no tekton.namespace")
+	} else {
+		client, err := versioned.NewForConfig(w.kube)
+		if err != nil {
+			return fmt.Errorf("talk to Tekton: %w", err)
+		}
+		t := &collect.Tekton{Client: client, Namespace: w.config.Tekton.Namespace, Pipelines: w.config.Tekton.Pipelines, Sink: take, Log: l, Logger: w.logger}
+		w.server.health.watch(t.Status)
+		w.loop("tekton", t.Run)
+	}
+	if w.config.Flux.Namespace == "" {
+		w.off("flux", "the configuration has no flux.namespace")
+		return nil
+	}
+	dyn, err := dynamic.NewForConfig(w.kube)
+	if err != nil {
+		return fmt.Errorf("talk to Flux: %w", err)
+	}
+	k := &collect.Kustomizations{Client: dyn, Namespace: w.config.Flux.Namespace, Sink: take, Log: l, Logger: w.logger}
+	w.server.health.watch(k.Status)
+	w.loop("flux", k.Run)
+	return nil
+}
+
+func (w *wiring) loop(name string, run func(context.Context) error) {
+	w.server.loops = append(w.server.loops, loop{name, run})
+}

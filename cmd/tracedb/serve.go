@@ -1,0 +1,39 @@
+package main
+
+import (
+	"log/slog"
+
+	"github.com/spf13/cobra"
+)
+
+func newServeCmd() *cobra.Command {
+	var file string
+	verbose := false
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the service until it is told to stop",
+		Long: `serve answers over HTTPS and follows the platform's components. Told to stop, it takes no new
+requests, finishes those it has, publishes a last checkpoint and closes the database.`,
+		Example: "  tracedb serve --config /etc/tracedb/config.yaml",
+		Args:    noArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			c, err := loadConfig(file)
+			if err != nil {
+				return err
+			}
+			level := slog.LevelInfo
+			if verbose {
+				level = slog.LevelDebug
+			}
+			logger := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			s, err := start(cmd.Context(), c, outside{logger: logger})
+			if err != nil {
+				return err
+			}
+			return s.run(cmd.Context())
+		},
+	}
+	cmd.Flags().StringVar(&file, "config", "/etc/tracedb/config.yaml", "the service's configuration")
+	cmd.Flags().BoolVar(&verbose, "verbose", false, "log every request, not only those that failed")
+	return cmd
+}

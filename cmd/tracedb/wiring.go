@@ -1,0 +1,158 @@
+package main
+
+import (
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/druppie/druppie-up/tracedb/auth"
+	"github.com/druppie/druppie-up/tracedb/ingest"
+)
+
+// wiring gives each part what it needs. A part whose files or cluster aren't there is off: the log and
+// /readyz say so, since a platform may do without it, but nobody should have to guess.
+type wiring struct {
+	config *config
+	server *server
+	desk   *ingest.Desk
+	logger *slog.Logger
+
+	kube *rest.Config // nil: there is no cluster
+}
+
+// off notes that a part isn't there.
+func (w *wiring) off(name, why string) {
+	w.logger.Warn("this part is off", "part", name, "why", why)
+	w.server.health.off = append(w.server.health.off, part{Name: name, Detail: why})
+}
+
+// secret opens a secret's file. One that isn't named or isn't there leaves its part off; one that is
+// there and can't be used is an error.
+func (w *wiring) secret(part, key, name string) (*auth.File, error) {
+	if name == "" {
+		w.off(part, "the configuration has no "+key)
+		return nil, nil
+	}
+	f, err := auth.NewFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		w.off(part, key+": "+name+" isn't there")
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return f, nil
+}
+
+// cluster finds the Kubernetes API.
+func (w *wiring) cluster(given *rest.Config) (err error) {
+	switch {
+	case given != nil:
+		w.kube = given
+	case w.config.Kubeconfig != "":
+		if w.kube, err = clientcmd.BuildConfigFromFlags("", w.config.Kubeconfig); err != nil {
+			return fmt.Errorf("kubeconfig: %w", err)
+		}
+	default:
+		if w.kube, err = rest.InClusterConfig(); errors.Is(err, rest.ErrNotInCluster) {
+			return nil
+		} else if err != nil {
+			return fmt.Errorf("find the cluster: %w", err)
+		}
+	}
+	w.kube = rest.CopyConfig(w.kube)
+	w.kube.UserAgent = "tracedb"
+	// Token reviews come with the requests of others: the client's default of 5 a second is for one user.
+	w.kube.QPS, w.kube.Burst = 50, 100
+	return nil
+}
+
+// people wires who may ask.
+func (w *wiring) people() (*auth.Authenticator, *auth.Login, error) {
+	o := auth.Options{Logger: w.logger}
+	var err error
+	if o.Door, err = w.secret("admission token", "admissionTokenFile", w.config.AdmissionTokenFile); err != nil {
+		return nil, nil, err
+	}
+	if w.kube == nil {
+		w.off("service accounts", "there is no cluster: no kubeconfig is named, and this is no pod")
+	} else {
+		client, err := kubernetes.NewForConfig(w.kube)
+		if err != nil {
+			return nil, nil, fmt.Errorf("talk to the cluster: %w", err)
+		}
+		if o.Tokens, err = auth.NewReviewer(client.AuthenticationV1().TokenReviews(), w.config.Audience, w.config.Roles, nil); err != nil {
+			return nil, nil, err
+		}
+	}
+	login, err := w.login(&o)
+	if err != nil {
+		return nil, nil, err
+	}
+	return auth.New(o), login, nil
+}
+
+func (w *wiring) login(o *auth.Options) (*auth.Login, error) {
+	const name = "login"
+	c := w.config
+	if c.Gitea.URL == "" || c.Gitea.PublicURL == "" || c.OAuth.RedirectURL == "" {
+		w.off(name, "the configuration lacks one of gitea.url, gitea.publicURL and oauth.redirectURL")
+		return nil, nil
+	}
+	var files [3]*auth.File
+	for i, f := range []struct{ key, file string }{
+		{"sessionKeyFile", c.SessionKeyFile}, {"oauth.clientIDFile", c.OAuth.ClientIDFile}, {"oauth.clientSecretFile", c.OAuth.ClientSecretFile},
+	} {
+		var err error
+		if files[i], err = w.secret(name, f.key, f.file); err != nil || files[i] == nil {
+			return nil, err
+		}
+	}
+	sessions, err := auth.NewSessions(files[0], c.OAuth.Auditors, nil)
+	if err != nil {
+		return nil, fmt.Errorf("sessionKeyFile: %w", err)
+	}
+	client, err := w.http()
+	if err != nil {
+		return nil, err
+	}
+	login, err := auth.NewLogin(auth.LoginOptions{
+		PublicURL: c.Gitea.PublicURL, URL: c.Gitea.URL, RedirectURL: c.OAuth.RedirectURL,
+		ClientID: files[1], ClientSecret: files[2], HTTP: client, Sessions: sessions,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("oauth: %w", err)
+	}
+	o.Sessions = sessions
+	return login, nil
+}
+
+// http is a client that trusts the platform's CA, and nobody else if there is one.
+func (w *wiring) http() (*http.Client, error) {
+	transport, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return nil, errors.New("the default transport was replaced")
+	}
+	transport = transport.Clone()
+	if w.config.CA != "" {
+		raw, err := os.ReadFile(w.config.CA)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(raw) {
+			return nil, fmt.Errorf("ca: %s holds no certificate", w.config.CA)
+		}
+		transport.TLSClientConfig.RootCAs = pool
+	}
+	return &http.Client{Transport: transport, Timeout: 30 * time.Second}, nil
+}
