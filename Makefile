@@ -21,7 +21,7 @@ demo: build
 # What is packed into images carries no revision, so that its bytes change only when its code does.
 build:
 	mkdir -p bin
-	$(GO) build $(FLAGS) -ldflags='-s -w -buildid=' -o bin/ ./cmd/foundry ./cmd/mirror ./cmd/podnet ./cmd/druppie-runc
+	$(GO) build $(FLAGS) -ldflags='-s -w -buildid=' -o bin/ ./cmd/foundry ./cmd/mirror ./cmd/podnet ./cmd/tracedb ./cmd/druppie-runc
 	$(GO) build $(FLAGS) -ldflags='-s -w -X main.revision=$(REVISION)' -o bin/ ./cmd/druppie-up
 
 test:

@@ -37,7 +37,7 @@ type platform struct {
 }
 
 // ownImages are packed from the binaries beside this program.
-var ownImages = []string{"druppie.io/mirror:dev", "druppie.io/foundry:dev", "druppie.io/podnet:dev"}
+var ownImages = []string{"druppie.io/mirror:dev", "druppie.io/foundry:dev", "druppie.io/podnet:dev", "druppie.io/tracedb:dev"}
 
 // loadComponents reads what the platform is made of.
 func loadComponents() ([]component.Component, error) {

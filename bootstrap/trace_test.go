@@ -186,4 +186,7 @@ func TestTraceUnitKnowsItsPlatform(t *testing.T) {
 			t.Errorf("no %s in it", want)
 		}
 	}
+	if !r.unpinned[supply.OwnRef("tracedb")] {
+		t.Error("its image isn't one that we pack")
+	}
 }

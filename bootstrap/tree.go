@@ -32,7 +32,9 @@ var nodeUnits = []string{"podnet", "local-path"}
 
 // platformUnits are what Flux installs from the platform repository. The order
 // in which they become ready is gitops' matter (dependsOn).
-var platformUnits = []string{"tekton-pipelines", "tekton-triggers", "kyverno", "pipelines", "policies", "tenant-drones"}
+var platformUnits = []string{
+	"tekton-pipelines", "tekton-triggers", "kyverno", "tracedb", "pipelines", "policies", "tenant-drones",
+}
 
 // findUnit returns the unit of that name.
 func findUnit(name string) (unit, error) {

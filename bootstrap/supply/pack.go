@@ -37,6 +37,7 @@ const (
 var own = []struct{ program, user, title string }{
 	{"mirror", nonroot, "Serves the store of images to the nodes"},
 	{"foundry", nonroot, "The pipelines' step tool"},
+	{"tracedb", nonroot, "The Traceability DB"},
 	{"podnet", root, "Routes between the nodes' pods"}, // it writes routes and the nodes' CNI configuration
 }
 

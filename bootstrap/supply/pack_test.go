@@ -33,6 +33,7 @@ func TestPack(t *testing.T) {
 	s := openStore(t)
 	write("mirror", "m")
 	write("foundry", "f")
+	write("tracedb", "t")
 	if err := Pack(s, bin); err == nil || ui.Hint(err) == "" {
 		t.Errorf("a missing program: %v", err)
 	}
@@ -52,10 +53,10 @@ func TestPack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(first, second); d != "" || len(first) != 6 {
+	if d := cmp.Diff(first, second); d != "" || len(first) != 8 {
 		t.Errorf("the same programs make other images: %s", d)
 	}
-	for program, user := range map[string]string{"mirror": "65532:65532", "foundry": "65532:65532", "podnet": "0:0"} {
+	for program, user := range map[string]string{"mirror": "65532:65532", "foundry": "65532:65532", "tracedb": "65532:65532", "podnet": "0:0"} {
 		img, err := s.Image(OwnRef(program))
 		if err != nil {
 			t.Fatal(err)
