@@ -95,22 +95,12 @@ func New(o Options) http.Handler {
 	}
 	s := &service{Options: o, lanes: newLanes(), metrics: newMetrics(o.Metrics)}
 	mux := http.NewServeMux()
-	methods := map[string][]string{}
+	byPath := map[string][]route{}
 	for _, rt := range s.routes() {
-		mux.Handle(rt.method+" "+rt.path, s.handle(rt))
-		methods[rt.path] = append(methods[rt.path], rt.method)
+		byPath[rt.path] = append(byPath[rt.path], rt)
 	}
-	// What is known under another method, and what isn't known at all, is answered like any other error.
-	for path, allowed := range methods {
-		if slices.Contains(allowed, http.MethodGet) {
-			allowed = append(allowed, http.MethodHead)
-		}
-		slices.Sort(allowed)
-		allow := strings.Join(allowed, ", ")
-		mux.Handle(path, s.handle(route{path: path, role: tracedb.RolePublic, serve: func(w http.ResponseWriter, r *http.Request) error {
-			w.Header().Set("Allow", allow)
-			return tracedb.ErrMethod.Says("%s is not for %s", path, r.Method).WithHint("allowed: " + allow)
-		}}))
+	for path, routes := range byPath {
+		mux.Handle(path, s.byMethod(path, routes))
 	}
 	unknown := route{path: "unknown", role: tracedb.RolePublic, serve: func(http.ResponseWriter, *http.Request) error {
 		return tracedb.ErrNotFound.Says("there is nothing at this path").WithHint("/v1/openapi.yaml lists what there is")
@@ -126,6 +116,30 @@ func New(o Options) http.Handler {
 		mux.Handle("/", s.handle(unknown))
 	}
 	return s.observe(headers(clean(s.identified(mux))))
+}
+
+// byMethod chooses among the routes of one path. A method that none of them has is answered like any
+// other error, which the mux would do in its own words.
+func (s *service) byMethod(path string, routes []route) http.Handler {
+	known := map[string]http.Handler{}
+	for _, rt := range routes {
+		known[rt.method] = s.handle(rt)
+		if rt.method == http.MethodGet {
+			known[http.MethodHead] = known[rt.method]
+		}
+	}
+	allow := strings.Join(slices.Sorted(maps.Keys(known)), ", ")
+	other := s.handle(route{path: path, role: tracedb.RolePublic, serve: func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Allow", allow)
+		return tracedb.ErrMethod.Says("not with this method").WithHint("allowed: " + allow)
+	}})
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h, ok := known[r.Method]
+		if !ok {
+			h = other
+		}
+		h.ServeHTTP(w, r)
+	})
 }
 
 // routes is the API. openapi.yaml describes every line of it, and nothing else.
