@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 
@@ -51,9 +52,15 @@ func (s *Site) closed(p page) http.HandlerFunc {
 }
 
 // note records that the reader reads something, before it is shown: what can't be recorded isn't
-// shown.
+// shown. Only a full disk stops no reading, since who looks for the cause must not be blind; the
+// service's own log has the read then.
 func (s *Site) note(r *http.Request, what, of string) error {
-	if err := s.o.Desk.Read(r.Context(), s.who(r), tracedb.Read{What: what, Of: of}); err != nil {
+	err := s.o.Desk.Read(r.Context(), s.who(r), tracedb.Read{What: what, Of: of})
+	if errors.Is(err, tracedb.ErrFull) {
+		s.o.Logger.WarnContext(r.Context(), "a read could not be recorded: the disk is full", "who", s.who(r).Name, "what", what, "of", of)
+		return nil
+	}
+	if err != nil {
 		return fmt.Errorf("record the read: %w", err)
 	}
 	return nil

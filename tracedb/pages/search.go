@@ -110,8 +110,14 @@ func searchQuery(q url.Values, d searchData) (tracedb.Query, map[string]string) 
 		return t.AddDate(0, 0, add)
 	}
 	out.From, out.Until = day("from", d.From, 0), day("until", d.Until, 1)
-	if k := q.Get("kind"); k != "" {
-		out.Kinds = []tracedb.Kind{tracedb.Kind(k)}
+	if k := tracedb.Kind(q.Get("kind")); k != "" {
+		out.Kinds = []tracedb.Kind{k}
+		if _, ok := k.Info(); !ok {
+			problems["kind"] = "search.bad-choice"
+		}
+	}
+	if out.Outcome != "" && !slices.Contains(outcomes(), out.Outcome) {
+		problems["outcome"] = "search.bad-choice"
 	}
 	if d.About != "" {
 		ref, err := why.Subject(d.About)
