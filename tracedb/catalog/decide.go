@@ -150,13 +150,13 @@ func (c *Catalog) decide(d Decision, images []string, digests []digest) Decision
 	if e, ok := c.lifted(entry, digests); ok {
 		d.Allowed, d.Code, d.Exception = true, CodeException, e.seq
 		until := e.Until.UTC().Format(time.DateOnly)
-		d.Reason = fmt.Sprintf("%s; %s made an exception until %s: %s", reason, e.GrantedBy, until, e.Exception.Reason)
-		d.ReasonNL = fmt.Sprintf("%s; %s maakte een uitzondering tot %s: %s", reasonNL, e.GrantedBy, until, e.Exception.Reason)
+		d.Reason = fmt.Sprintf("%s, but %s made an exception until %s: %s", reason, e.GrantedBy, until, e.Exception.Reason)
+		d.ReasonNL = fmt.Sprintf("%s, maar %s maakte een uitzondering tot %s: %s", reasonNL, e.GrantedBy, until, e.Exception.Reason)
 		return d
 	}
 	return d.deny(CodeStatus, saying{
-		d.Algorithm + ": " + reason, remedy,
-		d.Algorithm + ": " + reasonNL, remedyNL,
+		d.Algorithm + " may not run: " + reason, remedy,
+		d.Algorithm + " mag niet draaien: " + reasonNL, remedyNL,
 	})
 }
 
