@@ -1,0 +1,168 @@
+package collect
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// denial is what an admission webhook said no to, as whoever asked passes it on.
+type denial struct {
+	webhook   string
+	kind      string // of what was refused; empty if nobody says
+	namespace string
+	name      string
+	policies  []refusal
+}
+
+// refusal is one policy's no.
+type refusal struct{ policy, reason string }
+
+var (
+	// deniedBy is how the API server words a webhook's no (k8s.io/apiserver, admission/plugin/webhook/
+	// errors, ToStatusErr), with what Flux puts before it (fluxcd/pkg/ssa, DryRunErr and "apply failed").
+	deniedBy = regexp.MustCompile(`(?s)(?:(\S+) (?:dry-run|apply) failed(?: \([^)\n]*\))?: )?admission webhook "([^"\n]+)" denied the request(.*)$`)
+	// policySaid is how Kyverno words a policy's no (pkg/webhooks/resource/vpol and ivpol); several are
+	// joined by semicolons.
+	policySaid = regexp.MustCompile(`(?:^|; )Policy (\S+) (?:failed|error): `)
+	// changed is a line of what Flux did to one object (fluxcd/pkg/ssa, ChangeSetEntry).
+	changed = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9]*)/(?:([^/\s]+)/)?([^/\s]+) (created|configured|deleted)$`)
+)
+
+// parseDenial reads a refusal out of a message; false where there is none. That a webhook didn't answer
+// is no refusal by a policy, and isn't read as one.
+func parseDenial(message string) (denial, bool) {
+	m := deniedBy.FindStringSubmatch(message)
+	if m == nil {
+		return denial{}, false
+	}
+	d := denial{webhook: m[2]}
+	d.kind, d.namespace, d.name = splitObject(m[1])
+	rest := strings.TrimPrefix(strings.TrimPrefix(m[3], ":"), " ")
+	// Flux adds what it had done before it was refused, a line for each object.
+	lines := strings.Split(strings.TrimRight(rest, "\n"), "\n")
+	for len(lines) > 1 && (changed.MatchString(lines[len(lines)-1]) || strings.TrimSpace(lines[len(lines)-1]) == "") {
+		lines = lines[:len(lines)-1]
+	}
+	d.policies = parsePolicies(strings.TrimSpace(strings.Join(lines, "\n")))
+	if len(d.policies) == 0 {
+		d.policies = []refusal{{policy: d.webhook, reason: "without explanation"}}
+	}
+	for i := range d.policies {
+		if d.policies[i].policy == "" {
+			d.policies[i].policy = d.webhook
+		}
+	}
+	return d, true
+}
+
+// parsePolicies tells which policies said what, each policy once. Text before the first name belongs
+// to no policy.
+func parsePolicies(text string) []refusal {
+	if text == "" || text == "without explanation" {
+		return nil
+	}
+	at := policySaid.FindAllStringSubmatchIndex(text, -1)
+	if len(at) == 0 {
+		return []refusal{{reason: text}}
+	}
+	var out []refusal
+	if before := strings.TrimSpace(text[:at[0][0]]); before != "" {
+		out = append(out, refusal{reason: before})
+	}
+	for i, m := range at {
+		end := len(text)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		policy, reason := text[m[2]:m[3]], strings.TrimSpace(text[m[1]:end])
+		if j := slices.IndexFunc(out, func(r refusal) bool { return r.policy == policy }); j >= 0 {
+			out[j].reason += "; " + reason
+			continue
+		}
+		out = append(out, refusal{policy, reason})
+	}
+	return out
+}
+
+// splitObject reads kind/namespace/name, or kind/name where there is no namespace.
+func splitObject(s string) (kind, namespace, name string) {
+	parts := strings.Split(s, "/")
+	switch len(parts) {
+	case 2:
+		return parts[0], "", parts[1]
+	case 3:
+		return parts[0], parts[1], parts[2]
+	}
+	return "", "", ""
+}
+
+func object(kind, name string) string {
+	if kind == "" {
+		return name
+	}
+	return kind + "/" + name
+}
+
+// drafts are the records of a refusal, one for each policy. id says what was heard, and actor who asked.
+func (d denial) drafts(id, actor string, at time.Time, more ...tracedb.Ref) []tracedb.Draft {
+	var out []tracedb.Draft
+	for _, r := range d.policies {
+		out = append(out, denied(id+"/"+r.policy, actor, at, d.kind, d.namespace, d.name, r, more...))
+	}
+	return out
+}
+
+// denied is the record of one policy's no.
+func denied(id, actor string, at time.Time, kind, namespace, name string, r refusal, more ...tracedb.Ref) tracedb.Draft {
+	a := tracedb.Admission{
+		Namespace: namespace, Resource: object(kind, name), Images: digests(r.reason), Policy: r.policy,
+		Reason: clip(r.reason, maxText),
+	}
+	about := append(refs(tracedb.RefImage, a.Images), more...)
+	about = append(about, ref(tracedb.RefNamespace, namespace))
+	if kind == "Pod" && namespace != "" {
+		about = append(about, ref(tracedb.RefPod, namespace+"/"+name))
+	}
+	return draft(id, tracedb.KindAdmission, actor, at, tracedb.Denied, a, about...)
+}
+
+// digests are the images that a text names by digest; never nil.
+func digests(text string) []string {
+	found := anyDigest.FindAllString(clip(text, maxText), -1)
+	slices.Sort(found)
+	found = slices.Compact(found)
+	if len(found) > maxImages {
+		found = found[:maxImages]
+	}
+	return append([]string{}, found...)
+}
+
+// maxImages bounds how many images a record of ours is about.
+const maxImages = 32
+
+// change is what Flux did to one object.
+type change struct{ kind, namespace, name, action string }
+
+func (c change) String() string { return fmt.Sprintf("%s %s", object(c.kind, c.name), c.action) }
+
+// parseChanges reads a message that tells of changes and nothing else.
+func parseChanges(message string) ([]change, bool) {
+	message = strings.TrimSpace(message)
+	if message == "" {
+		return nil, false
+	}
+	var out []change
+	for line := range strings.SplitSeq(message, "\n") {
+		m := changed.FindStringSubmatch(strings.TrimSpace(line))
+		if m == nil {
+			return nil, false
+		}
+		out = append(out, change{kind: m[1], namespace: m[2], name: m[3], action: m[4]})
+	}
+	return out, true
+}

@@ -1,0 +1,186 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
+)
+
+const (
+	// listPage is how many objects are asked for at once.
+	listPage = 250
+	// watchTime is how long one watch lasts before it is renewed.
+	watchTime = 5 * time.Minute
+	// relist is how often everything is looked at again, in case a watch left something out.
+	relist = 15 * time.Minute
+)
+
+// feed follows the objects of one kind. The API server is the backlog: while a record can't be written
+// nothing more is read, and what the server forgot meanwhile is listed again. So there is no queue that
+// could overflow, and nothing comes out of order.
+type feed struct {
+	name  string // in the status
+	list  func(context.Context, metav1.ListOptions) (runtime.Object, error)
+	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
+	opts  metav1.ListOptions // selectors
+
+	// all handles everything that is there, oldest first; one, what happened to one object. They
+	// return only when that is recorded; an error makes the feed list again.
+	all func(ctx context.Context, objects []runtime.Object) error
+	one func(ctx context.Context, what watch.EventType, object runtime.Object) error
+
+	health *health
+	rec    *recorder     // for its clock, its pause and its output
+	relist time.Duration // 0: relist
+}
+
+// errAgain ends a watch for a list.
+var errAgain = errors.New("list again")
+
+// run follows until ctx ends. It survives every failure of the API server.
+func (f *feed) run(ctx context.Context) error {
+	if f.relist == 0 {
+		f.relist = relist
+	}
+	wait := firstPause
+	for {
+		err := f.follow(ctx, func() { wait = firstPause })
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, errAgain) {
+			continue
+		}
+		f.health.unwell(f.name, f.rec.now(), err)
+		f.rec.logger.WarnContext(ctx, "follow", "what", f.name, "error", err, "pause", wait)
+		if err := f.rec.pause(ctx, wait+rand.N(wait/4)); err != nil {
+			return err
+		}
+		wait = min(2*wait, lastPause)
+	}
+}
+
+// follow lists once and watches from there until something ends it.
+func (f *feed) follow(ctx context.Context, well func()) error {
+	objects, version, err := f.everything(ctx)
+	if err != nil {
+		return fmt.Errorf("list: %w", err)
+	}
+	if err := f.all(ctx, objects); err != nil {
+		return err
+	}
+	f.health.well(f.name, f.rec.now())
+	well()
+	again := time.Now().Add(f.relist)
+	for time.Now().Before(again) {
+		if version, err = f.look(ctx, version, time.Until(again)); err != nil {
+			return err
+		}
+		f.health.well(f.name, f.rec.now())
+	}
+	return errAgain
+}
+
+// everything lists all objects, page by page, oldest first.
+func (f *feed) everything(ctx context.Context) ([]runtime.Object, string, error) {
+	opts := f.opts
+	opts.Limit = listPage
+	var out []runtime.Object
+	for {
+		list, err := f.list(ctx, opts)
+		if err != nil {
+			return nil, "", err
+		}
+		items, err := meta.ExtractList(list)
+		if err != nil {
+			return nil, "", err
+		}
+		out = append(out, items...)
+		m, err := meta.ListAccessor(list)
+		if err != nil {
+			return nil, "", err
+		}
+		if m.GetContinue() == "" {
+			slices.SortStableFunc(out, older)
+			return out, m.GetResourceVersion(), nil
+		}
+		opts.Continue = m.GetContinue()
+	}
+}
+
+func older(a, b runtime.Object) int {
+	ma, errA := meta.Accessor(a)
+	mb, errB := meta.Accessor(b)
+	if errA != nil || errB != nil {
+		return 0
+	}
+	ta, tb := ma.GetCreationTimestamp(), mb.GetCreationTimestamp()
+	if c := ta.Compare(tb.Time); c != 0 {
+		return c
+	}
+	return strings.Compare(ma.GetName(), mb.GetName())
+}
+
+// look watches once, and returns the version that the next watch goes on from.
+func (f *feed) look(ctx context.Context, version string, most time.Duration) (string, error) {
+	opts := f.opts
+	opts.ResourceVersion, opts.AllowWatchBookmarks = version, true
+	most = min(most, watchTime)
+	seconds := max(int64(most/time.Second), 1)
+	opts.TimeoutSeconds = &seconds
+	w, err := f.watch(ctx, opts)
+	if err != nil {
+		return version, f.ended(err)
+	}
+	defer w.Stop()
+	// The server ends the watch by itself; this is for one that is silent.
+	late := time.NewTimer(most + 30*time.Second)
+	defer late.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return version, ctx.Err()
+		case <-late.C:
+			return version, nil
+		case e, open := <-w.ResultChan():
+			if !open {
+				return version, nil
+			}
+			if e.Type == watch.Error {
+				return version, f.ended(apierrors.FromObject(e.Object))
+			}
+			if m, err := meta.Accessor(e.Object); err == nil && m.GetResourceVersion() != "" {
+				version = m.GetResourceVersion()
+			}
+			if e.Type != watch.Bookmark {
+				if err := f.one(ctx, e.Type, e.Object); err != nil {
+					return version, err
+				}
+			}
+			f.health.well(f.name, f.rec.now())
+		}
+	}
+}
+
+// ended says what the end of a watch means: a version that the server has forgotten is no failure.
+func (f *feed) ended(err error) error {
+	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
+		return errAgain
+	}
+	var s apierrors.APIStatus
+	if errors.As(err, &s) && s.Status().Code == http.StatusGone {
+		return errAgain
+	}
+	return fmt.Errorf("watch: %w", err)
+}

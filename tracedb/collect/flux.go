@@ -1,0 +1,254 @@
+package collect
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// FluxHook takes what Flux's notification-controller forwards. Its exported fields are set before its
+// first use.
+type FluxHook struct {
+	// Kustomizations says what a Kustomization applies, and where; may be nil.
+	Kustomizations *Kustomizations
+	// Log says which revision was applied before, which tells a correction from a change; without it
+	// only what was heard since the start is known.
+	Log    tracedb.Reader
+	Logger *slog.Logger
+
+	token  []byte
+	sink   Sink
+	health health
+	start  sync.Once
+	book   *fluxBook
+}
+
+// Flux takes events in the form of notification-controller's provider generic-hmac, signed with token.
+// It answers 202 when the log has what was told or there is nothing to record; notification-controller
+// tries again after 5xx, for some seconds.
+func Flux(token []byte, sink Sink) *FluxHook {
+	// notification-controller takes white space off its Secret's value before it signs.
+	return &FluxHook{token: bytes.TrimSpace(token), sink: sink}
+}
+
+func (h *FluxHook) ready() {
+	h.start.Do(func() {
+		h.book = &fluxBook{
+			rec: newRecorder("flux", h.sink, h.Log, h.Logger, &h.health, fluxKinds...), log: h.Log, where: h.Kustomizations,
+		}
+	})
+}
+
+var fluxKinds = []tracedb.Kind{tracedb.KindDeployment, tracedb.KindAdmission, tracedb.KindDrift}
+
+// Status is how it goes with the webhook.
+func (h *FluxHook) Status() Status { return h.health.read("flux") }
+
+// ServeHTTP takes one event.
+func (h *FluxHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	h.ready()
+	body, err := readEvent(w, r, h.token, signature{"X-Signature", "sha256="})
+	if err != nil {
+		answer(w, err)
+		return
+	}
+	var e eventv1.Event
+	if err := decode(body, &e); err != nil {
+		answer(w, err)
+		return
+	}
+	if e.InvolvedObject.Kind == "" || e.InvolvedObject.Name == "" {
+		answer(w, tracedb.ErrInvalid.Says("the event is about nothing").At("involvedObject"))
+		return
+	}
+	drafts, err := h.book.read(r.Context(), happeningOf(e))
+	if err == nil {
+		err = h.book.rec.once(r.Context(), drafts)
+	}
+	switch {
+	case err == nil:
+		h.health.well("webhook", h.book.rec.now())
+	case !lasting(err):
+		h.health.unwell("webhook", h.book.rec.now(), err)
+	}
+	answer(w, err)
+}
+
+// happening is what is heard of a Kustomization, from its event or from its status.
+type happening struct {
+	kind, namespace, name string
+	uid                   string
+	revision              string // main@sha1:…
+	reason                string
+	message               string
+	failed                bool
+	at                    time.Time
+}
+
+func happeningOf(e eventv1.Event) happening {
+	h := happening{
+		kind: e.InvolvedObject.Kind, namespace: e.InvolvedObject.Namespace, name: e.InvolvedObject.Name,
+		uid: string(e.InvolvedObject.UID), reason: e.Reason, message: e.Message,
+		failed: e.Severity == eventv1.EventSeverityError, at: e.Timestamp.Time,
+	}
+	h.revision, _ = e.GetRevision()
+	return h
+}
+
+// subject is what ids of the happening begin with: who it is about, at which revision.
+func (h happening) subject() string {
+	who := h.uid
+	if who == "" {
+		who = h.namespace + "/" + h.name
+	}
+	return "flux/" + who + "/" + revisionHash(h.revision)
+}
+
+// applied is the id of the record that the revision stands in the cluster.
+func (h happening) applied() string { return h.subject() + "/applied" }
+
+// revisionHash is the commit in a revision of Flux: main@sha1:… or, before Flux 2, main/….
+func revisionHash(revision string) string {
+	if i := strings.LastIndexAny(revision, ":/"); i >= 0 {
+		revision = revision[i+1:]
+	}
+	if !isHash(revision) {
+		return ""
+	}
+	return revision
+}
+
+// fluxBook turns happenings into records; hook and watch share how.
+type fluxBook struct {
+	rec   *recorder
+	log   tracedb.Reader
+	where *Kustomizations
+
+	mu      sync.Mutex
+	applied map[string]time.Time // first time, by id
+}
+
+// lapse is a duration in a message of Flux, which differs each time that the same thing is told.
+var lapse = regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+(?:\.\d+)?(?:ns|µs|ms|s)\b`)
+
+// read makes the records of a happening; none for what isn't news.
+func (b *fluxBook) read(ctx context.Context, h happening) ([]tracedb.Draft, error) {
+	if h.kind != "Kustomization" {
+		return nil, nil
+	}
+	place := b.where.place(h.namespace, h.name)
+	about := []tracedb.Ref{ref(tracedb.RefRevision, revisionHash(h.revision)), ref(tracedb.RefNamespace, place.namespace)}
+	d := tracedb.Deployment{
+		Namespace: h.namespace, Object: object(h.kind, h.name), Revision: revisionHash(h.revision), Source: place.source,
+		Reason: h.reason, Message: clip(strings.TrimSpace(h.message), maxText),
+	}
+	same := hash(lapse.ReplaceAllString(strings.TrimSpace(h.message), "…"))
+	switch changes, ok := parseChanges(h.message); {
+	case h.failed:
+		if refusals, ok := parseDenial(h.message); ok {
+			return refusals.drafts(h.subject()+"/denied/"+same, "flux", h.at, about...), nil
+		}
+		return []tracedb.Draft{draft(h.subject()+"/failed/"+same, tracedb.KindDeployment, "flux", h.at, tracedb.Failed, d, about...)}, nil
+	case ok:
+		before, err := b.appliedBefore(ctx, h)
+		if err != nil {
+			return nil, err
+		}
+		if before {
+			return undone(h, changes, about), nil
+		}
+		for _, c := range changes {
+			if len(about) < tracedb.MaxRefs {
+				about = append(about, ref(tracedb.RefNamespace, c.namespace))
+			}
+		}
+		return []tracedb.Draft{draft(h.subject()+"/changed/"+same, tracedb.KindDeployment, "flux", h.at, tracedb.Passed, d, about...)}, nil
+	case h.reason == "ReconciliationSucceeded" && revisionHash(h.revision) != "":
+		b.note(h.applied(), h.at)
+		// The message says how long it took and when it is done again: no news.
+		d.Message = ""
+		return []tracedb.Draft{draft(h.applied(), tracedb.KindDeployment, "flux", h.at, tracedb.Passed, d, about...)}, nil
+	}
+	return nil, nil
+}
+
+// undone are the records of a correction: Flux changed objects though Git hadn't changed, so somebody
+// else had. Each correction is one of its own, told apart by its time.
+func undone(h happening, changes []change, about []tracedb.Ref) []tracedb.Draft {
+	var out []tracedb.Draft
+	for _, c := range changes {
+		d := tracedb.Drift{
+			Namespace: c.namespace, Object: object(c.kind, c.name), Want: "as in Git", Got: "otherwise",
+			Revision: revisionHash(h.revision), Message: "Flux put it back: " + c.action,
+		}
+		switch c.action {
+		case "created":
+			d.Got = "gone"
+		case "deleted":
+			d.Want, d.Got = "gone", "there"
+		}
+		id := fmt.Sprintf("%s/undone/%d/%s", h.subject(), h.at.Unix(), hash(c.kind, c.namespace, c.name, c.action))
+		refs := append([]tracedb.Ref{ref(tracedb.RefNamespace, c.namespace)}, about...)
+		out = append(out, draft(id, tracedb.KindDrift, "flux", h.at, tracedb.Undone, d, refs...))
+	}
+	return out
+}
+
+// appliedBefore says whether the revision had been applied as a whole before the happening. Events of
+// one application come in any order, so the times count.
+func (b *fluxBook) appliedBefore(ctx context.Context, h happening) (bool, error) {
+	hash := revisionHash(h.revision)
+	if hash == "" {
+		return false, nil
+	}
+	b.mu.Lock()
+	at, ok := b.applied[h.applied()]
+	b.mu.Unlock()
+	if ok {
+		return at.Before(h.at), nil
+	}
+	if b.log == nil {
+		return false, nil
+	}
+	page, err := b.log.Search(ctx, tracedb.Query{
+		Kinds: []tracedb.Kind{tracedb.KindDeployment}, Outcome: tracedb.Passed,
+		Refs: []tracedb.Ref{ref(tracedb.RefRevision, hash)}, Limit: tracedb.MaxPage,
+	})
+	if err != nil {
+		return false, fmt.Errorf("was %s applied: %w", hash, err)
+	}
+	for _, e := range page.Entries {
+		if e.ID == h.applied() {
+			b.note(e.ID, e.At)
+			return e.At.Before(h.at), nil
+		}
+	}
+	return false, nil
+}
+
+// maxApplied bounds what is remembered of applied revisions; the log knows the rest.
+const maxApplied = 1024
+
+func (b *fluxBook) note(id string, at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.applied) >= maxApplied {
+		b.applied = nil
+	}
+	if b.applied == nil {
+		b.applied = map[string]time.Time{}
+	}
+	if _, ok := b.applied[id]; !ok {
+		b.applied[id] = at
+	}
+}

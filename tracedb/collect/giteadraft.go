@@ -1,0 +1,214 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"path"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"sigs.k8s.io/yaml"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// commit is what came onto a branch, however it was heard of.
+type commit struct {
+	repository, branch, hash, before string
+	author                           string // as the commit says, or Gitea's user
+	pusher                           string // Gitea's user; empty if nobody said
+	message                          string
+	others                           []string
+	files                            []string // that it added or changed
+	at                               time.Time
+}
+
+// maxOthers leaves room for the refs that a commit has besides.
+const maxOthers = tracedb.MaxRefs - 4
+
+func (c commit) draft(repos Repositories) tracedb.Draft {
+	p := tracedb.Commit{
+		Repository: c.repository, Branch: c.branch, Commit: c.hash, Author: c.author, Pusher: c.pusher,
+		Message: clip(strings.TrimSpace(c.message), maxText), Others: c.others,
+	}
+	if isHash(c.before) {
+		p.Before = c.before
+	}
+	about := []tracedb.Ref{ref(tracedb.RefRepository, c.repository), repos.commit(c.repository, c.hash)}
+	for _, other := range c.others[:min(len(c.others), maxOthers)] {
+		about = append(about, repos.commit(c.repository, other))
+	}
+	id := fmt.Sprintf("commit/%s/%s/%s", c.repository, c.branch, c.hash)
+	return draft(id, tracedb.KindCommit, person(c.pusher), c.at, "", p, about...)
+}
+
+// merged is the record of a pull request that came into its branch.
+func (repos Repositories) merged(repository string, p *giteaPull) []tracedb.Draft {
+	m := tracedb.Merge{
+		Repository: repository, Pull: p.Number, Title: clip(p.Title, maxText), Author: login(p.User),
+		MergedBy: login(p.MergedBy), Head: p.Head.SHA,
+	}
+	if p.MergeCommit != nil {
+		m.Commit = *p.MergeCommit
+	}
+	var at time.Time
+	if p.MergedAt != nil {
+		at = *p.MergedAt
+	}
+	about := append(repos.about(repository, p), repos.commit(repository, m.Head), repos.commit(repository, m.Commit))
+	id := fmt.Sprintf("merge/%s/%d", repository, p.Number)
+	return []tracedb.Draft{draft(id, tracedb.KindMerge, person(m.MergedBy), at, "", m, about...)}
+}
+
+// about are the refs of a pull request. One in the fleet is about what it promotes, too, as far as its
+// author says so; what came of it stands in the promotion, which is read from the fleet's files.
+func (repos Repositories) about(repository string, p *giteaPull) []tracedb.Ref {
+	out := []tracedb.Ref{
+		ref(tracedb.RefRepository, repository), ref(tracedb.RefPull, fmt.Sprintf("%s#%d", repository, p.Number)),
+	}
+	if repository != repos.Fleet {
+		return out
+	}
+	said := readRelease(p.Body)
+	if repos.ours(said.repository) {
+		out = append(out, ref(tracedb.RefRepository, said.repository), repos.commit(said.repository, said.commit))
+	}
+	return append(out, ref(tracedb.RefImage, said.digest))
+}
+
+// review is a judgement of a pull request, however it was heard of.
+type review struct {
+	id       string // Gitea's, and what tells its versions apart
+	state    string
+	reviewer string
+	body     string
+	commit   string
+	at       time.Time
+}
+
+// verdicts are Gitea's words, those of its webhook and those of its API.
+var verdicts = map[string]tracedb.Outcome{
+	"approved": tracedb.Approved, "rejected": tracedb.Rejected, "comment": tracedb.Commented,
+	"APPROVED": tracedb.Approved, "REQUEST_CHANGES": tracedb.Rejected, "COMMENT": tracedb.Commented,
+}
+
+// draft is false for a review that isn't given yet.
+func (v review) draft(repos Repositories, repository string, p *giteaPull) (tracedb.Draft, bool) {
+	outcome, ok := verdicts[v.state]
+	if !ok {
+		return tracedb.Draft{}, false
+	}
+	r := tracedb.Review{
+		Repository: repository, Pull: p.Number, Title: clip(p.Title, maxText), Author: login(p.User),
+		Reviewer: v.reviewer, Reason: clip(v.body, maxText), Commit: v.commit,
+	}
+	about := append(repos.about(repository, p), repos.commit(repository, v.commit))
+	id := fmt.Sprintf("review/%s/%d/%s", repository, p.Number, v.id)
+	return draft(id, tracedb.KindReview, person(v.reviewer), v.at, outcome, r, about...), true
+}
+
+// release is what a promotion brings into the fleet.
+type release struct{ repository, commit, digest, run string }
+
+// said are the lines by which a promotion's commit and pull request name the release.
+var said = regexp.MustCompile(`(?m)^(Service|Commit|Image|Pipeline run): (\S+)\s*$`)
+
+// readRelease reads what the text of a promotion says, as far as it says it well.
+func readRelease(text string) release {
+	var r release
+	for _, m := range said.FindAllStringSubmatch(clip(text, maxText), -1) {
+		switch m[1] {
+		case "Service":
+			r.repository = m[2]
+		case "Commit":
+			r.commit = m[2]
+		case "Image":
+			r.digest = anyDigest.FindString(m[2])
+		case "Pipeline run":
+			r.run = m[2]
+		}
+	}
+	if !isHash(r.commit) {
+		r.commit = ""
+	}
+	return r
+}
+
+// maxPromotions bounds what one commit of the fleet may make us read.
+const maxPromotions = 50
+
+// promotions are the images that a commit of the fleet's main brings: a service's kustomization names
+// the digests, and the commit and repository that they were built from. What the file says is what Flux
+// applies; only where nobody can read it does the commit's message have to do.
+func promotions(ctx context.Context, repos Repositories, c commit, files *Forge) ([]tracedb.Draft, error) {
+	var out []tracedb.Draft
+	names := slices.Compact(slices.Sorted(slices.Values(c.files)))
+	for _, name := range names {
+		tenant, ok := serviceFile(name)
+		if !ok {
+			continue
+		}
+		if len(out) >= maxPromotions {
+			break
+		}
+		releases := []release{readRelease(c.message)}
+		if files != nil {
+			data, err := files.file(ctx, c.repository, c.hash, name)
+			if err != nil {
+				return nil, err
+			}
+			releases = parseService(data)
+		}
+		for _, r := range releases {
+			if !isDigest(r.digest) {
+				continue
+			}
+			p := tracedb.Promotion{
+				Digest: r.digest, Repository: r.repository, Commit: r.commit, Fleet: repos.Fleet, Revision: c.hash,
+				Tenant: tenant, Run: r.run,
+			}
+			id := fmt.Sprintf("promotion/%s/%s/%s/%s", c.repository, c.hash, path.Dir(name), r.digest)
+			about := []tracedb.Ref{
+				ref(tracedb.RefRepository, r.repository), repos.commit(r.repository, r.commit),
+				ref(tracedb.RefImage, r.digest), ref(tracedb.RefRevision, c.hash), ref(tracedb.RefNamespace, tenant),
+			}
+			out = append(out, draft(id, tracedb.KindPromotion, person(c.pusher), c.at, "", p, about...))
+		}
+	}
+	return out, nil
+}
+
+// serviceFile says whether the file of the fleet is a service's kustomization, and of which tenant:
+// tenants/<tenant>/<service>/kustomization.yaml.
+func serviceFile(name string) (tenant string, ok bool) {
+	parts := strings.Split(name, "/")
+	if len(parts) != 4 || parts[0] != "tenants" || parts[3] != "kustomization.yaml" || path.Clean(name) != name {
+		return "", false
+	}
+	return parts[1], true
+}
+
+// parseService reads a service's kustomization. One that can't be read promotes nothing; Flux will say
+// what is wrong with it.
+func parseService(data []byte) []release {
+	var k struct {
+		CommonAnnotations map[string]string `json:"commonAnnotations"`
+		Images            []struct {
+			Digest string `json:"digest"`
+		} `json:"images"`
+	}
+	if err := yaml.Unmarshal(data, &k); err != nil {
+		return nil
+	}
+	commit := k.CommonAnnotations["druppie.io/commit"]
+	if !isHash(commit) {
+		commit = ""
+	}
+	var out []release
+	for _, i := range k.Images {
+		out = append(out, release{repository: k.CommonAnnotations["druppie.io/repository"], commit: commit, digest: i.Digest})
+	}
+	return out
+}

@@ -1,0 +1,184 @@
+package collect
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+var (
+	kustomizationResource = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
+	gitRepositoryResource = schema.GroupVersionResource{Group: "source.toolkit.fluxcd.io", Version: "v1", Resource: "gitrepositories"}
+)
+
+// Kustomizations watches the status of Flux's Kustomizations: what no event told stands there too, and
+// becomes the same records. Its exported fields are set before its first use.
+type Kustomizations struct {
+	Client    dynamic.Interface
+	Namespace string // flux-system
+	Sink      Sink
+	Log       tracedb.Reader // may be nil
+	Logger    *slog.Logger
+
+	health health
+	start  sync.Once
+	book   *fluxBook
+	relist time.Duration
+
+	mu     sync.Mutex
+	places map[string]fluxPlace // by namespace/name
+}
+
+// fluxPlace is what a Kustomization applies, and where.
+type fluxPlace struct {
+	source    string // repository's full name
+	namespace string // that it is confined to
+}
+
+func (k *Kustomizations) ready() {
+	k.start.Do(func() {
+		k.book = &fluxBook{
+			rec: newRecorder("flux", k.Sink, k.Log, k.Logger, &k.health, fluxKinds...), log: k.Log, where: k,
+		}
+	})
+}
+
+// Status is how it goes with watching.
+func (k *Kustomizations) Status() Status { return k.health.read("flux-status") }
+
+// place is what is known of a Kustomization; k may be nil.
+func (k *Kustomizations) place(namespace, name string) fluxPlace {
+	if k == nil {
+		return fluxPlace{}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.places[namespace+"/"+name]
+}
+
+// Run watches until ctx ends.
+func (k *Kustomizations) Run(ctx context.Context) error {
+	k.ready()
+	of := k.Client.Resource(kustomizationResource).Namespace(k.Namespace)
+	f := &feed{
+		name: "kustomizations", health: &k.health, rec: k.book.rec, relist: k.relist,
+		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return of.List(ctx, o) },
+		watch: of.Watch,
+		all: func(ctx context.Context, objects []runtime.Object) error {
+			k.mu.Lock()
+			k.places = map[string]fluxPlace{}
+			k.mu.Unlock()
+			for _, o := range objects {
+				if err := k.one(ctx, watch.Added, o); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		one: k.one,
+	}
+	return f.run(ctx)
+}
+
+func (k *Kustomizations) one(ctx context.Context, what watch.EventType, o runtime.Object) error {
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok || what == watch.Deleted {
+		return nil
+	}
+	if err := k.learn(ctx, u); err != nil {
+		return err
+	}
+	h, ok := statusOf(u)
+	if !ok {
+		return nil
+	}
+	drafts, err := k.book.read(ctx, h)
+	if err != nil {
+		return err
+	}
+	return k.book.rec.put(ctx, drafts)
+}
+
+// statusOf reads how the last reconciliation ended; false while one is going on.
+func statusOf(u *unstructured.Unstructured) (happening, bool) {
+	h := happening{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName(), uid: string(u.GetUID())}
+	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
+	for _, c := range conditions {
+		m, ok := c.(map[string]any)
+		if !ok || m["type"] != "Ready" {
+			continue
+		}
+		text := func(key string) string { s, _ := m[key].(string); return s }
+		h.reason, h.message = text("reason"), text("message")
+		h.at, _ = time.Parse(time.RFC3339, text("lastTransitionTime")) // without a time it happened at no time
+		field := "lastAppliedRevision"
+		switch text("status") {
+		case "True":
+		case "False":
+			h.failed, field = true, "lastAttemptedRevision"
+			if h.reason == "DependencyNotReady" || h.reason == "ArtifactFailed" {
+				return happening{}, false // it waits, and Flux tells of it as no failure
+			}
+		default:
+			return happening{}, false
+		}
+		h.revision, _, _ = unstructured.NestedString(u.Object, "status", field)
+		return h, h.revision != ""
+	}
+	return happening{}, false
+}
+
+// learn notes what a Kustomization applies, and where.
+func (k *Kustomizations) learn(ctx context.Context, u *unstructured.Unstructured) error {
+	key := u.GetNamespace() + "/" + u.GetName()
+	k.mu.Lock()
+	_, known := k.places[key]
+	k.mu.Unlock()
+	if known {
+		return nil
+	}
+	var p fluxPlace
+	p.namespace, _, _ = unstructured.NestedString(u.Object, "spec", "targetNamespace")
+	name, _, _ := unstructured.NestedString(u.Object, "spec", "sourceRef", "name")
+	kind, _, _ := unstructured.NestedString(u.Object, "spec", "sourceRef", "kind")
+	if kind == "GitRepository" && name != "" {
+		source, err := k.Client.Resource(gitRepositoryResource).Namespace(u.GetNamespace()).Get(ctx, name, metav1.GetOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return fmt.Errorf("source of %s: %w", key, err)
+		}
+		if err == nil {
+			address, _, _ := unstructured.NestedString(source.Object, "spec", "url")
+			p.source = repositoryOf(address)
+		}
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.places == nil {
+		k.places = map[string]fluxPlace{}
+	}
+	k.places[key] = p
+	return nil
+}
+
+// repositoryOf is the full name in a clone URL: https://gitea.…/druppie/fleet.git.
+func repositoryOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSuffix(strings.Trim(u.Path, "/"), ".git")
+}
