@@ -110,11 +110,11 @@ func (s *story) refusal(t told) text {
 
 func (s *story) askedFor() text {
 	if t, ok := s.last(tracedb.KindSpec); ok {
-		return say("It was asked for by {who} in spec {spec}[, “{title}”].", "Er is om gevraagd door {who} in spec {spec}[, “{title}”].",
+		return say("It was asked for[ by {who}] in spec {spec}[, “{title}”].", "Er is om gevraagd[ door {who}] in spec {spec}[, “{title}”].",
 			lines{"who": t.get("requested_by"), "spec": t.get("spec"), "title": t.get("title")})
 	}
 	if t, ok := s.last(tracedb.KindSession); ok {
-		return say("It was asked for by {who}; no spec is recorded.", "Er is om gevraagd door {who}; een spec is niet vastgelegd.", lines{"who": t.get("asked_by")})
+		return say("It was asked for[ by {who}] in session {session}; no spec is recorded.", "Er is om gevraagd[ door {who}] in sessie {session}; een spec is niet vastgelegd.", lines{"who": t.get("asked_by"), "session": t.get("session")})
 	}
 	return text{"Who asked for it isn't recorded.", "Wie erom vroeg is niet vastgelegd."}
 }
@@ -236,8 +236,12 @@ func (s *story) registered() text {
 			}
 		}
 	}
-	return say("The register has it as {id}[, “{name}”][, status “{status}”][, {type}][, {risk}].", "Het register kent het als {id}[, “{name}”][, status “{status}”][, {type}][, {risk}].",
-		lines{"id": t.get("algorithm"), "name": t.get("name"), "status": t.get("status"), "type": t.get("type"), "risk": t.get("risk")})
+	l := lines{"id": t.get("algorithm"), "name": t.get("name"), "status": t.get("status"), "type": t.get("type"), "risk": t.get("risk")}
+	if newest := versions[len(versions)-1]; newest.said["status"] != t.said["status"] {
+		l["now"], l["since"] = newest.get("status"), same(when(newest.At))
+	}
+	return say("The register had it as {id}[, “{name}”][, status “{status}”][, {type}][, {risk}][; since {since} its status is “{now}”].",
+		"Het register kende het als {id}[, “{name}”][, status “{status}”][, {type}][, {risk}][; sinds {since} is de status “{now}”].", l)
 }
 
 func (s *story) promoted() text {
@@ -261,7 +265,7 @@ func (s *story) admitted() text {
 		if s.refused() {
 			return text{}
 		}
-		return text{"No decision to let it in is recorded.", "Er is geen besluit vastgelegd om het toe te laten."}
+		return text{"No decision to admit it is recorded.", "Er is geen besluit vastgelegd om het toe te laten."}
 	}
 	l := lines{"where": t.get("namespace"), "when": same(when(t.At)), "policy": t.get("policy"), "reason": t.get("reason")}
 	for _, x := range s.of(tracedb.KindException) {
@@ -269,8 +273,8 @@ func (s *story) admitted() text {
 			l["by"], l["until"], l["why"] = x.get("granted_by"), x.get("until"), x.get("reason")
 		}
 	}
-	return say("The gatekeeper let it in[ to {where}] on {when}[ by {policy}][: “{reason}”][, under an exception that {by} granted][ until {until}][: “{why}”].",
-		"De poortwachter liet het toe[ tot {where}] op {when}[ door {policy}][: “{reason}”][, onder een uitzondering die {by} verleende][ tot {until}][: “{why}”].", l)
+	return say("The gatekeeper admitted it[ to {where}] on {when}[ by {policy}][: “{reason}”][, under an exception that {by} granted][ until {until}][: “{why}”].",
+		"De poortwachter liet het toe[ in {where}] op {when}[ door {policy}][: “{reason}”][, onder een uitzondering die {by} verleende][ tot {until}][: “{why}”].", l)
 }
 
 // troubled tells of what went wrong since.
@@ -293,15 +297,14 @@ func (s *story) troubled() text {
 func (s *story) also() text {
 	var out []text
 	for _, image := range s.others[:min(maxNow, len(s.others))] {
-		other := *s
-		other.image = image
-		l := lines{"image": same(brief(image))}
+		other := s.on(image)
+		l := lines{"name": other.name()}
 		switch t, decided := other.last(tracedb.KindAdmission); {
 		case decided && t.Outcome == tracedb.Denied:
 			l["no"] = other.refusal(t)
-			out = append(out, say("Image {image} {no}", "Image {image} {no}", l))
+			out = append(out, upper(say("{name} {no}", "{name} {no}", l)))
 		case slices.ContainsFunc(other.pods(image), func(t told) bool { return t.Outcome == tracedb.Running }):
-			out = append(out, say("Image {image} runs, too.", "Image {image} draait ook.", l))
+			out = append(out, upper(say("{name} runs, too.", "{name} draait ook.", l)))
 		}
 	}
 	return joined(out)

@@ -49,7 +49,11 @@ func describe(e tracedb.Entry, said fields) (title, titleNL string, details []De
 	}
 	value := func(name string) text {
 		if name != "outcome" {
-			return said.of(e, name)
+			v := said.of(e, name)
+			if name == "object" && v.EN == "" {
+				return text{"something", "iets"}
+			}
+			return v
 		}
 		if word, ok := f.outcomes[e.Outcome]; ok {
 			return word
@@ -88,7 +92,7 @@ func said(e tracedb.Entry, payload json.RawMessage) fields {
 // fromEntry is what the entry alone knows of a field: who, or the one thing of that type it is about.
 func fromEntry(e tracedb.Entry, name string) string {
 	switch name {
-	case "actor", "requested_by", "asked_by", "pusher", "reviewer", "merged_by", "granted_by":
+	case "actor", "pusher", "reviewer", "merged_by", "granted_by":
 		return e.Actor
 	case "digest":
 		name = string(tracedb.RefImage)

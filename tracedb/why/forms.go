@@ -91,11 +91,11 @@ var forms = map[tracedb.Kind]form{
 		read:   attested(tracedb.KindVerdict),
 	},
 	tracedb.KindImage: {
-		en: "Image {digest} pushed[ as {image}]",
-		nl: "Image {digest} gepusht[ als {image}]",
-		labels: []label{{"digest", "digest", "digest"}, {"image", "name", "naam"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"},
+		en: "Image {digest} pushed[ as {name}]",
+		nl: "Image {digest} gepusht[ als {name}]",
+		labels: []label{{"digest", "digest", "digest"}, {"name", "name", "naam"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"},
 			{"run", "pipeline run", "pijplijnrun"}},
-		read: plain[tracedb.Image],
+		read: also(plain[tracedb.Image], func(f fields) { f["name"] = f["image"] }),
 	},
 	tracedb.KindSignature: {
 		en:     "Image {digest} signed[ with key {key}]",

@@ -143,8 +143,8 @@ func (w *walk) young(ctx context.Context, subject tracedb.Ref) error {
 
 // registered adds what the register and the CISO said about the story's algorithms: the versions that
 // stood when somebody was let in or refused, the newest, and the exceptions.
-func (w *walk) registered(ctx context.Context, subject tracedb.Ref) error {
-	ids := w.algorithms(subject)
+func (w *walk) registered(ctx context.Context) error {
+	ids := w.algorithms()
 	if len(ids) == 0 {
 		return nil
 	}
@@ -206,9 +206,9 @@ func (w *walk) take(ctx context.Context, seqs []int64, wanted func(tracedb.Entry
 
 // algorithms are those of the story: that of the subject, or else those of the register entries and
 // the workloads in it.
-func (w *walk) algorithms(subject tracedb.Ref) []string {
-	if subject.Type == tracedb.RefAlgorithm {
-		return []string{subject.Value}
+func (w *walk) algorithms() []string {
+	if w.subject.Type == tracedb.RefAlgorithm {
+		return []string{w.subject.Value}
 	}
 	var registered, claimed []string
 	for _, e := range w.sorted() {
@@ -222,9 +222,12 @@ func (w *walk) algorithms(subject tracedb.Ref) []string {
 	return firsts(append(registered, claimed...), maxNow)
 }
 
-// keys adds how the keys that signed came into the keyring, and left it.
+// keys adds how the keys that signed, or were asked about, came into the keyring, and left it.
 func (w *walk) keys(ctx context.Context) error {
 	prints := map[string]bool{}
+	if w.subject.Type == tracedb.RefKey {
+		prints[w.subject.Value] = true
+	}
 	for _, e := range w.entries {
 		for _, print := range values(e.Refs, tracedb.RefKey) {
 			prints[print] = true
@@ -275,9 +278,6 @@ func (w *walk) records(ctx context.Context) error {
 	// The incident was another image's: the one before the repair.
 	return w.take(ctx, seqs, func(tracedb.Entry) bool { return true })
 }
-
-// disposals adds the records that say why payloads of the story are gone.
-func (w *walk) disposals(ctx context.Context) error { return nil }
 
 // firsts are the first n different ones.
 func firsts[T comparable](list []T, n int) []T {

@@ -24,18 +24,67 @@ type story struct {
 	image      string // that the story is about; empty when none was built
 	others     []string
 	all        []told // in the log's order
+	// near are the things that the image's own story is about: its commit, the pull request that
+	// brought it, the session that wrote it. A chain may hold the stories of several images.
+	near map[tracedb.Ref]bool
 }
 
 func newStory(subject tracedb.Ref, all []told) *story {
 	s := &story{subject: subject, all: slices.Clone(all)}
 	slices.SortFunc(s.all, func(a, b told) int { return cmp.Compare(a.Seq, b.Seq) })
 	images := s.images()
-	if len(images) > 0 {
-		s.image, s.others = images[0], images[1:]
+	if len(images) == 0 {
+		return s.on("")
 	}
-	s.repository = s.value(tracedb.RefRepository, tracedb.KindProvenance, tracedb.KindRegister, tracedb.KindImage, tracedb.KindRun, tracedb.KindCommit)
-	s.algorithm = s.value(tracedb.RefAlgorithm, tracedb.KindRegister, tracedb.KindAdmission, tracedb.KindDeployment)
-	return s
+	s.others = images[1:]
+	return s.on(images[0])
+}
+
+// on is the story of one image of the chain.
+func (s *story) on(image string) *story {
+	o := *s
+	o.image, o.repository, o.algorithm = image, "", ""
+	o.near = o.vicinity()
+	o.algorithm = o.value(tracedb.RefAlgorithm, tracedb.KindAdmission, tracedb.KindDeployment, tracedb.KindRegister)
+	o.repository = o.value(tracedb.RefRepository, tracedb.KindProvenance, tracedb.KindImage, tracedb.KindRun, tracedb.KindRegister, tracedb.KindCommit)
+	return &o
+}
+
+// linking are the types of thing by which records without an image belong to an image's story.
+var linking = []tracedb.RefType{tracedb.RefCommit, tracedb.RefRun, tracedb.RefPull, tracedb.RefSession, tracedb.RefSpec, tracedb.RefRevision}
+
+// vicinity starts from the records about the image, and takes in what these and their like name.
+func (s *story) vicinity() map[tracedb.Ref]bool {
+	near := map[tracedb.Ref]bool{}
+	if s.image == "" {
+		return near
+	}
+	taken := make([]bool, len(s.all))
+	for grown := true; grown; {
+		grown = false
+		for i, t := range s.all {
+			images := values(t.Refs, tracedb.RefImage)
+			if taken[i] || len(images) > 0 && !slices.Contains(images, s.image) || len(images) == 0 && !touches(near, t) {
+				continue
+			}
+			taken[i], grown = true, true
+			for _, r := range t.Refs {
+				if slices.Contains(linking, r.Type) {
+					near[r] = true
+				}
+			}
+		}
+	}
+	return near
+}
+
+// touches says whether a record names one of those things. A push does only with its newest commit:
+// its others may have come with an earlier one.
+func touches(near map[tracedb.Ref]bool, t told) bool {
+	if head := t.said["commit"]; t.Kind == tracedb.KindCommit && head != "" {
+		return near[tracedb.Ref{Type: tracedb.RefCommit, Value: head}] || near[tracedb.Ref{Type: tracedb.RefRevision, Value: head}]
+	}
+	return slices.ContainsFunc(t.Refs, func(r tracedb.Ref) bool { return near[r] })
 }
 
 // images are those of the story: the one asked about, or those that run, the newest first, and then
@@ -59,12 +108,9 @@ func (s *story) images() []string {
 	return firsts(out, len(out))
 }
 
-// value is what the story's subject is, or what the newest record about the story's image says, kind
-// by kind: what the foundry proved before what a workload claims.
+// value is what the newest record about the story's image says, kind by kind, or else what was asked
+// about.
 func (s *story) value(t tracedb.RefType, kinds ...tracedb.Kind) string {
-	if s.subject.Type == t {
-		return s.subject.Value
-	}
 	for _, k := range kinds {
 		for _, r := range slices.Backward(s.of(k)) {
 			if v := values(r.Refs, t); len(v) > 0 {
@@ -72,11 +118,13 @@ func (s *story) value(t tracedb.RefType, kinds ...tracedb.Kind) string {
 			}
 		}
 	}
+	if s.subject.Type == t {
+		return s.subject.Value
+	}
 	return ""
 }
 
-// of are the records of a kind that are about the story's image, or about no image at all, in the
-// log's order.
+// of are the records of a kind that are part of the image's story, in the log's order.
 func (s *story) of(kind tracedb.Kind) []told {
 	var out []told
 	for _, t := range s.all {
@@ -88,8 +136,22 @@ func (s *story) of(kind tracedb.Kind) []told {
 }
 
 func (s *story) about(t told) bool {
-	images := values(t.Refs, tracedb.RefImage)
-	return len(images) == 0 || s.image == "" || slices.Contains(images, s.image)
+	if s.image == "" {
+		return true
+	}
+	if images := values(t.Refs, tracedb.RefImage); len(images) > 0 {
+		return slices.Contains(images, s.image)
+	}
+	switch t.Kind {
+	case tracedb.KindKey:
+		return true
+	case tracedb.KindRegister, tracedb.KindException:
+		// The entry that counts is its algorithm's, at whichever commit it was changed.
+		if s.algorithm != "" {
+			return slices.Contains(values(t.Refs, tracedb.RefAlgorithm), s.algorithm)
+		}
+	}
+	return touches(s.near, t)
 }
 
 // last is the newest of them, with one of those outcomes if there are any.

@@ -46,7 +46,8 @@ func clean(s string, most int) string {
 	return b.String()
 }
 
-// brief is enough of a digest or a hash for people to tell two apart.
+// brief is enough of a name for people to tell two apart: a digest's or hash's start, a ServiceAccount
+// without what all of them share.
 func brief(s string) string {
 	if digest, ok := strings.CutPrefix(s, "sha256:"); ok {
 		return "sha256:" + digest[:min(12, len(digest))]
@@ -56,6 +57,9 @@ func brief(s string) string {
 	}
 	if hash.MatchString(s) {
 		return s[:10]
+	}
+	if account, ok := strings.CutPrefix(s, "system:serviceaccount:"); ok {
+		return strings.Replace(account, ":", "/", 1)
 	}
 	return s
 }

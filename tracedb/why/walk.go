@@ -71,6 +71,7 @@ type stop struct {
 // walk gathers the records of a chain.
 type walk struct {
 	tracedb.Reader
+	subject   tracedb.Ref
 	entries   map[int64]tracedb.Entry
 	bodies    map[int64]body
 	images    map[string]bool // that the story is about
@@ -124,7 +125,7 @@ func (w *walk) add(e tracedb.Entry) bool {
 }
 
 // run looks at everything lined up, until nothing is left.
-func (w *walk) run(ctx context.Context, subject tracedb.Ref) error {
+func (w *walk) run(ctx context.Context) error {
 	about := map[tracedb.Ref][]tracedb.Entry{} // a thing that is met on both ways is read once
 	for len(w.queue) > 0 {
 		s := w.queue[0]
@@ -138,7 +139,7 @@ func (w *walk) run(ctx context.Context, subject tracedb.Ref) error {
 			about[s.ref] = entries
 		}
 		types := onward[s.way][s.ref.Type]
-		if s.ref == subject {
+		if s.ref == w.subject {
 			types = append(slices.Clone(types), asked[s.ref.Type]...)
 		}
 		fan := map[tracedb.RefType]int{}
@@ -203,7 +204,7 @@ func (w *walk) belongs(s stop, types []tracedb.RefType, e tracedb.Entry) bool {
 	if slices.Contains(aside, e.Kind) {
 		return false
 	}
-	if s.ref.Type == tracedb.RefImage || slices.Contains(types, tracedb.RefImage) {
+	if s.ref == w.subject || s.ref.Type == tracedb.RefImage || slices.Contains(types, tracedb.RefImage) {
 		return true
 	}
 	images := values(e.Refs, tracedb.RefImage)

@@ -68,16 +68,8 @@ func Ask(ctx context.Context, r tracedb.Reader, subject tracedb.Ref, opts Option
 	}
 	var records []tracedb.Record
 	for _, e := range w.sorted() {
-		record := tracedb.Record{Entry: e}
-		// Too large to be told is too large to be read for it.
-		if e.Kind != tracedb.KindSBOM || e.Size <= MaxSBOM {
-			b, err := w.body(ctx, e)
-			if err != nil {
-				return nil, fmt.Errorf("read record %d: %w", e.Seq, err)
-			}
-			record.Body, record.Disposed = b.raw, b.disposed
-		}
-		records = append(records, record)
+		b := w.bodies[e.Seq]
+		records = append(records, tracedb.Record{Entry: e, Body: b.raw, Disposed: b.disposed})
 	}
 	checkpoint, err := r.Checkpoint(ctx)
 	if err != nil {
@@ -104,21 +96,25 @@ func (w *walk) gather(ctx context.Context, subject tracedb.Ref) (tracedb.Ref, er
 	if err != nil {
 		return subject, err
 	}
+	w.subject = subject
 	switch subject.Type {
 	case tracedb.RefRepository, tracedb.RefAlgorithm, tracedb.RefNamespace:
 		err = w.now(ctx, subject)
 	case tracedb.RefRecord:
 		err = w.one(ctx, subject)
+	case tracedb.RefKey:
+		// What it signed is everything: its own records are the answer.
 	default:
 		w.both(subject)
 	}
 	// What the walk finds names algorithms, keys and other records, in this order.
 	for _, next := range []func() error{
 		func() error { return err },
-		func() error { return w.run(ctx, subject) },
-		func() error { return w.registered(ctx, subject) },
+		func() error { return w.run(ctx) },
+		func() error { return w.registered(ctx) },
 		func() error { return w.records(ctx) },
 		func() error { return w.keys(ctx) },
+		func() error { return w.read(ctx) },
 		func() error { return w.disposals(ctx) },
 	} {
 		if err := next(); err != nil {
