@@ -90,7 +90,7 @@ func TestTektonAccepts(t *testing.T) {
 		seen[kind]++
 		t.Run(name, func(t *testing.T) { parse(t, doc, kinds[kind]()) })
 	}
-	if seen["Task"] != 6 || len(seen) != len(kinds) {
+	if seen["Task"] != 8 || len(seen) != len(kinds) {
 		t.Errorf("documents found: %v", seen)
 	}
 }
@@ -163,12 +163,16 @@ func TestEachPodHasOnlyWhatItNeeds(t *testing.T) {
 		task    string
 		secrets string
 		token   bool
-		root    string // the one step that may be root
+		// audience of the one token that is mounted by itself
+		audience string
+		root     string // the one step that may be root
 	}{
 		{task: "test"},
+		{task: "check"},
 		{task: "build", root: "kaniko"},
 		{task: "push", secrets: "registry-writer"},
 		{task: "sign", secrets: "signing-key registry-writer"},
+		{task: "record", audience: "tracedb"},
 		{task: "promote", secrets: "gitea-promoter"},
 		{task: "approve", secrets: "gitea-approver", token: true},
 	}
@@ -178,16 +182,22 @@ func TestEachPodHasOnlyWhatItNeeds(t *testing.T) {
 			var task v1.Task
 			parse(t, docs["Task/"+tt.task], &task)
 			var secrets []string
+			var audience string
 			for _, v := range task.Spec.Volumes {
 				switch {
 				case v.Secret != nil:
 					secrets = append(secrets, v.Secret.SecretName)
+				case v.Projected != nil && len(v.Projected.Sources) == 1 && v.Projected.Sources[0].ServiceAccountToken != nil:
+					audience = v.Projected.Sources[0].ServiceAccountToken.Audience
 				case v.ConfigMap == nil && v.EmptyDir == nil:
 					t.Errorf("volume %s is of a kind that no task needs", v.Name)
 				}
 			}
 			if got := strings.Join(secrets, " "); got != tt.secrets {
 				t.Errorf("secrets %q, want %q", got, tt.secrets)
+			}
+			if audience != tt.audience {
+				t.Errorf("token for %q, want %q", audience, tt.audience)
 			}
 			var sa corev1.ServiceAccount
 			if err := sigsyaml.UnmarshalStrict(docs["ServiceAccount/step-"+tt.task], &sa); err != nil {

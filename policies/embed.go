@@ -5,7 +5,7 @@ package policies
 
 import "embed"
 
-// FS holds kustomization.yaml and every <policy>/policy.yaml.
+// FS holds kustomization.yaml, every <policy>/policy.yaml, and what a policy may read.
 //
-//go:embed kustomization.yaml */policy.yaml
+//go:embed kustomization.yaml */*.yaml
 var FS embed.FS

@@ -21,9 +21,11 @@ import (
 const (
 	Pipeline     = "release"
 	gateTest     = "test"
+	gateCheck    = "check"
 	gateBuild    = "build"
 	gatePush     = "push"
 	gateSign     = "sign"
+	gateRecord   = "record"
 	digestResult = "digest"
 
 	// ParamRevision and ParamRepository are the pipeline's parameters that a
@@ -90,7 +92,7 @@ func ask(ctx context.Context, client versioned.Interface, q Question) (Answer, e
 		wantParam("run "+q.Run, run.Spec.Params, ParamRevision, q.Revision),
 		wantParam("run "+q.Run, run.Spec.Params, ParamRepository, q.Repository))
 	answer := Answer{}
-	for _, gate := range []string{gateTest, gateBuild, gatePush, gateSign} {
+	for _, gate := range []string{gateTest, gateCheck, gateBuild, gatePush, gateSign, gateRecord} {
 		task, err := taskRun(ctx, client, run, gate)
 		if err != nil {
 			wrong = append(wrong, err)
@@ -139,7 +141,7 @@ func checkGate(run *v1.PipelineRun, task *v1.TaskRun, gate string, q Question) e
 	case c.IsFalse():
 		wrong = append(wrong, fmt.Errorf("%s failed: %s", gate, c.Message))
 	}
-	if gate == gateTest || gate == gateBuild {
+	if gate != gatePush {
 		wrong = append(wrong,
 			wantParam(gate, task.Spec.Params, ParamRevision, q.Revision),
 			wantParam(gate, task.Spec.Params, ParamRepository, q.Repository))

@@ -41,7 +41,7 @@ func newWorld() *world {
 		},
 		tasks: map[string]*v1.TaskRun{},
 	}
-	for _, gate := range []string{"test", "build", "push", "sign"} {
+	for _, gate := range []string{"test", "check", "build", "push", "sign", "record"} {
 		name := question.Run + "-" + gate
 		task := &v1.TaskRun{
 			ObjectMeta: metav1.ObjectMeta{
@@ -81,7 +81,9 @@ func TestAsk(t *testing.T) {
 		{"all well", func(*world) {}, ""},
 		{"tests failed", func(w *world) { w.tasks["test"].Status.SetCondition(condition(corev1.ConditionFalse)) }, "test failed: because"},
 		{"tests still running", func(w *world) { w.tasks["test"].Status.SetCondition(condition(corev1.ConditionUnknown)) }, "test hasn't finished"},
-		{"sign never ran", func(w *world) { w.run.Status.ChildReferences = w.run.Status.ChildReferences[:3] }, "sign never ran"},
+		{"sign never ran", func(w *world) { w.run.Status.ChildReferences = w.run.Status.ChildReferences[:4] }, "sign never ran"},
+		{"nothing was recorded", func(w *world) { w.tasks["record"].Status.SetCondition(condition(corev1.ConditionFalse)) }, "record failed: because"},
+		{"algorithm.yaml never checked", func(w *world) { w.tasks["check"].Spec.TaskRef.Name = "echo" }, "check (drone-service-x-check) ran another task"},
 		{"push without a digest", func(w *world) { w.tasks["push"].Status.Results = nil }, "gave no digest"},
 		{"another pipeline", func(w *world) { w.run.Spec.PipelineRef.Name = "mine" }, "isn't one of the pipeline"},
 		{"an embedded pipeline", func(w *world) { w.run.Spec.PipelineRef = nil }, "isn't one of the pipeline"},
@@ -117,7 +119,7 @@ func TestAsk(t *testing.T) {
 				}
 				return
 			}
-			if err != nil || got.Digest != digest || strings.Join(got.Gates, " ") != "test build push sign" {
+			if err != nil || got.Digest != digest || strings.Join(got.Gates, " ") != "test check build push sign record" {
 				t.Errorf("got %+v, %v", got, err)
 			}
 		})

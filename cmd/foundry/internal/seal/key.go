@@ -19,8 +19,17 @@ const (
 	cosignKey   = "ENCRYPTED COSIGN PRIVATE KEY"
 )
 
-// Signer opens a private key in cosign's format.
+// Signer opens a private key in cosign's format, to sign images with.
 func Signer(key, password []byte) (signature.SignerVerifier, error) {
+	private, err := PrivateKey(key, password)
+	if err != nil {
+		return nil, err
+	}
+	return signature.LoadECDSASignerVerifier(private, crypto.SHA256)
+}
+
+// PrivateKey opens a private key in cosign's format, to sign attestations with.
+func PrivateKey(key, password []byte) (*ecdsa.PrivateKey, error) {
 	block, _ := pem.Decode(key)
 	if block == nil {
 		return nil, errors.New("signing key: no PEM block")
@@ -40,7 +49,7 @@ func Signer(key, password []byte) (signature.SignerVerifier, error) {
 	if !ok {
 		return nil, fmt.Errorf("signing key: want an ECDSA key, have %T", private)
 	}
-	return signature.LoadECDSASignerVerifier(ec, crypto.SHA256)
+	return ec, nil
 }
 
 // Verifier opens a public key as PEM.
