@@ -58,7 +58,7 @@ all went well, 2 when the input was refused and nothing was changed, and 1 for a
 	cmd.SetOut(streams.Out)
 	cmd.SetErr(streams.Err)
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(newServeCmd(), newVersionCmd(), newKeygenCmd())
+	cmd.AddCommand(newServeCmd(), newVerifyCmd(), newCheckCmd(), newBackupCmd(), newRestoreCmd(), newRebuildCmd(), newDisposeCmd(), newKeygenCmd(), newVersionCmd())
 	return cmd
 }
 

@@ -224,7 +224,13 @@ func (s *server) retain(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case now := <-timer.C:
-			s.logger.Debug("retention", "now", now)
+			receipts, err := s.log.Dispose(ctx, now)
+			if err != nil && ctx.Err() == nil {
+				s.logger.Error("dispose of payloads whose term was over", "error", err)
+			}
+			for _, r := range receipts {
+				s.logger.Info("payloads were disposed of after their term", "record", r.Seq)
+			}
 			timer.Reset(24 * time.Hour)
 		}
 	}

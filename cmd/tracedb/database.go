@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/tracedb/ingest"
+	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// database says which log a tool works on: the service's, by its configuration, or any other.
+type database struct {
+	config string
+	store  string
+	key    string
+}
+
+func (d *database) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&d.config, "config", "", "the service's configuration, which names store and key")
+	cmd.Flags().StringVar(&d.store, "store", "", "instead of --config: sqlite:<path>, or a file that holds postgres://…")
+	cmd.Flags().StringVar(&d.key, "key", "", "with --store: the log's public key, or a file with it")
+}
+
+// options finds store and keys. The signing key is read only where something will be signed.
+func (d *database) options(readOnly bool) (log.Options, error) {
+	o := log.Options{ReadOnly: readOnly, Derive: ingest.Facts}
+	switch {
+	case d.config != "" && d.store != "":
+		return o, ui.Usage(errors.New("--config and --store exclude each other"))
+	case d.config == "" && d.store == "":
+		return o, ui.WithHint(ui.Usage(errors.New("which log?")), "name the service's --config, or a --store")
+	case d.config != "":
+		c, err := loadConfig(d.config)
+		if err != nil {
+			return o, err
+		}
+		if o.DSN, err = c.dsn(); err != nil {
+			return o, err
+		}
+		signer, verifier, err := readSigner(c.SigningKey)
+		if err != nil {
+			return o, fmt.Errorf("signingKey: %w", err)
+		}
+		o.Origin = signer.Name()
+		o.Verifier, err = note.NewVerifier(verifier)
+		return o, err
+	}
+	o.DSN = d.store
+	if !strings.HasPrefix(d.store, "sqlite:") {
+		// An address in an argument would show its password to whoever lists processes.
+		dsn, err := (&config{Store: "postgres", DSNFile: d.store}).dsn()
+		if err != nil {
+			return o, ui.WithHint(ui.Usage(fmt.Errorf("--store: %w", err)), "write sqlite:<path>, or name a file that holds postgres://…")
+		}
+		o.DSN = dsn
+	}
+	if d.key != "" {
+		verifier, err := readVerifier(d.key)
+		if err != nil {
+			return o, err
+		}
+		o.Verifier, err = note.NewVerifier(verifier)
+		if err != nil {
+			return o, ui.Usage(fmt.Errorf("--key: %w", err))
+		}
+		o.Origin = o.Verifier.Name()
+	}
+	return o, nil
+}
+
+// open opens the log and gives it to f.
+func (d *database) open(ctx context.Context, readOnly bool, f func(*log.Log) error) error {
+	o, err := d.options(readOnly)
+	if err != nil {
+		return err
+	}
+	l, err := openExisting(ctx, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(l), l.Close())
+}
+
+// openExisting opens a log that is there: a tool whose path is misspelled must not make a new one.
+func openExisting(ctx context.Context, o log.Options) (*log.Log, error) {
+	if path, ok := strings.CutPrefix(o.DSN, "sqlite:"); ok {
+		if _, err := os.Stat(path); err != nil {
+			return nil, ui.Usage(fmt.Errorf("open log: %w", err))
+		}
+	}
+	return log.Open(ctx, o)
+}
+
+// readVerifier takes a public key as keygen prints it, or the name of a file that holds one.
+func readVerifier(given string) (string, error) {
+	if _, err := note.NewVerifier(given); err == nil {
+		return given, nil
+	}
+	raw, err := os.ReadFile(given)
+	if err != nil {
+		return "", ui.WithHint(ui.Usage(fmt.Errorf("--key: %w", err)), "give the log's public key, as keygen printed it, or a file that holds it")
+	}
+	key := strings.TrimSpace(string(raw))
+	if _, err := note.NewVerifier(key); err != nil {
+		return "", ui.WithHint(ui.Usage(fmt.Errorf("--key: %s: %w", given, err)), "a verifier key looks like druppie.io/trace/druppie+1cc232be+AWTz…")
+	}
+	return key, nil
+}
+
+// readCheckpoints reads signed checkpoints that were kept elsewhere.
+func readCheckpoints(files []string) ([][]byte, error) {
+	var out [][]byte
+	for _, name := range files {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			return nil, ui.Usage(fmt.Errorf("--checkpoint: %w", err))
+		}
+		out = append(out, raw)
+	}
+	return out, nil
+}
