@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -103,9 +104,10 @@ func (c *checker) inspect(ctx context.Context) error {
 	return nil
 }
 
-// grow adds a tile's hashes to the tree, and compares the nodes, heads and checkpoints on the way.
-func (c *checker) grow(ctx context.Context, hashes []tlog.Hash) error {
-	for _, h := range hashes {
+// grow adds a tile's hashes, of records with those times, to the tree, and compares the nodes, heads and
+// checkpoints on the way.
+func (c *checker) grow(ctx context.Context, hashes []tlog.Hash, times []time.Time) error {
+	for i, h := range hashes {
 		nodes, err := c.edge.append(h, nil)
 		if err != nil {
 			return err
@@ -115,7 +117,7 @@ func (c *checker) grow(ctx context.Context, hashes []tlog.Hash) error {
 				return err
 			}
 		}
-		if err := c.heads(ctx); err != nil {
+		if err := c.heads(ctx, times[i]); err != nil {
 			return err
 		}
 	}
@@ -140,8 +142,9 @@ func (c *checker) node(ctx context.Context, n store.Node) error {
 // namedHeads is how many wrong heads are named each: after a change in the tree all later ones are wrong.
 const namedHeads = 3
 
-// heads compares the tree as it is now with what the database and the checkpoints say it was.
-func (c *checker) heads(ctx context.Context) error {
+// heads compares the tree as it is now with what the database and the checkpoints say it was. The time
+// of its last record is zero if that couldn't be read.
+func (c *checker) heads(ctx context.Context, last time.Time) error {
 	size := c.edge.size()
 	var root tlog.Hash
 	computed := false
@@ -170,7 +173,7 @@ func (c *checker) heads(ctx context.Context) error {
 		return err
 	}
 	c.report.Heads++
-	if bytes.Equal(h.Root[:], root[:]) && h.Time.Equal(c.last) {
+	if bytes.Equal(h.Root[:], root[:]) && (h.Time.Equal(last) || last.IsZero()) {
 		return nil
 	}
 	if c.wrongHeads++; c.wrongHeads <= namedHeads {

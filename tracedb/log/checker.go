@@ -60,12 +60,13 @@ func newChecker(l *Log, head store.Head, report *Report) *checker {
 type leaves struct {
 	from             int64
 	stored, computed []tlog.Hash
+	times            []time.Time
 	seen             []bool
 }
 
 func (c *checker) tile(ctx context.Context, from, until int64) error {
 	n := until - from
-	t := &leaves{from: from, stored: make([]tlog.Hash, n), computed: make([]tlog.Hash, n), seen: make([]bool, n)}
+	t := &leaves{from: from, stored: make([]tlog.Hash, n), computed: make([]tlog.Hash, n), times: make([]time.Time, n), seen: make([]bool, n)}
 	each := func(s *store.Stored) error { return c.record(t, s) }
 	err := store.Scan(ctx, c.log.db.Read, from, until, each)
 	if err != nil {
@@ -94,7 +95,7 @@ func (c *checker) tile(ctx context.Context, from, until int64) error {
 	if err != nil {
 		return err
 	}
-	return c.grow(ctx, hashes)
+	return c.grow(ctx, hashes, t.times)
 }
 
 // pick decides, where stored and computed hashes differ, which of them the tree above vouches for, so
@@ -171,7 +172,7 @@ func (c *checker) record(t *leaves, s *store.Stored) error {
 	if e.Time.Before(c.last) {
 		c.report.fault(PlaceLeaf, s.Seq, "its time is before that of the record before it")
 	}
-	c.last = e.Time
+	c.last, t.times[i] = e.Time, e.Time
 	c.columns(e, s)
 	for _, r := range e.Refs {
 		c.refs.add(e.Seq, refPrint(r))
@@ -240,6 +241,10 @@ func (c *checker) disposal(e tracedb.Entry, body []byte) {
 	named := make(map[int64]bool, len(d.Seqs))
 	for _, seq := range d.Seqs {
 		named[seq] = true
+		// What was disposed of while this check is under way was there when it was looked at.
+		if e.Seq >= c.head.Size {
+			continue
+		}
 		if seq < 0 || seq >= e.Seq || c.disposed[seq/64]&(1<<(seq%64)) == 0 {
 			c.report.fault(PlaceDisposal, e.Seq, "it names record %d, whose payload is there", seq)
 		}

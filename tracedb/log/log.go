@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/postgres"
 	"github.com/druppie/druppie-up/tracedb/log/sqlite"
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
@@ -54,6 +55,7 @@ type Log struct {
 	calls   chan *call
 	stop    chan struct{} // closed: no more calls are taken
 	stopped chan struct{} // closed: the committer has ended
+	watched chan struct{} // closed: nobody looks for others' records any more
 	closing sync.Once
 
 	edge *edge // the committer's alone
@@ -75,7 +77,7 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 	}
 	l := &Log{
 		opts: opts, db: db, tiles: newTileCache(),
-		calls: make(chan *call), stop: make(chan struct{}), stopped: make(chan struct{}), grown: make(chan struct{}),
+		calls: make(chan *call), stop: make(chan struct{}), stopped: make(chan struct{}), watched: make(chan struct{}), grown: make(chan struct{}),
 	}
 	if err := l.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log: %w", err), db.Close())
@@ -85,12 +87,34 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 	} else {
 		go l.commitAll()
 	}
+	go l.watch()
 	return l, nil
+}
+
+// watch makes known what other replicas commit, until the log is closed.
+func (l *Log) watch() {
+	defer close(l.watched)
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		<-l.stop
+		cancel()
+	}()
+	l.db.Watch(ctx, func(size int64) {
+		if size > l.Size() {
+			// An error is for whoever reads next; followers look by themselves now and then.
+			_, _ = l.atLeast(ctx, size)
+		}
+	})
+	<-l.stop
 }
 
 func open(ctx context.Context, opts Options) (*store.DB, error) {
 	if path, ok := cutSQLite(opts.DSN); ok {
 		return sqlite.Open(ctx, path, opts.ReadOnly)
+	}
+	if strings.HasPrefix(opts.DSN, "postgres://") || strings.HasPrefix(opts.DSN, "postgresql://") {
+		return postgres.Open(ctx, opts.DSN, opts.ReadOnly)
 	}
 	// What follows the scheme may hold a password: it isn't repeated.
 	return nil, errors.New("open log: the DSN starts with neither sqlite: nor postgres://")
@@ -164,6 +188,7 @@ func (l *Log) Close() error {
 	l.closing.Do(func() {
 		close(l.stop)
 		<-l.stopped
+		<-l.watched
 		err = l.db.Close()
 	})
 	return err

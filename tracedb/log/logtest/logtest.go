@@ -61,10 +61,13 @@ func Now(now func() time.Time) Option { return func(o *log.Options) { o.Now = no
 // At opens the log in that file, which may be there already.
 func At(path string) Option { return func(o *log.Options) { o.DSN = "sqlite:" + path } }
 
+// With changes the options in any other way.
+func With(change func(*log.Options)) Option { return change }
+
 // New opens a fresh log that is closed when the test ends.
 func New(t testing.TB, options ...Option) *log.Log {
 	t.Helper()
-	o := log.Options{DSN: "sqlite:" + filepath.Join(t.TempDir(), "trace.db"), Origin: Origin, Signer: Signer(t)}
+	o := log.Options{DSN: "sqlite:" + filepath.Join(t.TempDir(), "trace.db"), Origin: Origin, Signer: Signer(t), Verifier: Verifier(t)}
 	for _, option := range options {
 		option(&o)
 	}

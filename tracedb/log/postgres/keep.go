@@ -1,0 +1,103 @@
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"strconv"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// aside is the schema in which projections are made anew.
+const aside = "tracedb_rebuilding"
+
+// Rebuild makes the projections anew in a schema of their own, so that readers go on with the old ones,
+// and lets them change places at the end.
+func (e *engine) Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) error {
+	var home, path string
+	if err := tx.QueryRowContext(ctx, "SELECT current_schema(), current_setting('search_path')").Scan(&home, &path); err != nil {
+		return err
+	}
+	home = pgx.Identifier{home}.Sanitize()
+	for _, step := range []func() error{
+		run(ctx, tx, "DROP SCHEMA IF EXISTS "+aside+" CASCADE"),
+		run(ctx, tx, "CREATE SCHEMA "+aside),
+		run(ctx, tx, "SET LOCAL search_path TO "+aside+", "+home),
+		func() error { return script(ctx, tx, projections) },
+		fill,
+		func() error {
+			for _, table := range []string{"records", "refs", "facts"} {
+				if _, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS "+home+"."+table); err != nil {
+					return err
+				}
+				if _, err := tx.ExecContext(ctx, "ALTER TABLE "+aside+"."+table+" SET SCHEMA "+home); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		run(ctx, tx, "DROP SCHEMA "+aside),
+		run(ctx, tx, "SELECT set_config('search_path', $1, true)", path),
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func run(ctx context.Context, tx *sql.Tx, query string, args ...any) func() error {
+	return func() error {
+		_, err := tx.ExecContext(ctx, query, args...)
+		return err
+	}
+}
+
+// Inspect finds nothing by itself: pg_checksums and pg_amcheck are for whoever runs the server.
+func (e *engine) Inspect(context.Context) ([]string, error) { return nil, nil }
+
+// Forget has nothing to do: the server's autovacuum clears deleted rows away.
+func (e *engine) Forget(context.Context) error { return nil }
+
+// Backup is for the server's own tools.
+func (e *engine) Backup(context.Context, string) error {
+	return tracedb.ErrUnavailable.Says("a log in PostgreSQL is backed up with pg_dump").WithHint("run pg_dump --format=custom, and check after pg_restore with the newest checkpoint")
+}
+
+// watchAgain is how long to wait before listening again after the connection was lost.
+const watchAgain = 2 * time.Second
+
+// Watch listens for the sizes that batches announce, over a connection of its own.
+func (e *engine) Watch(ctx context.Context, seen func(size int64)) {
+	for ctx.Err() == nil {
+		e.listen(ctx, seen)
+		select {
+		case <-ctx.Done():
+		case <-time.After(watchAgain):
+		}
+	}
+}
+
+// listen ends when the connection does; what it missed is found by those who poll besides.
+func (e *engine) listen(ctx context.Context, seen func(size int64)) {
+	conn, err := pgx.ConnectConfig(ctx, e.config)
+	if err != nil {
+		return
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	if _, err := conn.Exec(ctx, "LISTEN "+channel); err != nil {
+		return
+	}
+	for {
+		n, err := conn.WaitForNotification(ctx)
+		if err != nil {
+			return
+		}
+		if size, err := strconv.ParseInt(n.Payload, 10, 64); err == nil {
+			seen(size)
+		}
+	}
+}

@@ -1,0 +1,183 @@
+// Package postgres keeps the log in a PostgreSQL database that several replicas may serve. It owns the
+// database's migrations, its triggers, and the order among replicas; it refuses to change or delete a
+// row of the log, by triggers in the database itself.
+//
+// Who may write is decided by a row lock, not by an election: each batch's transaction first locks the
+// one row of the table log. An elected writer would have to be found by the others, would leave them
+// waiting until its lease is over when it dies, and would need fencing, or two would write when one was
+// only slow. The lock ends with its transaction, so the next replica goes on at once, and what it
+// protects is in the same database: who doesn't hold it can't commit. The price is that a replica whose
+// predecessor was another one reads the tree's right edge again, some twenty rows.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/store"
+)
+
+// The migrations, in the order of their names, and the projections as they are after the last one.
+//
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const projections = "migrations/projections.sql"
+
+// engine is a log in a PostgreSQL database.
+type engine struct {
+	config      *pgx.ConnConfig
+	write, read *sql.DB
+}
+
+// Open connects to the database and brings its tables up to date. Errors don't repeat the DSN, which
+// may hold a password.
+func Open(ctx context.Context, dsn string, readOnly bool) (*store.DB, error) {
+	config, err := pgx.ParseConfig(dsn)
+	if err != nil {
+		return nil, errors.New("open postgres: the DSN can't be read")
+	}
+	config.RuntimeParams["application_name"] = "tracedb"
+	reading := config.Copy()
+	reading.RuntimeParams["default_transaction_read_only"] = "on"
+	e := &engine{config: config, read: sql.OpenDB(connector{reading})}
+	e.read.SetMaxOpenConns(max(8, 2*runtime.GOMAXPROCS(0)))
+	e.read.SetMaxIdleConns(max(8, 2*runtime.GOMAXPROCS(0)))
+	if !readOnly {
+		// Whatever the database's default is: what was acknowledged is on its disk.
+		config.RuntimeParams["synchronous_commit"] = "on"
+		e.write = sql.OpenDB(connector{config})
+		e.write.SetMaxOpenConns(1)
+		if err := e.migrate(ctx); err != nil {
+			return nil, errors.Join(fmt.Errorf("open postgres: %w", e.Explain(err)), e.Close())
+		}
+	}
+	if err := e.read.PingContext(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("open postgres: %w", e.Explain(err)), e.Close())
+	}
+	return &store.DB{Engine: e, Read: e.read}, nil
+}
+
+// migrating is the number of the lock that lets one replica at a time migrate.
+const migrating = 0x7472616365
+
+func (e *engine) migrate(ctx context.Context) error {
+	files, err := fs.Glob(migrations, "migrations/0*.sql")
+	if err != nil {
+		return err
+	}
+	tx, err := e.write.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrating)); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS migrations (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())"); err != nil {
+		return err
+	}
+	var version int
+	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM migrations").Scan(&version); err != nil {
+		return err
+	}
+	if version > len(files) {
+		return fmt.Errorf("the database is of version %d, and this program knows only %d: a newer one made it", version, len(files))
+	}
+	for i, file := range files[version:] {
+		if err := script(ctx, tx, file); err != nil {
+			return err
+		}
+		if _, err := tx.ExecContext(ctx, "INSERT INTO migrations (version) VALUES ($1)", version+i+1); err != nil {
+			return err
+		}
+	}
+	if version == 0 {
+		if err := script(ctx, tx, projections); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// script runs a file of statements.
+func script(ctx context.Context, tx *sql.Tx, name string) error {
+	text, err := migrations.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	// Without arguments pgx takes the simple protocol, which takes many statements at once.
+	if _, err := tx.ExecContext(ctx, string(text)); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// Begin starts a transaction and locks the log's row in it. The statements that follow see what the
+// lock's last holder committed.
+func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
+	if e.write == nil {
+		return nil, tracedb.ErrUnavailable.Says("the log was opened for reading only")
+	}
+	tx, err := e.write.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	var one int
+	err = tx.QueryRowContext(ctx, "SELECT one FROM log FOR UPDATE").Scan(&one)
+	if errors.Is(err, sql.ErrNoRows) {
+		// There is no log yet: who makes it locks the table.
+		_, err = tx.ExecContext(ctx, "LOCK TABLE log IN SHARE ROW EXCLUSIVE MODE")
+	}
+	if err != nil {
+		return nil, errors.Join(err, tx.Rollback())
+	}
+	return tx, nil
+}
+
+// Shared is true: replicas serve the same database.
+func (e *engine) Shared() bool { return true }
+
+func (e *engine) Close() error {
+	var errs []error
+	for _, db := range []*sql.DB{e.read, e.write} {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Explain tells a full disk and a server that isn't there from the rest (PostgreSQL, appendix A).
+func (e *engine) Explain(err error) error {
+	var refused *pgconn.PgError
+	var connect *pgconn.ConnectError
+	switch {
+	case errors.As(err, &refused):
+		switch {
+		case refused.Code == "53100":
+			return fmt.Errorf("%w (%w)", tracedb.ErrFull, err)
+		case refused.Code == "XX001" || refused.Code == "XX002":
+			return fmt.Errorf("%w (%w)", store.ErrCorrupt, err)
+		case strings.HasPrefix(refused.Code, "08") || strings.HasPrefix(refused.Code, "53") || strings.HasPrefix(refused.Code, "57P"):
+			return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the database server isn't there now"), err)
+		}
+	case errors.As(err, &connect) || errors.Is(err, driver.ErrBadConn) || safe(err):
+		return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the database server isn't there now"), err)
+	}
+	return err
+}
+
+// safe says whether nothing of what failed can have reached the server.
+func safe(err error) bool { return pgconn.SafeToRetry(err) }
