@@ -108,17 +108,20 @@ func object(kind, name string) string {
 	return kind + "/" + name
 }
 
-// drafts are the records of a refusal, one for each policy. id says what was heard, and actor who asked.
-func (d denial) drafts(id, actor string, at time.Time, more ...tracedb.Ref) []tracedb.Draft {
+// drafts are the records of a refusal, one for each policy. id says what was heard.
+func (d denial) drafts(id string, at time.Time, more ...tracedb.Ref) []tracedb.Draft {
 	var out []tracedb.Draft
 	for _, r := range d.policies {
-		out = append(out, denied(id+"/"+r.policy, actor, at, d.kind, d.namespace, d.name, r, more...))
+		out = append(out, denied(id+"/"+r.policy, at, d.kind, d.namespace, d.name, r, more...))
 	}
 	return out
 }
 
+// gatekeeper is who says no.
+const gatekeeper = "kyverno"
+
 // denied is the record of one policy's no.
-func denied(id, actor string, at time.Time, kind, namespace, name string, r refusal, more ...tracedb.Ref) tracedb.Draft {
+func denied(id string, at time.Time, kind, namespace, name string, r refusal, more ...tracedb.Ref) tracedb.Draft {
 	a := tracedb.Admission{
 		Namespace: namespace, Resource: object(kind, name), Images: digests(r.reason), Policy: r.policy,
 		Reason: clip(r.reason, maxText),
@@ -128,7 +131,7 @@ func denied(id, actor string, at time.Time, kind, namespace, name string, r refu
 	if kind == "Pod" && namespace != "" {
 		about = append(about, ref(tracedb.RefPod, namespace+"/"+name))
 	}
-	return draft(id, tracedb.KindAdmission, actor, at, tracedb.Denied, a, about...)
+	return draft(id, tracedb.KindAdmission, gatekeeper, at, tracedb.Denied, a, about...)
 }
 
 // digests are the images that a text names by digest; never nil.

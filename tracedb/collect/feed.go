@@ -137,21 +137,21 @@ func (f *feed) look(ctx context.Context, version string, most time.Duration) (st
 	opts := f.opts
 	opts.ResourceVersion, opts.AllowWatchBookmarks = version, true
 	most = min(most, watchTime)
-	seconds := max(int64(most/time.Second), 1)
+	// The server ends the watch too, in case we are gone and nobody noticed.
+	seconds := int64(most/time.Second) + 30
 	opts.TimeoutSeconds = &seconds
 	w, err := f.watch(ctx, opts)
 	if err != nil {
 		return version, f.ended(err)
 	}
 	defer w.Stop()
-	// The server ends the watch by itself; this is for one that is silent.
-	late := time.NewTimer(most + 30*time.Second)
-	defer late.Stop()
+	enough := time.NewTimer(most)
+	defer enough.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return version, ctx.Err()
-		case <-late.C:
+		case <-enough.C:
 			return version, nil
 		case e, open := <-w.ResultChan():
 			if !open {

@@ -141,6 +141,9 @@ type fluxBook struct {
 // lapse is a duration in a message of Flux, which differs each time that the same thing is told.
 var lapse = regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+(?:\.\d+)?(?:ns|µs|ms|s)\b`)
 
+// afterWaiting is what an event puts before the words of the status.
+var afterWaiting = regexp.MustCompile(`^health check failed after \S+: `)
+
 // read makes the records of a happening; none for what isn't news.
 func (b *fluxBook) read(ctx context.Context, h happening) ([]tracedb.Draft, error) {
 	if h.kind != "Kustomization" {
@@ -152,11 +155,11 @@ func (b *fluxBook) read(ctx context.Context, h happening) ([]tracedb.Draft, erro
 		Namespace: h.namespace, Object: object(h.kind, h.name), Revision: revisionHash(h.revision), Source: place.source,
 		Reason: h.reason, Message: clip(strings.TrimSpace(h.message), maxText),
 	}
-	same := hash(lapse.ReplaceAllString(strings.TrimSpace(h.message), "…"))
+	same := hash(lapse.ReplaceAllString(afterWaiting.ReplaceAllString(strings.TrimSpace(h.message), ""), "…"))
 	switch changes, ok := parseChanges(h.message); {
 	case h.failed:
 		if refusals, ok := parseDenial(h.message); ok {
-			return refusals.drafts(h.subject()+"/denied/"+same, "flux", h.at, about...), nil
+			return refusals.drafts(h.subject()+"/denied/"+same, h.at, about...), nil
 		}
 		return []tracedb.Draft{draft(h.subject()+"/failed/"+same, tracedb.KindDeployment, "flux", h.at, tracedb.Failed, d, about...)}, nil
 	case ok:

@@ -210,13 +210,25 @@ func draft(id string, kind tracedb.Kind, actor string, at time.Time, outcome tra
 	if err != nil {
 		panic(fmt.Sprintf("encode a %s: %v", kind, err))
 	}
-	refs = tracedb.SortRefs(refs)
+	// What isn't shaped as a name of its type comes from somebody who wrote something else there.
+	refs = tracedb.SortRefs(slices.DeleteFunc(slices.Clone(refs), func(r tracedb.Ref) bool { return r.Check() != nil }))
 	if len(refs) > tracedb.MaxRefs {
 		refs = refs[:tracedb.MaxRefs]
 	}
 	return tracedb.Draft{
-		ID: id, Kind: kind, Actor: actor, At: tracedb.Instant(at), Outcome: outcome, Refs: refs, Payload: body,
+		ID: tidy(id), Kind: kind, Actor: actor, At: tracedb.Instant(at), Outcome: outcome, Refs: refs, Payload: body,
 	}
+}
+
+// tidy keeps ids short and printable, whatever a branch may be called.
+func tidy(id string) string {
+	const most = 250
+	odd := strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' })
+	if len(id) <= most && !odd {
+		return id
+	}
+	kind, _, _ := strings.Cut(id, "/")
+	return kind + "/" + hash(id)
 }
 
 func ref(t tracedb.RefType, value string) tracedb.Ref { return tracedb.Ref{Type: t, Value: value} }
