@@ -114,12 +114,6 @@ func inPayload(err error) error {
 	return err
 }
 
-// Body is the statement's bytes in an envelope: what was signed.
-func Body(envelope []byte) ([]byte, error) {
-	o, err := open(envelope)
-	return o.body, err
-}
-
 // Unique names what an envelope says, whoever signed it how often and however it is written: the
 // SHA-256 of the statement's bytes, in lower-case hex. Two envelopes with one name are one
 // attestation, so whoever makes the same statement of two events must say in it which event it was.
@@ -128,8 +122,12 @@ func Unique(envelope []byte) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return o.unique(), nil
+}
+
+func (o opened) unique() string {
 	sum := sha256.Sum256(o.body)
-	return hex.EncodeToString(sum[:]), nil
+	return hex.EncodeToString(sum[:])
 }
 
 // Sign puts the statement into an envelope. The signer's key is ECDSA P-256, as Cosign makes them,

@@ -28,7 +28,8 @@ type KeyFile struct {
 	Retired time.Time      `json:"retired,omitzero"` // from then on it verifies older records only
 }
 
-// Keyring holds the public keys that attestations may be signed with. It never changes.
+// Keyring holds the public keys that attestations may be signed with. It never changes; a nil one has
+// no keys.
 type Keyring struct{ keys []ringKey }
 
 type ringKey struct {
@@ -123,6 +124,9 @@ func signable(kinds []tracedb.Kind) ([]tracedb.Kind, error) {
 
 // Keys lists the keyring, by name, as it stands at that time.
 func (k *Keyring) Keys(at time.Time) []tracedb.Key {
+	if k == nil {
+		return nil
+	}
 	out := make([]tracedb.Key, 0, len(k.keys))
 	for _, key := range k.keys {
 		out = append(out, key.at(at))
@@ -142,27 +146,44 @@ func (k *Keyring) Verify(kind tracedb.Kind, envelope []byte) (Statement, tracedb
 	return k.VerifyAt(kind, envelope, time.Now())
 }
 
-// VerifyAt is Verify for an envelope that the log took at that time. The signature is checked before
-// the statement is read. What isn't an envelope, or doesn't say what it must, is ErrInvalidRecord;
-// what no key of the ring signed, or none that may, is ErrInvalidSignature; both with the place.
+// VerifyAt is Verify for an envelope that the log took at that time.
 func (k *Keyring) VerifyAt(kind tracedb.Kind, envelope []byte, at time.Time) (Statement, tracedb.Key, error) {
+	v, err := k.Examine(kind, envelope, at)
+	return v.Statement, v.Key, err
+}
+
+// Verified is an envelope that holds.
+type Verified struct {
+	Statement Statement
+	Key       tracedb.Key // that signed it
+	Body      []byte      // the statement's bytes, which were signed
+	Unique    string      // its name, as the function Unique gives it
+}
+
+// Examine checks an envelope that the log took at that time, the signature before the statement is
+// read. What isn't an envelope, or doesn't say what it must, is ErrInvalidRecord; what no key of the
+// ring signed, or none that may, is ErrInvalidSignature; both with the place.
+func (k *Keyring) Examine(kind tracedb.Kind, envelope []byte, at time.Time) (Verified, error) {
 	o, err := open(envelope)
 	if err != nil {
-		return Statement{}, tracedb.Key{}, err
+		return Verified{}, err
 	}
 	key, err := k.signer(kind, o, at)
 	if err != nil {
-		return Statement{}, tracedb.Key{}, err
+		return Verified{}, err
 	}
 	st, err := parse(kind, o.body)
 	if err != nil {
-		return Statement{}, tracedb.Key{}, inPayload(err)
+		return Verified{}, inPayload(err)
 	}
-	return st, key, nil
+	return Verified{Statement: st, Key: key, Body: o.body, Unique: o.unique()}, nil
 }
 
 // signer finds who signed. The hint in the envelope isn't believed: it only says whom to try first.
 func (k *Keyring) signer(kind tracedb.Kind, o opened, at time.Time) (tracedb.Key, error) {
+	if k == nil {
+		k = &Keyring{}
+	}
 	pae := dsse.PAE(PayloadType, o.body)
 	hinted := func(key ringKey) bool { return key.Fingerprint == o.keyID }
 	i := slices.IndexFunc(k.keys, func(key ringKey) bool { return hinted(key) && verifies(key.public, pae, o.sig) })

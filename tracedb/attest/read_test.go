@@ -133,10 +133,11 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		body, err := Body(envelope)
+		o, err := open(envelope)
 		if err != nil {
 			f.Fatal(err)
 		}
+		body := o.body
 		f.Add(string(kind), []byte(envelope))
 		f.Add(string(kind), marshal(f, seal(f, key, PayloadType, body)))
 		f.Add(string(kind), body)

@@ -72,6 +72,40 @@ var detectors = []detector{
 	{what: "secret", marks: names, pattern: regexp.MustCompile(`^[A-Za-z0-9_-]+\s+` + quoted + `(` + value + `)`), group: 1, secret: isArgument},
 }
 
+// marked is a mark and the detectors, as bits, that it is of.
+type marked struct {
+	mark      string
+	detectors uint64
+}
+
+// byFirst are all marks, by their first letter: one walk over a text finds which detectors it is
+// worth trying, mostly none.
+var byFirst = func() (out [256][]marked) {
+	for i, d := range detectors {
+		for _, mark := range d.marks {
+			list := out[mark[0]]
+			if j := slices.IndexFunc(list, func(m marked) bool { return m.mark == mark }); j >= 0 {
+				list[j].detectors |= 1 << i
+				continue
+			}
+			out[mark[0]] = append(list, marked{mark, 1 << i})
+		}
+	}
+	return out
+}()
+
+// present are the detectors, as bits, of which lower holds a mark.
+func present(lower string) (bits uint64) {
+	for i := range len(lower) {
+		for _, m := range byFirst[lower[i]] {
+			if bits&m.detectors != m.detectors && strings.HasPrefix(lower[i:], m.mark) {
+				bits |= m.detectors
+			}
+		}
+	}
+	return bits
+}
+
 // rounds bound how often a text is looked through until nothing more is found. What taking one secret
 // out brings to light is rare; twice is made up.
 const rounds = 4
@@ -95,7 +129,11 @@ func Redact(s string) (string, []string) {
 // can't be altered and would be refused: a word after "token:" isn't enough, it must look like one.
 func Secret(s string) string {
 	lower := lowerASCII(s)
-	for _, d := range detectors {
+	bits := present(lower)
+	for i, d := range detectors {
+		if bits&(1<<i) == 0 {
+			continue
+		}
 		for _, m := range d.find(s, lower) {
 			if d.what != "secret" || isRandom(m) {
 				return d.what
@@ -112,7 +150,11 @@ func redacted(what string) string { return "[redacted:" + what + "]" }
 
 func redactOnce(s string, note func(what string)) string {
 	lower := lowerASCII(s)
-	for _, d := range detectors {
+	bits := present(lower)
+	for i, d := range detectors {
+		if bits&(1<<i) == 0 {
+			continue
+		}
 		matches := d.find(s, lower)
 		if len(matches) == 0 {
 			continue

@@ -1,0 +1,157 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log"
+)
+
+// Note adds records of the service's own kinds, under its own name.
+func (d *Desk) Note(ctx context.Context, drafts []tracedb.Draft) ([]tracedb.Receipt, error) {
+	d.ready()
+	prepared := make([]log.Prepared, len(drafts))
+	for i, draft := range drafts {
+		info, ok := draft.Kind.Info()
+		if !ok || !info.Internal && draft.Kind != tracedb.KindAdmission {
+			return nil, fmt.Errorf("note: the service doesn't write records of the kind %q", draft.Kind)
+		}
+		p, err := d.check(ctx, Writer, draft)
+		if err != nil {
+			return nil, fmt.Errorf("note %s: %w", draft.Kind, err)
+		}
+		prepared[i] = p
+	}
+	return d.append(ctx, Writer, prepared)
+}
+
+// Start records what changed in the keyring since the log last knew: keys that joined, that may sign
+// something else now, that were retired, and that are gone, which the log calls retired, too.
+func (d *Desk) Start(ctx context.Context) error {
+	d.ready()
+	facts, err := d.Log.Facts(ctx, TableKey)
+	if err != nil {
+		return fmt.Errorf("read the keyring that the log knows: %w", err)
+	}
+	known := map[string]tracedb.Key{}
+	seqs := map[string]int64{}
+	for _, f := range facts {
+		var k tracedb.Key
+		if err := json.Unmarshal(f.Value, &k); err != nil {
+			return fmt.Errorf("read the keyring that the log knows: %w", err)
+		}
+		known[f.Key], seqs[f.Key] = k, f.Seq+1
+	}
+	keys := d.Keyring.Keys(d.Now())
+	here := map[string]bool{}
+	for _, k := range keys {
+		here[k.Fingerprint] = true
+	}
+	for fingerprint, k := range known {
+		if !here[fingerprint] {
+			k.Retired = true
+			keys = append(keys, k)
+		}
+	}
+	slices.SortFunc(keys, func(a, b tracedb.Key) int { return strings.Compare(a.Fingerprint, b.Fingerprint) })
+	var drafts []tracedb.Draft
+	for _, k := range keys {
+		old, ok := known[k.Fingerprint]
+		if ok && old.Name == k.Name && old.Retired == k.Retired && slices.Equal(old.Kinds, k.Kinds) {
+			continue
+		}
+		raw, err := encode(k)
+		if err != nil {
+			return fmt.Errorf("encode key %s: %w", k.Name, err)
+		}
+		// Several programs that start at once say the same under one id.
+		drafts = append(drafts, tracedb.Draft{
+			ID:   fmt.Sprintf("key/%s/%d", strings.TrimPrefix(k.Fingerprint, "SHA256:"), seqs[k.Fingerprint]),
+			Kind: tracedb.KindKey, Payload: raw,
+		})
+	}
+	if len(drafts) == 0 {
+		return nil
+	}
+	if _, err := d.Note(ctx, drafts); err != nil {
+		return fmt.Errorf("record the keyring: %w", err)
+	}
+	return nil
+}
+
+// readEvery is how long one record stands for an auditor's looks at the same thing.
+const readEvery = time.Minute
+
+// maxReads is how many looks are remembered before the old ones are forgotten.
+const maxReads = 10_000
+
+// reads remembers when who looked at what.
+type reads struct {
+	mu   sync.Mutex
+	last map[string]time.Time
+}
+
+// fresh says whether a look is the first in its minute.
+func (r *reads) fresh(key string, now time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if last, ok := r.last[key]; ok && now.Sub(last) < readEvery && !now.Before(last) {
+		return false
+	}
+	if r.last == nil || len(r.last) >= maxReads {
+		kept := map[string]time.Time{}
+		for k, t := range r.last {
+			if now.Sub(t) < readEvery && len(kept) < maxReads/2 {
+				kept[k] = t
+			}
+		}
+		r.last = kept
+	}
+	r.last[key] = now
+	return true
+}
+
+func (r *reads) forget(key string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.last, key)
+}
+
+// Read records that an auditor read something, at most once a minute for who, what and of. If it
+// can't be recorded, that is an error, and the reader decides: on tracedb.ErrFull reading goes on.
+func (d *Desk) Read(ctx context.Context, who tracedb.Identity, read tracedb.Read) error {
+	d.ready()
+	if who.Name == "" {
+		return tracedb.ErrUnauthenticated
+	}
+	if len(read.Of) > maxName {
+		read.Of = strings.ToValidUTF8(read.Of[:maxName], "")
+	}
+	sum := sha256.Sum256([]byte(who.Name + "\x00" + read.What + "\x00" + read.Of))
+	key := hex.EncodeToString(sum[:16])
+	now := d.Now()
+	if !d.reads.fresh(key, now) {
+		return nil
+	}
+	raw, err := encode(read)
+	if err != nil {
+		return fmt.Errorf("encode read: %w", err)
+	}
+	draft := tracedb.Draft{
+		ID:   fmt.Sprintf("read/%s/%d", key, now.UnixMicro()),
+		Kind: tracedb.KindRead, Actor: actor("", who.Name, Writer), Payload: raw,
+	}
+	if _, err := d.Note(ctx, []tracedb.Draft{draft}); err != nil {
+		d.reads.forget(key)
+		return err
+	}
+	return nil
+}
