@@ -91,7 +91,7 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the catalog: %w", err)
 	}
-	desk := &ingest.Desk{Keyring: keyring, Catalog: cat, Logger: o.logger}
+	desk := &ingest.Desk{Log: l, Keyring: keyring, Catalog: cat, Logger: o.logger}
 	if err := desk.Start(ctx); err != nil {
 		return nil, fmt.Errorf("open the desk: %w", err)
 	}
