@@ -1,0 +1,214 @@
+package collect
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
+
+func aCommit(n int) tracedb.Draft {
+	hash := fmt.Sprintf("%040x", n+1)
+	return commit{repository: "druppie/x", branch: "main", hash: hash, at: noon}.draft(Repositories{}.whole())
+}
+
+func newTestRecorder(tr *trace) (*recorder, *health) {
+	h := &health{}
+	r := newRecorder("gitea", tr.sink, tr.log, nil, h, giteaKinds...)
+	hasty(r)
+	return r, h
+}
+
+func TestPutTriesUntilItIsThere(t *testing.T) {
+	for _, failure := range []error{tracedb.ErrUnavailable, tracedb.ErrFull, tracedb.ErrTooMany, tracedb.ErrInternal, tracedb.ErrForbidden, errors.New("a cable is out")} {
+		t.Run(failure.Error(), func(t *testing.T) {
+			tr := newTrace(t)
+			r, h := newTestRecorder(tr)
+			left := 3
+			tr.failing(func([]tracedb.Draft) error {
+				if left--; left < 0 {
+					return nil
+				}
+				if left == 0 && h.read("x").LastError == "" {
+					t.Error("the status is silent about the failure")
+				}
+				return failure
+			})
+			for n := range 5 {
+				if err := r.put(t.Context(), []tracedb.Draft{aCommit(n)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got []string
+			for _, record := range tr.records() {
+				got = append(got, record.ID)
+			}
+			want := []string{aCommit(0).ID, aCommit(1).ID, aCommit(2).ID, aCommit(3).ID, aCommit(4).ID}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("records (-want +got):\n%s", diff)
+			}
+			s := h.read("x")
+			if s.LastError != "" || s.Recorded != 5 || s.LastErrorAt.IsZero() {
+				t.Errorf("status afterwards: %+v", s)
+			}
+		})
+	}
+}
+
+func TestPutEndsWithItsContext(t *testing.T) {
+	tr := newTrace(t)
+	r, _ := newTestRecorder(tr)
+	tr.down(tracedb.ErrFull)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- r.put(ctx, []tracedb.Draft{aCommit(1)}) }()
+	eventually(t, "several tries", func() bool { return tr.called() > 3 })
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("put = %v, want context.Canceled", err)
+	}
+	tr.up()
+	if n := len(tr.records()); n != 0 {
+		t.Errorf("%d records, want none", n)
+	}
+}
+
+// One record that the log will never take stops nobody.
+func TestOneBadRecord(t *testing.T) {
+	tr := newTrace(t)
+	r, h := newTestRecorder(tr)
+	bad := aCommit(2)
+	bad.Outcome = tracedb.Passed // a commit has none
+	if err := r.put(t.Context(), []tracedb.Draft{aCommit(1), bad, aCommit(3)}); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.read("x"); s.Refused != 1 || s.Recorded != 2 || len(tr.records()) != 2 {
+		t.Errorf("status %+v with %d records, want 2 recorded and 1 refused", s, len(tr.records()))
+	}
+}
+
+func TestTwiceIsOnce(t *testing.T) {
+	other := aCommit(1)
+	other.Payload = []byte(`{"repository":"druppie/x","message":"other words"}`)
+	tests := []struct {
+		name  string
+		again tracedb.Draft
+		same  bool // recorder
+		log   bool
+	}{
+		{"the same recorder", aCommit(1), true, true},
+		{"after a restart", aCommit(1), false, true},
+		{"after a restart, in other words", other, false, true},
+		{"nobody to ask", aCommit(1), false, false},
+		{"nobody to ask, in other words", other, false, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := newTrace(t)
+			r, _ := newTestRecorder(tr)
+			if err := r.put(t.Context(), []tracedb.Draft{aCommit(1)}); err != nil {
+				t.Fatal(err)
+			}
+			if !tt.same {
+				r, _ = newTestRecorder(tr)
+				if !tt.log {
+					r.log = nil
+				}
+			}
+			if err := r.once(t.Context(), []tracedb.Draft{tt.again, aCommit(2)}); err != nil {
+				t.Fatal(err)
+			}
+			var ids []string
+			for _, record := range tr.records() {
+				ids = append(ids, record.ID)
+			}
+			if want := []string{aCommit(1).ID, aCommit(2).ID}; !slices.Equal(ids, want) {
+				t.Errorf("records = %v, want %v", ids, want)
+			}
+		})
+	}
+}
+
+func TestRememberIsBounded(t *testing.T) {
+	tr := newTrace(t)
+	r, _ := newTestRecorder(tr)
+	for n := range maxRecent + 10 {
+		r.remember(fmt.Sprint(n))
+	}
+	if len(r.recent) != maxRecent || len(r.order) != maxRecent || r.seen("0") || !r.seen(fmt.Sprint(maxRecent+9)) {
+		t.Errorf("%d ids remembered in an order of %d", len(r.recent), len(r.order))
+	}
+}
+
+func TestTidy(t *testing.T) {
+	tests := []struct {
+		name, give string
+		kept       bool
+	}{
+		{"as it is", "commit/druppie/x/main/abc", true},
+		{"odd letters", "commit/druppie/x/féature/abc", false},
+		{"a space", "commit/druppie/x/a b/abc", false},
+		{"too long", "commit/" + strings.Repeat("x", 300), false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			got := tidy(tt.give)
+			if (got == tt.give) != tt.kept || !strings.HasPrefix(got, "commit/") || len(got) > 250 {
+				t.Errorf("tidy(%q) = %q", tt.give, got)
+			}
+			if !tt.kept && got == tidy(tt.give+"x") {
+				t.Error("another id becomes the same")
+			}
+		})
+	}
+}
+
+func TestClip(t *testing.T) {
+	tests := []struct {
+		name, give string
+		n          int
+		want       string
+	}{
+		{"short", "abc", 3, "abc"},
+		{"long", "abcdef", 5, "ab…"},
+		{"never within a character", "aéééé", 7, "aé…"},
+		{"not text", "a\xffb", 10, "a�b"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := clip(tt.give, tt.n); got != tt.want || len(got) > max(tt.n, len(tt.want)) {
+				t.Errorf("clip(%q, %d) = %q, want %q", tt.give, tt.n, got, tt.want)
+			}
+		})
+	}
+}
+
+func TestHealth(t *testing.T) {
+	h := &health{}
+	if s := h.read("pods"); s.Name != "pods" || !s.LastSuccess.IsZero() {
+		t.Errorf("at first %+v", s)
+	}
+	h.well("b", noon.Add(time.Minute))
+	h.well("a", noon)
+	h.unwell("b", noon.Add(2*time.Minute), errors.New("out"))
+	h.unwell("a", noon, context.Canceled)
+	h.stuck(noon.Add(3*time.Minute), errors.New("full"))
+	got := h.read("pods")
+	want := Status{Name: "pods", LastSuccess: noon, LastError: "b: out", LastErrorAt: noon.Add(3 * time.Minute)}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("read (-want +got):\n%s", diff)
+	}
+	h.drop("b")
+	if got := h.read("pods").LastError; got != "log: full" {
+		t.Errorf("LastError = %q", got)
+	}
+}
