@@ -60,8 +60,6 @@ func newPage(c *why.Chain) page {
 var functions = map[string]any{
 	"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"leaf": func(e tracedb.Entry) string { return e.Hash().String() },
-	"en":   func(o tracedb.Outcome) string { en, _ := why.OutcomeName(o); return en },
-	"nl":   func(o tracedb.Outcome) string { _, nl := why.OutcomeName(o); return nl },
 	"bad": func(o tracedb.Outcome) bool {
 		return o == tracedb.Failed || o == tracedb.Denied || o == tracedb.Rejected
 	},
