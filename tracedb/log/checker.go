@@ -220,8 +220,7 @@ func (c *checker) payload(e tracedb.Entry, s *store.Stored) error {
 	if s.Disposal.Valid {
 		c.report.fault(PlaceDisposal, e.Seq, "the payload was disposed of, and is there")
 	}
-	digest := sha256.Sum256(s.Body)
-	if "sha256:"+hex.EncodeToString(digest[:]) != e.Payload || len(s.Body) != e.Size {
+	if !fits(e, s.Body) {
 		c.report.fault(PlacePayload, e.Seq, "its bytes aren't those that the leaf names")
 		return nil
 	}
@@ -229,6 +228,12 @@ func (c *checker) payload(e tracedb.Entry, s *store.Stored) error {
 		c.disposal(e, s.Body)
 	}
 	return c.derived(e, s.Body)
+}
+
+// fits says whether a payload is the one that the entry names.
+func fits(e tracedb.Entry, body []byte) bool {
+	digest := sha256.Sum256(body)
+	return "sha256:"+hex.EncodeToString(digest[:]) == e.Payload && len(body) == e.Size
 }
 
 // disposal compares what a record of disposal names with what is gone because of it.

@@ -57,14 +57,12 @@ func look(ctx context.Context, q store.Querier, calls []*call) (*known, error) {
 		return nil, err
 	}
 	for table, keys := range tables {
-		facts, err := store.Facts(ctx, q, table, slices.Collect(maps.Keys(keys)))
+		facts, err := store.Bound(ctx, q, table, slices.Collect(maps.Keys(keys)))
 		if err != nil {
 			return nil, err
 		}
 		for _, f := range facts {
-			if f.Bound {
-				k.bound[factKey{f.Table, f.Key}] = f.Value
-			}
+			k.bound[factKey{f.Table, f.Key}] = f.Value
 		}
 	}
 	return k, nil

@@ -2,8 +2,6 @@ package log
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -80,7 +78,7 @@ func (d *deriver) row(s *store.Stored) (store.Row, error) {
 	}
 	facts := d.kept[s.Seq]
 	if s.Body != nil {
-		if digest := sha256.Sum256(s.Body); "sha256:"+hex.EncodeToString(digest[:]) != e.Payload {
+		if !fits(e, s.Body) {
 			return store.Row{}, fmt.Errorf("record %d: the payload doesn't fit its digest; check says more", s.Seq)
 		}
 		if facts, err = d.derive(e, s.Body); err != nil {

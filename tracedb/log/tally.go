@@ -116,6 +116,9 @@ func (c *checker) compareFacts(ctx context.Context) error {
 			return nil, nil
 		}
 		e, err := tracedb.ParseLeaf(s.Leaf)
+		if err == nil && !fits(e, s.Body) {
+			err = errBroken
+		}
 		if err != nil {
 			return nil, err
 		}

@@ -98,22 +98,34 @@ func scanFact(rows *sql.Rows, f *tracedb.Fact) error {
 	return nil
 }
 
-const factColumns = "SELECT f.tbl, f.key, f.seq, f.value, f.bound FROM facts f WHERE f.tbl = $1"
+const factColumns = "SELECT f.tbl, f.key, f.seq, f.value, f.bound FROM "
 
 // Facts returns the newest fact for each key of a table, or for those keys.
 func Facts(ctx context.Context, q Querier, table string, keys []string) ([]tracedb.Fact, error) {
-	const newest = " AND NOT EXISTS (SELECT 1 FROM facts g WHERE g.tbl = f.tbl AND g.key = f.key AND g.seq > f.seq) ORDER BY f.key"
 	if len(keys) == 0 {
-		return all(ctx, q, scanFact, factColumns+newest, table)
+		return all(ctx, q, scanFact, factColumns+`(SELECT key, max(seq) AS seq FROM facts WHERE tbl = $1 GROUP BY key) newest
+			CROSS JOIN facts f WHERE f.tbl = $1 AND f.key = newest.key AND f.seq = newest.seq ORDER BY f.key`, table)
 	}
 	return inChunks(keys, func(keys []any) ([]tracedb.Fact, error) {
-		return all(ctx, q, scanFact, factColumns+" AND f.key IN ("+places(2, len(keys))+")"+newest, append([]any{table}, keys...)...)
+		asked := strings.Repeat(",(CAST(? AS text))", len(keys))[1:]
+		for i := range keys {
+			asked = strings.Replace(asked, "?", fmt.Sprintf("$%d", i+2), 1)
+		}
+		return all(ctx, q, scanFact, "WITH asked (key) AS (VALUES "+asked+") "+factColumns+`asked CROSS JOIN facts f WHERE f.tbl = $1 AND f.key = asked.key
+			AND f.seq = (SELECT max(g.seq) FROM facts g WHERE g.tbl = $1 AND g.key = asked.key)`, append([]any{table}, keys...)...)
+	})
+}
+
+// Bound returns the bound facts of those keys of a table.
+func Bound(ctx context.Context, q Querier, table string, keys []string) ([]tracedb.Fact, error) {
+	return inChunks(keys, func(keys []any) ([]tracedb.Fact, error) {
+		return all(ctx, q, scanFact, factColumns+"facts f WHERE f.bound = 1 AND f.tbl = $1 AND f.key IN ("+places(2, len(keys))+")", append([]any{table}, keys...)...)
 	})
 }
 
 // History returns every fact of a table and key, oldest first.
 func History(ctx context.Context, q Querier, table, key string) ([]tracedb.Fact, error) {
-	return all(ctx, q, scanFact, factColumns+" AND f.key = $2 ORDER BY f.seq", table, key)
+	return all(ctx, q, scanFact, factColumns+"facts f WHERE f.tbl = $1 AND f.key = $2 ORDER BY f.seq", table, key)
 }
 
 // Due returns up to limit records of a kind whose log time is before cutoff and whose payload is there.

@@ -23,5 +23,8 @@ CREATE TRIGGER refs_update BEFORE UPDATE ON refs BEGIN SELECT RAISE(ABORT, 'the 
 CREATE TRIGGER refs_delete BEFORE DELETE ON refs BEGIN SELECT RAISE(ABORT, 'the log is append-only: refs are never deleted'); END;
 CREATE TRIGGER facts_update BEFORE UPDATE ON facts BEGIN SELECT RAISE(ABORT, 'the log is append-only: facts are never changed'); END;
 CREATE TRIGGER facts_delete BEFORE DELETE ON facts BEGIN SELECT RAISE(ABORT, 'the log is append-only: facts are never deleted'); END;
-CREATE TRIGGER facts_replace BEFORE INSERT ON facts WHEN EXISTS (SELECT 1 FROM facts WHERE tbl = NEW.tbl AND key = NEW.key AND (seq = NEW.seq OR NEW.bound = 1 AND bound = 1))
+CREATE TRIGGER facts_replace BEFORE INSERT ON facts WHEN EXISTS (SELECT 1 FROM facts WHERE tbl = NEW.tbl AND key = NEW.key AND seq = NEW.seq)
   BEGIN SELECT RAISE(ABORT, 'the log is append-only: facts are never replaced'); END;
+CREATE TRIGGER facts_bound_replace BEFORE INSERT ON facts
+  WHEN NEW.bound = 1 AND EXISTS (SELECT 1 FROM facts WHERE bound = 1 AND tbl = NEW.tbl AND key = NEW.key)
+  BEGIN SELECT RAISE(ABORT, 'the log is append-only: a bound fact is never replaced'); END;
