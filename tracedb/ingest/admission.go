@@ -105,31 +105,33 @@ func (d *Desk) leave(one decision) {
 	}
 }
 
-// Run records the decisions that Admission left, until ctx ends, and then those that still wait. It
-// returns ctx's error. One Run is enough, and there must be one.
+// Run records the decisions that Admission left, until ctx ends, and then those that still wait, for
+// a while. It returns ctx's error. One Run is enough, and there must be one.
 func (d *Desk) Run(ctx context.Context) error {
 	d.ready()
-	for {
-		select {
-		case one := <-d.decisions.queue:
-			d.write(ctx, d.gather(one))
-		case <-ctx.Done():
-			d.finish(ctx)
-			return ctx.Err()
-		}
-	}
-}
-
-// finish writes what waits after the end has come, for a while.
-func (d *Desk) finish(ctx context.Context) {
-	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), last)
+	// What is being written when the end comes is written to its end.
+	writing, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-time.After(last):
+			stop()
+		case <-writing.Done():
+		}
+	})()
 	for {
 		select {
 		case one := <-d.decisions.queue:
-			d.write(ctx, d.gather(one))
-		default:
-			return
+			d.write(writing, d.gather(one))
+		case <-ctx.Done():
+			for {
+				select {
+				case one := <-d.decisions.queue:
+					d.write(writing, d.gather(one))
+				default:
+					return ctx.Err()
+				}
+			}
 		}
 	}
 }
