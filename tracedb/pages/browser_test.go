@@ -43,7 +43,6 @@ func browse(t testing.TB) context.Context {
 		chromedp.Flag("no-pings", true),
 		chromedp.Flag("host-resolver-rules", "MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"),
 		chromedp.Flag("force-color-profile", "srgb"),
-		chromedp.Flag("hide-scrollbars", false),
 	)
 	if os.Geteuid() == 0 {
 		// Chromium's sandbox refuses to run as root; the pages are our own.
@@ -58,6 +57,12 @@ func browse(t testing.TB) context.Context {
 	if err := chromedp.Run(ctx); err != nil {
 		t.Fatalf("start the browser: %v", err)
 	}
+	t.Cleanup(func() {
+		// The browser must be gone before its folder is.
+		if err := chromedp.Cancel(ctx); err != nil {
+			t.Logf("end the browser: %v", err)
+		}
+	})
 	return ctx
 }
 
@@ -106,6 +111,7 @@ func (l look) set() chromedp.Action {
 	return chromedp.Tasks{
 		emulation.SetDeviceMetricsOverride(l.width, 900, 1, false),
 		emulation.SetEmulatedMedia().WithFeatures([]*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}, {Name: "prefers-reduced-motion", Value: "reduce"}}),
+		emulation.SetFocusEmulationEnabled(true),
 		emulation.SetScriptExecutionDisabled(!l.script),
 	}
 }

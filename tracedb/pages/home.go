@@ -59,11 +59,12 @@ type serviceCard struct {
 type line struct {
 	tracedb.Entry
 	Title, TitleNL string
+	About          string // the service, as far as the entry alone says
 }
 
 // newLine tells a record by its entry alone: lists are long, and payloads large.
 func newLine(e tracedb.Entry) line {
-	l := line{Entry: e}
+	l := line{Entry: e, About: cmp.Or(refOf(e, tracedb.RefRepository), refOf(e, tracedb.RefAlgorithm), refOf(e, tracedb.RefPod))}
 	l.Title, l.TitleNL, _ = why.Describe(e, nil)
 	return l
 }
@@ -183,7 +184,7 @@ func (s *Site) refusedLately(ctx context.Context) (n int64, more bool, err error
 }
 
 // services lists what the platform makes or runs: every repository of the register, and those that
-// had a commit lately.
+// were asked for or built lately. A repository that only has commits, as the fleet, is no service.
 func (s *Site) services(ctx context.Context) ([]serviceCard, error) {
 	cards := map[string]*serviceCard{}
 	for _, a := range s.o.Catalog.Algorithms() {
@@ -191,10 +192,10 @@ func (s *Site) services(ctx context.Context) ([]serviceCard, error) {
 		cards[a.Repository] = &serviceCard{Repository: a.Repository, Name: f.Name, Organization: f.Organization, Status: f.Status, Algorithm: a.ID}
 	}
 	recent, err := s.o.Reader.Search(ctx, tracedb.Query{
-		Kinds: []tracedb.Kind{tracedb.KindCommit, tracedb.KindMerge, tracedb.KindRun}, Limit: recentRecords,
+		Kinds: []tracedb.Kind{tracedb.KindSpec, tracedb.KindSession, tracedb.KindRun, tracedb.KindImage}, Limit: recentRecords,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("search commits: %w", err)
+		return nil, fmt.Errorf("search for services: %w", err)
 	}
 	for _, e := range recent.Entries {
 		if repo := refOf(e, tracedb.RefRepository); repo != "" && cards[repo] == nil {

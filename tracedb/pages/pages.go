@@ -14,6 +14,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/auth"
 	"github.com/druppie/druppie-up/tracedb/catalog"
+	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
 // Desk records that an auditor read something; *ingest.Desk is one.
@@ -93,8 +94,23 @@ func (s *Site) Fail(w http.ResponseWriter, r *http.Request, err error) {
 
 func (s *Site) who(r *http.Request) tracedb.Identity { return auth.From(r.Context()) }
 
-func (s *Site) log(r *http.Request, err error) {
-	s.o.Logger.ErrorContext(r.Context(), "page", "path", r.URL.Path, "error", err)
+// report tells the cause of an answer that isn't a success to the request's own line in the service's
+// log, or, where nobody keeps one, to the logger.
+func (s *Site) report(w http.ResponseWriter, r *http.Request, err error) {
+	for {
+		if to, ok := w.(wire.Reporter); ok {
+			to.Report(err)
+			return
+		}
+		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			break
+		}
+		w = inner.Unwrap()
+	}
+	if tracedb.AsError(err).Status >= http.StatusInternalServerError {
+		s.o.Logger.ErrorContext(r.Context(), "page", "path", r.URL.Path, "error", err)
+	}
 }
 
 func (s *Site) words(r *http.Request) words { return words{readPrefs(r).Lang, s.texts} }

@@ -150,7 +150,7 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name str
 	v.Nav = nav(r.URL.Path, v.Auditor)
 	var b bytes.Buffer
 	if err := s.templates[p.Lang+"/"+name].ExecuteTemplate(&b, "layout", v); err != nil {
-		s.log(r, fmt.Errorf("make page %s: %w", name, err))
+		s.report(w, r, fmt.Errorf("make page %s: %w", name, err))
 		http.Error(w, tracedb.ErrInternal.Message, http.StatusInternalServerError)
 		return
 	}
@@ -181,9 +181,7 @@ func nav(path string, auditor bool) []choice {
 // fail writes an error as a page, in the words that programs get too.
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := tracedb.AsError(err)
-	if e.Status >= http.StatusInternalServerError {
-		s.log(r, err)
-	}
+	s.report(w, r, err)
 	title, terr := s.words(r).T("error." + e.Code)
 	if terr != nil {
 		title = e.Message

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -68,7 +69,7 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) error {
 		if err := s.note(r, "search", here(r)); err != nil {
 			return err
 		}
-		page, err := s.o.Reader.Search(r.Context(), query)
+		page, err := s.find(r.Context(), query)
 		e, readers := asError(err)
 		switch {
 		case readers:
@@ -93,6 +94,22 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.show(w, r, status, "search", view{Title: title, Data: d, Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.search"}}})
 	return nil
+}
+
+// find searches. A name with a slash may be a repository's, a pod's or a run's: the first that
+// something is known about counts.
+func (s *Site) find(ctx context.Context, q tracedb.Query) (tracedb.Page, error) {
+	page, err := s.o.Reader.Search(ctx, q)
+	if err != nil || len(page.Entries) > 0 || len(q.Refs) != 1 || q.Refs[0].Type != tracedb.RefRepository {
+		return page, err
+	}
+	for _, t := range []tracedb.RefType{tracedb.RefPod, tracedb.RefRun} {
+		q.Refs = []tracedb.Ref{{Type: t, Value: q.Refs[0].Value}}
+		if page, err = s.o.Reader.Search(ctx, q); err != nil || len(page.Entries) > 0 {
+			return page, err
+		}
+	}
+	return page, nil
 }
 
 // searchQuery is the query that the form says, and the texts of what is wrong with it, by field.

@@ -23,7 +23,7 @@ type storyData struct {
 	Name         string // in the register
 	Organization string
 	Status       string
-	Mood         string // ok, bad or plain: how the answer looks
+	Verdict      verdict
 	Drawings     []drawing
 	Steps        []storyStep
 	Other        []storyLink
@@ -110,7 +110,7 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 	if err != nil {
 		return fmt.Errorf("ask why %s: %w", subject, err)
 	}
-	d := storyData{Chain: chain, Mood: "plain", Export: "/v1/export/" + pathOf(subject), JSON: "/v1/why/" + pathOf(subject)}
+	d := storyData{Chain: chain, Export: "/v1/export/" + pathOf(subject), JSON: "/v1/why/" + pathOf(subject)}
 	if a, ok := s.o.Catalog.Algorithm(chain.Algorithm); ok {
 		f := a.Document.Register
 		d.Name, d.Organization, d.Status = f.Name, f.Organization, f.Status
@@ -122,7 +122,7 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 		d.Steps = append(d.Steps, s.storyStep(r.Context(), st, sorted[st.ID], chain.Gaps, &left))
 	}
 	d.Other = s.storyLinks(r.Context(), sorted[""], &left)
-	d.Mood = mood(sorted)
+	d.Verdict = judge(sorted)
 	title := subject.Value
 	if d.Name != "" {
 		title = d.Name
@@ -135,27 +135,46 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 	return nil
 }
 
-// mood is how the answer looks: bad if the newest word at the door was no, ok if something runs.
-func mood(sorted map[string][]why.Link) string {
-	newest := int64(-1)
-	out := "plain"
-	for _, id := range []string{"F6", "F7a", "F7b"} {
-		for _, l := range sorted[id] {
-			if l.Seq < newest {
-				continue
-			}
-			newest = l.Seq
-			switch {
-			case bad(l.Outcome):
-				out = "bad"
-			case l.Outcome == tracedb.Running || l.Outcome == tracedb.Allowed:
-				out = "ok"
-			default:
-				out = "plain"
-			}
+// verdict is a chain's state in a few words.
+type verdict struct{ Key, Look string }
+
+// judge reads what the door and the cluster said last. It decides nothing: it repeats the newest words.
+func judge(sorted map[string][]why.Link) verdict {
+	newest := func(step string) int64 {
+		last := int64(-1)
+		for _, l := range sorted[step] {
+			last = max(last, l.Seq)
+		}
+		return last
+	}
+	pods := map[string]why.Link{}
+	for _, l := range sorted["F7a"] {
+		if pod := refOf(l.Entry, tracedb.RefPod); l.Seq >= pods[pod].Seq {
+			pods[pod] = l
 		}
 	}
-	return out
+	running, stopped := int64(-1), int64(-1)
+	for _, l := range pods {
+		if l.Outcome == tracedb.Running {
+			running = max(running, l.Seq)
+		} else {
+			stopped = max(stopped, l.Seq)
+		}
+	}
+	allowed, refused := newest("F6"), newest("F7b")
+	switch {
+	case running >= 0 && refused > running:
+		return verdict{"verdict.runs-refused", "warn"}
+	case running >= 0:
+		return verdict{"verdict.runs", "ok"}
+	case refused > max(allowed, stopped):
+		return verdict{"verdict.refused", "bad"}
+	case stopped >= 0:
+		return verdict{"verdict.stopped", "plain"}
+	case allowed >= 0:
+		return verdict{"verdict.allowed", "warn"}
+	}
+	return verdict{"verdict.nothing", "plain"}
 }
 
 // subjects lists what new records must be about to change the page.

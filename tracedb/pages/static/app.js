@@ -73,16 +73,16 @@
   // where they were.
   const exchange = (old, fresh) => {
     const part = document.importNode(fresh, true);
-    const open = [...old.querySelectorAll("details[open][id]")].map((d) => d.id);
+    const folds = [...old.querySelectorAll("details[id]")].map((d) => [d.id, d.open]);
     const known = new Set([...old.querySelectorAll("li[id]")].map((li) => li.id));
     const focus = old.contains(document.activeElement) ? document.activeElement : null;
     const place = focus && (focus.id ? "#" + CSS.escape(focus.id)
       : focus.getAttribute("href") ? "[href=" + CSS.escape(focus.getAttribute("href")) + "]"
         : focus.closest("details[id]") ? "#" + CSS.escape(focus.closest("details[id]").id) + " > summary" : "");
     old.replaceWith(part);
-    for (const id of open) {
+    for (const [id, open] of folds) {
       const d = document.getElementById(id);
-      if (d) d.open = true;
+      if (d) d.open = open;
     }
     for (const li of part.querySelectorAll("li.link[id]")) if (!known.has(li.id)) li.dataset.fresh = "";
     enhance(part);
