@@ -510,3 +510,33 @@ func FuzzVerify(f *testing.F) {
 		}
 	})
 }
+
+func TestCheckChain(t *testing.T) {
+	l, key := newLog(t)
+	tests := []struct {
+		name   string
+		change func(*why.Chain)
+		want   string
+	}{
+		{"as it came", func(*why.Chain) {}, ""},
+		{"another actor", func(c *why.Chain) { c.Links[3].Actor = "somebody else" }, "isn't in the log as it was told"},
+		{"another outcome", func(c *why.Chain) { c.Links[4].Outcome = tracedb.Rejected }, "isn't in the log as it was told"},
+		{"no proof", func(c *why.Chain) { c.Links[0].Proof = nil }, "without a proof"},
+		{"another record's proof", func(c *why.Chain) { c.Links[0].Proof = c.Links[1].Proof }, "is for record"},
+		{"another size", func(c *why.Chain) { c.Size++ }, "the checkpoint of"},
+		{"no signature", func(c *why.Chain) { c.Checkpoint, _, _ = strings.Cut(c.Checkpoint, "—") }, "isn't a signed note"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c, err := why.Ask(t.Context(), l, image, why.Options{Proofs: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			tt.change(c)
+			err = export.CheckChain(c, key)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("error %v, want %q", err, tt.want)
+			}
+		})
+	}
+}
