@@ -60,6 +60,10 @@ func (f *feed) run(ctx context.Context) error {
 			return ctx.Err()
 		}
 		if errors.Is(err, errAgain) {
+			// Not at once, in case the server forgets as quickly as it lists.
+			if err := f.rec.pause(ctx, firstPause); err != nil {
+				return err
+			}
 			continue
 		}
 		f.health.unwell(f.name, f.rec.now(), err)

@@ -131,7 +131,11 @@ func (f *Forge) pulls(ctx context.Context, repository string, since time.Time) e
 				return err
 			}
 			if p.Merged {
-				drafts = append(drafts, f.repos.merged(repository, p)...)
+				merge, err := f.merge(ctx, repository, p)
+				if err != nil {
+					return err
+				}
+				drafts = append(drafts, merge...)
 			}
 			if err := f.rec.once(ctx, drafts); err != nil {
 				return err
@@ -140,6 +144,21 @@ func (f *Forge) pulls(ctx context.Context, repository string, since time.Time) e
 		page = resp.NextPage
 	}
 	return nil
+}
+
+// merge is the record of a merge that the log lacks. Gitea's list leaves out who merged, so the pull
+// request itself is asked for.
+func (f *Forge) merge(ctx context.Context, repository string, p *giteaPull) ([]tracedb.Draft, error) {
+	drafts := f.repos.merged(repository, p)
+	if d := drafts[0]; p.MergedBy != nil || f.rec.seen(d.ID) || f.rec.known(ctx, d) {
+		return drafts, nil
+	}
+	owner, name, _ := strings.Cut(repository, "/")
+	pr, _, err := f.Client.GetPullRequest(owner, name, p.Number)
+	if err != nil {
+		return nil, err
+	}
+	return f.repos.merged(repository, pullOf(pr)), nil
 }
 
 // reviews are all reviews of a pull request that were given. An edited review is another record: what

@@ -85,6 +85,8 @@ func (f *fakeForge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		name = "repos"
 	case len(parts) == 4 && parts[0] == "repos" && (parts[3] == "pulls" || parts[3] == "commits"):
 		name = parts[2] + "-" + parts[3]
+	case len(parts) == 5 && parts[3] == "pulls":
+		name = parts[2] + "-" + parts[4] + "-pull"
 	case len(parts) == 6 && parts[3] == "pulls" && parts[5] == "reviews":
 		name = parts[2] + "-" + parts[4] + "-reviews"
 	case strings.HasSuffix(path, "/raw/tenants/drones/drone-service/kustomization.yaml"):

@@ -4,7 +4,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -12,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
 // maxEvent is the most bytes that a webhook may have.
@@ -82,14 +82,9 @@ var (
 // answer ends a webhook. Who sends one looks at the status alone; 202 is what each of them takes for
 // well done.
 func answer(w http.ResponseWriter, err error) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	if err == nil {
-		w.WriteHeader(http.StatusAccepted)
-		_, _ = io.WriteString(w, "{}\n")
+	if err != nil {
+		wire.Error(w, err)
 		return
 	}
-	e := tracedb.AsError(err)
-	w.WriteHeader(e.Status)
-	_ = json.NewEncoder(w).Encode(e) // nobody is left to tell that it failed
+	wire.JSON(w, http.StatusAccepted, struct{}{})
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
 const secret = "golden-secret"
@@ -98,8 +99,8 @@ func TestWebhooksRefuse(t *testing.T) {
 			if tt.code == "" {
 				return
 			}
-			var e tracedb.Error
-			if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || e.Code != tt.code || e.Message == "" {
+			var e wire.ErrorBody
+			if err := json.Unmarshal(w.Body.Bytes(), &e); err != nil || e.Error == nil || e.Error.Code != tt.code || e.Error.Message == "" {
 				t.Errorf("answer %s (%v), want code %s", w.Body, err, tt.code)
 			}
 			if tr.called() != 0 {
