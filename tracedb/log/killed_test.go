@@ -1,10 +1,312 @@
 package log_test
 
-import "testing"
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
 
-func testKilled(t *testing.T, e engine) {}
+	"golang.org/x/mod/sumdb/note"
 
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/log/logtest"
+	"github.com/druppie/druppie-up/tracedb/log/postgres/server"
+)
+
+// The child of testKilled is this program again, told by its environment which log to write to and
+// with which key.
+const (
+	childDSN   = "TRACEDB_TEST_CHILD_DSN"
+	childKey   = "TRACEDB_TEST_CHILD_KEY"
+	childRound = "TRACEDB_TEST_CHILD_ROUND"
+)
+
+func TestMain(m *testing.M) {
+	if dsn := os.Getenv(childDSN); dsn != "" {
+		if err := child(dsn); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+		}
+		return
+	}
+	m.Run()
+}
+
+// child appends until it is killed, and says what was acknowledged.
+func child(dsn string) error {
+	signer, err := note.NewSigner(os.Getenv(childKey))
+	if err != nil {
+		return err
+	}
+	l, err := log.Open(context.Background(), log.Options{DSN: dsn, Origin: logtest.Origin, Signer: signer})
+	if err != nil {
+		return err
+	}
+	var out sync.Mutex
+	errs := make(chan error)
+	for w := range 4 {
+		go func() {
+			for i := 0; ; i++ {
+				id := fmt.Sprintf("%s-%d-%d", os.Getenv(childRound), w, i)
+				receipts, err := l.Append(context.Background(), "child", []log.Prepared{draft(id, about(tracedb.RefCommit, "c")), draft(id+"+", unique(id))})
+				if err != nil {
+					errs <- err
+					return
+				}
+				out.Lock()
+				for j, r := range receipts {
+					fmt.Printf("%s%s %d %s\n", id, []string{"", "+"}[j], r.Seq, r.Leaf)
+				}
+				out.Unlock()
+			}
+		}()
+	}
+	return <-errs
+}
+
+// acknowledged is a receipt as the child printed it.
+type acknowledged struct {
+	id   string
+	seq  int64
+	leaf string
+}
+
+// testKilled kills a process that appends under load, and finds all that it was promised.
+func testKilled(t *testing.T, e engine) {
+	dsn := e.empty(t)
+	if err := e.openAt(t, dsn).Close(); err != nil {
+		t.Fatal(err)
+	}
+	var seen []acknowledged
+	var before [][]byte
+	for round := range 3 {
+		seen = append(seen, killChild(t, dsn, round, 150+100*round)...)
+		l := e.openAt(t, dsn)
+		before = append(before, checkpoint(t, l).Note)
+		found(t, l, seen)
+		sound(t, l, before...)
+		add(t, l, draft(fmt.Sprint("after round ", round)))
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// killChild starts the child, reads so many of its receipts, and kills it.
+func killChild(t *testing.T, dsn string, round, receipts int) []acknowledged {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), childDSN+"="+dsn, childKey+"="+logtest.SignerKey(), fmt.Sprint(childRound, "=", round))
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var out []acknowledged
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		var a acknowledged
+		if _, err := fmt.Sscanf(lines.Text(), "%s %d %s", &a.id, &a.seq, &a.leaf); err != nil {
+			break // the last line may be cut off
+		}
+		if out = append(out, a); len(out) == receipts {
+			if err := cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := cmd.Wait(); err == nil || len(out) < receipts {
+		t.Fatalf("the child ended by itself after %d receipts: %v", len(out), err)
+	}
+	return out
+}
+
+// found fails the test unless everything that was acknowledged is where it was said to be.
+func found(t *testing.T, l *log.Log, seen []acknowledged) {
+	t.Helper()
+	lost := 0
+	for _, a := range seen {
+		entries, err := l.Entries(t.Context(), a.seq)
+		if err != nil || entries[0].ID != a.id || entries[0].Hash().String() != a.leaf {
+			lost++
+			if lost < 4 {
+				t.Errorf("%+v was acknowledged; there is %v, %v", a, entries, err)
+			}
+		}
+	}
+	if lost > 0 {
+		t.Fatalf("%d of %d acknowledged records were lost", lost, len(seen))
+	}
+}
+
+// replicas is what must hold when several programs serve one PostgreSQL database.
 var replicas = []struct {
 	name string
-	run  func(t *testing.T, e engine, s any)
-}{}
+	run  func(t *testing.T, e engine, s *server.Server)
+}{
+	{"Replicas", testReplicas},
+	{"Disposers", testDisposers},
+	{"Full", testFullPostgres},
+	{"ServerKilled", testServerKilled},
+}
+
+// testReplicas lets three logs on one database start and append at once.
+func testReplicas(t *testing.T, e engine, _ *server.Server) {
+	dsn := e.empty(t)
+	logs := make([]*log.Log, 3)
+	var wait sync.WaitGroup
+	for i := range logs {
+		wait.Go(func() {
+			var err error
+			if logs[i], err = log.Open(t.Context(), log.Options{DSN: dsn, Origin: logtest.Origin, Signer: logtest.Signer(t), Verifier: logtest.Verifier(t)}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+	if t.Failed() {
+		return
+	}
+	following, err := logs[0].Follow(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const each = 60
+	for i, l := range logs {
+		defer l.Close()
+		wait.Go(func() {
+			for n := range each {
+				receipts, err := l.Append(t.Context(), fmt.Sprint("replica-", i), drafts(fmt.Sprint(n), 5))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				// What one replica has acknowledged, any other's checkpoint covers.
+				cp, err := logs[(i+1)%3].Checkpoint(t.Context())
+				if err != nil || cp.Size <= receipts[4].Seq {
+					t.Errorf("record %d isn't in another replica's checkpoint of %d: %v", receipts[4].Seq, cp.Size, err)
+				}
+				// The same from all three: one takes it, the others know.
+				if _, err := l.Append(t.Context(), "all", []log.Prepared{draft(fmt.Sprint("shared-", n))}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wait.Wait()
+	want := int64(3*5*each + each)
+	for seq := range want {
+		if e := <-following; e.Seq != seq {
+			t.Fatalf("followed to %d, want %d", e.Seq, seq)
+		}
+	}
+	for _, l := range logs {
+		if cp := checkpoint(t, l); cp.Size != want {
+			t.Errorf("a replica sees %d records, want %d", cp.Size, want)
+		}
+	}
+	sound(t, logs[1])
+}
+
+// testDisposers lets two replicas dispose of the same payloads at once.
+func testDisposers(t *testing.T, e engine, _ *server.Server) {
+	now := time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC)
+	dsn := e.empty(t)
+	l := e.openAt(t, dsn, logtest.Now(func() time.Time { return now }))
+	add(t, l, drafts("a", 500)...)
+	later := now.Add(tracedb.Term + time.Hour)
+	other := e.openAt(t, dsn, logtest.Now(func() time.Time { return later }))
+	third := e.openAt(t, dsn, logtest.Now(func() time.Time { return later }))
+	counts := make([]int, 2)
+	var wait sync.WaitGroup
+	for i, l := range []*log.Log{other, third} {
+		wait.Go(func() {
+			receipts, err := l.Dispose(t.Context(), later.Add(time.Duration(i)))
+			if err != nil {
+				t.Error(err)
+			}
+			counts[i] = len(receipts)
+		})
+	}
+	wait.Wait()
+	if counts[0]+counts[1] != 1 {
+		t.Errorf("records of disposal: %v, want one", counts)
+	}
+	if report := sound(t, other); report.Disposed != 500 {
+		t.Errorf("%d payloads are gone, want 500", report.Disposed)
+	}
+}
+
+// testServerKilled kills the database server under load: what was acknowledged is there when it is back,
+// and the log goes on by itself.
+func testServerKilled(t *testing.T, e engine, s *server.Server) {
+	l := e.open(t)
+	var mu sync.Mutex
+	var seen []acknowledged
+	refused := 0
+	var wait sync.WaitGroup
+	stop := make(chan struct{})
+	for w := range 4 {
+		wait.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				id := fmt.Sprintf("%d-%d", w, i)
+				receipts, err := l.Append(t.Context(), "writer", []log.Prepared{draft(id)})
+				mu.Lock()
+				if err != nil {
+					refused++
+				} else {
+					seen = append(seen, acknowledged{id, receipts[0].Seq, receipts[0].Leaf})
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	reach := func(n int) {
+		t.Helper()
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+			mu.Lock()
+			have := len(seen)
+			mu.Unlock()
+			if have >= n {
+				return
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("only %d records were acknowledged", have)
+			}
+		}
+	}
+	reach(200)
+	if err := s.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Checkpoint(t.Context()); !errors.Is(err, tracedb.ErrUnavailable) {
+		t.Errorf("checkpoint without a server: %v", err)
+	}
+	if err := s.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	n := len(seen)
+	mu.Unlock()
+	reach(n + 200)
+	close(stop)
+	wait.Wait()
+	found(t, l, seen)
+	sound(t, l)
+	if refused == 0 {
+		t.Error("nobody noticed that the server was gone")
+	}
+}

@@ -95,8 +95,12 @@ func testTampered(t *testing.T, e engine) {
 		{"ref moved", "refs", func(*log.Log) string { return "UPDATE refs SET seq = 1000 WHERE seq = 5" }, []string{`ref 5: stored: []`, "ref 1000: belongs to no record"}},
 		{"fact", "facts", func(*log.Log) string { return "UPDATE facts SET value = '{\"commit\":\"9\"}' WHERE seq = 5" }, []string{`fact 5: stored: ["image"`}},
 		{"fact gone", "facts", func(*log.Log) string { return "DELETE FROM facts WHERE seq = 5" }, []string{`fact 5: stored: []`}},
-		{"bound fact", "facts", func(*log.Log) string { return "UPDATE facts SET value = '{\"repository\":\"o/two\"}' WHERE tbl = 'owner'" }, []string{`fact 100: stored`}},
-		{"fact added", "", func(*log.Log) string { return "INSERT INTO facts (tbl, key, seq, value, bound) VALUES ('image', 'sha256:z', 299, '1', 0)" }, []string{`fact 299: stored`}},
+		{"bound fact", "facts", func(*log.Log) string {
+			return "UPDATE facts SET value = '{\"repository\":\"o/two\"}' WHERE tbl = 'owner'"
+		}, []string{`fact 100: stored`}},
+		{"fact added", "", func(*log.Log) string {
+			return "INSERT INTO facts (tbl, key, seq, value, bound) VALUES ('image', 'sha256:z', 299, '1', 0)"
+		}, []string{`fact 299: stored`}},
 		{"node", "nodes", func(*log.Log) string { return "UPDATE nodes SET hash = " + zero }, []string{"node 0: node 0 of level 1 isn't the hash"}},
 		{"node gone", "nodes", func(*log.Log) string { return "DELETE FROM nodes" }, []string{"node 0: node 0 of level 1, over the 256 records from here on, is missing"}},
 		{"node that never was", "", func(*log.Log) string { return "INSERT INTO nodes (level, idx, hash) VALUES (1, 1, " + zero + ")" }, []string{"node 1: belongs to no record"}},
@@ -143,8 +147,16 @@ func testTampered(t *testing.T, e engine) {
 				t.Fatal(err)
 			}
 			var got []string
+			guards := 0
 			for _, f := range report.Faults {
+				if f.Place == log.PlaceDatabase && strings.HasPrefix(f.What, "trigger") {
+					guards++ // who puts them back isn't noticed by this
+					continue
+				}
 				got = append(got, f.String())
+			}
+			if (guards > 0) != (tt.tables != "") {
+				t.Errorf("check says that %d triggers aren't there", guards)
 			}
 			missing := slices.DeleteFunc(slices.Clone(tt.want), func(want string) bool {
 				return slices.ContainsFunc(got, func(got string) bool { return strings.HasPrefix(got, want) })

@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Rebuild drops the projections, whose triggers go with them, and makes them anew. Readers see the old
@@ -23,9 +26,70 @@ func (e *engine) Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) err
 	return fill()
 }
 
-// Inspect asks SQLite to look at every page, and whether tables and indexes say the same.
+// Inspect asks SQLite to look at every page, and whether tables and indexes say the same; and it
+// compares tables, indexes and triggers with those that the migrations make.
 func (e *engine) Inspect(ctx context.Context) ([]string, error) {
-	rows, err := e.read.QueryContext(ctx, "PRAGMA integrity_check(100)")
+	lines, err := texts(ctx, e.read, "PRAGMA integrity_check(100)")
+	if err != nil {
+		return nil, err
+	}
+	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "ok" })
+	want, err := made(ctx)
+	if err != nil {
+		return lines, err
+	}
+	have, err := schema(ctx, e.read)
+	if err != nil {
+		return lines, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
+		switch have[name] {
+		case want[name]:
+		case "":
+			lines = append(lines, name+" is missing")
+		default:
+			lines = append(lines, name+" isn't as it was made")
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(have)) {
+		if _, ok := want[name]; !ok {
+			lines = append(lines, name+" doesn't belong here")
+		}
+	}
+	return lines, nil
+}
+
+// made is the schema that the migrations make.
+func made(ctx context.Context) (map[string]string, error) {
+	fresh := &engine{write: sql.OpenDB(connector{dsn: ":memory:"})}
+	defer fresh.write.Close()
+	fresh.write.SetMaxOpenConns(1)
+	if err := fresh.migrate(ctx); err != nil {
+		return nil, err
+	}
+	return schema(ctx, fresh.write)
+}
+
+// schema is the SQL of everything in a database, by type and name.
+func schema(ctx context.Context, db *sql.DB) (map[string]string, error) {
+	rows, err := db.QueryContext(ctx, "SELECT type || ' ' || name, coalesce(sql, tbl_name) FROM sqlite_schema")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[string]string{}
+	for rows.Next() {
+		var name, text string
+		if err := rows.Scan(&name, &text); err != nil {
+			return nil, err
+		}
+		out[name] = text
+	}
+	return out, rows.Err()
+}
+
+func texts(ctx context.Context, db *sql.DB, query string) ([]string, error) {
+	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
@@ -36,9 +100,7 @@ func (e *engine) Inspect(ctx context.Context) ([]string, error) {
 		if err := rows.Scan(&line); err != nil {
 			return nil, err
 		}
-		if line != "ok" {
-			out = append(out, line)
-		}
+		out = append(out, line)
 	}
 	return out, rows.Err()
 }
@@ -56,11 +118,16 @@ func (e *engine) Backup(ctx context.Context, path string) error {
 	if _, err := os.Lstat(path); err == nil {
 		return fmt.Errorf("back up: %s is there already", path)
 	}
+	// An absolute path is never read as an URI.
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return fmt.Errorf("back up: %w", err)
+	}
 	part := path + ".part"
 	if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("back up: %w", err)
 	}
-	if _, err := e.read.ExecContext(ctx, "VACUUM INTO $1", part); err != nil {
+	if err := e.vacuum(ctx, part); err != nil {
 		return errors.Join(e.Explain(fmt.Errorf("back up: %w", err)), remove(part))
 	}
 	if err := Sync(part); err != nil {
@@ -70,6 +137,17 @@ func (e *engine) Backup(ctx context.Context, path string) error {
 		return fmt.Errorf("back up: %w", err)
 	}
 	return Sync(filepath.Dir(path))
+}
+
+// vacuum uses a connection of its own: the file is only read, but a connection that only queries may not
+// make another file either.
+func (e *engine) vacuum(ctx context.Context, to string) error {
+	db, err := open(e.path, url.Values{"mode": {"ro"}}, fmt.Sprintf("cache_size(-%d)", readCache))
+	if err != nil {
+		return err
+	}
+	_, err = db.ExecContext(ctx, "VACUUM INTO $1", to)
+	return errors.Join(err, db.Close())
 }
 
 func remove(path string) error {

@@ -156,6 +156,18 @@ func (s *Server) DSN(database string) string {
 	return (&url.URL{Scheme: "postgres", User: url.User(superuser), Path: "/" + database, RawQuery: url.Values{"host": {s.dir}}.Encode()}).String()
 }
 
+// Folder makes a folder that the server can use, for a tablespace.
+func (s *Server) Folder(name string) (string, error) {
+	dir := filepath.Join(s.dir, name)
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	if s.as == nil {
+		return dir, nil
+	}
+	return dir, os.Chown(dir, int(s.as.Uid), int(s.as.Gid))
+}
+
 // Database makes an empty database and returns its DSN.
 func (s *Server) Database(ctx context.Context) (string, error) {
 	conn, err := pgx.Connect(ctx, s.DSN("postgres"))
