@@ -85,6 +85,7 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
 		newSupplyCmd(a),
 		newRenderCmd(a, nil),
 		newCredentialsCmd(a, nil),
+		newTraceCmd(a),
 		newVersionCmd(a, nil),
 	)
 	return asGroup(cmd)

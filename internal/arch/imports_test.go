@@ -21,7 +21,7 @@ const module = "github.com/druppie/druppie-up"
 var allowed = []struct{ pkg, imports string }{
 	// Commands: flags, wiring, and one library call. The programs that go into images and onto the
 	// host stay small: they know only what they are the main of.
-	{"cmd/druppie-up", "bootstrap bootstrap/... scenarios manifests internal/ui tracedb tracedb/client tracedb/register tracedb/export"},
+	{"cmd/druppie-up", "bootstrap bootstrap/... scenarios manifests internal/ui tracedb tracedb/catalog tracedb/client tracedb/register tracedb/export tracedb/why"},
 	{"cmd/mirror", "bootstrap/supply bootstrap/supply/mirror"},
 	{"cmd/foundry", "cmd/foundry/... internal/ui tracedb tracedb/client tracedb/register tracedb/attest"},
 	{"cmd/tracedb", "tracedb tracedb/... internal/ui"},

@@ -14,6 +14,7 @@ import (
 const (
 	tableRegister  = "register"
 	tableException = "exception"
+	tableKey       = "key"
 )
 
 // maxNow is how many images at once the story of a service or a tenant is told for.
@@ -224,28 +225,24 @@ func (w *walk) algorithms() []string {
 
 // keys adds how the keys that signed, or were asked about, came into the keyring, and left it.
 func (w *walk) keys(ctx context.Context) error {
-	prints := map[string]bool{}
+	var prints []string
 	if w.subject.Type == tracedb.RefKey {
-		prints[w.subject.Value] = true
+		prints = append(prints, w.subject.Value)
 	}
-	for _, e := range w.entries {
-		for _, print := range values(e.Refs, tracedb.RefKey) {
-			prints[print] = true
+	for _, e := range w.sorted() {
+		prints = append(prints, values(e.Refs, tracedb.RefKey)...)
+	}
+	var seqs []int64
+	for _, print := range firsts(prints, maxFan) {
+		history, err := w.History(ctx, tableKey, print)
+		if err != nil {
+			return err
+		}
+		for _, f := range history {
+			seqs = append(seqs, f.Seq)
 		}
 	}
-	if len(prints) == 0 {
-		return nil
-	}
-	page, err := w.Search(ctx, tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindKey}, Limit: tracedb.MaxPage})
-	if err != nil {
-		return err
-	}
-	for _, e := range page.Entries {
-		if slices.ContainsFunc(values(e.Refs, tracedb.RefKey), func(print string) bool { return prints[print] }) {
-			w.add(e)
-		}
-	}
-	return nil
+	return w.take(ctx, seqs, func(tracedb.Entry) bool { return true })
 }
 
 // records adds the records that others name: the incident that a change repaired, the exception that

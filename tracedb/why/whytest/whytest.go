@@ -17,6 +17,7 @@ import (
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/attest"
+	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
 )
 
@@ -126,18 +127,11 @@ func (b *book) add(writer string, kind tracedb.Kind, actor string, outcome trace
 	for i := 0; i < len(refs); i += 2 {
 		d.Refs = append(d.Refs, tracedb.Ref{Type: tracedb.RefType(refs[i]), Value: refs[i+1]})
 	}
-	b.parts = append(b.parts, Part{writer, []log.Prepared{{Draft: d}}})
-}
-
-// fact adds a fact to the newest record.
-func (b *book) fact(table, key string, value any, bound bool) {
-	b.t.Helper()
-	raw, err := json.Marshal(value)
+	facts, err := ingest.Facts(tracedb.Entry{Kind: d.Kind, Actor: d.Actor, At: d.At, Outcome: d.Outcome, Refs: tracedb.SortRefs(d.Refs)}, d.Payload)
 	if err != nil {
-		b.t.Fatal(err)
+		b.t.Fatalf("facts of %s: %v", d.ID, err)
 	}
-	d := &b.parts[len(b.parts)-1].Drafts[0]
-	d.Facts = append(d.Facts, tracedb.Fact{Table: table, Key: key, Value: raw, Bound: bound})
+	b.parts = append(b.parts, Part{writer, []log.Prepared{{Draft: d, Facts: facts}}})
 }
 
 func (b *book) keyring() {
@@ -207,7 +201,6 @@ func (b *book) foundry(image, commit, run string, found []attest.Vulnerability) 
 	b.add(writer, tracedb.KindSignature, writer, "", tracedb.Signature{Digest: image, Key: Fingerprint(), Run: run, Commit: commit}, signed...)
 	attested(tracedb.KindProvenance, "", attest.Provenance(about, attest.Build{Builder: "https://druppie.io/foundry/kaniko", Source: "https://gitea.gitea.svc.cluster.local:3000/" + Repository,
 		Started: b.at.Add(-time.Minute), Finished: b.at, Images: map[string]string{"docker.io/library/python:3.14-slim": "sha256:" + hex64("base")}}))
-	b.fact("image", image, map[string]string{"repository": Repository, "commit": commit, "run": run}, false)
 	b.add("collector:tekton", tracedb.KindRun, "system:serviceaccount:foundry:pipeline", tracedb.Passed, tracedb.Run{
 		Run: run, UID: "u-" + run, Pipeline: "release", Repository: Repository, Commit: commit, Image: image, Reason: "Succeeded",
 		Started: b.at.Add(-10 * time.Minute), Finished: b.at,
@@ -243,8 +236,6 @@ func (b *book) register(status, commit string) {
 	b.add("system:serviceaccount:foundry:step-record", tracedb.KindRegister, "system:serviceaccount:foundry:step-record", "", tracedb.RegisterEntry{
 		Repository: Repository, Commit: commit, Source: Source(Algorithm, status),
 	}, "repository", Repository, "commit", commit, "algorithm", Algorithm)
-	b.fact("owner", Algorithm, map[string]string{"repository": Repository}, true)
-	b.fact("register", Algorithm, map[string]any{"repository": Repository, "commit": commit}, false)
 }
 
 func (b *book) delivery() {

@@ -1,0 +1,164 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/client"
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
+)
+
+func newTraceCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "trace",
+		Short: "Ask the Traceability DB why something runs, and check what it says",
+		Long: `The Traceability DB is the platform's flight recorder: who asked for a service, who wrote it, who
+approved it, what was tested, which vulnerabilities were known, who signed, under which entry of the
+register, who let it in or refused it; with proof that nobody changed that since.
+
+These commands ask the trace of the platform on this machine, or with --url that of another. Every
+question is recorded. trace verify and trace register validate ask nobody.`,
+	}
+	cmd.AddCommand(newTraceWhyCmd(a, nil), newTraceSearchCmd(a, nil), newTraceExportCmd(a, nil), newTraceVerifyCmd(a, nil), newTraceRegisterCmd(a))
+	return asGroup(cmd)
+}
+
+// traceOptions say which trace is asked, and as whom.
+type traceOptions struct {
+	bootstrap.Options
+	url, caFile, tokenFile string
+}
+
+// traceFlags give a command the flags that say which trace is meant.
+func traceFlags(cmd *cobra.Command, opts *traceOptions) {
+	nameFlag(cmd, &opts.Options)
+	f := cmd.Flags()
+	f.StringVar(&opts.url, "url", "", "address of another platform's trace: https://…")
+	complete(cmd, "url")
+	f.StringVar(&opts.caFile, "ca-file", "", "file with the certificates to trust at --url (default: those of this machine)")
+	f.StringVar(&opts.tokenFile, "token-file", "", "file with a token for --url; without one only what is public can be read")
+}
+
+// settleTrace checks the flags before anything is asked.
+func settleTrace(cmd *cobra.Command, opts *traceOptions) error {
+	if opts.url == "" {
+		for _, flag := range []string{"ca-file", "token-file"} {
+			if cmd.Flags().Changed(flag) {
+				return ui.Usage(fmt.Errorf("--%s means something only with --url", flag))
+			}
+		}
+		return settle(cmd, &opts.Options)
+	}
+	if cmd.Flags().Changed("name") {
+		return ui.Usage(errors.New("--name and --url exclude each other"))
+	}
+	if u, err := url.Parse(opts.url); err != nil || u.Scheme != "https" || u.Host == "" {
+		return ui.WithHint(ui.Usage(fmt.Errorf("--url %q isn't the address of a trace", opts.url)), "give https://host:port; a token isn't sent over anything else")
+	}
+	return nil
+}
+
+// openTrace gives a client for the trace that is meant, and the key of its log where it comes from
+// elsewhere than the trace itself.
+func openTrace(ctx context.Context, opts *traceOptions) (*client.Client, string, error) {
+	if opts.url == "" {
+		access, err := bootstrap.Trace(ctx, opts.Options)
+		if err != nil {
+			return nil, "", err
+		}
+		return client.New(client.Options{URL: access.URL, HTTP: access.Client, Token: access.Token}), access.Verifier, nil
+	}
+	o := client.Options{URL: opts.url}
+	if opts.caFile != "" {
+		pem, err := os.ReadFile(opts.caFile)
+		if err != nil {
+			return nil, "", ui.Usage(fmt.Errorf("--ca-file: %w", err))
+		}
+		pool := x509.NewCertPool()
+		if !pool.AppendCertsFromPEM(pem) {
+			return nil, "", ui.Usage(fmt.Errorf("--ca-file: %s holds no certificate", opts.caFile))
+		}
+		transport := http.DefaultTransport.(*http.Transport).Clone()
+		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
+		o.HTTP = &http.Client{Transport: transport}
+	}
+	if opts.tokenFile != "" {
+		// Read at every request: tokens of a cluster are renewed in their file.
+		o.Token = func(context.Context) (string, error) {
+			raw, err := os.ReadFile(opts.tokenFile)
+			if err != nil {
+				return "", fmt.Errorf("read the token: %w", err)
+			}
+			return strings.TrimSpace(string(raw)), nil
+		}
+		if _, err := o.Token(ctx); err != nil {
+			return nil, "", ui.Usage(fmt.Errorf("--token-file: %w", err))
+		}
+	}
+	return client.New(o), "", nil
+}
+
+// readKey reads a log's key that was given as it is, or as a file that holds it.
+func readKey(given string) (string, error) {
+	if _, err := note.NewVerifier(given); err == nil {
+		return given, nil
+	}
+	const hint = "give the log's public key, or a file that holds it; it looks like druppie.io/trace/druppie+1cc232be+AWTz…"
+	raw, err := os.ReadFile(given)
+	if err != nil {
+		return "", ui.WithHint(ui.Usage(fmt.Errorf("--key: %w", err)), hint)
+	}
+	key := strings.TrimSpace(string(raw))
+	if _, err := note.NewVerifier(key); err != nil {
+		return "", ui.WithHint(ui.Usage(fmt.Errorf("--key: %s: %w", given, err)), hint)
+	}
+	return key, nil
+}
+
+// told gives an error of the trace the hint that came with it, and what is the user's own the exit code
+// of bad input.
+func told(err error) error {
+	var e *tracedb.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	hint := e.Hint
+	if errors.Is(err, tracedb.ErrUnauthenticated) && hint == "" {
+		hint = "give a token with --token-file"
+	}
+	if hint != "" {
+		err = ui.WithHint(err, hint)
+	}
+	if errors.Is(err, tracedb.ErrInvalid) {
+		err = ui.Usage(err)
+	}
+	return err
+}
+
+// The languages that a chain can be told in.
+const (
+	english = "en"
+	dutch   = "nl"
+)
+
+func langFlag(cmd *cobra.Command, lang *string) {
+	*lang = english
+	cmd.Flags().Var(oneOf(lang, english, dutch), "lang", "language of what is told")
+	complete(cmd, "lang", english, dutch)
+}
+
+// keyFlag gives a command the flag for a log's public key.
+func keyFlag(cmd *cobra.Command, key *string, usage string) {
+	cmd.Flags().StringVar(key, "key", "", usage)
+}

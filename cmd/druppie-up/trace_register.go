@@ -1,0 +1,272 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/catalog"
+	"github.com/druppie/druppie-up/tracedb/register"
+	"github.com/spf13/cobra"
+)
+
+func newTraceRegisterCmd(a *app) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "register",
+		Short: "Read the AI register, and check an entry before it is committed",
+		Long: `The register holds an entry for every service, which comes from the algorithm.yaml in its repository.
+It is public: no token is needed.`,
+	}
+	cmd.AddCommand(newTraceRegisterListCmd(a, nil), newTraceRegisterShowCmd(a, nil), newTraceRegisterExportCmd(a, nil), newTraceRegisterValidateCmd(a, nil))
+	return asGroup(cmd)
+}
+
+// traceRegisterOptions are those of every command that reads the register.
+type traceRegisterOptions struct {
+	app    *app
+	format string
+	id     string
+	traceOptions
+}
+
+// registerCmd finishes a command that reads the register.
+func registerCmd(cmd *cobra.Command, opts *traceRegisterOptions, runF, run func(context.Context, *traceRegisterOptions) error) *cobra.Command {
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			opts.id = args[0]
+			if err := (tracedb.Ref{Type: tracedb.RefAlgorithm, Value: opts.id}).Check(); err != nil {
+				return ui.WithHint(ui.Usage(fmt.Errorf("%q isn't the id of an algorithm: %w", opts.id, err)), "druppie-up trace register list shows those that there are")
+			}
+		}
+		if err := settleTrace(cmd, &opts.traceOptions); err != nil {
+			return err
+		}
+		if runF != nil {
+			return runF(cmd.Context(), opts)
+		}
+		return run(cmd.Context(), opts)
+	}
+	traceFlags(cmd, &opts.traceOptions)
+	return cmd
+}
+
+func newTraceRegisterListCmd(a *app, runF func(context.Context, *traceRegisterOptions) error) *cobra.Command {
+	opts := &traceRegisterOptions{app: a}
+	cmd := registerCmd(&cobra.Command{
+		Use:     "list",
+		Short:   "List the entries of the register",
+		Example: `  druppie-up trace register list`,
+		Args:    noArgs,
+	}, opts, runF, runTraceRegisterList)
+	outputFlag(cmd, &opts.format)
+	return cmd
+}
+
+func runTraceRegisterList(ctx context.Context, opts *traceRegisterOptions) error {
+	c, _, err := openTrace(ctx, &opts.traceOptions)
+	if err != nil {
+		return err
+	}
+	all, err := c.Register(ctx)
+	if err != nil {
+		return told(err)
+	}
+	v := view{headers: []string{"id", "name", "status", "may run", "repository"}}
+	for _, x := range all {
+		v.rows = append(v.rows, []string{x.ID, x.Document.Register.Name, x.Document.Register.Status, yes(x.MayRun), x.Repository})
+	}
+	return writeResult(opts.app.Out, opts.format, all, v)
+}
+
+func yes(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// shown is an entry with its history.
+type shown struct {
+	catalog.Algorithm
+	Versions []catalog.Version `json:"versions"`
+}
+
+func newTraceRegisterShowCmd(a *app, runF func(context.Context, *traceRegisterOptions) error) *cobra.Command {
+	opts := &traceRegisterOptions{app: a}
+	cmd := registerCmd(&cobra.Command{
+		Use:     "show ID",
+		Short:   "Show an entry of the register, and the versions that it had",
+		Example: `  druppie-up trace register show alg-d1jk3vl8`,
+		Args:    oneArg("the ID of an algorithm"),
+	}, opts, runF, runTraceRegisterShow)
+	outputFlag(cmd, &opts.format)
+	return cmd
+}
+
+func runTraceRegisterShow(ctx context.Context, opts *traceRegisterOptions) error {
+	c, _, err := openTrace(ctx, &opts.traceOptions)
+	if err != nil {
+		return err
+	}
+	entry, err := c.Algorithm(ctx, opts.id)
+	if err != nil {
+		return told(err)
+	}
+	versions, err := c.Versions(ctx, opts.id)
+	if err != nil {
+		return told(err)
+	}
+	return writeResult(opts.app.Out, opts.format, shown{entry, versions}, registerView(entry, versions))
+}
+
+// registerView shows every field of the entry that says something, by the names of the file.
+func registerView(x catalog.Algorithm, versions []catalog.Version) view {
+	v := view{headers: []string{"field", "value"}}
+	add := func(name, value string) {
+		if value != "" {
+			v.rows = append(v.rows, []string{name, value})
+		}
+	}
+	_, reason, _ := x.Document.MayRun()
+	add("id", x.ID)
+	add("repository", x.Repository)
+	add("commit", x.Commit)
+	add("may run", strings.TrimSuffix(yes(x.MayRun)+", "+reason, ", "))
+	r, p := x.Document.Register, x.Document.AIActProfile
+	for _, f := range []struct{ name, value string }{
+		{"name", r.Name}, {"description_short", r.DescriptionShort}, {"organization", r.Organization}, {"status", r.Status},
+		{"publication_category", r.PublicationCategory}, {"contact_email", r.ContactEmail}, {"begin_date", r.BeginDate}, {"end_date", r.EndDate},
+		{"goal", r.Goal}, {"proportionality", r.Proportionality}, {"human_intervention", r.HumanIntervention}, {"risks", r.Risks},
+		{"impacttoetsen", r.Impacttoetsen}, {"source_data", r.SourceData}, {"methods_and_models", r.MethodsAndModels}, {"provider", r.Provider},
+		{"ai_act_profile.type", p.Type}, {"ai_act_profile.risk_group", p.RiskGroup}, {"ai_act_profile.role", strings.Join(p.Role, ", ")},
+	} {
+		add(f.name, f.value)
+	}
+	for _, old := range versions {
+		add("version of "+old.Time.UTC().Format("2006-01-02 15:04:05"), fmt.Sprintf("%s, commit %.10s, record %d", old.Document.Register.Status, old.Commit, old.Seq))
+	}
+	return v
+}
+
+func newTraceRegisterExportCmd(a *app, runF func(context.Context, *traceRegisterOptions) error) *cobra.Command {
+	opts := &traceRegisterOptions{app: a}
+	return registerCmd(&cobra.Command{
+		Use:   "export ID",
+		Short: "Write an entry as JSON in the shape of the Algoritmeregister's delivery API",
+		Example: `  druppie-up trace register export alg-d1jk3vl8
+  druppie-up trace register export alg-d1jk3vl8 | jq .name`,
+		Args: oneArg("the ID of an algorithm"),
+	}, opts, runF, runTraceRegisterExport)
+}
+
+func runTraceRegisterExport(ctx context.Context, opts *traceRegisterOptions) error {
+	c, _, err := openTrace(ctx, &opts.traceOptions)
+	if err != nil {
+		return err
+	}
+	delivery, err := c.Delivery(ctx, opts.id)
+	if err != nil {
+		return told(err)
+	}
+	return writeResult(opts.app.Out, formatJSON, json.RawMessage(delivery), view{})
+}
+
+type traceRegisterValidateOptions struct {
+	app    *app
+	format string
+	lang   string
+	file   string
+}
+
+func newTraceRegisterValidateCmd(a *app, runF func(context.Context, *traceRegisterValidateOptions) error) *cobra.Command {
+	opts := &traceRegisterValidateOptions{app: a}
+	cmd := &cobra.Command{
+		Use:   "validate FILE",
+		Short: "Check an algorithm.yaml as the pipeline will",
+		Long: `validate holds an algorithm.yaml against every rule, and says for each that is broken where, and what
+would be right. Given the folder of a repository instead of a file it also hashes the data that the
+entry names. It asks nobody.`,
+		Example: `  druppie-up trace register validate algorithm.yaml
+  druppie-up trace register validate . --lang nl`,
+		Args: oneArg("the FILE to validate"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts.file = args[0]
+			if runF != nil {
+				return runF(cmd.Context(), opts)
+			}
+			return runTraceRegisterValidate(opts)
+		},
+	}
+	langFlag(cmd, &opts.lang)
+	outputFlag(cmd, &opts.format)
+	return cmd
+}
+
+// validated is what was found about a file.
+type validated struct {
+	ID         string              `json:"id,omitempty"`
+	Name       string              `json:"name,omitempty"`
+	Valid      bool                `json:"valid"`
+	Violations register.Violations `json:"violations"`
+}
+
+func runTraceRegisterValidate(opts *traceRegisterValidateOptions) error {
+	d, violations, err := validate(opts.file)
+	if err != nil {
+		return ui.Usage(err)
+	}
+	result := validated{ID: d.ID, Name: d.Register.Name, Valid: len(violations) == 0, Violations: violations}
+	if result.Violations == nil {
+		result.Violations = register.Violations{}
+	}
+	if opts.format == formatJSON {
+		err = writeResult(opts.app.Out, formatJSON, result, view{})
+	} else {
+		for _, v := range violations {
+			line := v.String()
+			if opts.lang == dutch {
+				line = v.Dutch()
+			}
+			if _, err = fmt.Fprintln(opts.app.Out, plain(line)); err != nil {
+				break
+			}
+		}
+		if result.Valid {
+			_, err = fmt.Fprintf(opts.app.Out, "%s is valid: %s, %s\n", register.File, plain(d.ID), plain(d.Register.Name))
+		}
+	}
+	if err != nil || result.Valid {
+		return err
+	}
+	return ui.WithHint(fmt.Errorf("%s isn't valid (violations: %d)", opts.file, len(violations)), "each line says what would be right")
+}
+
+// validate reads a file, or the file in a folder together with the data that it names.
+func validate(name string) (register.Document, register.Violations, error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return register.Document{}, nil, err
+	}
+	if info.IsDir() {
+		// Links can't lead out of the folder.
+		root, err := os.OpenRoot(name)
+		if err != nil {
+			return register.Document{}, nil, err
+		}
+		defer root.Close()
+		return register.ValidateTree(root.FS())
+	}
+	if info.Size() > register.MaxSize {
+		return register.Document{}, nil, fmt.Errorf("%s has %d bytes, an entry at most %d", name, info.Size(), register.MaxSize)
+	}
+	text, err := os.ReadFile(name)
+	if err != nil {
+		return register.Document{}, nil, err
+	}
+	d, violations := register.Validate(text)
+	return d, violations, nil
+}
