@@ -145,6 +145,9 @@ func TestTracedbPodMayDoNoMoreThanItNeeds(t *testing.T) {
 	objs := render(t, "tracedb", nil)
 	set := decode[appsv1.StatefulSet](t, objs["StatefulSet/tracedb"])
 	pod := set.Spec.Template.Spec
+	if p := set.Spec.PersistentVolumeClaimRetentionPolicy; p == nil || p.WhenDeleted != appsv1.RetainPersistentVolumeClaimRetentionPolicyType {
+		t.Errorf("the evidence goes with the server: %+v", p)
+	}
 	if *set.Spec.Replicas != 1 || len(set.Spec.VolumeClaimTemplates) != 1 {
 		t.Errorf("%d replicas with %d volumes: SQLite has one writer", *set.Spec.Replicas, len(set.Spec.VolumeClaimTemplates))
 	}
