@@ -85,10 +85,8 @@ func (w *fluxWait) run(ctx context.Context) error {
 	for {
 		ready, waiting, err := w.look(ctx)
 		switch {
-		case errors.Is(ctx.Err(), context.DeadlineExceeded) && len(last) > 0:
-			return fmt.Errorf("%w; waited for %s", context.Cause(ctx), strings.Join(last, "; "))
 		case ctx.Err() != nil:
-			return context.Cause(ctx)
+			return over(ctx, last)
 		case err != nil:
 			return err
 		case len(waiting) == 0 && !w.mended:
@@ -111,10 +109,20 @@ func (w *fluxWait) run(ctx context.Context) error {
 		w.task.Detail("%s", waiting[0])
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%w; waited for %s", context.Cause(ctx), strings.Join(waiting, "; "))
+			return over(ctx, waiting)
 		case <-time.After(w.interval):
 		}
 	}
+}
+
+// over says why waiting ended: when the time is up, with what was waited for; a
+// part that can't get better says all that there is to say.
+func over(ctx context.Context, waiting []string) error {
+	cause := context.Cause(ctx)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) && len(waiting) > 0 {
+		return fmt.Errorf("%w; waited for %s", cause, strings.Join(waiting, "; "))
+	}
+	return cause
 }
 
 const fluxHint = "`druppie-up status` shows every part; run `druppie-up up` again when the cause is gone"
