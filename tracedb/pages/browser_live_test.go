@@ -113,7 +113,7 @@ func TestStory(t *testing.T) {
 			}
 			for _, s := range steps {
 				want := string(lit)
-				if s.ID == "F7b" || s.ID == "F1" || s.ID == "F3b" {
+				if slices.Contains([]string{"F1", "F3b", "F6", "F7b"}, s.ID) {
 					want = string(red)
 				}
 				if got[s.ID] != want {

@@ -150,9 +150,6 @@ func TestScreens(t *testing.T) {
 					t.Fatalf("%s: %v", p.name, err)
 				}
 				screenshot(t, ctx, p.name+"-"+l.name)
-				if !l.script {
-					continue
-				}
 				for _, wrong := range audited(t, ctx) {
 					t.Errorf("%s: %s", p.name, wrong)
 				}

@@ -186,9 +186,17 @@ func explain() []drawing {
 func diagram(byStep map[string][]why.Link) []drawing {
 	lights := map[string]node{}
 	for _, s := range steps {
-		lights[s.ID] = shine(s.ID, byStep[s.ID])
+		lights[s.ID] = shine(s.ID, evidence(s.ID, byStep))
 	}
 	return []drawing{wide(lights), tall(lights)}
+}
+
+// evidence lists what lights a step. The door's refusals are told under F7b, and are decisions of F6.
+func evidence(id string, byStep map[string][]why.Link) []why.Link {
+	if id == "F6" {
+		return slices.Concat(byStep["F6"], byStep["F7b"])
+	}
+	return byStep[id]
 }
 
 // shine says how a step is lit by its records. Red is for what counts now: a gate that failed and

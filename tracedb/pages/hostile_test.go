@@ -79,7 +79,7 @@ func hostile(t testing.TB) []whytest.Part {
 			Found: []attest.Vulnerability{{ID: evil, Severity: "HIGH", Package: evil, Fixed: evil}}}),
 		tracedb.KindSARIF: attest.SARIF(about, attest.Analysis{Tool: evil, Version: evil, Result: "FAILED",
 			Results: []attest.Finding{{Rule: evil, Level: "error", Message: evil, File: evil}}}),
-		tracedb.KindSBOM: attest.SBOM(about, json.RawMessage(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"<script>window.owned=1</script>"}]}`)),
+		tracedb.KindSBOM:    attest.SBOM(about, json.RawMessage(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"<script>window.owned=1</script>"}]}`)),
 		tracedb.KindVerdict: attest.Verdict(about, attest.Gate{Verifier: "https://x/" + evil, Created: now, Failed: []string{evil}}),
 	}
 	var parts []whytest.Part
@@ -192,6 +192,9 @@ func TestHostile(t *testing.T) {
 			}
 			if strings.Contains(got.Body.String(), "&lt;script&gt;window.owned") {
 				shown++
+			}
+			if strings.ContainsAny(got.Body.String(), "\u202e\u2066") {
+				t.Errorf("%.60s: a text may turn its direction", path)
 			}
 			for name, values := range got.Header() {
 				if strings.ContainsAny(strings.Join(values, ""), "\r\n\x00<") {

@@ -154,6 +154,7 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name str
 		http.Error(w, tracedb.ErrInternal.Message, http.StatusInternalServerError)
 		return
 	}
+	text := invisible.Replace(b.String())
 	remember(w, r, p)
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -162,8 +163,18 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name str
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	// A reader who left needs no page.
-	_, _ = w.Write(b.Bytes())
+	_, _ = w.Write([]byte(text))
 }
+
+// invisible writes out the characters that turn the direction of a text or can't be seen: with them
+// a record could read otherwise than it says (CVE-2021-42574). Our own texts have none.
+var invisible = strings.NewReplacer(func() []string {
+	var pairs []string
+	for _, c := range "\u061c\u200b\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2060\u2066\u2067\u2068\u2069\ufeff" {
+		pairs = append(pairs, string(c), fmt.Sprintf("[U+%04X]", c))
+	}
+	return pairs
+}()...)
 
 // nav is the main menu.
 func nav(path string, auditor bool) []choice {

@@ -1,6 +1,7 @@
 package pages
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -37,6 +38,8 @@ type storyStep struct {
 	Gaps  []why.Gap
 	Links []storyLink
 	Older []storyLink
+	// Elsewhere is how much evidence of the step is told under another one.
+	Elsewhere int
 }
 
 type storyLink struct {
@@ -119,14 +122,11 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 	d.Drawings = diagram(sorted)
 	left := inlineMax
 	for _, st := range steps {
-		d.Steps = append(d.Steps, s.storyStep(r.Context(), st, sorted[st.ID], chain.Gaps, &left))
+		d.Steps = append(d.Steps, s.storyStep(r.Context(), st, sorted, chain.Gaps, &left))
 	}
 	d.Other = s.storyLinks(r.Context(), sorted[""], &left)
 	d.Verdict = judge(sorted)
-	title := subject.Value
-	if d.Name != "" {
-		title = d.Name
-	}
+	title := cmp.Or(d.Name, subject.Value)
 	crumbs := []choice{from, {Text: title}}
 	if from.Href != "/" {
 		crumbs = append([]choice{{Key: "nav.start", Href: "/"}}, crumbs...)
@@ -194,18 +194,19 @@ func subjects(c *why.Chain) string {
 	return strings.Join(out[:min(len(out), 200)], " ")
 }
 
-func (s *Site) storyStep(ctx context.Context, st step, links []why.Link, gaps []why.Gap, left *int) storyStep {
-	out := storyStep{step: st, Light: shine(st.ID, links).Light}
+func (s *Site) storyStep(ctx context.Context, st step, sorted map[string][]why.Link, gaps []why.Gap, left *int) storyStep {
+	links, all := sorted[st.ID], evidence(st.ID, sorted)
+	out := storyStep{step: st, Light: shine(st.ID, all).Light, Elsewhere: len(all) - len(links)}
 	for _, g := range gaps {
-		if g.Step == st.ID && len(links) == 0 {
+		if g.Step == st.ID && len(all) == 0 {
 			out.Gaps = append(out.Gaps, g)
 		}
 	}
-	all := s.storyLinks(ctx, links, left)
-	if n := len(all) - newestLinks; n > 0 {
-		out.Older, all = all[:n], all[n:]
+	shown := s.storyLinks(ctx, links, left)
+	if n := len(shown) - newestLinks; n > 0 {
+		out.Older, shown = shown[:n], shown[n:]
 	}
-	out.Links = all
+	out.Links = shown
 	return out
 }
 
