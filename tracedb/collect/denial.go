@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -50,7 +51,7 @@ func parseDenial(message string) (denial, bool) {
 	}
 	d.policies = parsePolicies(strings.TrimSpace(strings.Join(lines, "\n")))
 	if len(d.policies) == 0 {
-		d.policies = []refusal{{policy: d.webhook, reason: "without explanation"}}
+		d.policies = []refusal{{policy: d.webhook, reason: unexplained}}
 	}
 	for i := range d.policies {
 		if d.policies[i].policy == "" {
@@ -63,7 +64,7 @@ func parseDenial(message string) (denial, bool) {
 // parsePolicies tells which policies said what, each policy once. Text before the first name belongs
 // to no policy.
 func parsePolicies(text string) []refusal {
-	if text == "" || text == "without explanation" {
+	if text == "" || text == unexplained {
 		return nil
 	}
 	at := policySaid.FindAllStringSubmatchIndex(text, -1)
@@ -108,22 +109,28 @@ func object(kind, name string) string {
 	return kind + "/" + name
 }
 
-// drafts are the records of a refusal, one for each policy. id says what was heard.
-func (d denial) drafts(id string, at time.Time, more ...tracedb.Ref) []tracedb.Draft {
+// drafts are the records of a refusal, one for each policy. id says what was heard; namespace is where
+// what has none of its own was asked for.
+func (d denial) drafts(id, namespace string, at time.Time, more ...tracedb.Ref) []tracedb.Draft {
 	var out []tracedb.Draft
+	d.namespace = cmp.Or(d.namespace, namespace)
 	for _, r := range d.policies {
 		out = append(out, denied(id+"/"+r.policy, at, d.kind, d.namespace, d.name, r, more...))
 	}
 	return out
 }
 
+// unexplained is what the API server says of a no without a reason.
+const unexplained = "without explanation"
+
 // gatekeeper is who says no.
 const gatekeeper = "kyverno"
 
 // denied is the record of one policy's no.
 func denied(id string, at time.Time, kind, namespace, name string, r refusal, more ...tracedb.Ref) tracedb.Draft {
+	r.reason = cmp.Or(strings.TrimSpace(r.reason), unexplained)
 	a := tracedb.Admission{
-		Namespace: namespace, Resource: object(kind, name), Images: digests(r.reason), Policy: r.policy,
+		Namespace: namespace, Resource: clip(object(kind, name), maxName), Images: digests(r.reason), Policy: first(r.policy),
 		Reason: clip(r.reason, maxText),
 	}
 	about := append(refs(tracedb.RefImage, a.Images), more...)

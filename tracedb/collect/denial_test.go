@@ -86,7 +86,7 @@ func FuzzDenial(f *testing.F) {
 			t.Fatal("refused by nobody")
 		}
 		seen := map[string]bool{}
-		for _, draft := range d.drafts("flux/x", noon) {
+		for _, draft := range d.drafts("flux/x", "flux-system", noon) {
 			if seen[draft.ID] {
 				t.Errorf("id %q comes twice", draft.ID)
 			}

@@ -2,6 +2,7 @@ package collect
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -153,13 +154,13 @@ func (b *fluxBook) read(ctx context.Context, h happening) ([]tracedb.Draft, erro
 	about := []tracedb.Ref{ref(tracedb.RefRevision, revisionHash(h.revision)), ref(tracedb.RefNamespace, place.namespace)}
 	d := tracedb.Deployment{
 		Namespace: h.namespace, Object: object(h.kind, h.name), Revision: revisionHash(h.revision), Source: place.source,
-		Reason: h.reason, Message: clip(strings.TrimSpace(h.message), maxText),
+		Reason: clip(h.reason, maxName), Message: clip(strings.TrimSpace(h.message), maxText),
 	}
 	same := hash(lapse.ReplaceAllString(afterWaiting.ReplaceAllString(strings.TrimSpace(h.message), ""), "…"))
 	switch changes, ok := parseChanges(h.message); {
 	case h.failed:
 		if refusals, ok := parseDenial(h.message); ok {
-			return refusals.drafts(h.subject()+"/denied/"+same, h.at, about...), nil
+			return refusals.drafts(h.subject()+"/denied/"+same, h.namespace, h.at, about...), nil
 		}
 		return []tracedb.Draft{draft(h.subject()+"/failed/"+same, tracedb.KindDeployment, "flux", h.at, tracedb.Failed, d, about...)}, nil
 	case ok:
@@ -191,7 +192,7 @@ func undone(h happening, changes []change, about []tracedb.Ref) []tracedb.Draft 
 	var out []tracedb.Draft
 	for _, c := range changes {
 		d := tracedb.Drift{
-			Namespace: c.namespace, Object: object(c.kind, c.name), Want: "as in Git", Got: "otherwise",
+			Namespace: cmp.Or(c.namespace, h.namespace), Object: object(c.kind, c.name), Want: "as in Git", Got: "otherwise",
 			Revision: revisionHash(h.revision), Message: "Flux put it back: " + c.action,
 		}
 		switch c.action {
@@ -201,7 +202,7 @@ func undone(h happening, changes []change, about []tracedb.Ref) []tracedb.Draft 
 			d.Want, d.Got = "gone", "there"
 		}
 		id := fmt.Sprintf("%s/undone/%d/%s", h.subject(), h.at.Unix(), hash(c.kind, c.namespace, c.name, c.action))
-		refs := append([]tracedb.Ref{ref(tracedb.RefNamespace, c.namespace)}, about...)
+		refs := append([]tracedb.Ref{ref(tracedb.RefNamespace, d.Namespace)}, about...)
 		out = append(out, draft(id, tracedb.KindDrift, "flux", h.at, tracedb.Undone, d, refs...))
 	}
 	return out

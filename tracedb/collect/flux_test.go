@@ -90,6 +90,8 @@ func tell(t *testing.T, h http.Handler, events ...eventv1.Event) {
 func newFlux(tr *trace) *FluxHook {
 	h := Flux([]byte(secret), tr.sink)
 	h.Log = tr.log
+	h.ready()
+	hasty(h.book.rec)
 	return h
 }
 
@@ -178,7 +180,8 @@ func TestFlux(t *testing.T) {
 
 func fluxLine(t *testing.T) func(tracedb.Record) string {
 	return func(r tracedb.Record) string {
-		about := refTexts(r.Refs) + " | "
+		// Every Kustomization stands there, so it says nothing.
+		about := strings.Replace(refTexts(r.Refs), "namespace:flux-system ", "", 1) + " | "
 		switch r.Kind {
 		case tracedb.KindDrift:
 			d := payload[tracedb.Drift](t, r.Body)

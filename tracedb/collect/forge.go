@@ -224,11 +224,10 @@ func (f *Forge) commits(ctx context.Context, repository string) error {
 	for i := len(missed) - 1; i >= 0; i-- {
 		drafts := []tracedb.Draft{missed[i].draft(f.repos)}
 		if repository == f.repos.Fleet {
-			more, err := promotions(ctx, f.repos, missed[i], f)
-			if err != nil {
+			var err error
+			if drafts, err = accepted(ctx, f.repos, missed[i], f); err != nil {
 				return err
 			}
-			drafts = append(drafts, more...)
 		}
 		if err := f.rec.once(ctx, drafts); err != nil {
 			return err

@@ -235,12 +235,10 @@ func (h *GiteaHook) push(ctx context.Context, p pushEvent) ([]tracedb.Draft, err
 		}
 		c.files = append(append(c.files, other.Added...), other.Modified...)
 	}
-	drafts := []tracedb.Draft{c.draft(h.repos)}
-	if c.repository != h.repos.Fleet || branch != mainBranch {
-		return drafts, nil
+	if c.repository == h.repos.Fleet && branch == mainBranch {
+		return accepted(ctx, h.repos, c, h.Forge)
 	}
-	promotions, err := promotions(ctx, h.repos, c, h.Forge)
-	return append(drafts, promotions...), err
+	return []tracedb.Draft{c.draft(h.repos)}, nil
 }
 
 func (s *giteaSignature) who() string {

@@ -25,12 +25,12 @@ type commit struct {
 	at                               time.Time
 }
 
-// maxOthers leaves room for the refs that a commit has besides.
-const maxOthers = tracedb.MaxRefs - 4
+// maxOthers leaves room for what else a commit is about.
+const maxOthers = 48
 
-func (c commit) draft(repos Repositories) tracedb.Draft {
+func (c commit) draft(repos Repositories, more ...tracedb.Ref) tracedb.Draft {
 	p := tracedb.Commit{
-		Repository: c.repository, Branch: c.branch, Commit: c.hash, Author: c.author, Pusher: c.pusher,
+		Repository: c.repository, Branch: first(c.branch), Commit: c.hash, Author: first(c.author), Pusher: first(c.pusher, c.author),
 		Message: clip(strings.TrimSpace(c.message), maxText), Others: c.others,
 	}
 	if isHash(c.before) {
@@ -40,6 +40,7 @@ func (c commit) draft(repos Repositories) tracedb.Draft {
 	for _, other := range c.others[:min(len(c.others), maxOthers)] {
 		about = append(about, repos.commit(c.repository, other))
 	}
+	about = append(about, more...)
 	id := fmt.Sprintf("commit/%s/%s/%s", c.repository, c.branch, c.hash)
 	return draft(id, tracedb.KindCommit, person(c.pusher), c.at, "", p, about...)
 }
@@ -47,10 +48,10 @@ func (c commit) draft(repos Repositories) tracedb.Draft {
 // merged is the record of a pull request that came into its branch.
 func (repos Repositories) merged(repository string, p *giteaPull) []tracedb.Draft {
 	m := tracedb.Merge{
-		Repository: repository, Pull: p.Number, Title: clip(p.Title, maxText), Author: login(p.User),
-		MergedBy: login(p.MergedBy), Head: p.Head.SHA,
+		Repository: repository, Pull: p.Number, Title: clip(p.Title, maxName), Author: first(login(p.User)),
+		MergedBy: first(login(p.MergedBy)), Head: p.Head.SHA, Commit: p.Head.SHA,
 	}
-	if p.MergeCommit != nil {
+	if p.MergeCommit != nil && isHash(*p.MergeCommit) {
 		m.Commit = *p.MergeCommit
 	}
 	var at time.Time
@@ -59,7 +60,7 @@ func (repos Repositories) merged(repository string, p *giteaPull) []tracedb.Draf
 	}
 	about := append(repos.about(repository, p), repos.commit(repository, m.Head), repos.commit(repository, m.Commit))
 	id := fmt.Sprintf("merge/%s/%d", repository, p.Number)
-	return []tracedb.Draft{draft(id, tracedb.KindMerge, person(m.MergedBy), at, "", m, about...)}
+	return []tracedb.Draft{draft(id, tracedb.KindMerge, person(login(p.MergedBy)), at, "", m, about...)}
 }
 
 // about are the refs of a pull request. One in the fleet is about what it promotes, too, as far as its
@@ -101,19 +102,22 @@ func (v review) draft(repos Repositories, repository string, p *giteaPull) (trac
 		return tracedb.Draft{}, false
 	}
 	r := tracedb.Review{
-		Repository: repository, Pull: p.Number, Title: clip(p.Title, maxText), Author: login(p.User),
-		Reviewer: v.reviewer, Reason: clip(v.body, maxText), Commit: v.commit,
+		Repository: repository, Pull: p.Number, Title: clip(p.Title, maxName), Author: first(login(p.User)),
+		Reviewer: first(v.reviewer), Reason: clip(v.body, maxText), Commit: v.commit,
 	}
-	about := append(repos.about(repository, p), repos.commit(repository, v.commit))
+	if !isHash(r.Commit) {
+		r.Commit = p.Head.SHA // Gitea keeps no commit with a comment on none
+	}
+	about := append(repos.about(repository, p), repos.commit(repository, r.Commit))
 	id := fmt.Sprintf("review/%s/%d/%s", repository, p.Number, v.id)
 	return draft(id, tracedb.KindReview, person(v.reviewer), v.at, outcome, r, about...), true
 }
 
 // release is what a promotion brings into the fleet.
-type release struct{ repository, commit, digest, run string }
+type release struct{ repository, commit, digest string }
 
 // said are the lines by which a promotion's commit and pull request name the release.
-var said = regexp.MustCompile(`(?m)^(Service|Commit|Image|Pipeline run): (\S+)\s*$`)
+var said = regexp.MustCompile(`(?m)^(Service|Commit|Image): (\S+)\s*$`)
 
 // readRelease reads what the text of a promotion says, as far as it says it well.
 func readRelease(text string) release {
@@ -126,8 +130,6 @@ func readRelease(text string) release {
 			r.commit = m[2]
 		case "Image":
 			r.digest = anyDigest.FindString(m[2])
-		case "Pipeline run":
-			r.run = m[2]
 		}
 	}
 	if !isHash(r.commit) {
@@ -139,19 +141,19 @@ func readRelease(text string) release {
 // maxPromotions bounds what one commit of the fleet may make us read.
 const maxPromotions = 50
 
-// promotions are the images that a commit of the fleet's main brings: a service's kustomization names
-// the digests, and the commit and repository that they were built from. What the file says is what Flux
-// applies; only where nobody can read it does the commit's message have to do.
-func promotions(ctx context.Context, repos Repositories, c commit, files *Forge) ([]tracedb.Draft, error) {
-	var out []tracedb.Draft
+// accepted are the records of what came onto the fleet's main: the commit, and a promotion for each
+// image that it brings. A service's kustomization names the digests, and the commit and repository that
+// they were built from. What the file says is what Flux applies; only where nobody can read it does the
+// commit's message have to do. An image that comes without saying from where is no promotion, but the
+// commit is about it.
+func accepted(ctx context.Context, repos Repositories, c commit, files *Forge) ([]tracedb.Draft, error) {
+	var promoted []tracedb.Draft
+	var strays []tracedb.Ref
 	names := slices.Compact(slices.Sorted(slices.Values(c.files)))
 	for _, name := range names {
 		tenant, ok := serviceFile(name)
-		if !ok {
+		if !ok || len(promoted) >= maxPromotions {
 			continue
-		}
-		if len(out) >= maxPromotions {
-			break
 		}
 		releases := []release{readRelease(c.message)}
 		if files != nil {
@@ -165,19 +167,22 @@ func promotions(ctx context.Context, repos Repositories, c commit, files *Forge)
 			if !isDigest(r.digest) {
 				continue
 			}
+			of := []tracedb.Ref{ref(tracedb.RefRepository, r.repository), ref(tracedb.RefCommit, r.commit), ref(tracedb.RefNamespace, tenant)}
+			if of[0].Check() != nil || of[1].Check() != nil || of[2].Check() != nil {
+				if len(strays) < maxImages/4 {
+					strays = append(strays, ref(tracedb.RefImage, r.digest))
+				}
+				continue
+			}
 			p := tracedb.Promotion{
-				Digest: r.digest, Repository: r.repository, Commit: r.commit, Fleet: repos.Fleet, Revision: c.hash,
-				Tenant: tenant, Run: r.run,
+				Digest: r.digest, Repository: r.repository, Commit: r.commit, Fleet: repos.Fleet, Revision: c.hash, Tenant: tenant,
 			}
-			id := fmt.Sprintf("promotion/%s/%s/%s/%s", c.repository, c.hash, path.Dir(name), r.digest)
-			about := []tracedb.Ref{
-				ref(tracedb.RefRepository, r.repository), repos.commit(r.repository, r.commit),
-				ref(tracedb.RefImage, r.digest), ref(tracedb.RefRevision, c.hash), ref(tracedb.RefNamespace, tenant),
-			}
-			out = append(out, draft(id, tracedb.KindPromotion, person(c.pusher), c.at, "", p, about...))
+			id := fmt.Sprintf("promotion/%s/%s/%s", c.hash, path.Dir(name), r.digest)
+			of = append(of, ref(tracedb.RefImage, r.digest), ref(tracedb.RefRevision, c.hash))
+			promoted = append(promoted, draft(id, tracedb.KindPromotion, person(c.pusher), c.at, "", p, of...))
 		}
 	}
-	return out, nil
+	return append([]tracedb.Draft{c.draft(repos, strays...)}, promoted...), nil
 }
 
 // serviceFile says whether the file of the fleet is a service's kustomization, and of which tenant:

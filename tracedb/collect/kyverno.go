@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -103,7 +104,7 @@ func eventDrafts(e *corev1.Event) []tracedb.Draft {
 		}
 		// The pod has no name yet; who wanted to make it has.
 		d.kind, d.namespace, d.name = e.InvolvedObject.Kind, e.InvolvedObject.Namespace, e.InvolvedObject.Name
-		return d.drafts("kyverno/event/"+string(e.UID), eventTime(e))
+		return d.drafts("kyverno/event/"+string(e.UID), e.Namespace, eventTime(e))
 	}
 	if e.ReportingController != kyvernoAdmission || e.Action != resourceBlocked {
 		return nil
@@ -116,6 +117,7 @@ func eventDrafts(e *corev1.Event) []tracedb.Draft {
 	if r := e.Related; r != nil && r.Name != "" {
 		kind, namespace, name = r.Kind, r.Namespace, r.Name
 	}
+	namespace = cmp.Or(namespace, e.Namespace)
 	at := eventTime(e)
 	id := fmt.Sprintf("kyverno/%s/%s/%s", e.InvolvedObject.Name,
 		hash(kind, namespace, name, e.Message), strconv.FormatInt(at.Unix()/int64(repeats/time.Second), 10))

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -84,6 +85,9 @@ func (r *recorder) put(ctx context.Context, drafts []tracedb.Draft) error {
 // one record would stop all that follow.
 func (r *recorder) once(ctx context.Context, drafts []tracedb.Draft) error {
 	drafts = slices.DeleteFunc(slices.Clone(drafts), func(d tracedb.Draft) bool { return r.seen(d.ID) })
+	for i := range drafts {
+		drafts[i].At = credible(drafts[i].At, r.now())
+	}
 	for batch := range slices.Chunk(drafts, maxBatch) {
 		batch = slices.DeleteFunc(slices.Clone(batch), func(d tracedb.Draft) bool {
 			if !r.known(ctx, d) {
@@ -118,6 +122,18 @@ func (r *recorder) once(ctx context.Context, drafts []tracedb.Draft) error {
 		}
 	}
 	return nil
+}
+
+// credible is when it happened, if it can have been then: whoever makes a commit chooses its date, and
+// must not escape the log by choosing one that it refuses.
+func credible(at, now time.Time) time.Time {
+	switch {
+	case at.After(now):
+		return tracedb.Instant(now)
+	case at.Year() < 2000:
+		return time.Time{}
+	}
+	return at
 }
 
 func (r *recorder) take(ctx context.Context, batch []tracedb.Draft) error {
@@ -261,6 +277,15 @@ func clip(s string, n int) string {
 	}
 	return s[:cut] + more
 }
+
+// maxName is the most of a name or a title from outside that goes into a payload.
+const maxName = 300
+
+// nobody stands where a name must be and nobody said one.
+const nobody = "unknown"
+
+// first is the first text that isn't empty, as a name.
+func first(texts ...string) string { return clip(cmp.Or(append(texts, nobody)...), maxName) }
 
 // maxText is the most of a text from outside that goes into a payload.
 const maxText = 16 << 10

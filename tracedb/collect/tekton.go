@@ -106,12 +106,13 @@ func runID(r *v1.PipelineRun) string { return "run/" + string(r.UID) }
 func runDraft(r *v1.PipelineRun, tasks []v1.TaskRun) tracedb.Draft {
 	p := tracedb.Run{
 		Run: r.Namespace + "/" + r.Name, UID: string(r.UID), Pipeline: pipelineOf(r),
-		Repository: param(r.Spec.Params, "repository"), Commit: param(r.Spec.Params, "revision"),
+		Repository: valid(tracedb.RefRepository, param(r.Spec.Params, "repository")), Commit: valid(tracedb.RefCommit, param(r.Spec.Params, "revision")),
 		Started: moment(r.Status.StartTime), Finished: moment(r.Status.CompletionTime), Tasks: []tracedb.Task{},
 	}
 	outcome := tracedb.Failed
+	p.Reason = nobody
 	if c := r.Status.GetCondition(apis.ConditionSucceeded); c != nil {
-		p.Reason, p.Message = c.Reason, clip(c.Message, maxText)
+		p.Reason, p.Message = first(c.Reason), clip(c.Message, maxText)
 		if c.Status == corev1.ConditionTrue {
 			outcome = tracedb.Passed
 		}
@@ -174,6 +175,15 @@ func tasksOf(r *v1.PipelineRun, runs []v1.TaskRun) (tasks []tracedb.Task, pushed
 		return cmp.Or(a.Started.Compare(b.Started), cmp.Compare(a.Name, b.Name))
 	})
 	return tasks, pushed
+}
+
+// valid is the value if it is shaped as a name of that type: anybody who may start a run writes its
+// parameters.
+func valid(t tracedb.RefType, value string) string {
+	if ref(t, value).Check() != nil {
+		return ""
+	}
+	return value
 }
 
 func param(params v1.Params, name string) string {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -17,26 +16,33 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
 	"github.com/druppie/druppie-up/tracedb/log/logtest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// trace is a real log, with a sink before it that takes what a desk would: only kinds that the writer
-// may add, with outcomes that the kind has, about things that are shaped as they must be.
+// trace is a real log behind a real desk.
 type trace struct {
-	t   *testing.T
-	log *log.Log
+	t    *testing.T
+	log  *log.Log
+	desk *ingest.Desk
 
 	mu    sync.Mutex
 	fail  func(drafts []tracedb.Draft) error // nil: nothing fails
 	calls int
 }
 
+// later is when the tests run: after all that they tell of.
+var later = time.Date(2026, 12, 24, 12, 0, 0, 0, time.UTC)
+
+func clock() time.Time { return later }
+
 func newTrace(t *testing.T) *trace {
 	t.Helper()
-	return &trace{t: t, log: logtest.New(t)}
+	l := logtest.New(t, logtest.Now(clock))
+	return &trace{t: t, log: l, desk: &ingest.Desk{Log: l, Now: clock}}
 }
 
 func (tr *trace) failing(f func([]tracedb.Draft) error) {
@@ -66,23 +72,7 @@ func (tr *trace) sink(ctx context.Context, who tracedb.Identity, drafts []traced
 			return nil, err
 		}
 	}
-	var prepared []log.Prepared
-	for i, d := range drafts {
-		info, _ := d.Kind.Info()
-		switch {
-		case !who.MayWrite(d.Kind):
-			return nil, tracedb.ErrForbidden.Says("%s may not write %s", who.Name, d.Kind)
-		case len(info.Outcomes) > 0 && !slices.Contains(info.Outcomes, d.Outcome), len(info.Outcomes) == 0 && d.Outcome != "":
-			return nil, tracedb.ErrInvalidRecord.Says("%s has no outcome %q", d.Kind, d.Outcome)
-		}
-		for _, r := range d.Refs {
-			if err := r.Check(); err != nil {
-				return nil, tracedb.ErrInvalidRecord.Says("%v", err).At("records[%d].refs", i)
-			}
-		}
-		prepared = append(prepared, log.Prepared{Draft: d})
-	}
-	return tr.log.Append(ctx, who.Name, prepared)
+	return tr.desk.Take(ctx, who, drafts)
 }
 
 // records are all records of the log.
@@ -94,6 +84,9 @@ func (tr *trace) records() []tracedb.Record {
 	}
 	var out []tracedb.Record
 	for _, e := range entries {
+		if e.Kind == tracedb.KindRefusal {
+			continue // the desk's own note of a record that it didn't take
+		}
 		body, err := tr.log.Payload(context.Background(), e.Seq)
 		if err != nil {
 			tr.t.Fatal(err)
@@ -194,7 +187,8 @@ func runs(t *testing.T, run func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// hasty makes a recorder pause for no time at all, and counts how often.
+// hasty gives a recorder the tests' time, and pauses of next to none.
 func hasty(r *recorder) {
+	r.now = clock
 	r.pause = func(ctx context.Context, _ time.Duration) error { return sleep(ctx, time.Millisecond) }
 }
