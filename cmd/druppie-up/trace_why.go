@@ -89,14 +89,14 @@ func runTraceWhy(ctx context.Context, opts *traceWhyOptions) error {
 // whyWords are what the command says itself, in both languages.
 var whyWords = map[string]map[string]string{
 	english: {
-		"step": "step", "when": "when", "who": "who", "what": "what", "outcome": "outcome",
+		"step": "step", "when": "when (UTC)", "who": "who", "what": "what", "outcome": "outcome",
 		"missing": "Missing:", "whole": "There is evidence of every step.",
 		"more":   "The log holds more about this: druppie-up trace search shows it.",
 		"proven": "Proven: these %d records are in the log of %d records whose checkpoint is signed with its key.",
 		"not":    "Not proven: without --key nobody checked that these %d records are in the log of %d records that signs itself so.",
 	},
 	dutch: {
-		"step": "stap", "when": "wanneer", "who": "wie", "what": "wat", "outcome": "uitkomst",
+		"step": "stap", "when": "wanneer (UTC)", "who": "wie", "what": "wat", "outcome": "uitkomst",
 		"missing": "Ontbreekt:", "whole": "Van elke stap is bewijs vastgelegd.",
 		"more":   "Het logboek bevat hierover meer: druppie-up trace search toont het.",
 		"proven": "Bewezen: deze %d records staan in het logboek van %d records waarvan de stand met de sleutel ervan is ondertekend.",

@@ -133,12 +133,16 @@ func (s *story) written() text {
 			}
 		}
 	}
-	l := lines{"who": t.get("author"), "commit": t.get("commit"), "message": t.get("message")}
-	if l["who"].EN == "" {
-		l["who"] = t.get("actor")
+	if t.said["author"] == "" {
+		t = pushes[0] // the later ones are mostly merges
 	}
+	l := lines{"who": t.get("author"), "by": t.get("actor"), "commit": t.get("commit"), "message": t.get("message")}
 	if session, ok := s.last(tracedb.KindSession); ok {
 		l["session"], l["tool"], l["model"] = session.get("session"), session.get("tool"), session.get("model")
+	}
+	if l["who"].EN == "" {
+		return say("It was pushed by {by}[, after session {session}][ of {tool}][ with {model}][, commit {commit}].",
+			"Het is gepusht door {by}[, na sessie {session}][ van {tool}][ met {model}][, commit {commit}].", l)
 	}
 	return say("It was written by {who}[ in session {session}][ of {tool}][ with {model}][, commit {commit}][: “{message}”].",
 		"Het is geschreven door {who}[ in sessie {session}][ van {tool}][ met {model}][, commit {commit}][: “{message}”].", l)

@@ -3,6 +3,7 @@ package why
 import (
 	"cmp"
 	"slices"
+	"strconv"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -149,6 +150,13 @@ func (s *story) about(t told) bool {
 		// The entry that counts is its algorithm's, at whichever commit it was changed.
 		if s.algorithm != "" {
 			return slices.Contains(values(t.Refs, tracedb.RefAlgorithm), s.algorithm)
+		}
+	case tracedb.KindRepair:
+		// What repairs this image's incident is told with it, though another image came of it.
+		if slices.ContainsFunc(s.of(tracedb.KindIncident), func(i told) bool {
+			return slices.Contains(values(t.Refs, tracedb.RefRecord), strconv.FormatInt(i.Seq, 10))
+		}) {
+			return true
 		}
 	}
 	return touches(s.near, t)

@@ -1,0 +1,188 @@
+package why_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/ingest"
+	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/log/logtest"
+	"github.com/druppie/druppie-up/tracedb/why"
+	"github.com/druppie/druppie-up/tracedb/why/whytest"
+)
+
+// scribe writes what a test wants to the log.
+type scribe struct {
+	t   *testing.T
+	log *log.Log
+	n   int
+}
+
+func (s *scribe) add(kind tracedb.Kind, outcome tracedb.Outcome, payload any, refs ...string) int64 {
+	s.t.Helper()
+	raw, err := json.Marshal(payload)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.n++
+	d := tracedb.Draft{ID: fmt.Sprint("more-", s.n), Kind: kind, Actor: "somebody", Outcome: outcome, Payload: raw, At: whytest.Start.Add(time.Duration(s.n) * time.Hour)}
+	for i := 0; i < len(refs); i += 2 {
+		d.Refs = append(d.Refs, tracedb.Ref{Type: tracedb.RefType(refs[i]), Value: refs[i+1]})
+	}
+	facts, err := ingest.Facts(tracedb.Entry{Kind: kind}, raw)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	receipts, err := s.log.Append(s.t.Context(), "more", []log.Prepared{{Draft: d, Facts: facts}})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return receipts[0].Seq
+}
+
+func has(c *why.Chain, seq int64) bool {
+	return slices.ContainsFunc(c.Links, func(l why.Link) bool { return l.Seq == seq })
+}
+
+// TestNotTheFuture asks about an image whose commit is also in a branch that was made later: what came
+// of that branch is another story.
+func TestNotTheFuture(t *testing.T) {
+	l := filled(t)
+	s := &scribe{t: t, log: l}
+	later, merged := strings.Repeat("1", 40), strings.Repeat("2", 40)
+	future := []int64{
+		s.add(tracedb.KindCommit, "", tracedb.Commit{Repository: whytest.Repository, Branch: "next", Commit: later, Author: "builder", Others: []string{whytest.Commit, whytest.Head}},
+			"repository", whytest.Repository, "commit", later, "commit", whytest.Commit, "commit", whytest.Head),
+		s.add(tracedb.KindReview, tracedb.Approved, tracedb.Review{Repository: whytest.Repository, Pull: 9, Author: "builder", Reviewer: "reviewer", Commit: later},
+			"repository", whytest.Repository, "pull", whytest.Repository+"#9", "commit", later),
+		s.add(tracedb.KindMerge, "", tracedb.Merge{Repository: whytest.Repository, Pull: 9, Head: later, Commit: merged},
+			"repository", whytest.Repository, "pull", whytest.Repository+"#9", "commit", later, "commit", merged),
+	}
+	c := ask(t, l, whytest.Image)
+	for _, seq := range future {
+		if has(c, seq) {
+			t.Errorf("record %d came after the image and has nothing to do with it", seq)
+		}
+	}
+	// From the later commit, the earlier ones are its past.
+	if c := ask(t, l, later); !has(c, future[0]) || !has(c, future[2]) {
+		t.Error("asked about itself, the later commit isn't there")
+	}
+}
+
+// TestTrouble tells of an incident, the repair, and the exception under which something was let in.
+func TestTrouble(t *testing.T) {
+	l := filled(t)
+	s := &scribe{t: t, log: l}
+	incident := s.add(tracedb.KindIncident, "", tracedb.Incident{Namespace: whytest.Tenant, Object: "Deployment/drone-service", Images: []string{whytest.Image}, Summary: "plans end in the sea"},
+		"image", whytest.Image, "namespace", whytest.Tenant)
+	repair := s.add(tracedb.KindRepair, "", tracedb.Repair{Incident: incident, Repository: whytest.Repository, Commit: whytest.Commit2, Summary: "know where the sea is"},
+		"record", fmt.Sprint(incident), "repository", whytest.Repository, "commit", whytest.Commit2)
+	exception := s.add(tracedb.KindException, "", tracedb.Exception{Algorithm: whytest.Algorithm, Rule: "status", Until: whytest.Start.AddDate(0, 1, 0), Reason: "the season ends", GrantedBy: "ciso"},
+		"algorithm", whytest.Algorithm)
+	elsewhere := s.add(tracedb.KindException, "", tracedb.Exception{Algorithm: whytest.Algorithm, Rule: "status", Image: whytest.Foreign, Until: whytest.Start.AddDate(0, 1, 0), Reason: "x", GrantedBy: "ciso"},
+		"algorithm", whytest.Algorithm, "image", whytest.Foreign)
+	s.add(tracedb.KindAdmission, tracedb.Allowed, tracedb.Admission{Namespace: whytest.Tenant, Images: []string{whytest.Refused}, Algorithm: whytest.Algorithm, Policy: "register", Reason: "an exception holds", Exception: exception},
+		"image", whytest.Refused, "namespace", whytest.Tenant, "algorithm", whytest.Algorithm, "record", fmt.Sprint(exception))
+	drift := s.add(tracedb.KindDrift, tracedb.Undone, tracedb.Drift{Namespace: whytest.Tenant, Object: "Deployment/drone-service", By: "kubectl-edit"}, "namespace", whytest.Tenant, "image", whytest.Refused)
+
+	old := ask(t, l, whytest.Image)
+	if !has(old, incident) || !has(old, repair) || !has(old, exception) || has(old, elsewhere) {
+		t.Errorf("the old image: incident %v, repair %v, exception %v, another image's exception %v", has(old, incident), has(old, repair), has(old, exception), has(old, elsewhere))
+	}
+	for _, want := range []string{"An incident is recorded: “plans end in the sea”.", "A repair is recorded: “know where the sea is”."} {
+		if !strings.Contains(old.Answer, want) {
+			t.Errorf("the old image's answer lacks %q: %s", want, old.Answer)
+		}
+	}
+	repaired := ask(t, l, whytest.Refused)
+	if !has(repaired, incident) || !has(repaired, drift) {
+		t.Error("the new image's story doesn't begin with the incident, or leaves out the drift")
+	}
+	for _, want := range []string{"under an exception that ciso granted until 2026-03-02", "the season ends", "changed in the cluster by kubectl-edit"} {
+		if !strings.Contains(repaired.Answer, want) {
+			t.Errorf("the new image's answer lacks %q: %s", want, repaired.Answer)
+		}
+	}
+	if strings.Contains(repaired.Answer, "was refused") {
+		t.Errorf("it was let in at last: %s", repaired.Answer)
+	}
+}
+
+// TestOwnApproval holds that nobody's approval of their own work counts.
+func TestOwnApproval(t *testing.T) {
+	l := logtest.New(t)
+	s := &scribe{t: t, log: l}
+	commit := strings.Repeat("a", 40)
+	s.add(tracedb.KindCommit, "", tracedb.Commit{Repository: "druppie/x", Branch: "b", Commit: commit, Author: "builder", Pusher: "builder"}, "repository", "druppie/x", "commit", commit)
+	s.add(tracedb.KindReview, tracedb.Approved, tracedb.Review{Repository: "druppie/x", Pull: 1, Author: "builder", Reviewer: "builder", Reason: "mine is fine", Commit: commit},
+		"repository", "druppie/x", "pull", "druppie/x#1", "commit", commit)
+	c := ask(t, l, commit)
+	if !slices.ContainsFunc(c.Gaps, func(g why.Gap) bool { return g.What == "no approval by anybody but the author" }) {
+		t.Errorf("gaps: %+v", c.Gaps)
+	}
+	if strings.Contains(c.Answer, "builder approved") {
+		t.Errorf("answer: %s", c.Answer)
+	}
+	if !strings.Contains(c.Answer, "led to no image") {
+		t.Errorf("answer: %s", c.Answer)
+	}
+}
+
+// TestAmbiguous asks by names that look alike.
+func TestAmbiguous(t *testing.T) {
+	l := logtest.New(t)
+	s := &scribe{t: t, log: l}
+	digest := strings.Repeat("b", 64)
+	s.add(tracedb.KindDeployment, tracedb.Running, tracedb.Deployment{Namespace: "drones", Object: "Pod/drone-0"}, "pod", "drones/drone-0")
+	s.add(tracedb.KindCommit, "", tracedb.Commit{Repository: "drones/code"}, "repository", "drones/code")
+	s.add(tracedb.KindImage, "", tracedb.Image{Digest: "sha256:" + digest}, "image", "sha256:"+digest)
+	s.add(tracedb.KindDeployment, tracedb.Passed, tracedb.Deployment{Object: "Kustomization/fleet"}, "revision", strings.Repeat("c", 40))
+	s.add(tracedb.KindRun, tracedb.Passed, tracedb.Run{Run: "foundry/r-1"}, "run", "foundry/r-1")
+	for give, want := range map[string]tracedb.RefType{
+		"drones/drone-0": tracedb.RefPod, "drones/code": tracedb.RefRepository, digest: tracedb.RefImage,
+		strings.Repeat("c", 40): tracedb.RefRevision, "foundry/r-1": tracedb.RefRun,
+	} {
+		if c := ask(t, l, give); c.Subject.Type != want {
+			t.Errorf("%s is taken for a %s, want %s", give, c.Subject.Type, want)
+		}
+	}
+}
+
+// TestDisposed asks eight years later: the story stands, from the entries alone, and says where the
+// rest went.
+func TestDisposed(t *testing.T) {
+	l := filled(t)
+	before := ask(t, l, whytest.Image)
+	if _, err := l.Dispose(t.Context(), whytest.Start.AddDate(8, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	c := ask(t, l, whytest.Image)
+	gone, disposals := 0, 0
+	for _, link := range c.Links {
+		if link.Disposed {
+			gone++
+			if link.Title == "" || len(link.Details) > 0 {
+				t.Errorf("record %d is told as %q with %d details", link.Seq, link.Title, len(link.Details))
+			}
+		}
+		if link.Kind == tracedb.KindDisposal {
+			disposals++
+		}
+	}
+	if gone < 15 || disposals < 10 || len(c.Links) != len(before.Links)+disposals {
+		t.Errorf("%d disposed of by %d records, %d links before and %d after", gone, disposals, len(before.Links), len(c.Links))
+	}
+	// Provenance and the register are kept for ever.
+	for _, want := range []string{"runs in", "druppie/drone-service", "alg-d1jk3vl8"} {
+		if !strings.Contains(c.Answer, want) {
+			t.Errorf("the answer lacks %q: %s", want, c.Answer)
+		}
+	}
+	golden(t, "disposed.txt", []byte(script(c)))
+}
