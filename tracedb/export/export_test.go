@@ -6,7 +6,6 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -411,30 +410,36 @@ func TestBombs(t *testing.T) {
 
 func deflatedFree(t *testing.T) []byte { archive, _ := small(t); return archive }
 
-// TestDisposed exports a chain of which a payload's term was over.
+// TestDisposed exports a chain eight years later: what is gone is accounted for, and what isn't is
+// proven still.
 func TestDisposed(t *testing.T) {
 	l, key := newLog(t)
-	gone := int64(-1)
-	c, err := why.Ask(t.Context(), l, image, why.Options{})
-	if err != nil {
+	if _, err := l.Dispose(t.Context(), whytest.Start.AddDate(8, 0, 0)); err != nil {
 		t.Fatal(err)
 	}
-	for _, link := range c.Links {
-		if link.Kind == tracedb.KindReview {
-			gone = link.Seq
-		}
-	}
-	raw, _ := json.Marshal(tracedb.Disposal{Kind: tracedb.KindReview, Before: whytest.Start.AddDate(1, 0, 0), Seqs: []int64{gone}, Reason: "seven years are over"})
-	if _, err := l.Append(t.Context(), "tracedb", []log.Prepared{{Draft: tracedb.Draft{ID: "d", Kind: tracedb.KindDisposal, Actor: "tracedb", Payload: raw}}}); err != nil {
-		t.Fatal(err)
-	}
-	archive := write(t, without{l, gone}, image)
+	archive := write(t, l, image)
 	r := verify(t, archive, key)
-	if !r.OK || r.Disposed != 1 {
-		t.Errorf("disposed %d, wrong %v", r.Disposed, wrongs(r))
+	if !r.OK || r.Disposed < 15 || r.Signatures != 1 {
+		t.Errorf("disposed %d, signatures %d, wrong %v", r.Disposed, r.Signatures, wrongs(r))
 	}
-	if _, there := contents(t, archive)[fmt.Sprintf("payloads/%d.json", gone)]; there {
-		t.Error("the payload is there")
+	all := contents(t, archive)
+	seq := strings.TrimSuffix(strings.TrimPrefix(named(t, all, "entries/", `"kind":"review"`), "entries/"), ".json")
+	if _, there := all["payloads/"+seq+".json"]; there {
+		t.Error("a payload whose term was over is there")
+	}
+	// Whoever leaves out the record of the disposal has a payload to explain.
+	r = verify(t, repack(t, archive, func(all map[string][]byte) {
+		name := named(t, all, "payloads/", `"kind":"review"`)
+		n := strings.TrimSuffix(strings.TrimPrefix(name, "payloads/"), ".json")
+		for _, name := range []string{"entries/" + n + ".json", name, "proofs/" + n + ".json"} {
+			delete(all, name)
+		}
+		all["manifest.json"] = bytes.Replace(all["manifest.json"], []byte("    "+n+",\n"), nil, 1)
+	}), key)
+	if !slices.ContainsFunc(r.Files, func(f export.File) bool {
+		return f.Name == "payloads/"+seq+".json" && strings.Contains(f.Problem, "no record says that it was disposed of")
+	}) {
+		t.Errorf("without the record of the disposal: %v", wrongs(r))
 	}
 }
 
