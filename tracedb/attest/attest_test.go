@@ -372,6 +372,35 @@ func TestLoadKeyringRefuses(t *testing.T) {
 	}
 }
 
+// TestKeyringOf checks attestations with nothing but the keys that the log has on record.
+func TestKeyringOf(t *testing.T) {
+	key := newKey(t)
+	loaded := ring(t, keyFile(t, "foundry", key.Public(), tracedb.KindTestResult))
+	recorded, err := KeyringOf(loaded.Keys(noon))
+	if err != nil {
+		t.Fatal(err)
+	}
+	envelope, err := Sign(key, statements()[tracedb.KindTestResult])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := recorded.Verify(tracedb.KindTestResult, envelope); err != nil || got.Name != "foundry" {
+		t.Errorf("Verify() = %+v, %v", got, err)
+	}
+	limited, err := Sign(key, statements()[tracedb.KindVerdict])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := recorded.Verify(tracedb.KindVerdict, limited); !errors.Is(err, tracedb.ErrInvalidSignature) {
+		t.Errorf("a kind that the key may not sign: %v", err)
+	}
+	other := loaded.Keys(noon)
+	other[0].PEM = string(publicPEM(t, newKey(t).Public()))
+	if _, err := KeyringOf(other); err == nil || !strings.Contains(err.Error(), "another key's") {
+		t.Errorf("a key under another's fingerprint: %v", err)
+	}
+}
+
 func TestSignRefuses(t *testing.T) {
 	p384, err := ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
 	if err != nil {

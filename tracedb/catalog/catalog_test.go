@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -270,11 +271,19 @@ func TestApplyInAnyOrder(t *testing.T) {
 func BenchmarkDecide(b *testing.B) {
 	c := open(b, logtest.New(b))
 	const images = 100_000
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
 	for i := range images {
 		c.Apply(tracedb.Fact{Table: TableImage, Key: image(i), Seq: int64(i), Value: json.RawMessage(`{"repository":"druppie/drone"}`)})
 	}
 	c.Apply(tracedb.Fact{Table: TableOwner, Key: droneID, Seq: images, Value: raw(b, Owned{"druppie/drone"})})
 	c.Apply(tracedb.Fact{Table: TableRegister, Key: droneID, Seq: images, Value: raw(b, Registered{Repository: "druppie/drone", Document: document(droneID, register.InUse, "")})})
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	defer func() {
+		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/images, "B/image")
+	}()
 	q := Question{Algorithm: droneID, Images: []string{"registry.foundry.svc.cluster.local:5000/druppie/drone@" + image(77), "registry.foundry.svc.cluster.local:5000/druppie/drone@" + image(99_999)}}
 	if d := c.Decide(q); !d.Allowed {
 		b.Fatal(d.Reason)

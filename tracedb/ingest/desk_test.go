@@ -368,6 +368,46 @@ func TestInjection(t *testing.T) {
 	}
 }
 
+// TestRefsUnited adds what the writer knows to what the payload says.
+func TestRefsUnited(t *testing.T) {
+	b := newBench(t)
+	good := b.good(t, 0)
+	r := func(typ tracedb.RefType, value string) tracedb.Ref { return tracedb.Ref{Type: typ, Value: value} }
+	tests := []struct {
+		name string
+		kind tracedb.Kind
+		adds []tracedb.Ref
+		want string
+	}{
+		{"a pull request to a test result", tracedb.KindTestResult, []tracedb.Ref{r(tracedb.RefPull, "druppie/drone#7")}, "commit image key pull repository run"},
+		{"what the statement says already", tracedb.KindTestResult, []tracedb.Ref{r(tracedb.RefImage, digest), r(tracedb.RefCommit, sha)}, "commit image key repository run"},
+		{"a second repository to a commit", tracedb.KindCommit, []tracedb.Ref{r(tracedb.RefRepository, "druppie/fleet")}, "commit commit repository repository"},
+		{"a commit of the fleet", tracedb.KindReview, []tracedb.Ref{r(tracedb.RefRevision, sha)}, "pull repository revision"},
+		{"a tenant to Flux's own object", "kustomization", []tracedb.Ref{r(tracedb.RefNamespace, "drones")}, "namespace"},
+		{"the algorithm to a provenance", tracedb.KindProvenance, []tracedb.Ref{r(tracedb.RefAlgorithm, algorithm)}, "algorithm commit image key repository run"},
+	}
+	kustomization := good[tracedb.KindDeployment]
+	kustomization.Payload = raw(t, tracedb.Deployment{Namespace: "flux-system", Object: "Kustomization/tenant-drones"})
+	good["kustomization"] = kustomization
+	for i, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			d := good[tt.kind]
+			d.ID, d.Refs = fmt.Sprint(i), tt.adds
+			p, err := b.prepare(t.Context(), writer(), d)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var types []string
+			for _, r := range p.Refs {
+				types = append(types, string(r.Type))
+			}
+			if got := strings.Join(types, " "); got != tt.want {
+				t.Errorf("about %q, want %q", got, tt.want)
+			}
+		})
+	}
+}
+
 // TestRedacted holds that no secret is on the disk, and that the hash is of what is.
 func TestRedacted(t *testing.T) {
 	b := newBench(t)

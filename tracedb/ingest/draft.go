@@ -18,7 +18,8 @@ const future = 5 * time.Minute
 // past is before anything that this log could hold happened.
 var past = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-var recordID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/@#+=-]{0,199}$`)
+// recordID is printable and without spaces: branches and workloads have odd names.
+var recordID = regexp.MustCompile(`^[!-~]{1,256}$`)
 
 func refuse(field, format string, args ...any) *tracedb.Error {
 	return tracedb.ErrInvalidRecord.Says(format, args...).At("%s", field)
@@ -60,7 +61,7 @@ func (d *Desk) check(ctx context.Context, writer string, draft tracedb.Draft) (l
 	if p.Outcome, err = outcome(info, draft.Outcome, c.outcome); err != nil {
 		return log.Prepared{}, err
 	}
-	if p.Refs, err = refs(draft, c.refs, len(info.Predicate) > 0); err != nil {
+	if p.Refs, err = refs(info, draft.Refs, c.refs); err != nil {
 		return log.Prepared{}, err
 	}
 	if err := d.bound(p.Refs, c.refs); err != nil {
@@ -73,7 +74,7 @@ func (d *Desk) check(ctx context.Context, writer string, draft tracedb.Draft) (l
 // envelope checks what every record has around its payload.
 func envelope(draft tracedb.Draft, now time.Time) error {
 	if !recordID.MatchString(draft.ID) {
-		return refuse("id", "want at most 200 letters, digits and . _ : / @ # + = -, beginning with a letter or digit")
+		return refuse("id", "want at most 256 printable characters of ASCII without spaces")
 	}
 	if what := Secret(draft.ID); what != "" {
 		return secretFound("id", what)
@@ -181,22 +182,35 @@ func outcome(info tracedb.KindInfo, declared, derived tracedb.Outcome) (tracedb.
 	return declared, nil
 }
 
-// closed are the types of ref that only a payload can bring: who says that an attestation is about
-// another image than its subjects, or that a key signed what it didn't, is refused.
-func closed(t tracedb.RefType, attested bool) bool {
-	return t == tracedb.RefKey || attested && t == tracedb.RefImage
+// strictly says whether the payload of a kind has the last word on what the record is about: what is
+// signed, and what decides later who may run. Of a type that such a payload names, nothing can be
+// added. Other payloads are their writers' own word, as the refs beside them are.
+func strictly(info tracedb.KindInfo) bool {
+	return len(info.Predicate) > 0 || info.Kind == tracedb.KindRegister || info.Kind == tracedb.KindException
 }
 
-// refs unites what the payload is about with what the writer adds. The payload has the last word: of
-// a type that it names, nothing may be added.
-func refs(draft tracedb.Draft, derived []tracedb.Ref, attested bool) ([]tracedb.Ref, error) {
-	for i, r := range draft.Refs {
-		same := func(d tracedb.Ref) bool { return d.Type == r.Type }
-		if !slices.Contains(derived, r) && (closed(r.Type, attested) || slices.ContainsFunc(derived, same)) {
+// refs unites what the payload is about with what the writer adds. Who says that an attestation is
+// about another image than its subjects, or that a key signed what it didn't, is refused.
+func refs(info tracedb.KindInfo, declared, derived []tracedb.Ref) ([]tracedb.Ref, error) {
+	for i, r := range declared {
+		closed := r.Type == tracedb.RefKey || r.Type == tracedb.RefImage && len(info.Predicate) > 0
+		if strictly(info) && !closed {
+			closed = slices.ContainsFunc(derived, func(d tracedb.Ref) bool { return d.Type == r.Type })
+		}
+		if closed && !slices.Contains(derived, r) {
 			return nil, refuse(fmt.Sprintf("refs[%d]", i), "the payload isn't about this %s", r.Type)
 		}
 	}
-	out := tracedb.SortRefs(slices.Concat(draft.Refs, derived))
+	out := slices.Clone(declared)
+	for _, r := range derived {
+		// A commit of the fleet or the platform is a revision. Which one it is, only the writer knows.
+		asRevision := tracedb.Ref{Type: tracedb.RefRevision, Value: r.Value}
+		if r.Type == tracedb.RefCommit && !strictly(info) && slices.Contains(declared, asRevision) {
+			continue
+		}
+		out = append(out, r)
+	}
+	out = tracedb.SortRefs(out)
 	if len(out) > tracedb.MaxRefs {
 		return nil, refuse("refs", "want at most %d together with the payload's", tracedb.MaxRefs)
 	}

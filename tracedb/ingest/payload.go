@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strconv"
+	"strings"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/catalog"
@@ -160,7 +161,7 @@ func admission(p *tracedb.Admission, c *content) {
 }
 
 func deployment(p *tracedb.Deployment, c *content) {
-	c.ref("namespace", tracedb.RefNamespace, p.Namespace)
+	c.tenant(p.Namespace, p.Object)
 	c.resource("object", p.Namespace, p.Object, true)
 	c.may("revision", tracedb.RefRevision, p.Revision)
 	if p.Source != "" {
@@ -174,7 +175,7 @@ func deployment(p *tracedb.Deployment, c *content) {
 }
 
 func drift(p *tracedb.Drift, c *content) {
-	c.ref("namespace", tracedb.RefNamespace, p.Namespace)
+	c.tenant(p.Namespace, p.Object)
 	c.resource("object", p.Namespace, p.Object, true)
 	c.text("want", p.Want)
 	c.text("got", p.Got)
@@ -184,7 +185,7 @@ func drift(p *tracedb.Drift, c *content) {
 }
 
 func incident(p *tracedb.Incident, c *content) {
-	c.ref("namespace", tracedb.RefNamespace, p.Namespace)
+	c.tenant(p.Namespace, p.Object)
 	c.resource("object", p.Namespace, p.Object, true)
 	c.images(p.Images)
 	c.loose("algorithm", tracedb.RefAlgorithm, p.Algorithm)
@@ -262,6 +263,14 @@ func (c *content) resource(field, namespace, value string, must bool) {
 	}
 	if m[1] == "Pod" {
 		c.loose(field, tracedb.RefPod, namespace+"/"+m[2])
+	}
+}
+
+// tenant makes a ref of an object's namespace, except of a Kustomization: those live in Flux's own,
+// which is everybody's, and what they apply to is for the writer to add.
+func (c *content) tenant(namespace, object string) {
+	if c.shape("namespace", tracedb.RefNamespace, namespace) && !strings.HasPrefix(object, "Kustomization/") {
+		c.about(tracedb.RefNamespace, namespace)
 	}
 }
 

@@ -67,7 +67,7 @@ func TestRefuses(t *testing.T) {
 		{"no id", with(tracedb.KindSpec, func(d *tracedb.Draft) { d.ID = "" }), "invalid_record", at + "id", "", false},
 		{"id with a space", with(tracedb.KindSpec, func(d *tracedb.Draft) { d.ID = "a b" }), "invalid_record", at + "id", "", false},
 		{"id with a line break", with(tracedb.KindSpec, func(d *tracedb.Draft) { d.ID = "a\n" }), "invalid_record", at + "id", "", false},
-		{"id too long", with(tracedb.KindSpec, func(d *tracedb.Draft) { d.ID = strings.Repeat("a", 201) }), "invalid_record", at + "id", "", false},
+		{"id too long", with(tracedb.KindSpec, func(d *tracedb.Draft) { d.ID = strings.Repeat("a", 257) }), "invalid_record", at + "id", "", false},
 		{"id that is a token", with(tracedb.KindSpec, func(d *tracedb.Draft) { d.ID = "gh" + "p_" + strings.Repeat("aB3", 12) }), "invalid_record", at + "id", "github-token", true},
 		{"from the future", with(tracedb.KindSpec, func(d *tracedb.Draft) { d.At = noon.Add(future + refusalEvery + time.Second) }), "invalid_record", at + "at", "ahead of", false},
 		{"from the past", with(tracedb.KindSpec, func(d *tracedb.Draft) { d.At = noon.AddDate(-30, 0, 0) }), "invalid_record", at + "at", "", false},
@@ -96,7 +96,7 @@ func TestRefuses(t *testing.T) {
 				d.Refs = append(d.Refs, tracedb.Ref{Type: tracedb.RefRecord, Value: fmt.Sprint(i)})
 			}
 		}), "invalid_record", at + "refs", "together", false},
-		{"another repository than the payload's", ref(tracedb.KindCommit, tracedb.RefRepository, "druppie/other"), "invalid_record", at + "refs[0]", "isn't about this repository", false},
+		{"another repository than the statement's", ref(tracedb.KindSBOM, tracedb.RefRepository, "druppie/other"), "invalid_record", at + "refs[0]", "isn't about this repository", false},
 		{"an image that isn't a subject", ref(tracedb.KindTestResult, tracedb.RefImage, "sha256:"+strings.Repeat("0", 64)), "invalid_record", at + "refs[0]", "isn't about this image", false},
 		{"an image on an attestation of a commit", with(tracedb.KindTestResult, func(d *tracedb.Draft) {
 			d.Payload = b.sign(t, attest.TestResult(attest.About{Repository: "druppie/drone", Commit: sha}, attest.Tests{Suite: "s"}))
@@ -104,6 +104,11 @@ func TestRefuses(t *testing.T) {
 		}), "invalid_record", at + "refs[0]", "isn't about this image", false},
 		{"a key that didn't sign", ref(tracedb.KindTestResult, tracedb.RefKey, "SHA256:"+strings.Repeat("0", 64)), "invalid_record", at + "refs[0]", "isn't about this key", false},
 		{"a key on what isn't signed", ref(tracedb.KindCommit, tracedb.RefKey, "SHA256:"+strings.Repeat("0", 64)), "invalid_record", at + "refs[0]", "isn't about this key", false},
+		{"another algorithm than the file's", ref(tracedb.KindRegister, tracedb.RefAlgorithm, "alg-00000000"), "invalid_record", at + "refs[0]", "isn't about this algorithm", false},
+		{"another image than the exception's", with(tracedb.KindException, func(d *tracedb.Draft) {
+			d.Payload = raw(t, tracedb.Exception{Algorithm: algorithm, Rule: "status", Image: digest, Until: noon.Add(time.Hour), Reason: "r", GrantedBy: "ciso"})
+			d.Refs = []tracedb.Ref{{Type: tracedb.RefImage, Value: "sha256:" + strings.Repeat("0", 64)}}
+		}), "invalid_record", at + "refs[0]", "isn't about this image", false},
 		{"another run than the statement's", ref(tracedb.KindProvenance, tracedb.RefRun, "foundry/other"), "invalid_record", at + "refs[0]", "isn't about this run", false},
 
 		{"not JSON", with(tracedb.KindSpec, func(d *tracedb.Draft) { d.Payload = json.RawMessage(`{`) }), "invalid_record", at + "payload", "not valid JSON", false},
@@ -388,7 +393,7 @@ func TestRefusalsAreFew(t *testing.T) {
 // anything.
 func TestRefusalKeepsNothing(t *testing.T) {
 	b := newBench(t)
-	draft := tracedb.Draft{ID: "<script>", Kind: tracedb.KindKey, Actor: "x", Payload: json.RawMessage(`{"name":"very private"}`)}
+	draft := tracedb.Draft{ID: "<script> x", Kind: tracedb.KindKey, Actor: "x", Payload: json.RawMessage(`{"name":"very private"}`)}
 	if _, err := b.Take(t.Context(), writer(), []tracedb.Draft{draft}); code(err) != "forbidden" {
 		t.Fatal(err)
 	}
