@@ -13,6 +13,7 @@ import (
 	"time"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
+	"github.com/fluxcd/pkg/apis/meta"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -177,7 +178,7 @@ func (b *fluxBook) read(ctx context.Context, h happening) ([]tracedb.Draft, erro
 			}
 		}
 		return []tracedb.Draft{draft(h.subject()+"/changed/"+same, tracedb.KindDeployment, "flux", h.at, tracedb.Passed, d, about...)}, nil
-	case h.reason == "ReconciliationSucceeded" && revisionHash(h.revision) != "":
+	case h.reason == meta.ReconciliationSucceededReason && revisionHash(h.revision) != "":
 		b.note(h.applied(), h.at)
 		// The message says how long it took and when it is done again: no news.
 		d.Message = ""

@@ -170,6 +170,10 @@ func kustomizationWith(status, reason, message, revision string) *unstructured.U
 	}}
 	if status == "True" {
 		field["lastAppliedRevision"] = revision
+		field["history"] = []any{
+			map[string]any{"firstReconciled": noon.Add(-time.Hour).Format(time.RFC3339), "lastReconciledStatus": "ReconciliationFailed", "metadata": map[string]any{"revision": revision}},
+			map[string]any{"firstReconciled": noon.Add(-time.Minute).Format(time.RFC3339), "lastReconciledStatus": "ReconciliationSucceeded", "metadata": map[string]any{"revision": revision}},
+		}
 	}
 	return flux("Kustomization", "tenant-drones", map[string]any{
 		"spec": map[string]any{
@@ -177,6 +181,14 @@ func kustomizationWith(status, reason, message, revision string) *unstructured.U
 		},
 		"status": field,
 	})
+}
+
+func nextRefused() *unstructured.Unstructured {
+	u := kustomizationWith("False", "ReconciliationFailed", `Pod/drones/x dry-run failed: admission webhook "w" denied the request: Policy p failed: no`, revB)
+	if err := unstructured.SetNestedField(u.Object, revA, "status", "lastAppliedRevision"); err != nil {
+		panic(err)
+	}
+	return u
 }
 
 func TestKustomizations(t *testing.T) {
@@ -193,6 +205,10 @@ func TestKustomizations(t *testing.T) {
 		}},
 		{"not healthy", kustomizationWith("False", "HealthCheckFailed", "timeout waiting for: [Deployment/drones/x status: 'InProgress']", revA),
 			[]string{"deployment failed namespace:drones revision:aaaaaaaa | Kustomization/tenant-drones timeout waiting for: [Deployment/drones/x status: 'InProgress']"}},
+		{"the next one refused", nextRefused(), []string{
+			"deployment passed namespace:drones revision:aaaaaaaa | Kustomization/tenant-drones",
+			"admission denied namespace:drones pod:drones/x revision:bbbbbbbb | Pod/x p: no",
+		}},
 		{"on its way", kustomizationWith("Unknown", "Progressing", "Reconciliation in progress", revA), nil},
 		{"waits", kustomizationWith("False", "DependencyNotReady", "dependency 'flux-system/tenants' is not ready", revA), nil},
 		{"new", flux("Kustomization", "tenant-drones", map[string]any{}), nil},
@@ -243,6 +259,9 @@ func TestKustomizations(t *testing.T) {
 				t.Errorf("%d records, want %d: %q", n, len(tt.want), tr.brief())
 			}
 			for _, r := range tr.records() {
+				if tt.name == "applied" && !r.At.Equal(noon.Add(-time.Minute)) {
+					t.Errorf("applied at %s, want when it first was", r.At)
+				}
 				if r.Kind == tracedb.KindDeployment && payload[tracedb.Deployment](t, r.Body).Source != "druppie/fleet" {
 					t.Errorf("source = %s", r.Body)
 				}

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/fluxcd/pkg/apis/meta"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -102,44 +103,69 @@ func (k *Kustomizations) one(ctx context.Context, what watch.EventType, o runtim
 	if err := k.learn(ctx, u); err != nil {
 		return err
 	}
-	h, ok := statusOf(u)
-	if !ok {
-		return nil
+	for _, h := range statusOf(u) {
+		drafts, err := k.book.read(ctx, h)
+		if err != nil {
+			return err
+		}
+		if err := k.book.rec.put(ctx, drafts); err != nil {
+			return err
+		}
 	}
-	drafts, err := k.book.read(ctx, h)
-	if err != nil {
-		return err
-	}
-	return k.book.rec.put(ctx, drafts)
+	return nil
 }
 
-// statusOf reads how the last reconciliation ended; false while one is going on.
-func statusOf(u *unstructured.Unstructured) (happening, bool) {
-	h := happening{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName(), uid: string(u.GetUID())}
+// statusOf reads what the status tells: which revision stands, and how the last try at another failed.
+func statusOf(u *unstructured.Unstructured) []happening {
+	base := happening{kind: u.GetKind(), namespace: u.GetNamespace(), name: u.GetName(), uid: string(u.GetUID())}
+	var out []happening
+	if revision, _, _ := unstructured.NestedString(u.Object, "status", "lastAppliedRevision"); revision != "" {
+		h := base
+		h.revision, h.reason, h.at = revision, meta.ReconciliationSucceededReason, firstApplied(u, revision)
+		out = append(out, h)
+	}
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 	for _, c := range conditions {
 		m, ok := c.(map[string]any)
-		if !ok || m["type"] != "Ready" {
+		if !ok || m["type"] != meta.ReadyCondition {
 			continue
 		}
 		text := func(key string) string { s, _ := m[key].(string); return s }
-		h.reason, h.message = text("reason"), text("message")
-		h.at, _ = time.Parse(time.RFC3339, text("lastTransitionTime")) // without a time it happened at no time
-		field := "lastAppliedRevision"
-		switch text("status") {
-		case "True":
-		case "False":
-			h.failed, field = true, "lastAttemptedRevision"
-			if h.reason == "DependencyNotReady" || h.reason == "ArtifactFailed" {
-				return happening{}, false // it waits, and Flux tells of it as no failure
-			}
-		default:
-			return happening{}, false
+		since, _ := time.Parse(time.RFC3339, text("lastTransitionTime")) // without a time it happened at no time
+		if text("status") == "True" && len(out) > 0 && out[0].at.IsZero() {
+			out[0].at = since
 		}
-		h.revision, _, _ = unstructured.NestedString(u.Object, "status", field)
-		return h, h.revision != ""
+		// What waits for others hasn't failed; Flux doesn't tell of it as a failure either.
+		if text("status") != "False" || text("reason") == meta.DependencyNotReadyReason || text("reason") == meta.ArtifactFailedReason {
+			continue
+		}
+		h := base
+		h.reason, h.message, h.at, h.failed = text("reason"), text("message"), since, true
+		if h.revision, _, _ = unstructured.NestedString(u.Object, "status", "lastAttemptedRevision"); h.revision != "" {
+			out = append(out, h)
+		}
 	}
-	return happening{}, false
+	return out
+}
+
+// firstApplied is when a revision was first applied as a whole, as far as the status remembers.
+func firstApplied(u *unstructured.Unstructured, revision string) time.Time {
+	history, _, _ := unstructured.NestedSlice(u.Object, "status", "history")
+	var first time.Time
+	for _, e := range history {
+		m, ok := e.(map[string]any)
+		if !ok || m["lastReconciledStatus"] != meta.ReconciliationSucceededReason {
+			continue
+		}
+		if r, _, _ := unstructured.NestedString(m, "metadata", "revision"); r != revision {
+			continue
+		}
+		at, _, _ := unstructured.NestedString(m, "firstReconciled")
+		if t, err := time.Parse(time.RFC3339, at); err == nil && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
 }
 
 // learn notes what a Kustomization applies, and where.

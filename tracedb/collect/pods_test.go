@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
@@ -49,6 +48,21 @@ func newPods(tr *trace, client *fake.Clientset) *Pods {
 	p.ready()
 	hasty(p.rec)
 	return p
+}
+
+// looked waits until the pods were listed twice more: what was to be recorded by then is.
+func looked(t *testing.T, client *fake.Clientset) {
+	t.Helper()
+	lists := func() (n int) {
+		for _, a := range client.Actions() {
+			if a.Matches("list", "pods") {
+				n++
+			}
+		}
+		return n
+	}
+	before := lists()
+	eventually(t, "the pods are listed again", func() bool { return lists() >= before+2 })
 }
 
 func podLine(t *testing.T) func(tracedb.Record) string {
@@ -102,7 +116,7 @@ func TestPods(t *testing.T) {
 	eventually(t, "the end is recorded", func() bool { return len(tr.records()) == 5 })
 	stop()
 	stop = runs(t, newPods(tr, client).Run) // and again
-	time.Sleep(5 * often)
+	looked(t, client)
 	stop()
 
 	want := []string{
@@ -190,10 +204,10 @@ func TestIncidents(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	time.Sleep(5 * often)
+	looked(t, client)
 	stop()
 	stop = runs(t, newPods(tr, client).Run)
-	time.Sleep(5 * often)
+	looked(t, client)
 	stop()
 	want := []string{
 		"deployment running Pod/bad on druppie-control-plane algorithm:alg-abcd1234 image:2d711642 namespace:drones pod:drones/bad",

@@ -1,0 +1,80 @@
+package collect
+
+import (
+	"encoding/json"
+	"testing"
+
+	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// The files in testdata/live were read from a platform that ran: Kubernetes 1.34, Tekton 1.6.0, Flux's
+// kustomize-controller 1.7.3. Only parts that nobody reads here were taken out.
+func live[T any](t *testing.T, name string) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(readGolden(t, "live/"+name), &v); err != nil {
+		t.Fatal(err)
+	}
+	return v
+}
+
+func TestLive(t *testing.T) {
+	tr := newTrace(t)
+	h := &health{}
+	r := newRecorder("live", tr.sink, tr.log, nil, h, tracedb.KindRun, tracedb.KindDeployment, tracedb.KindAdmission, tracedb.KindDrift, tracedb.KindIncident)
+	hasty(r)
+	var drafts []tracedb.Draft
+
+	run := live[v1.PipelineRun](t, "pipelinerun.json")
+	if !run.IsDone() || pipelineOf(&run) != "release" {
+		t.Errorf("the run of %q is done: %v", pipelineOf(&run), run.IsDone())
+	}
+	drafts = append(drafts, runDraft(&run, live[v1.TaskRunList](t, "taskruns.json").Items))
+
+	pod := live[corev1.Pod](t, "pod.json")
+	d, _, ok := podDraft(&pod)
+	if !ok {
+		t.Error("the pod doesn't run")
+	}
+	drafts = append(append(drafts, d), incidents(&pod)...)
+
+	deployment := live[appsv1.Deployment](t, "deployment.json")
+	w, _ := workloadOf(&deployment)
+	if got := w.deviations(); len(got) != 0 {
+		t.Errorf("a Deployment that Flux made deviates: %s", got[0].Payload)
+	}
+
+	book := &fluxBook{rec: r, log: tr.log}
+	for _, item := range live[struct {
+		Items []map[string]any `json:"items"`
+	}](t, "kustomizations.json").Items {
+		for _, h := range statusOf(&unstructured.Unstructured{Object: item}) {
+			more, err := book.read(t.Context(), h)
+			if err != nil {
+				t.Fatal(err)
+			}
+			drafts = append(drafts, more...)
+		}
+	}
+
+	event := live[corev1.Event](t, "flux-denial.json")
+	more, err := book.read(t.Context(), happening{
+		kind: event.InvolvedObject.Kind, namespace: event.InvolvedObject.Namespace, name: event.InvolvedObject.Name, uid: string(event.InvolvedObject.UID),
+		revision: event.Annotations["kustomize.toolkit.fluxcd.io/revision"], reason: event.Reason, message: event.Message, failed: event.Type == "Warning", at: event.FirstTimestamp.Time,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.put(t.Context(), append(drafts, more...)); err != nil {
+		t.Fatal(err)
+	}
+	if s := h.read("live"); s.Refused != 0 {
+		t.Errorf("the log refused %d", s.Refused)
+	}
+	tr.golden("live.golden")
+}
