@@ -86,14 +86,19 @@ type route struct {
 const answerIn = 15 * time.Second
 
 // New is the handler of everything that the service serves over HTTPS.
-func New(o Options) http.Handler {
+func New(o Options) http.Handler { return newService(o).handler() }
+
+func newService(o Options) *service {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	s := &service{Options: o, lanes: newLanes(), metrics: newMetrics(o.Metrics)}
+	return &service{Options: o, lanes: newLanes(), metrics: newMetrics(o.Metrics)}
+}
+
+func (s *service) handler() http.Handler {
 	mux := http.NewServeMux()
 	byPath := map[string][]route{}
 	for _, rt := range s.routes() {
@@ -107,9 +112,9 @@ func New(o Options) http.Handler {
 	}}
 	mux.Handle("/v1/", s.handle(unknown))
 	mux.Handle("/tile/", s.handle(unknown))
-	if o.Pages != nil {
+	if s.Pages != nil {
 		mux.Handle("/", s.handle(route{path: "pages", role: tracedb.RolePublic, lane: s.lanes.pages, timeout: answerIn, serve: func(w http.ResponseWriter, r *http.Request) error {
-			o.Pages.ServeHTTP(w, r)
+			s.Pages.ServeHTTP(w, r)
 			return nil
 		}}))
 	} else {
@@ -187,7 +192,7 @@ func (s *service) handle(rt route) http.Handler {
 			if rt.timeout > 0 {
 				ctx, cancel := context.WithTimeout(r.Context(), rt.timeout)
 				defer cancel()
-				r = r.WithContext(ctx)
+				return rt.serve(w, r.WithContext(ctx))
 			}
 			return rt.serve(w, r)
 		}()

@@ -1,17 +1,17 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/catalog"
 	"github.com/druppie/druppie-up/tracedb/export"
 	"github.com/druppie/druppie-up/tracedb/register"
 	"github.com/druppie/druppie-up/tracedb/why"
 	"github.com/druppie/druppie-up/tracedb/wire"
-
-	"github.com/druppie/druppie-up/tracedb/catalog"
 )
 
 // exportIn is how long an archive may take to be written, and to be read by whoever asked.
@@ -20,7 +20,7 @@ const exportIn = 5 * time.Minute
 func (s *service) chain(r *http.Request, what string, opts why.Options) (*why.Chain, error) {
 	subject, err := why.Subject(r.PathValue("subject"))
 	if err != nil {
-		return nil, tracedb.AsError(err).At("subject")
+		return nil, err
 	}
 	if err := s.noted(r, what, subject.String()); err != nil {
 		return nil, err
@@ -57,7 +57,7 @@ func (s *service) export(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	// The server's own limit is for answers of ordinary size.
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportIn)); err != nil {
+	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportIn)); err != nil && !errors.Is(err, http.ErrNotSupported) {
 		return err
 	}
 	out := &archive{w: w, name: "trace-" + fileName(chain.Subject.Value) + ".zip"}
