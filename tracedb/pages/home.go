@@ -17,7 +17,7 @@ import (
 
 const (
 	latestRecords = 10
-	recentRecords = 200                 // looked at for services that have no register entry yet
+	recentRecords = 200                 // looked at for services without an entry, and for pods of one
 	refusedSince  = 30 * 24 * time.Hour // counted on the start page
 	maxServices   = 100                 // shown on the start page
 	homeEntries   = 6
@@ -226,7 +226,7 @@ func (s *Site) look(ctx context.Context, c *serviceCard) error {
 	}
 	pods := map[string]tracedb.Entry{}
 	for _, ref := range about {
-		deployed, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindDeployment}, Refs: []tracedb.Ref{ref}})
+		deployed, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindDeployment}, Refs: []tracedb.Ref{ref}, Limit: recentRecords})
 		if err != nil {
 			return fmt.Errorf("search what runs of %s: %w", c.Repository, err)
 		}

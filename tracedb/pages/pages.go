@@ -67,8 +67,9 @@ func New(o Options) *Site {
 	mux.HandleFunc("GET /search", s.closed(s.search))
 	mux.HandleFunc("GET /verify", s.closed(s.verify))
 	mux.HandleFunc("GET /static/", s.static)
-	mux.HandleFunc("/", s.open(func(_ http.ResponseWriter, r *http.Request) error {
+	mux.HandleFunc("/", s.open(func(w http.ResponseWriter, r *http.Request) error {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			w.Header().Set("Allow", "GET, HEAD")
 			return tracedb.ErrMethod
 		}
 		return tracedb.ErrNotFound.Says("there is no such page")

@@ -109,11 +109,12 @@
     request.send();
   };
 
-  // One renewal for what comes together.
-  let waiting = 0;
+  // One renewal for what comes together, and no more than one every few seconds.
+  const rest = 3000;
+  let waiting = 0, renewed = 0;
   const renew = () => {
     if (waiting) return;
-    waiting = setTimeout(() => { waiting = 0; refresh(); }, 400);
+    waiting = setTimeout(() => { waiting = 0; renewed = Date.now(); refresh(); }, Math.max(300, renewed + rest - Date.now()));
   };
   const events = new EventSource(said.events);
   const heard = (event) => {
