@@ -167,6 +167,13 @@ func TestDecide(t *testing.T) {
 			}
 		})
 	}
+	t.Run("nobody's image is that of an owner that nothing was built from", func(t *testing.T) {
+		for n := 1; n <= 8; n++ {
+			if got := c.Decide(Question{Algorithm: otherID, Images: []string{name(n)}}); got.Code != CodeOtherRepository {
+				t.Errorf("image %d: %+v", n, got)
+			}
+		}
+	})
 	t.Run("after Sync, the fork's image is the owner's too", func(t *testing.T) {
 		q := Question{Algorithm: droneID, Images: []string{name(5)}}
 		if got := c.Decide(q); !got.Unsettled() {
@@ -195,8 +202,8 @@ func TestGeneralException(t *testing.T) {
 		t.Errorf("with another's image: %+v", got)
 	}
 	s.excepted(retiredID, "", noon.Add(-time.Second)) // taken back
-	if err := c.Sync(t.Context()); err != nil {
-		t.Fatal(err)
+	if err := c.Sync(t.Context()); err != nil || c.next != s.log.Size() {
+		t.Fatalf("Sync() = %v, looked at %d of %d", err, c.next, s.log.Size())
 	}
 	if got := c.Decide(Question{Algorithm: retiredID, Images: []string{image(6)}}); got.Code != CodeStatus {
 		t.Errorf("after it was taken back: %+v", got)
@@ -257,7 +264,7 @@ func TestApplyInAnyOrder(t *testing.T) {
 	owner := tracedb.Fact{Table: TableOwner, Key: droneID, Seq: 8, Value: raw(t, Owned{"druppie/drone"})}
 	fork := tracedb.Fact{Table: TableImage, Key: image(1), Seq: 5, Value: raw(t, Built{Repository: "druppie/fork"})}
 	built := tracedb.Fact{Table: TableImage, Key: image(1), Seq: 4, Value: raw(t, Built{Repository: "druppie/drone"})}
-	for _, f := range []tracedb.Fact{newer, older, owner, fork, built, newer, built} {
+	for _, f := range []tracedb.Fact{newer, owner, fork, built, newer, built, older} {
 		c.Apply(f)
 	}
 	if got := c.Decide(Question{Algorithm: droneID, Images: []string{image(1)}}); got.Code != CodeStatus {

@@ -22,6 +22,9 @@ import (
 func TestRefuses(t *testing.T) {
 	b := newBench(t)
 	drafts := b.good(t, b.incident(t))
+	plain := drafts[tracedb.KindSpec]
+	plain.ID = "no-incident"
+	b.take(t, plain)
 	other := newKey(t)
 	// payload replaces a text in the payload of a good draft.
 	payload := func(kind tracedb.Kind, old, new string) tracedb.Draft {
@@ -145,6 +148,7 @@ func TestRefuses(t *testing.T) {
 		{"drift of nowhere", payload(tracedb.KindDrift, `"drones"`, `"Drones!"`), "invalid_record", at + "payload.namespace", "namespace", false},
 		{"incident that says nothing", payload(tracedb.KindIncident, `"crashes"`, `""`), "invalid_record", at + "payload.summary", "want a text", false},
 		{"repair of no record", payload(tracedb.KindRepair, `"incident":0`, `"incident":99`), "invalid_record", at + "payload.incident", "no incident", false},
+		{"repair of what isn't an incident", payload(tracedb.KindRepair, `"incident":0`, `"incident":1`), "invalid_record", at + "payload.incident", "no incident", false},
 		{"repair before the log", payload(tracedb.KindRepair, `"incident":0`, `"incident":-1`), "invalid_record", at + "payload.incident", "place of a record", false},
 
 		{"register without a file", payload(tracedb.KindRegister, `"source":"`, `"source":"","x":"`), "invalid_record", at + "payload.x", "no such field", false},
