@@ -259,6 +259,11 @@ func (s *story) promoted() text {
 			l["who"] = review.get("reviewer")
 		}
 	}
+	for _, merge := range s.of(tracedb.KindMerge) {
+		if inFleet(merge) && l["pull"].EN == "" {
+			l["pull"] = merge.get("pull")
+		}
+	}
 	return say("It came into the fleet[ for {where}][ through {pull}][, approved by {who}].", "Het kwam in de vloot[ voor {where}][ via {pull}][, goedgekeurd door {who}].", l)
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -70,7 +71,7 @@ func (s *story) vicinity() map[tracedb.Ref]bool {
 			}
 			taken[i], grown = true, true
 			for _, r := range t.Refs {
-				if slices.Contains(linking, r.Type) {
+				if slices.Contains(linking, r.Type) && !fleets(t.Entry, r) {
 					near[r] = true
 				}
 			}
@@ -151,6 +152,9 @@ func (s *story) about(t told) bool {
 		if s.algorithm != "" {
 			return slices.Contains(values(t.Refs, tracedb.RefAlgorithm), s.algorithm)
 		}
+	case tracedb.KindAdmission:
+		// A refusal that names no image is told with its revision, which other services may be in.
+		return touches(s.near, t) && s.named(t)
 	case tracedb.KindRepair:
 		// What repairs this image's incident is told with it, though another image came of it.
 		if slices.ContainsFunc(s.of(tracedb.KindIncident), func(i told) bool {
@@ -160,6 +164,17 @@ func (s *story) about(t told) bool {
 		}
 	}
 	return touches(s.near, t)
+}
+
+// named says whether a decision is about the story's algorithm or about a workload with its service's
+// name.
+func (s *story) named(t told) bool {
+	if ids := values(t.Refs, tracedb.RefAlgorithm); len(ids) > 0 {
+		return slices.Contains(ids, s.algorithm)
+	}
+	_, workload, _ := strings.Cut(t.said["resource"], "/")
+	_, service, _ := strings.Cut(s.repository, "/")
+	return service != "" && (workload == service || strings.HasPrefix(workload, service+"-"))
 }
 
 // last is the newest of them, with one of those outcomes if there are any.

@@ -102,8 +102,9 @@ func invalid(message, hint string) error {
 	return tracedb.ErrInvalid.Says("%s", message).At("subject").WithHint(hint)
 }
 
-// readings are what a subject may mean, the likeliest first: names of pods and repositories look
-// alike, and so do commits of a service, commits of the fleet, and digests without their algorithm.
+// readings are what a subject may mean, in the order in which they are tried: names of pods and
+// repositories look alike, and so do commits of a service, commits of the fleet (which are known as
+// revisions, too, and no service's are), and digests without their algorithm.
 func readings(ref tracedb.Ref) []tracedb.Ref {
 	out := []tracedb.Ref{ref}
 	add := func(t tracedb.RefType, value string) {
@@ -116,7 +117,7 @@ func readings(ref tracedb.Ref) []tracedb.Ref {
 		add(tracedb.RefPod, ref.Value)
 		add(tracedb.RefRun, ref.Value)
 	case tracedb.RefCommit:
-		add(tracedb.RefRevision, ref.Value)
+		out = []tracedb.Ref{{Type: tracedb.RefRevision, Value: ref.Value}, ref}
 		add(tracedb.RefImage, "sha256:"+ref.Value)
 	}
 	return out

@@ -67,7 +67,8 @@ func step(e tracedb.Entry) string {
 	info, _ := e.Kind.Info()
 	switch e.Kind {
 	case tracedb.KindCommit, tracedb.KindReview, tracedb.KindMerge:
-		if len(values(e.Refs, tracedb.RefRevision)) > 0 && len(values(e.Refs, tracedb.RefCommit)) == 0 {
+		// Only what the fleet and the platform hold are revisions.
+		if len(values(e.Refs, tracedb.RefRevision)) > 0 {
 			return stepPull
 		}
 	case tracedb.KindDeployment:

@@ -155,7 +155,7 @@ func (w *walk) run(ctx context.Context) error {
 				continue
 			}
 			for _, ref := range refs {
-				if ref == s.ref || !slices.Contains(types, ref.Type) {
+				if ref == s.ref || !slices.Contains(types, ref.Type) || fleets(e, ref) {
 					continue
 				}
 				next := stop{ref, s.way}
@@ -174,6 +174,12 @@ func (w *walk) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// fleets says of a commit whether it is the fleet's: its repository goes its own way, and a service's
+// story follows it by revisions only.
+func fleets(e tracedb.Entry, ref tracedb.Ref) bool {
+	return ref.Type == tracedb.RefCommit && slices.Contains(e.Refs, tracedb.Ref{Type: tracedb.RefRevision, Value: ref.Value})
 }
 
 // about reads a thing's records: the oldest, and of what has many the newest too.

@@ -186,3 +186,80 @@ func TestDisposed(t *testing.T) {
 	}
 	golden(t, "disposed.txt", []byte(script(c)))
 }
+
+// TestFleet has the fleet's records as the collectors write them: their commits are revisions and
+// commits at once, pull requests are about what they promote, and refusals may name no image. Two
+// services come in one revision.
+func TestFleet(t *testing.T) {
+	l := logtest.New(t)
+	s := &scribe{t: t, log: l}
+	hash := func(c string) string { return strings.Repeat(c, 40) }
+	digest := func(c string) string { return "sha256:" + strings.Repeat(c, 64) }
+	services := []struct{ repository, commit, image, algorithm, branch string }{
+		{"druppie/one", hash("a"), digest("a"), "alg-aaaaaaaa", hash("1")},
+		{"druppie/two", hash("b"), digest("b"), "alg-bbbbbbbb", hash("2")},
+	}
+	revision, before := hash("f"), hash("e")
+	seqs := map[string][]int64{}
+	for i, x := range services {
+		pull := fmt.Sprintf("druppie/fleet#%d", i+1)
+		add := func(kind tracedb.Kind, outcome tracedb.Outcome, payload any, refs ...string) {
+			seqs[x.repository] = append(seqs[x.repository], s.add(kind, outcome, payload, refs...))
+		}
+		add(tracedb.KindCommit, "", tracedb.Commit{Repository: x.repository, Branch: "main", Commit: x.commit, Author: "builder"}, "repository", x.repository, "commit", x.commit)
+		add(tracedb.KindImage, "", tracedb.Image{Image: x.repository, Digest: x.image, Repository: x.repository, Commit: x.commit}, "repository", x.repository, "commit", x.commit, "image", x.image)
+		// The push of the promotion's branch says nothing of the image, and isn't part of the story.
+		s.add(tracedb.KindCommit, "", tracedb.Commit{Repository: whytest.Fleet, Branch: "promote", Commit: x.branch, Author: "promoter", Others: []string{before}},
+			"repository", whytest.Fleet, "commit", x.branch, "revision", x.branch, "commit", before)
+		add(tracedb.KindReview, tracedb.Approved, tracedb.Review{Repository: whytest.Fleet, Pull: int64(i + 1), Author: "promoter", Reviewer: "reviewer", Commit: x.branch},
+			"repository", whytest.Fleet, "pull", pull, "commit", x.branch, "revision", x.branch, "repository", x.repository, "commit", x.commit, "image", x.image)
+		add(tracedb.KindMerge, "", tracedb.Merge{Repository: whytest.Fleet, Pull: int64(i + 1), Author: "promoter", MergedBy: "reviewer", Head: x.branch, Commit: revision},
+			"repository", whytest.Fleet, "pull", pull, "commit", x.branch, "revision", x.branch, "commit", revision, "revision", revision, "repository", x.repository, "commit", x.commit, "image", x.image)
+		add(tracedb.KindPromotion, "", tracedb.Promotion{Digest: x.image, Repository: x.repository, Commit: x.commit, Fleet: whytest.Fleet, Revision: revision, Tenant: whytest.Tenant},
+			"image", x.image, "repository", x.repository, "commit", x.commit, "revision", revision, "namespace", whytest.Tenant)
+	}
+	s.add(tracedb.KindCommit, "", tracedb.Commit{Repository: whytest.Fleet, Branch: "main", Commit: revision, Author: "reviewer", Others: []string{hash("1"), hash("2")}},
+		"repository", whytest.Fleet, "commit", revision, "revision", revision, "commit", hash("1"), "commit", hash("2"))
+	s.add(tracedb.KindAdmission, tracedb.Denied, tracedb.Admission{Namespace: whytest.Tenant, Resource: "Deployment/two", Policy: "non-root", Reason: "it wants to be root"},
+		"namespace", whytest.Tenant, "revision", revision)
+	s.add(tracedb.KindDeployment, tracedb.Running, tracedb.Deployment{Namespace: whytest.Tenant, Object: "Pod/one-1", Images: []string{digest("a")}, Algorithm: "alg-aaaaaaaa"},
+		"image", digest("a"), "namespace", whytest.Tenant, "pod", "drones/one-1", "algorithm", "alg-aaaaaaaa")
+
+	for i, x := range services {
+		other := services[1-i]
+		for _, subject := range []string{x.image, x.commit} {
+			c := ask(t, l, subject)
+			for _, seq := range seqs[x.repository] {
+				if !has(c, seq) {
+					t.Errorf("%s of %s: record %d is missing", subject, x.repository, seq)
+				}
+			}
+			for _, seq := range seqs[other.repository] {
+				if has(c, seq) {
+					t.Errorf("%s of %s: record %d is of %s", subject, x.repository, seq, other.repository)
+				}
+			}
+			for _, link := range c.Links {
+				if link.Kind == tracedb.KindReview && link.Step != "F4" {
+					t.Errorf("a review in the fleet is told as step %s", link.Step)
+				}
+			}
+			if c.Repository != x.repository {
+				t.Errorf("%s is of %s, told as of %s", subject, x.repository, c.Repository)
+			}
+			if want := fmt.Sprintf("through druppie/fleet#%d, approved by reviewer", i+1); !strings.Contains(c.Answer, want) {
+				t.Errorf("the answer lacks %q: %s", want, c.Answer)
+			}
+			if refused := strings.Contains(c.Answer, "it wants to be root"); refused != (i == 1) {
+				t.Errorf("%s: refused is %v: %s", x.repository, refused, c.Answer)
+			}
+		}
+	}
+	// Asked about the fleet's commit, under either name, both are there.
+	for _, subject := range []string{revision, "revision:" + revision} {
+		c := ask(t, l, subject)
+		if c.Subject.Type != tracedb.RefRevision || !has(c, seqs["druppie/one"][3]) || !has(c, seqs["druppie/two"][3]) {
+			t.Errorf("%s, taken as %s, doesn't hold both", subject, c.Subject)
+		}
+	}
+}
