@@ -22,7 +22,7 @@ const (
 	// again is how long the writer waits before it tries again what failed; it doubles up to the most.
 	again, againMost = 100 * time.Millisecond, 10 * time.Second
 	// last is how long decisions that wait are still written after the end.
-	last = 5 * time.Second
+	last = 10 * time.Second
 	// maxQuestion is the most bytes of a text in a question.
 	maxQuestion = 1000
 )
