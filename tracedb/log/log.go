@@ -58,7 +58,10 @@ type Log struct {
 	watched chan struct{} // closed: nobody looks for others' records any more
 	closing sync.Once
 
-	edge *edge // the committer's alone
+	// The committer's alone.
+	edge     *edge
+	crowd    int           // calls in the last batch
+	patience time.Duration // how long to wait for as many
 
 	mu    sync.Mutex
 	head  store.Head

@@ -134,6 +134,15 @@ func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
 	if e.write == nil {
 		return nil, tracedb.ErrUnavailable.Says("the log was opened for reading only")
 	}
+	tx, err := e.write.BeginTx(ctx, nil)
+	if err == nil {
+		return tx, nil
+	}
+	// A COMMIT that failed may leave the connection in its transaction, of which the driver says nothing
+	// more: it is ended here, or nothing would ever be written again.
+	if _, ended := e.write.ExecContext(ctx, "ROLLBACK"); ended != nil {
+		return nil, err
+	}
 	return e.write.BeginTx(ctx, nil)
 }
 
@@ -164,6 +173,8 @@ func (e *engine) Explain(err error) error {
 		return fmt.Errorf("%w (%w)", tracedb.ErrFull, err)
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("another program holds the database"), err)
+	case sqlite3.SQLITE_INTERRUPT:
+		return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the reading was interrupted"), err)
 	case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 		return fmt.Errorf("%w (%w)", store.ErrCorrupt, err)
 	case sqlite3.SQLITE_IOERR:

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
 // TestSettings holds the settings that durability, memory and secrecy rest on.
@@ -58,5 +60,25 @@ func TestNewer(t *testing.T) {
 	}
 	if _, err := Open(t.Context(), path, false); err == nil || !strings.Contains(err.Error(), "a newer one made it") {
 		t.Errorf("opened: %v", err)
+	}
+}
+
+// TestLeftOver begins a transaction on a connection that a COMMIT, which failed, left in one.
+func TestLeftOver(t *testing.T) {
+	db, err := Open(t.Context(), filepath.Join(t.TempDir(), "trace.db"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Engine.(*engine).write.ExecContext(t.Context(), "BEGIN; INSERT INTO log VALUES (1, 'left over', 0)"); err != nil {
+		t.Fatal(err)
+	}
+	tx, err := db.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if origin, err := store.Origin(t.Context(), tx); err != nil || origin != "" {
+		t.Errorf("the log is named %q, %v: what was left over was kept", origin, err)
 	}
 }

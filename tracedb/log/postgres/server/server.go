@@ -37,8 +37,15 @@ type Server struct {
 	databases int
 }
 
-// Start makes and starts a server. Settings are lines for postgresql.conf. Close ends it.
+// Start makes and starts a server in a temporary folder. Settings are lines for postgresql.conf. Close
+// ends it.
 func Start(ctx context.Context, settings ...string) (*Server, error) {
+	return StartIn(ctx, "", settings...)
+}
+
+// StartIn starts a server in a folder of its own below dir, for those who care which disk it is on.
+// Everybody must be able to pass through dir, since the server isn't run as root.
+func StartIn(ctx context.Context, dir string, settings ...string) (*Server, error) {
 	bin, err := find()
 	if err != nil {
 		return nil, err
@@ -46,7 +53,7 @@ func Start(ctx context.Context, settings ...string) (*Server, error) {
 	s := &Server{bin: bin}
 	// Not below a test's folder: those can't be entered by the user that the server runs as, and a
 	// socket's path must be short.
-	if s.dir, err = os.MkdirTemp("", "tracedb-pg"); err != nil {
+	if s.dir, err = os.MkdirTemp(dir, "tracedb-pg"); err != nil {
 		return nil, fmt.Errorf("start postgres: %w", err)
 	}
 	if err := s.prepare(ctx, settings); err != nil {
