@@ -44,7 +44,7 @@ func listen(t testing.TB, ctx context.Context) func() []string {
 // eventually waits until an expression of the page is true.
 func eventually(t testing.TB, ctx context.Context, what, expression string) {
 	t.Helper()
-	if err := chromedp.Run(ctx, chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(20*time.Second), chromedp.WithPollingInterval(100*time.Millisecond))); err != nil {
+	if err := chromedp.Run(ctx, chromedp.Poll(expression, nil, chromedp.WithPollingTimeout(time.Minute), chromedp.WithPollingInterval(100*time.Millisecond))); err != nil {
 		t.Fatalf("%s: never came: %v", what, err)
 	}
 }
@@ -56,12 +56,13 @@ func TestHostileInBrowser(t *testing.T) {
 	heard := listen(t, ctx)
 	url := w.serve(auditor)
 	for i, path := range hostilePaths(w) {
-		var owned bool
+		var owned, wide bool
 		var title string
 		err := chromedp.Run(ctx, look{width: 1280, script: true}.set(), chromedp.Navigate(url+path),
 			// Everything that can be unfolded or pointed at is, as a reader may.
 			chromedp.Evaluate(`for (const d of document.querySelectorAll("details")) d.open = true; document.querySelectorAll("main *").forEach((e) => e.dispatchEvent(new MouseEvent("mouseover", { bubbles: true })))`, nil),
-			chromedp.Evaluate(`"owned" in window`, &owned), chromedp.Title(&title))
+			chromedp.Evaluate(`"owned" in window`, &owned), chromedp.Title(&title),
+			chromedp.Evaluate(`document.documentElement.scrollWidth > document.documentElement.clientWidth`, &wide))
 		if err != nil {
 			t.Fatalf("%.60s: %v", path, err)
 		}
@@ -71,8 +72,8 @@ func TestHostileInBrowser(t *testing.T) {
 		if i < 4 {
 			screenshot(t, ctx, fmt.Sprintf("hostile-%d", i))
 		}
-		if wrong := slices.DeleteFunc(audited(t, ctx), func(s string) bool { return !strings.HasPrefix(s, "wider") }); len(wrong) > 0 {
-			t.Errorf("%.60s: %s", path, wrong)
+		if wide {
+			t.Errorf("%.60s: the attack's text is wider than the window", path)
 		}
 	}
 	if h := heard(); len(h) > 0 {
