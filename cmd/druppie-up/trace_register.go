@@ -75,9 +75,9 @@ func runTraceRegisterList(ctx context.Context, opts *traceRegisterOptions) error
 	if err != nil {
 		return told(err)
 	}
-	v := view{headers: []string{"id", "name", "status", "may run", "repository"}}
+	v := view{headers: []string{"id", "name", "category", "status", "may run", "repository"}}
 	for _, x := range all {
-		v.rows = append(v.rows, []string{x.ID, x.Document.Register.Name, x.Document.Register.Status, yes(x.MayRun), x.Repository})
+		v.rows = append(v.rows, []string{x.ID, x.Document.Register.Name, x.Document.Register.PublicationCategory, x.Document.Register.Status, yes(x.MayRun), x.Repository})
 	}
 	return writeResult(opts.app.Out, opts.format, all, v)
 }

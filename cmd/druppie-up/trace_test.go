@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -141,5 +142,38 @@ func TestWriteChainHostile(t *testing.T) {
 	}
 	if got := out.String(); strings.ContainsAny(got, "\x1b\x07\r\u202e") {
 		t.Errorf("control characters come through: %q", got)
+	}
+}
+
+// TestDocumentedCommands runs every command of the trace's documents as far as flags and arguments go.
+func TestDocumentedCommands(t *testing.T) {
+	files, err := filepath.Glob("../../docs/trace/*.md")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	command := regexp.MustCompile("(?m)(?:^|`)druppie-up (trace [^`|\n]+)")
+	found := 0
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range command.FindAllStringSubmatch(string(raw), -1) {
+			found++
+			args := strings.Fields(m[1])
+			cmd, rest, err := newRootCmd(&app{}).Find(args)
+			if err == nil {
+				err = cmd.ParseFlags(rest)
+			}
+			if err == nil {
+				err = cmd.ValidateArgs(cmd.Flags().Args())
+			}
+			if err != nil || !cmd.Runnable() || cmd.HasSubCommands() {
+				t.Errorf("%s: druppie-up %s: %v", filepath.Base(file), m[1], err)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d commands found", found)
 	}
 }
