@@ -11,7 +11,7 @@ FLAGS := -trimpath -buildvcs=false
 DRUPPIE := bin/druppie-up
 REVISION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
-.PHONY: demo build test e2e test-containers test-policies bench chaos e2e-registry lint clean
+.PHONY: demo build test e2e test-containers test-policies bench bench-tracedb chaos e2e-registry lint clean
 
 demo: build
 	$(DRUPPIE) doctor --fix --yes
@@ -56,6 +56,11 @@ test-policies:
 
 bench: build
 	$(GO) run $(FLAGS) ./bench
+
+# The Traceability DB beside the engines below it; needs neither a cluster nor a filled store. The large
+# log takes some 3 GB of the temporary folder's disk, which is the one that is measured.
+bench-tracedb:
+	$(GO) run $(FLAGS) ./tracedb/bench $(BENCH)
 
 chaos: build
 	$(GO) test $(FLAGS) -count=1 -timeout 3h -tags chaos -v ./chaos

@@ -15,6 +15,9 @@ var _ tracedb.Reader = (*Log)(nil)
 // entriesAtOnce is how many places one statement asks for.
 const entriesAtOnce = 200
 
+// maxQueryRefs is how many refs one search may ask for: each is another join.
+const maxQueryRefs = 8
+
 // Entries returns the entries at those places, in the order of the log. A place that isn't in the log
 // is tracedb.ErrNotFound.
 func (l *Log) Entries(ctx context.Context, seqs ...int64) ([]tracedb.Entry, error) {
@@ -76,10 +79,14 @@ func (l *Log) Search(ctx context.Context, q tracedb.Query) (tracedb.Page, error)
 		limit = tracedb.DefaultPage
 	}
 	limit = min(limit, tracedb.MaxPage)
+	if q.Refs = tracedb.SortRefs(q.Refs); len(q.Refs) > maxQueryRefs {
+		return tracedb.Page{}, tracedb.ErrInvalid.Says("a search is for at most %d refs", maxQueryRefs).At("refs")
+	}
 	w, err := l.window(ctx, q)
 	if err != nil || w.From >= w.Until {
 		return tracedb.Page{Entries: []tracedb.Entry{}}, l.db.Explain(err)
 	}
+	q.Kinds = slices.Compact(slices.Sorted(slices.Values(q.Kinds)))
 	entries, err := l.entries(store.Search(ctx, l.db.Read, q, w, limit+1))
 	if err != nil {
 		return tracedb.Page{}, err

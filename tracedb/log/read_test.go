@@ -73,6 +73,13 @@ func testSearch(t *testing.T, e engine) {
 			}
 		})
 	}
+	var many tracedb.Query
+	for i := range 9 {
+		many.Refs = append(many.Refs, tracedb.Ref{Type: tracedb.RefCommit, Value: fmt.Sprint(i)})
+	}
+	if _, err := l.Search(t.Context(), many); !errors.Is(err, tracedb.ErrInvalid) {
+		t.Errorf("search for %d refs: %v", len(many.Refs), err)
+	}
 	add(t, l, drafts("more", tracedb.MaxPage)...)
 	if page, err := l.Search(t.Context(), tracedb.Query{Limit: 1 << 30}); err != nil || len(page.Entries) != tracedb.MaxPage {
 		t.Errorf("a page of %d, %v", len(page.Entries), err)

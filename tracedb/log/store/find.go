@@ -13,39 +13,64 @@ import (
 type Window struct{ From, Until int64 }
 
 // Search returns up to limit leaves, newest first. Times in q are ignored: the window stands for them.
+//
+// CROSS JOIN lets SQLite keep the order in which the tables are written: refs first, if there are any,
+// since a thing has few records and a kind many. Each kind is searched for itself, in the order of its
+// index, and stops at the limit; together they would all be read and sorted.
 func Search(ctx context.Context, db Querier, q tracedb.Query, w Window, limit int) ([]Leaf, error) {
-	var args []any
-	arg := func(v any) string {
-		args = append(args, v)
-		return fmt.Sprintf("$%d", len(args))
+	var args arguments
+	kinds := q.Kinds
+	if len(kinds) == 0 {
+		kinds = []tracedb.Kind{""}
 	}
-	from, seq := "records r", "r.seq"
-	var where []string
+	var searches []string
+	for i, kind := range kinds {
+		searches = append(searches, fmt.Sprintf("SELECT seq FROM (%s) k%d", search(&args, q, kind, w, limit), i))
+	}
+	return all(ctx, db, scanLeaf, "SELECT l.seq, l.leaf FROM (SELECT seq FROM ("+strings.Join(searches, " UNION ALL ")+") found ORDER BY seq DESC LIMIT "+args.add(limit)+
+		") newest CROSS JOIN leaves l WHERE l.seq = newest.seq ORDER BY newest.seq DESC", args...)
+}
+
+// arguments are those of a statement.
+type arguments []any
+
+// add adds an argument and returns its placeholder.
+func (a *arguments) add(v any) string {
+	*a = append(*a, v)
+	return fmt.Sprintf("$%d", len(*a))
+}
+
+// search selects the places of records of one kind, or of any if kind is empty.
+func search(args *arguments, q tracedb.Query, kind tracedb.Kind, w Window, limit int) string {
+	var from, where []string
 	for i, ref := range q.Refs {
 		alias := fmt.Sprintf("f%d", i)
-		if i == 0 {
-			from, seq = "refs f0 JOIN records r ON r.seq = f0.seq", "f0.seq"
-		} else {
-			from += fmt.Sprintf(" JOIN refs %s ON %s.seq = f0.seq", alias, alias)
+		from = append(from, "refs "+alias)
+		where = append(where, fmt.Sprintf("%s.type = %s AND %s.value = %s", alias, args.add(string(ref.Type)), alias, args.add(ref.Value)))
+		if i > 0 {
+			where = append(where, alias+".seq = f0.seq")
 		}
-		where = append(where, fmt.Sprintf("%s.type = %s AND %s.value = %s", alias, arg(string(ref.Type)), alias, arg(ref.Value)))
 	}
-	where = append(where, seq+" >= "+arg(w.From), seq+" < "+arg(w.Until))
-	if len(q.Kinds) > 0 {
-		kinds := make([]string, len(q.Kinds))
-		for i, k := range q.Kinds {
-			kinds[i] = arg(string(k))
+	columns := []struct{ name, value string }{{"kind", string(kind)}, {"actor", q.Actor}, {"outcome", string(q.Outcome)}}
+	seq, restricted := "f0.seq", false
+	for _, c := range columns {
+		if c.value != "" {
+			where = append(where, "r."+c.name+" = "+args.add(c.value))
+			restricted = true
 		}
-		where = append(where, "r.kind IN ("+strings.Join(kinds, ",")+")")
-	}
-	if q.Actor != "" {
-		where = append(where, "r.actor = "+arg(q.Actor))
 	}
 	if q.Outcome != "" {
-		where = append(where, "r.outcome = "+arg(string(q.Outcome)))
+		where = append(where, "r.outcome <> ''") // as its index says
 	}
-	return all(ctx, db, scanLeaf, "SELECT l.seq, l.leaf FROM "+from+" JOIN leaves l ON l.seq = "+seq+
-		" WHERE "+strings.Join(where, " AND ")+" ORDER BY "+seq+" DESC LIMIT "+arg(limit), args...)
+	switch {
+	case len(q.Refs) == 0:
+		from, seq = append(from, "records r"), "r.seq"
+	case restricted:
+		from, where = append(from, "records r"), append(where, "r.seq = f0.seq")
+	}
+	where = append(where, seq+" >= "+args.add(w.From), seq+" < "+args.add(w.Until))
+	return "SELECT " + seq + " AS seq FROM " + strings.Join(from, " CROSS JOIN ") + " WHERE " + strings.Join(where, " AND ") +
+		" ORDER BY " + seq + " DESC LIMIT " + args.add(limit)
 }
 
 // chunk is how many keys one statement looks up.

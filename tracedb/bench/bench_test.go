@@ -1,0 +1,86 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/log/logtest"
+)
+
+// TestBench runs every measurement for a moment, to see that each prints its table.
+func TestBench(t *testing.T) {
+	// Not the test's own folder: the PostgreSQL server, which isn't run as root, can't enter that.
+	dir, err := os.MkdirTemp("", "tracedb-bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	var out, progress bytes.Buffer
+	b := bench{dir: dir, keep: filepath.Join(dir, "large.db"), records: 2000, span: 20 * time.Millisecond, progress: &progress}
+	if err := b.run(t.Context(), &out, "", "", nil); err != nil {
+		t.Fatalf("%v\n%s", err, progress.String())
+	}
+	for _, want := range []string{"log/plain", "sqlite", "the large log", "start of the log alone", "inclusion proof"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("nothing about %q in:\n%s", want, out.String())
+		}
+	}
+	if err := b.run(t.Context(), io.Discard, "", "none", nil); err == nil {
+		t.Error("a child that doesn't exist ran")
+	}
+}
+
+// TestStory holds the large log's releases: a chain as a real one, with facts, that the log takes.
+func TestStory(t *testing.T) {
+	teller := newStoryteller(1)
+	l := logtest.New(t)
+	for n := range 2 {
+		for s := range Service(3) {
+			release, err := teller.release(s, n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := l.Append(t.Context(), plainWriter, release); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, tt := range []struct {
+		table string
+		want  int
+	}{{"image", 6}, {"owner", 3}, {"register", 3}} {
+		if facts, err := l.Facts(t.Context(), tt.table); err != nil || len(facts) != tt.want {
+			t.Errorf("%d facts of %s, %v, want %d", len(facts), tt.table, err, tt.want)
+		}
+	}
+	entries, err := l.ByRef(t.Context(), ref(tracedb.RefImage, Service(2).Digest(1)), 100)
+	if err != nil || len(entries) != 13 {
+		t.Errorf("%d records of an image, %v", len(entries), err)
+	}
+}
+
+// TestRecords holds the size of what appends are measured with.
+func TestRecords(t *testing.T) {
+	a, b := newRecords(1), newRecords(2)
+	seen := map[string]bool{}
+	for _, d := range append(a.some(30), b.some(30)...) {
+		if len(d.Payload) != payloadSize || len(d.Refs) != 4 || seen[d.ID] {
+			t.Errorf("%s: %d bytes, %d refs", d.ID, len(d.Payload), len(d.Refs))
+		}
+		seen[d.ID] = true
+	}
+	l := logtest.New(t)
+	if _, err := l.Append(t.Context(), plainWriter, []log.Prepared(a.some(10))); err != nil {
+		t.Error(err)
+	}
+}

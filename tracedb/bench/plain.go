@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/jackc/pgx/v5"
+	"modernc.org/sqlite"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log"
+)
+
+// plain is a database with the same rows and indexes as the log's, and nothing else: no leaves, no tree,
+// no triggers, no looking whether something is there already. It commits as the log does, what waits
+// together in one durable transaction.
+type plain interface {
+	insert(ctx context.Context, first int64, drafts []log.Prepared) error
+	close(ctx context.Context) error
+}
+
+const plainTables = `
+CREATE TABLE payloads (seq %[1]s PRIMARY KEY, body %[2]s NOT NULL);
+CREATE TABLE records (seq %[1]s PRIMARY KEY, time %[1]s NOT NULL, id %[3]s NOT NULL, kind %[3]s NOT NULL, actor %[3]s NOT NULL,
+  writer %[3]s NOT NULL, at %[1]s NOT NULL, outcome %[3]s NOT NULL, payload %[2]s NOT NULL, size %[1]s NOT NULL);
+CREATE UNIQUE INDEX records_id ON records (writer, id);
+CREATE INDEX records_time ON records (time, seq);
+CREATE INDEX records_kind ON records (kind, seq);
+CREATE INDEX records_actor ON records (actor, seq);
+CREATE INDEX records_outcome ON records (outcome, seq) WHERE outcome <> '';
+CREATE TABLE refs (type %[3]s NOT NULL, value %[3]s NOT NULL, seq %[1]s NOT NULL, PRIMARY KEY (type, value, seq)) %[4]s;
+`
+
+// plainSQLite inserts many rows with one statement, which is the fastest this driver does.
+type plainSQLite struct{ db *sql.DB }
+
+func openPlainSQLite(ctx context.Context, path string) (plain, error) {
+	driver := &sqlite.Driver{}
+	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(wal)", "synchronous(full)", "page_size(8192)", "cache_size(-16384)", "wal_autocheckpoint(1000)"}}
+	db := sql.OpenDB(opener(func() (sqlConn, error) { return driver.Open("file:" + path + "?" + query.Encode()) }))
+	db.SetMaxOpenConns(1)
+	_, err := db.ExecContext(ctx, fmt.Sprintf(plainTables, "INTEGER", "BLOB", "TEXT", "WITHOUT ROWID"))
+	return plainSQLite{db}, err
+}
+
+func (p plainSQLite) close(context.Context) error { return p.db.Close() }
+
+func (p plainSQLite) insert(ctx context.Context, first int64, drafts []log.Prepared) error {
+	var payloads, records, refs []any
+	for i, d := range drafts {
+		seq := first + int64(i)
+		digest := sha256.Sum256(d.Payload)
+		payloads = append(payloads, seq, []byte(d.Payload))
+		records = append(records, seq, d.At.UnixMicro(), d.ID, string(d.Kind), d.Actor, plainWriter, d.At.UnixMicro(), string(d.Outcome), digest[:], len(d.Payload))
+		for _, r := range d.Refs {
+			refs = append(refs, string(r.Type), r.Value, seq)
+		}
+	}
+	tx, err := p.db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	for _, t := range []struct {
+		into    string
+		columns int
+		args    []any
+	}{{"payloads", 2, payloads}, {"records", 10, records}, {"refs", 3, refs}} {
+		row := "(?" + strings.Repeat(",?", t.columns-1) + ")"
+		for args := t.args; len(args) > 0; {
+			n := min(len(args)/t.columns, 24)
+			if _, err := tx.ExecContext(ctx, "INSERT INTO "+t.into+" VALUES "+row+strings.Repeat(","+row, n-1), args[:n*t.columns]...); err != nil {
+				return err
+			}
+			args = args[n*t.columns:]
+		}
+	}
+	return tx.Commit()
+}
+
+// plainWriter is who the rows are from.
+const plainWriter = "system:serviceaccount:foundry:step-record"
+
+// plainPostgres inserts many rows with one statement from arrays.
+type plainPostgres struct{ conn *pgx.Conn }
+
+func openPlainPostgres(ctx context.Context, dsn string) (plain, error) {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return nil, err
+	}
+	_, err = conn.Exec(ctx, fmt.Sprintf(plainTables, "bigint", "bytea", `text COLLATE "C"`, ""))
+	return plainPostgres{conn}, err
+}
+
+func (p plainPostgres) close(ctx context.Context) error { return p.conn.Close(ctx) }
+
+func (p plainPostgres) insert(ctx context.Context, first int64, drafts []log.Prepared) error {
+	n := len(drafts)
+	seqs, times, sizes := make([]int64, n), make([]int64, n), make([]int64, n)
+	ids, kinds, actors, writers, outcomes := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
+	bodies, digests := make([][]byte, n), make([][]byte, n)
+	var types, values []string
+	var referring []int64
+	for i, d := range drafts {
+		digest := sha256.Sum256(d.Payload)
+		seqs[i], times[i], sizes[i], bodies[i], digests[i] = first+int64(i), d.At.UnixMicro(), int64(len(d.Payload)), d.Payload, digest[:]
+		ids[i], kinds[i], actors[i], writers[i], outcomes[i] = d.ID, string(d.Kind), d.Actor, plainWriter, string(d.Outcome)
+		for _, r := range d.Refs {
+			types, values, referring = append(types, string(r.Type)), append(values, r.Value), append(referring, seqs[i])
+		}
+	}
+	return pgx.BeginFunc(ctx, p.conn, func(tx pgx.Tx) error {
+		if _, err := tx.Exec(ctx, "INSERT INTO payloads SELECT * FROM unnest($1::bigint[], $2::bytea[])", seqs, bodies); err != nil {
+			return err
+		}
+		if _, err := tx.Exec(ctx, `INSERT INTO records SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[],
+			$7::bigint[], $8::text[], $9::bytea[], $10::bigint[])`, seqs, times, ids, kinds, actors, writers, times, outcomes, digests, sizes); err != nil {
+			return err
+		}
+		_, err := tx.Exec(ctx, "INSERT INTO refs SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])", types, values, referring)
+		return err
+	})
+}
+
+// plainTaker gives a plain database the log's way of committing: while one transaction is under way,
+// what comes gathers for the next.
+type plainTaker struct {
+	db    plain
+	calls chan plainCall
+	done  chan struct{}
+}
+
+type plainCall struct {
+	drafts []log.Prepared
+	err    chan error
+}
+
+func takePlain(ctx context.Context, db plain) *plainTaker {
+	p := &plainTaker{db: db, calls: make(chan plainCall), done: make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		next := int64(0)
+		for call := range p.calls {
+			calls, drafts := []plainCall{call}, call.drafts
+			for more := true; more && len(drafts) < 4096; {
+				select {
+				case call, open := <-p.calls:
+					if more = open; open {
+						calls, drafts = append(calls, call), append(drafts[:len(drafts):len(drafts)], call.drafts...)
+					}
+				default:
+					more = false
+				}
+			}
+			err := db.insert(ctx, next, drafts)
+			next += int64(len(drafts))
+			for _, c := range calls {
+				c.err <- err
+			}
+		}
+	}()
+	return p
+}
+
+func (p *plainTaker) take(_ context.Context, _ string, drafts []log.Prepared) ([]tracedb.Receipt, error) {
+	call := plainCall{drafts, make(chan error, 1)}
+	p.calls <- call
+	return nil, <-call.err
+}
+
+func (p *plainTaker) close(ctx context.Context) error {
+	close(p.calls)
+	<-p.done
+	return p.db.close(ctx)
+}
