@@ -42,7 +42,7 @@ func runTrace(c *call) error {
 	case "find":
 		out, err = c.find(c.args[1], c.args[2], c.args[3])
 	case "export":
-		out, err = c.druppieUp("trace", "export", c.args[1], "--output", c.ts.MkAbs(c.args[2]), "--name", c.opt.Platform)
+		out, err = c.druppieUp("trace", "export", c.args[1], "--file", c.ts.MkAbs(c.args[2]), "--name", c.opt.Platform)
 	case "verify":
 		var key string
 		if key, err = c.traceKey(); err != nil {
