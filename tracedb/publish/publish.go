@@ -1,0 +1,259 @@
+// Package publish commits the log's checkpoints to a repository that only the trace may push to, so
+// that whoever holds the database can't rewrite history unseen: a head that was published stays in Git,
+// and in every clone of it. It refuses to publish a head that what is there isn't a beginning of, and
+// says so until somebody has looked; it never waits for Git on the log's behalf.
+package publish
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"code.gitea.io/sdk/gitea"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log"
+)
+
+// File is where the newest checkpoint stands in the repository; its history is Git's.
+const File = "checkpoint"
+
+// Every is how often a checkpoint is published at most.
+const Every = time.Minute
+
+// maxPause bounds how long a failing publisher waits between two tries.
+const maxPause = 10 * time.Minute
+
+// ErrRewritten says that the log isn't a continuation of what was published: one of the two was
+// changed. Nothing is published any more until that is understood.
+var ErrRewritten = errors.New("the log doesn't continue the checkpoint that was published")
+
+// Log is what is published.
+type Log interface {
+	Checkpoint(ctx context.Context) (tracedb.Checkpoint, error)
+	Consistency(ctx context.Context, from, to int64) ([]string, error)
+}
+
+// Publisher commits checkpoints. Its fields are set before its first use.
+type Publisher struct {
+	Log      Log
+	Verifier note.Verifier
+	// Gitea's address and how to reach it.
+	URL   string
+	HTTP  *http.Client
+	Token func() (string, error)
+	// Repository is owner/name; Branch is where checkpoints go.
+	Repository string
+	Branch     string        // empty: main
+	Every      time.Duration // 0: Every
+	Logger     *slog.Logger  // nil: silent
+
+	mu     sync.Mutex
+	status Status
+}
+
+// Status is how publishing goes.
+type Status struct {
+	Size        int64     // of the tree that was published last
+	Published   int64     // commits that were made
+	LastSuccess time.Time // when the published checkpoint was last known to be the newest
+	LastError   string    // what goes wrong now; empty when all is well
+	Rewritten   bool      // see ErrRewritten
+}
+
+// Status is how publishing goes.
+func (p *Publisher) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.status
+}
+
+// Run publishes now and then, until ctx ends. Failures are tried again, less and less often.
+func (p *Publisher) Run(ctx context.Context) error {
+	every := p.Every
+	if every == 0 {
+		every = Every
+	}
+	pause := every
+	for {
+		// Gitea hanging mustn't keep the service from ending.
+		err := p.Once(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			pause = every
+		default:
+			p.logger().Error("publish a checkpoint", "error", err)
+			pause = min(2*pause, max(every, maxPause))
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(pause + rand.N(pause/10+1)):
+		}
+	}
+}
+
+// Once publishes the newest checkpoint if the tree grew since the last one.
+func (p *Publisher) Once(ctx context.Context) error {
+	size, made, err := p.once(ctx)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil {
+		p.status.LastError, p.status.Rewritten = err.Error(), errors.Is(err, ErrRewritten)
+		return err
+	}
+	p.status.Size, p.status.LastSuccess, p.status.LastError, p.status.Rewritten = size, time.Now().UTC(), "", false
+	if made {
+		p.status.Published++
+	}
+	return nil
+}
+
+func (p *Publisher) once(ctx context.Context) (size int64, made bool, err error) {
+	newest, err := p.Log.Checkpoint(ctx)
+	if err != nil {
+		return 0, false, fmt.Errorf("sign a checkpoint: %w", err)
+	}
+	if newest.Size == 0 {
+		return 0, false, nil
+	}
+	client, owner, name, err := p.client(ctx)
+	if err != nil {
+		return 0, false, err
+	}
+	there, err := p.published(client, owner, name)
+	if err != nil {
+		return 0, false, err
+	}
+	if err := p.continues(ctx, there, newest); err != nil {
+		return 0, false, err
+	}
+	if there != nil && there.size == newest.Size {
+		return newest.Size, false, nil
+	}
+	return newest.Size, true, p.commit(client, owner, name, there, newest)
+}
+
+// head is a published checkpoint.
+type head struct {
+	size int64
+	root tlog.Hash
+	sha  string // of the file in Git
+}
+
+func (p *Publisher) client(ctx context.Context) (_ *gitea.Client, owner, name string, err error) {
+	owner, name, ok := strings.Cut(p.Repository, "/")
+	if !ok {
+		return nil, "", "", fmt.Errorf("repository %q isn't owner/name", p.Repository)
+	}
+	token, err := p.Token()
+	if err != nil {
+		return nil, "", "", fmt.Errorf("token for Gitea: %w", err)
+	}
+	// Without a version the client asks for it first.
+	client, err := gitea.NewClient(p.URL, gitea.SetToken(token), gitea.SetHTTPClient(p.HTTP), gitea.SetGiteaVersion(""), gitea.SetContext(ctx))
+	if err != nil {
+		return nil, "", "", fmt.Errorf("reach Gitea: %w", err)
+	}
+	return client, owner, name, nil
+}
+
+// published reads the checkpoint that is there; nil if there is none yet.
+func (p *Publisher) published(client *gitea.Client, owner, name string) (*head, error) {
+	file, resp, err := client.GetContents(owner, name, p.branch(), File)
+	if resp != nil && resp.StatusCode == http.StatusNotFound {
+		// A repository that can't be seen answers the same, and must not look like an empty one.
+		if _, _, err := client.GetRepo(owner, name); err != nil {
+			return nil, fmt.Errorf("find the repository %s: %w", p.Repository, err)
+		}
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s: %w", File, p.Repository, err)
+	}
+	if file.Content == nil {
+		return nil, fmt.Errorf("read %s of %s: it is no file", File, p.Repository)
+	}
+	raw, err := base64.StdEncoding.DecodeString(*file.Content)
+	if err != nil {
+		return nil, fmt.Errorf("read %s of %s: %w", File, p.Repository, err)
+	}
+	size, root, err := log.ParseCheckpoint(raw, p.Verifier)
+	if err != nil {
+		return nil, fmt.Errorf("%w: what %s holds isn't signed by this log: %w", ErrRewritten, p.Repository, err)
+	}
+	return &head{size: size, root: root, sha: file.SHA}, nil
+}
+
+// continues checks that the published tree is a beginning of the newest (RFC 6962, section 2.1.2).
+func (p *Publisher) continues(ctx context.Context, there *head, newest tracedb.Checkpoint) error {
+	switch {
+	case there == nil:
+		return nil
+	case there.size > newest.Size:
+		return fmt.Errorf("%w: %d records were published and the log has %d", ErrRewritten, there.size, newest.Size)
+	case there.size == newest.Size:
+		if there.root != newest.Root {
+			return fmt.Errorf("%w: both have %d records, with different roots", ErrRewritten, newest.Size)
+		}
+		return nil
+	}
+	hashes, err := p.Log.Consistency(ctx, there.size, newest.Size)
+	if err != nil {
+		return fmt.Errorf("prove that %d records follow %d: %w", newest.Size, there.size, err)
+	}
+	proof := make(tlog.TreeProof, len(hashes))
+	for i, h := range hashes {
+		raw, err := base64.StdEncoding.DecodeString(h)
+		if err != nil || len(raw) != tlog.HashSize {
+			return fmt.Errorf("prove that %d records follow %d: hash %d is damaged", newest.Size, there.size, i)
+		}
+		proof[i] = tlog.Hash(raw)
+	}
+	if err := tlog.CheckTree(proof, newest.Size, newest.Root, there.size, there.root); err != nil {
+		return fmt.Errorf("%w: the first %d records aren't those that were published: %w", ErrRewritten, there.size, err)
+	}
+	return nil
+}
+
+func (p *Publisher) commit(client *gitea.Client, owner, name string, there *head, newest tracedb.Checkpoint) error {
+	content := base64.StdEncoding.EncodeToString(bytes.Clone(newest.Note))
+	opts := gitea.FileOptions{Message: fmt.Sprintf("Checkpoint at %d records", newest.Size), BranchName: p.branch()}
+	var err error
+	if there == nil {
+		_, _, err = client.CreateFile(owner, name, File, gitea.CreateFileOptions{FileOptions: opts, Content: content})
+	} else {
+		// Git refuses if somebody else wrote since.
+		_, _, err = client.UpdateFile(owner, name, File, gitea.UpdateFileOptions{FileOptions: opts, SHA: there.sha, Content: content})
+	}
+	if err != nil {
+		return fmt.Errorf("commit %s to %s: %w", File, p.Repository, err)
+	}
+	return nil
+}
+
+func (p *Publisher) branch() string {
+	if p.Branch == "" {
+		return "main"
+	}
+	return p.Branch
+}
+
+func (p *Publisher) logger() *slog.Logger {
+	if p.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return p.Logger
+}

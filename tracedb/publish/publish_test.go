@@ -1,0 +1,219 @@
+package publish_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/log/logtest"
+	"github.com/druppie/druppie-up/tracedb/publish"
+)
+
+const token = "trace-token"
+
+// forge answers as Gitea's contents API does, for one file of druppie/trace.
+type forge struct {
+	t *testing.T
+
+	mu      sync.Mutex
+	content []byte // nil: there is no file
+	commits []string
+	down    bool
+	hidden  bool
+}
+
+func sha(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content))[:40] }
+
+func (f *forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fail := func(status int) {
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"message":%q}`, http.StatusText(status))
+	}
+	switch {
+	case f.down:
+		fail(http.StatusServiceUnavailable)
+	case r.Header.Get("Authorization") != "token "+token:
+		fail(http.StatusUnauthorized)
+	case f.hidden:
+		fail(http.StatusNotFound)
+	case r.URL.Path == "/api/v1/repos/druppie/trace":
+		fmt.Fprint(w, `{"full_name":"druppie/trace"}`)
+	case r.URL.Path != "/api/v1/repos/druppie/trace/contents/checkpoint":
+		f.t.Errorf("%s %s", r.Method, r.URL)
+		fail(http.StatusNotFound)
+	case r.Method == http.MethodGet && f.content == nil:
+		fail(http.StatusNotFound)
+	case r.Method == http.MethodGet:
+		encoded := base64.StdEncoding.EncodeToString(f.content)
+		json.NewEncoder(w).Encode(map[string]any{"type": "file", "sha": sha(f.content), "encoding": "base64", "content": encoded})
+	default:
+		f.write(w, r, fail)
+	}
+}
+
+func (f *forge) write(w http.ResponseWriter, r *http.Request, fail func(int)) {
+	var body struct{ Message, Branch, SHA, Content string }
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		f.t.Error(err)
+	}
+	if body.Branch != "main" {
+		f.t.Errorf("branch %q", body.Branch)
+	}
+	switch {
+	case r.Method == http.MethodPost && f.content != nil, r.Method == http.MethodPut && (f.content == nil || body.SHA != sha(f.content)):
+		fail(http.StatusUnprocessableEntity)
+		return
+	}
+	content, err := base64.StdEncoding.DecodeString(body.Content)
+	if err != nil {
+		f.t.Error(err)
+	}
+	f.content = content
+	f.commits = append(f.commits, body.Message)
+	w.WriteHeader(http.StatusCreated)
+	fmt.Fprint(w, `{}`)
+}
+
+func setup(t *testing.T, l publish.Log) (*forge, *publish.Publisher) {
+	t.Helper()
+	f := &forge{t: t}
+	server := httptest.NewServer(f)
+	t.Cleanup(server.Close)
+	return f, &publish.Publisher{
+		Log: l, Verifier: logtest.Verifier(t), URL: server.URL, HTTP: server.Client(),
+		Token: func() (string, error) { return token, nil }, Repository: "druppie/trace",
+	}
+}
+
+func grow(t *testing.T, l *log.Log, n int, who string) {
+	t.Helper()
+	for i := range n {
+		_, err := l.Append(context.Background(), who, []log.Prepared{{Draft: tracedb.Draft{
+			ID: fmt.Sprint(who, "/", l.Size(), "/", i), Kind: tracedb.KindIncident, Payload: json.RawMessage(`{"summary":"x"}`),
+		}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestPublish(t *testing.T) {
+	ctx := context.Background()
+	l := logtest.New(t)
+	f, p := setup(t, l)
+	steps := []struct {
+		name    string
+		do      func()
+		commits int
+		wantErr string
+	}{
+		{"an empty log has nothing to publish", func() {}, 0, ""},
+		{"the first", func() { grow(t, l, 3, "a") }, 1, ""},
+		{"nothing new", func() {}, 1, ""},
+		{"it grew", func() { grow(t, l, 300, "a") }, 2, ""},
+		{"Gitea is away", func() { grow(t, l, 1, "a"); f.down = true }, 2, "checkpoint of druppie/trace"},
+		{"and back", func() { f.down = false }, 3, ""},
+		{"the repository is gone", func() { f.hidden = true }, 3, "find the repository druppie/trace"},
+		{"and there again", func() { f.hidden = false }, 3, ""},
+	}
+	for _, s := range steps {
+		s.do()
+		err := p.Once(ctx)
+		if (err == nil) != (s.wantErr == "") || err != nil && !strings.Contains(err.Error(), s.wantErr) {
+			t.Fatalf("%s: %v", s.name, err)
+		}
+		if len(f.commits) != s.commits || (p.Status().LastError == "") != (err == nil) || p.Status().Rewritten {
+			t.Fatalf("%s: %d commits %v, status %+v", s.name, len(f.commits), f.commits, p.Status())
+		}
+	}
+	size, _, err := log.ParseCheckpoint(f.content, logtest.Verifier(t))
+	if err != nil || size != l.Size() || p.Status().Size != size || p.Status().Published != 3 {
+		t.Errorf("published %d of %d records, status %+v, %v", size, l.Size(), p.Status(), err)
+	}
+	if f.commits[0] != "Checkpoint at 3 records" {
+		t.Errorf("commits %v", f.commits)
+	}
+}
+
+// Whoever has the database file in hand may write another history with valid signatures. What was
+// published shows it, and stays.
+func TestRewrittenHistoryIsNotPublished(t *testing.T) {
+	ctx := context.Background()
+	tests := []struct {
+		name  string
+		other int // records of the other history
+		spoil func(f *forge)
+		want  string
+	}{
+		{"another history of the same length", 10, nil, "different roots"},
+		{"a longer one", 20, nil, "aren't those that were published"},
+		{"a shorter one", 5, nil, "10 records were published and the log has 5"},
+		{"a checkpoint that this log never signed", 10, func(f *forge) { f.content[len(f.content)-8] ^= 1 }, "isn't signed by this log"},
+		{"no checkpoint at all", 10, func(f *forge) { f.content = []byte("hello\n") }, "isn't signed by this log"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := logtest.New(t)
+			f, p := setup(t, l)
+			grow(t, l, 10, "honest")
+			if err := p.Once(ctx); err != nil {
+				t.Fatal(err)
+			}
+			other := logtest.New(t, logtest.At(filepath.Join(t.TempDir(), "other.db")))
+			grow(t, other, tt.other, "forger")
+			if tt.spoil != nil {
+				tt.spoil(f)
+			}
+			before := string(f.content)
+			p.Log = other
+			err := p.Once(ctx)
+			if !errors.Is(err, publish.ErrRewritten) || !strings.Contains(err.Error(), tt.want) || !p.Status().Rewritten {
+				t.Errorf("got %v, status %+v", err, p.Status())
+			}
+			if string(f.content) != before || len(f.commits) != 1 {
+				t.Error("what was published was overwritten")
+			}
+		})
+	}
+}
+
+func TestRunPublishesUntilItEnds(t *testing.T) {
+	l := logtest.New(t)
+	f, p := setup(t, l)
+	p.Every = 5 * time.Millisecond
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error)
+	go func() { done <- p.Run(ctx) }()
+	for want := 1; want <= 3; want++ {
+		grow(t, l, 1, "a")
+		for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+			f.mu.Lock()
+			n := len(f.commits)
+			f.mu.Unlock()
+			if n >= want {
+				break
+			}
+			if time.Now().After(deadline) {
+				t.Fatalf("%d commits, want %d; status %+v", n, want, p.Status())
+			}
+		}
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
