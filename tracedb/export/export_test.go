@@ -6,6 +6,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -580,5 +581,29 @@ func TestCheckChain(t *testing.T) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}
 		})
+	}
+}
+
+// TestReportEscapes puts markup wherever people can write.
+func TestReportEscapes(t *testing.T) {
+	const evil = `"><script>alert(1)</script><img src=x onerror=alert(1)> {{.}} javascript:alert(1)`
+	raw, err := json.Marshal(tracedb.Spec{Spec: "s-1", Title: evil, RequestedBy: evil, Text: evil, Repository: evil})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := tracedb.Ref{Type: tracedb.RefSpec, Value: "s-1"}
+	l, key := newLog(t, whytest.Part{Writer: "w", Drafts: []log.Prepared{{Draft: tracedb.Draft{ID: "1", Kind: tracedb.KindSpec, Actor: evil, Payload: raw, Refs: []tracedb.Ref{ref}}}}})
+	archive := write(t, l, ref)
+	if r := verify(t, archive, key); !r.OK {
+		t.Errorf("wrong: %v", wrongs(r))
+	}
+	report := string(contents(t, archive)["report.html"])
+	if !strings.Contains(report, "alert(1)") {
+		t.Fatal("the text isn't there at all")
+	}
+	for _, bad := range []string{"<script", "<img", `""><`} {
+		if strings.Contains(report, bad) {
+			t.Errorf("the report holds %s", bad)
+		}
 	}
 }
