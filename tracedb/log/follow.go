@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -13,8 +14,9 @@ const (
 	followEvery  = time.Second
 )
 
-// Follow sends entries from seq on as they come, until ctx ends or the log can't be read any more;
-// then the channel is closed. A reader that is slow holds up nobody else.
+// Follow sends entries from seq on as they come, until ctx ends, the log is closed, or an entry can't be
+// read; then the channel is closed. A database that isn't there for a while is waited for. A reader that
+// is slow holds up nobody else.
 func (l *Log) Follow(ctx context.Context, from int64) (<-chan tracedb.Entry, error) {
 	if _, err := l.atLeast(ctx, 0); err != nil {
 		return nil, err
@@ -31,7 +33,7 @@ func (l *Log) follow(ctx context.Context, from int64, out chan<- tracedb.Entry) 
 	for {
 		_, grown := l.current()
 		entries, err := l.Range(ctx, from, followAtOnce)
-		if err != nil {
+		if err != nil && !errors.Is(err, tracedb.ErrUnavailable) {
 			return
 		}
 		for _, e := range entries {

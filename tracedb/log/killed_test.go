@@ -16,6 +16,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
 	"github.com/druppie/druppie-up/tracedb/log/logtest"
+	"github.com/druppie/druppie-up/tracedb/log/postgres"
 	"github.com/druppie/druppie-up/tracedb/log/postgres/server"
 )
 
@@ -155,6 +156,7 @@ var replicas = []struct {
 	{"Replicas", testReplicas},
 	{"Disposers", testDisposers},
 	{"Full", testFullPostgres},
+	{"Held", testHeld},
 	{"ServerKilled", testServerKilled},
 }
 
@@ -289,6 +291,10 @@ func testServerKilled(t *testing.T, e engine, s *server.Server) {
 		}
 	}
 	reach(200)
+	following, err := l.Follow(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := s.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -306,7 +312,48 @@ func testServerKilled(t *testing.T, e engine, s *server.Server) {
 	wait.Wait()
 	found(t, l, seen)
 	sound(t, l)
+	for seq := range l.Size() {
+		if e, ok := <-following; !ok || e.Seq != seq {
+			t.Fatalf("who follows came to %d, %t", seq, ok)
+		}
+	}
 	if refused == 0 {
 		t.Error("nobody noticed that the server was gone")
 	}
+}
+
+// testHeld lets a replica hang in the middle of a transaction: the others say so, and go on when the
+// server has ended it.
+func testHeld(t *testing.T, e engine, _ *server.Server) {
+	dsn := e.empty(t)
+	l := e.openAt(t, dsn+"&lock_timeout=200ms")
+	add(t, l, draft("a"))
+	hanging, err := postgres.Open(t.Context(), dsn+"&idle_in_transaction_session_timeout=2s", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer hanging.Close()
+	tx, err := hanging.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	if _, err := l.Append(t.Context(), "writer", drafts("b", 1)); !errors.Is(err, tracedb.ErrUnavailable) {
+		t.Errorf("append while another replica hangs: %v", err)
+	}
+	if _, err := l.Range(t.Context(), 0, 1); err != nil {
+		t.Errorf("read while another replica hangs: %v", err)
+	}
+	for deadline := time.Now().Add(time.Minute); ; {
+		if _, err = l.Append(t.Context(), "writer", drafts("b", 1)); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("append after the server ended what hung: %v", err)
+		}
+	}
+	if _, err := tx.ExecContext(t.Context(), "SELECT 1"); err == nil {
+		t.Error("who hung goes on")
+	}
+	sound(t, l)
 }

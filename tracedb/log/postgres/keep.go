@@ -23,6 +23,8 @@ func (e *engine) Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) err
 	}
 	home = pgx.Identifier{home}.Sanitize()
 	for _, step := range []func() error{
+		// Deriving may take long between two statements.
+		run(ctx, tx, "SET LOCAL idle_in_transaction_session_timeout = 0"),
 		run(ctx, tx, "DROP SCHEMA IF EXISTS "+aside+" CASCADE"),
 		run(ctx, tx, "CREATE SCHEMA "+aside),
 		run(ctx, tx, "SET LOCAL search_path TO "+aside+", "+home),

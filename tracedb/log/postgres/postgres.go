@@ -17,7 +17,9 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"net"
 	"runtime"
 	"strings"
 
@@ -57,6 +59,11 @@ func Open(ctx context.Context, dsn string, readOnly bool) (*store.DB, error) {
 	if !readOnly {
 		// Whatever the database's default is: what was acknowledged is on its disk.
 		config.RuntimeParams["synchronous_commit"] = "on"
+		for name, value := range patience {
+			if _, ok := config.RuntimeParams[name]; !ok {
+				config.RuntimeParams[name] = value
+			}
+		}
 		e.write = sql.OpenDB(connector{config})
 		e.write.SetMaxOpenConns(1)
 		if err := e.migrate(ctx); err != nil {
@@ -67,6 +74,14 @@ func Open(ctx context.Context, dsn string, readOnly bool) (*store.DB, error) {
 		return nil, errors.Join(fmt.Errorf("open postgres: %w", e.Explain(err)), e.Close())
 	}
 	return &store.DB{Engine: e, Read: e.read}, nil
+}
+
+// patience bounds how long one replica can keep the others from writing. One that lost its network in the
+// middle of a transaction would hold the lock until TCP gives up, which takes hours; and who waits for a
+// lock says so after a while. A DSN may say otherwise.
+var patience = map[string]string{
+	"idle_in_transaction_session_timeout": "30s",
+	"lock_timeout":                        "30s",
 }
 
 // migrating is the number of the lock that lets one replica at a time migrate.
@@ -163,6 +178,7 @@ func (e *engine) Close() error {
 func (e *engine) Explain(err error) error {
 	var refused *pgconn.PgError
 	var connect *pgconn.ConnectError
+	var network net.Error
 	switch {
 	case errors.As(err, &refused):
 		switch {
@@ -170,10 +186,13 @@ func (e *engine) Explain(err error) error {
 			return fmt.Errorf("%w (%w)", tracedb.ErrFull, err)
 		case refused.Code == "XX001" || refused.Code == "XX002":
 			return fmt.Errorf("%w (%w)", store.ErrCorrupt, err)
-		case strings.HasPrefix(refused.Code, "08") || strings.HasPrefix(refused.Code, "53") || strings.HasPrefix(refused.Code, "57P"):
+		case refused.Code == "55P03":
+			return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("another replica holds the database"), err)
+		case refused.Code == "25P03" || strings.HasPrefix(refused.Code, "08") || strings.HasPrefix(refused.Code, "53") || strings.HasPrefix(refused.Code, "57P"):
 			return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the database server isn't there now"), err)
 		}
-	case errors.As(err, &connect) || errors.Is(err, driver.ErrBadConn) || safe(err):
+	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+	case errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || safe(err):
 		return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the database server isn't there now"), err)
 	}
 	return err
