@@ -7,11 +7,13 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
+	"golang.org/x/mod/sumdb/note"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/druppie/druppie-up/tracedb/auth"
 	"github.com/druppie/druppie-up/tracedb/collect"
+	"github.com/druppie/druppie-up/tracedb/publish"
 )
 
 // collectors wires what hears and looks, and gives the handlers of webhooks; nil for those that are off.
@@ -63,6 +65,35 @@ func (w *wiring) forge(repositories collect.Repositories) (*collect.Forge, error
 	w.server.health.watch(f.Status)
 	w.loop(name, f.Run)
 	return f, nil
+}
+
+// publisher commits checkpoints where the service's operator can't rewrite them.
+func (w *wiring) publisher(verifierKey string) error {
+	const name = "checkpoints"
+	if w.config.Gitea.CheckpointRepository == "" {
+		w.off(name, "the configuration has no gitea.checkpointRepository")
+		return nil
+	}
+	client, token, err := w.gitea(name)
+	if err != nil || client == nil {
+		return err
+	}
+	verifier, err := note.NewVerifier(verifierKey)
+	if err != nil {
+		return fmt.Errorf("signingKey: %w", err)
+	}
+	hc, err := w.http()
+	if err != nil {
+		return err
+	}
+	p := &publish.Publisher{
+		Log: w.server.log, Verifier: verifier, URL: w.config.Gitea.URL, HTTP: hc, Token: token.Value,
+		Repository: w.config.Gitea.CheckpointRepository, Logger: w.logger,
+	}
+	w.server.health.publishes(p.Status)
+	w.loop(name, p.Run)
+	w.server.last = p.Once
+	return nil
 }
 
 // gitea is a client of Gitea with the service's own token, which is given too; nil if it is off.

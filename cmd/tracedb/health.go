@@ -11,7 +11,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/druppie/druppie-up/tracedb/collect"
+	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/publish"
 	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
@@ -32,6 +34,7 @@ type health struct {
 	ready      atomic.Bool
 	off        []part
 	collectors []func() collect.Status
+	publisher  func() publish.Status // nil: nothing is published
 	registry   *prometheus.Registry
 }
 
@@ -44,29 +47,43 @@ func newHealth(l *log.Log) *health {
 	return h
 }
 
+// gauge adds a number that is asked for when somebody looks.
+func (h *health) gauge(name, help string, labels prometheus.Labels, value func() float64) {
+	h.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tracedb_" + name, Help: help, ConstLabels: labels}, value))
+}
+
+// desk adds what the desk counts.
+func (h *health) desk(d *ingest.Desk) {
+	h.gauge("desk_refused", "Records that were refused since the start.", nil, func() float64 { return float64(d.Stats().Refused) })
+	h.gauge("desk_refusals_unrecorded", "Refusals that weren't written down.", nil, func() float64 { return float64(d.Stats().RefusalsUnrecorded) })
+	h.gauge("desk_decisions_waiting", "Admission decisions that aren't in the log yet.", nil, func() float64 { return float64(d.Stats().DecisionsWaiting) })
+	h.gauge("desk_decisions_dropped", "Admission decisions that never will be.", nil, func() float64 { return float64(d.Stats().DecisionsDropped) })
+}
+
+func unix(t time.Time) float64 {
+	if t.IsZero() {
+		return 0
+	}
+	return float64(t.Unix())
+}
+
+func bit(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
 // watch adds a collector's status to /readyz and to the metrics.
 func (h *health) watch(status func() collect.Status) {
 	h.collectors = append(h.collectors, status)
 	name := status().Name
-	gauge := func(metric, help string, value func(collect.Status) float64) {
-		h.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "tracedb_collector_" + metric, Help: help, ConstLabels: prometheus.Labels{"collector": fmt.Sprintf("%s-%d", name, len(h.collectors))},
-		}, func() float64 { return value(status()) }))
-	}
-	gauge("last_success_seconds", "When the collector last knew that it had missed nothing (Unix time).", func(s collect.Status) float64 {
-		if s.LastSuccess.IsZero() {
-			return 0
-		}
-		return float64(s.LastSuccess.Unix())
-	})
-	gauge("recorded", "Records that were new.", func(s collect.Status) float64 { return float64(s.Recorded) })
-	gauge("refused", "Records that the log will never take.", func(s collect.Status) float64 { return float64(s.Refused) })
-	gauge("failing", "1 if something goes wrong now.", func(s collect.Status) float64 {
-		if s.LastError != "" {
-			return 1
-		}
-		return 0
-	})
+	// Gitea and Flux have two each: what hears and what looks.
+	labels := prometheus.Labels{"collector": fmt.Sprintf("%s-%d", name, len(h.collectors))}
+	h.gauge("collector_last_success_seconds", "When the collector last knew that it had missed nothing (Unix time).", labels, func() float64 { return unix(status().LastSuccess) })
+	h.gauge("collector_recorded", "Records that were new.", labels, func() float64 { return float64(status().Recorded) })
+	h.gauge("collector_refused", "Records that the log will never take.", labels, func() float64 { return float64(status().Refused) })
+	h.gauge("collector_failing", "1 if something goes wrong now.", labels, func() float64 { return bit(status().LastError != "") })
 }
 
 func (h *health) handler() http.Handler {
@@ -88,8 +105,32 @@ func (h *health) handler() http.Handler {
 	return mux
 }
 
+// publishes adds how publishing checkpoints goes. A log that doesn't continue what was published is the
+// one thing here that somebody must look at at once.
+func (h *health) publishes(status func() publish.Status) {
+	h.publisher = status
+	gauge := func(name, help string, value func(publish.Status) float64) {
+		h.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tracedb_checkpoint_" + name, Help: help}, func() float64 { return value(status()) }))
+	}
+	gauge("size", "Records of the checkpoint that was published last.", func(s publish.Status) float64 { return float64(s.Size) })
+	gauge("rewritten", "1 if the log doesn't continue the checkpoint that was published: one of the two was changed.", func(s publish.Status) float64 {
+		if s.Rewritten {
+			return 1
+		}
+		return 0
+	})
+}
+
 func (h *health) parts() []part {
 	parts := append([]part{}, h.off...)
+	if h.publisher != nil {
+		s := h.publisher()
+		p := part{Name: "checkpoints", On: true, LastError: s.LastError, Recorded: s.Published}
+		if !s.LastSuccess.IsZero() {
+			p.LastSuccess = &s.LastSuccess
+		}
+		parts = append(parts, p)
+	}
 	for _, status := range h.collectors {
 		s := status()
 		p := part{Name: s.Name, On: true, LastError: s.LastError, Recorded: s.Recorded}

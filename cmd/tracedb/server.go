@@ -107,6 +107,10 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := w.publisher(verifier); err != nil {
+		return nil, err
+	}
+	s.health.desk(desk)
 	s.loops = append(s.loops, loop{"catalog", cat.Run}, loop{"desk", desk.Run}, loop{"retention", s.retain})
 	handler := api.New(api.Options{
 		Log: l, Desk: desk, Register: cat, Auth: authenticator, Login: login,
