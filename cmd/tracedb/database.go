@@ -52,8 +52,11 @@ func (d *database) options(readOnly bool) (log.Options, error) {
 		return o, err
 	}
 	o.DSN = d.store
+	if strings.HasPrefix(d.store, "postgres") && strings.Contains(d.store, "://") {
+		// An argument shows its password to whoever lists processes, so it isn't taken, nor repeated.
+		return o, ui.WithHint(ui.Usage(errors.New("--store: an address of PostgreSQL is no argument")), "write it to a file that only you can read, and name that file")
+	}
 	if !strings.HasPrefix(d.store, "sqlite:") {
-		// An address in an argument would show its password to whoever lists processes.
 		dsn, err := (&config{Store: "postgres", DSNFile: d.store}).dsn()
 		if err != nil {
 			return o, ui.WithHint(ui.Usage(fmt.Errorf("--store: %w", err)), "write sqlite:<path>, or name a file that holds postgres://…")

@@ -26,7 +26,7 @@ type Options struct {
 	URL  string       // https://host:port
 	HTTP *http.Client // trusts the platform's CA; nil: http.DefaultClient
 	// Token gives the bearer token, asked for at every attempt, since projected tokens are renewed.
-	// Nil: nobody asks, and sees what is public.
+	// Nil, or an empty token: nobody asks, and sees what is public.
 	Token func(context.Context) (string, error)
 	// Patience is how long Client tries again when the service can't be reached or has no time; the
 	// context's end counts too. 0: ten seconds; less: not at all.
@@ -123,7 +123,9 @@ func (c *Client) try(ctx context.Context, q call, body []byte) (*http.Response, 
 		if err != nil {
 			return nil, fmt.Errorf("get a token: %w", err)
 		}
-		req.Header.Set("Authorization", "Bearer "+token)
+		if token != "" {
+			req.Header.Set("Authorization", "Bearer "+token)
+		}
 	}
 	resp, err := c.o.HTTP.Do(req)
 	if err != nil {
