@@ -31,8 +31,13 @@ const File = "checkpoint"
 // Every is how often a checkpoint is published at most.
 const Every = time.Minute
 
-// maxPause bounds how long a failing publisher waits between two tries.
-const maxPause = 10 * time.Minute
+// A failing publisher tries again after firstPause, then less and less often, but at least every
+// maxPause; one try takes tryFor at most.
+const (
+	firstPause = 5 * time.Second
+	maxPause   = 10 * time.Minute
+	tryFor     = 30 * time.Second
+)
 
 // ErrRewritten says that the log isn't a continuation of what was published: one of the two was
 // changed. Nothing is published any more until that is understood.
@@ -54,12 +59,16 @@ type Publisher struct {
 	Token func() (string, error)
 	// Repository is owner/name; Branch is where checkpoints go.
 	Repository string
-	Branch     string        // empty: main
-	Every      time.Duration // 0: Every
-	Logger     *slog.Logger  // nil: silent
+	Branch     string // empty: main
+	// Key is the public key as note.NewVerifier reads it, for the README beside the checkpoint; empty:
+	// no README is written.
+	Key    string
+	Every  time.Duration // 0: Every
+	Logger *slog.Logger  // nil: silent
 
 	mu     sync.Mutex
 	status Status
+	told   bool // the README says what it should
 }
 
 // Status is how publishing goes.
@@ -69,6 +78,9 @@ type Status struct {
 	LastSuccess time.Time // when the published checkpoint was last known to be the newest
 	LastError   string    // what goes wrong now; empty when all is well
 	Rewritten   bool      // see ErrRewritten
+	// Lost counts how often the repository held less than what had been published: its history was
+	// taken back or it was made anew, which only an administrator can do. Publishing goes on.
+	Lost int64
 }
 
 // Status is how publishing goes.
@@ -84,7 +96,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 	if every == 0 {
 		every = Every
 	}
-	pause := every
+	var pause, failing time.Duration
 	for {
 		// Gitea hanging mustn't keep the service from ending.
 		err := p.Once(ctx)
@@ -92,10 +104,11 @@ func (p *Publisher) Run(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err == nil:
-			pause = every
+			pause, failing = every, 0
 		default:
 			p.logger().Error("publish a checkpoint", "error", err)
-			pause = min(2*pause, max(every, maxPause))
+			failing = min(max(2*failing, min(firstPause, every)), max(every, maxPause))
+			pause = failing
 		}
 		select {
 		case <-ctx.Done():
@@ -107,6 +120,8 @@ func (p *Publisher) Run(ctx context.Context) error {
 
 // Once publishes the newest checkpoint if the tree grew since the last one.
 func (p *Publisher) Once(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, tryFor)
+	defer cancel()
 	size, made, err := p.once(ctx)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -140,10 +155,31 @@ func (p *Publisher) once(ctx context.Context) (size int64, made bool, err error)
 	if err := p.continues(ctx, there, newest); err != nil {
 		return 0, false, err
 	}
+	p.compare(there)
+	if err := p.tell(client, owner, name); err != nil {
+		return 0, false, err
+	}
 	if there != nil && there.size == newest.Size {
 		return newest.Size, false, nil
 	}
 	return newest.Size, true, p.commit(client, owner, name, there, newest)
+}
+
+// compare says so if what this program published isn't there any more.
+func (p *Publisher) compare(there *head) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var size int64
+	if there != nil {
+		size = there.size
+	}
+	if size >= p.status.Size {
+		return
+	}
+	p.logger().Error("published checkpoints were taken out of their repository", "repository", p.Repository, "published", p.status.Size, "there", size)
+	p.status.Lost++
+	p.status.Size = size
+	p.told = false
 }
 
 // head is a published checkpoint.

@@ -23,13 +23,15 @@ import (
 
 const token = "trace-token"
 
-// forge answers as Gitea's contents API does, for one file of druppie/trace.
+// forge answers as Gitea's contents API does, for druppie/trace.
 type forge struct {
 	t *testing.T
 
 	mu      sync.Mutex
-	content []byte // nil: there is no file
-	commits []string
+	content []byte // of the checkpoint; nil: there is no file
+	readme  []byte
+	commits []string // that changed the checkpoint
+	message string   // of the last commit
 	down    bool
 	hidden  bool
 }
@@ -52,20 +54,33 @@ func (f *forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(http.StatusNotFound)
 	case r.URL.Path == "/api/v1/repos/druppie/trace":
 		fmt.Fprint(w, `{"full_name":"druppie/trace"}`)
-	case r.URL.Path != "/api/v1/repos/druppie/trace/contents/checkpoint":
+	case r.URL.Path == "/api/v1/repos/druppie/trace/contents/README.md":
+		f.file(w, r, &f.readme, fail)
+	case r.URL.Path == "/api/v1/repos/druppie/trace/contents/checkpoint":
+		if f.file(w, r, &f.content, fail) {
+			f.commits = append(f.commits, f.message)
+		}
+	default:
 		f.t.Errorf("%s %s", r.Method, r.URL)
 		fail(http.StatusNotFound)
-	case r.Method == http.MethodGet && f.content == nil:
-		fail(http.StatusNotFound)
-	case r.Method == http.MethodGet:
-		encoded := base64.StdEncoding.EncodeToString(f.content)
-		json.NewEncoder(w).Encode(map[string]any{"type": "file", "sha": sha(f.content), "encoding": "base64", "content": encoded})
-	default:
-		f.write(w, r, fail)
 	}
 }
 
-func (f *forge) write(w http.ResponseWriter, r *http.Request, fail func(int)) {
+// file reads or writes a file, and says whether it was written.
+func (f *forge) file(w http.ResponseWriter, r *http.Request, content *[]byte, fail func(int)) bool {
+	if r.Method != http.MethodGet {
+		return f.write(w, r, content, fail)
+	}
+	if *content == nil {
+		fail(http.StatusNotFound)
+		return false
+	}
+	encoded := base64.StdEncoding.EncodeToString(*content)
+	json.NewEncoder(w).Encode(map[string]any{"type": "file", "sha": sha(*content), "encoding": "base64", "content": encoded})
+	return false
+}
+
+func (f *forge) write(w http.ResponseWriter, r *http.Request, file *[]byte, fail func(int)) bool {
 	var body struct{ Message, Branch, SHA, Content string }
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
 		f.t.Error(err)
@@ -74,18 +89,18 @@ func (f *forge) write(w http.ResponseWriter, r *http.Request, fail func(int)) {
 		f.t.Errorf("branch %q", body.Branch)
 	}
 	switch {
-	case r.Method == http.MethodPost && f.content != nil, r.Method == http.MethodPut && (f.content == nil || body.SHA != sha(f.content)):
+	case r.Method == http.MethodPost && *file != nil, r.Method == http.MethodPut && (*file == nil || body.SHA != sha(*file)):
 		fail(http.StatusUnprocessableEntity)
-		return
+		return false
 	}
 	content, err := base64.StdEncoding.DecodeString(body.Content)
 	if err != nil {
 		f.t.Error(err)
 	}
-	f.content = content
-	f.commits = append(f.commits, body.Message)
+	*file, f.message = content, body.Message
 	w.WriteHeader(http.StatusCreated)
 	fmt.Fprint(w, `{}`)
+	return true
 }
 
 func setup(t *testing.T, l publish.Log) (*forge, *publish.Publisher) {
@@ -146,6 +161,64 @@ func TestPublish(t *testing.T) {
 	}
 	if f.commits[0] != "Checkpoint at 3 records" {
 		t.Errorf("commits %v", f.commits)
+	}
+}
+
+func TestReadMe(t *testing.T) {
+	l := logtest.New(t)
+	f, p := setup(t, l)
+	f.readme = []byte("# trace\n") // as Gitea makes it with the repository
+	p.Key = logtest.VerifierKey()
+	for range 2 {
+		grow(t, l, 1, "a")
+		if err := p.Once(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !strings.Contains(string(f.readme), logtest.VerifierKey()) || !strings.Contains(string(f.readme), "Controlepunten") || len(f.commits) != 2 {
+		t.Errorf("after %d commits the README says:\n%s", len(f.commits), f.readme)
+	}
+	// Somebody's correction isn't fought over.
+	f.readme = []byte("corrected")
+	grow(t, l, 1, "a")
+	if err := p.Once(t.Context()); err != nil || string(f.readme) != "corrected" {
+		t.Errorf("%v, README %q", err, f.readme)
+	}
+}
+
+// What was published is taken out of the repository: that is told, and put right.
+func TestLost(t *testing.T) {
+	tests := []struct {
+		name string
+		back func(f *forge, older []byte)
+	}{
+		{"an older one is there", func(f *forge, older []byte) { f.content = older }},
+		{"the repository was made anew", func(f *forge, _ []byte) { f.content = nil }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			l := logtest.New(t)
+			f, p := setup(t, l)
+			grow(t, l, 3, "a")
+			if err := p.Once(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			older := f.content
+			grow(t, l, 3, "a")
+			if err := p.Once(t.Context()); err != nil || p.Status().Lost != 0 {
+				t.Fatalf("%v, status %+v", err, p.Status())
+			}
+			tt.back(f, older)
+			if err := p.Once(t.Context()); err != nil || p.Status().Lost != 1 || p.Status().Size != 6 {
+				t.Errorf("%v, status %+v", err, p.Status())
+			}
+			if size, _, err := log.ParseCheckpoint(f.content, logtest.Verifier(t)); err != nil || size != 6 {
+				t.Errorf("the repository holds a checkpoint of %d, %v", size, err)
+			}
+			if err := p.Once(t.Context()); err != nil || p.Status().Lost != 1 {
+				t.Errorf("told again: %v, status %+v", err, p.Status())
+			}
+		})
 	}
 }
 
