@@ -179,9 +179,6 @@ func (f *feed) look(ctx context.Context, version string, most time.Duration) (st
 
 // ended says what the end of a watch means: a version that the server has forgotten is no failure.
 func (f *feed) ended(err error) error {
-	if apierrors.IsResourceExpired(err) || apierrors.IsGone(err) {
-		return errAgain
-	}
 	var s apierrors.APIStatus
 	if errors.As(err, &s) && s.Status().Code == http.StatusGone {
 		return errAgain

@@ -149,6 +149,14 @@ func TestFlux(t *testing.T) {
 			failing(revA, "HealthCheckFailed", "health check failed after 2m0.011s: timeout waiting for: [Deployment/drones/drone-service status: 'InProgress']", minute(0)),
 			failing(revA, "HealthCheckFailed", "health check failed after 2m0.022s: timeout waiting for: [Deployment/drones/drone-service status: 'InProgress']", minute(3)),
 		}, []string{"deployment failed revision:aaaaaaaa | Kustomization/tenant-drones health check failed after 2m0.011s: timeout waiting for: [Deployment/drones/drone-service status: 'InProgress']"}},
+		{"can't be pruned, each time after another while", []eventv1.Event{
+			failing(revA, "PruneFailed", "Job/drones/x not deleted after 30.01s", minute(0)),
+			failing(revA, "PruneFailed", "Job/drones/x not deleted after 1m29.9s", minute(1)),
+			failing(revA, "PruneFailed", "Job/drones/y not deleted after 30.01s", minute(2)),
+		}, []string{
+			"deployment failed revision:aaaaaaaa | Kustomization/tenant-drones Job/drones/x not deleted after 30.01s",
+			"deployment failed revision:aaaaaaaa | Kustomization/tenant-drones Job/drones/y not deleted after 30.01s",
+		}},
 		{"can't be built", []eventv1.Event{failing(revA, "BuildFailed", "kustomize build failed: accumulating resources", minute(0))},
 			[]string{"deployment failed revision:aaaaaaaa | Kustomization/tenant-drones kustomize build failed: accumulating resources"}},
 		{"no answer is no refusal by a policy", []eventv1.Event{

@@ -259,6 +259,7 @@ func TestDrift(t *testing.T) {
 		want  []string
 	}{
 		{"as in Git", []*appsv1.Deployment{deployment(byFlux, byKubernetes, byAnnotator)}, nil},
+		{"others tell how it goes", []*appsv1.Deployment{deployment(byFlux, owns("progress-teller", metav1.ManagedFieldsOperationUpdate, "status", 3, statusField))}, nil},
 		{"edited, and taken back", []*appsv1.Deployment{
 			deployment(byFlux, byKubernetes),
 			deployment(byFlux, byKubernetes, byHand),

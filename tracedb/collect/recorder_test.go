@@ -98,7 +98,7 @@ func TestOneBadRecord(t *testing.T) {
 
 func TestTwiceIsOnce(t *testing.T) {
 	other := aCommit(1)
-	other.Payload = []byte(`{"repository":"druppie/x","message":"other words"}`)
+	other.Payload = []byte(strings.Replace(string(other.Payload), `"message":""`, `"message":"other words"`, 1))
 	tests := []struct {
 		name  string
 		again tracedb.Draft
@@ -131,8 +131,50 @@ func TestTwiceIsOnce(t *testing.T) {
 			for _, record := range tr.records() {
 				ids = append(ids, record.ID)
 			}
+			page, err := tr.log.Search(t.Context(), tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindRefusal}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if tt.log && len(page.Entries) > 0 {
+				t.Error("the desk had to refuse what the log could have been asked about")
+			}
+			if s := r.health.read("x"); s.Refused != 0 {
+				t.Errorf("%d refused: what is told twice is no failure", s.Refused)
+			}
 			if want := []string{aCommit(1).ID, aCommit(2).ID}; !slices.Equal(ids, want) {
 				t.Errorf("records = %v, want %v", ids, want)
+			}
+		})
+	}
+}
+
+// Whoever makes a commit chooses its date, and doesn't escape by it.
+func TestImpossibleDates(t *testing.T) {
+	tests := []struct {
+		name string
+		at   time.Time
+		want time.Time
+	}{
+		{"in a hundred years", later.AddDate(100, 0, 0), later},
+		{"a century ago", later.AddDate(-100, 0, 0), later}, // the log's own time
+		{"none", time.Time{}, later},
+		{"last week", later.AddDate(0, 0, -7), later.AddDate(0, 0, -7)},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := newTrace(t)
+			r, _ := newTestRecorder(tr)
+			d := aCommit(1)
+			d.At = tt.at
+			for range 2 {
+				if err := r.put(t.Context(), []tracedb.Draft{d}); err != nil {
+					t.Fatal(err)
+				}
+				r, _ = newTestRecorder(tr)
+			}
+			records := tr.records()
+			if len(records) != 1 || !records[0].At.Equal(tt.want) {
+				t.Errorf("records = %+v, want one at %s", records, tt.want)
 			}
 		})
 	}
