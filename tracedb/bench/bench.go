@@ -18,6 +18,7 @@ type bench struct {
 	keep     string
 	records  int
 	span     time.Duration
+	tracedb  string // the service's program; empty: it is built
 	self     string // this program, to start again; empty: children are measured in this process
 	out      io.Writer
 	progress io.Writer
@@ -29,6 +30,7 @@ var measurements = []struct {
 	measure func(context.Context, *bench, *table) error
 }{
 	{"append", measureAppend},
+	{"http", measureHTTP},
 	{"large", measureLarge},
 }
 

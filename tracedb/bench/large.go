@@ -25,6 +25,7 @@ var largeMeasurements = []struct {
 	measure func(ctx context.Context, b *bench, t *table, path string) error
 }{
 	{"start", measureStart},
+	{"service", measureService},
 }
 
 // measureLarge makes a log of many records, unless it is there, and measures what depends on its size.
@@ -226,9 +227,12 @@ type resident struct{ now, most int64 }
 func (r resident) rss() string  { return fmt.Sprintf("%d MiB", r.now>>10) }
 func (r resident) peak() string { return fmt.Sprintf("%d MiB", r.most>>10) }
 
-// memory reads it as Linux counts it.
-func memory() (resident, error) {
-	raw, err := os.ReadFile("/proc/self/status")
+// memory reads this process's as Linux counts it.
+func memory() (resident, error) { return memoryOf("self") }
+
+// memoryOf reads that of a process.
+func memoryOf(process string) (resident, error) {
+	raw, err := os.ReadFile(filepath.Join("/proc", process, "status"))
 	var r resident
 	for line := range strings.Lines(string(raw)) {
 		fields := strings.Fields(line)

@@ -1,7 +1,7 @@
 package authtest
 
 import (
-	"encoding/json"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
+	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 )
 
@@ -30,15 +31,20 @@ type Cluster struct {
 	noAudiences bool
 }
 
-// NewCluster starts a cluster.
+// NewCluster starts a cluster for a test.
 func NewCluster(t testing.TB, tokens map[string]Token) *Cluster {
 	t.Helper()
-	c := &Cluster{tokens: tokens}
-	server := httptest.NewServer(http.HandlerFunc(c.serve))
-	t.Cleanup(server.Close)
-	// JSON is what this server reads; the real one takes protobuf too.
-	c.Config = &rest.Config{Host: server.URL, ContentConfig: rest.ContentConfig{ContentType: "application/json", AcceptContentTypes: "application/json"}}
+	c, stop := StartCluster(tokens)
+	t.Cleanup(stop)
 	return c
+}
+
+// StartCluster starts a cluster that lives until it is stopped.
+func StartCluster(tokens map[string]Token) (c *Cluster, stop func()) {
+	c = &Cluster{tokens: tokens}
+	server := httptest.NewServer(http.HandlerFunc(c.serve))
+	c.Config = &rest.Config{Host: server.URL}
+	return c, server.Close
 }
 
 // Asked is how many tokens it judged.
@@ -59,7 +65,12 @@ func (c *Cluster) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	var review authenticationv1.TokenReview
-	if err := json.NewDecoder(r.Body).Decode(&review); err != nil {
+	// Clients write JSON or protobuf, and read both.
+	raw, err := io.ReadAll(r.Body)
+	if err == nil {
+		_, _, err = scheme.Codecs.UniversalDeserializer().Decode(raw, nil, &review)
+	}
+	if err != nil {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
@@ -86,5 +97,6 @@ func (c *Cluster) serve(w http.ResponseWriter, r *http.Request) {
 	default:
 		review.Status = authenticationv1.TokenReviewStatus{Error: "[invalid bearer token, token audiences don't match]"}
 	}
+	review.APIVersion, review.Kind = "authentication.k8s.io/v1", "TokenReview"
 	answer(w, http.StatusCreated, review)
 }

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/api/apitest"
+	"github.com/druppie/druppie-up/tracedb/catalog"
+	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/why"
+)
+
+const (
+	// asked is how many questions a second come to the door, whether it answers or not.
+	asked = 1000
+	// overHTTP is how many records a writer brings at once over HTTP.
+	overHTTP = 100
+)
+
+// measureHTTP brings releases to the service in batches of a hundred, four of seven records signed.
+func measureHTTP(ctx context.Context, b *bench, t *table) (err error) {
+	s, err := b.serve(ctx, filepath.Join(b.dir, "http.db"))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	// Signing is the foundry's work: it is done before the clock starts. There is more than can be taken.
+	count := max(2*writers, int(b.span.Seconds()*60))
+	b.say("http: signing %d batches", count)
+	ready := make([][]tracedb.Draft, count)
+	signed := 0
+	for i, n := 0, 0; i < count; i++ {
+		for len(ready[i]) < overHTTP {
+			release, err := apitest.Release(s.signer, apitest.NewService(fmt.Sprintf("druppie/service-%03d", n%services), "", n))
+			if err != nil {
+				return err
+			}
+			n++
+			ready[i] = append(ready[i], release[:min(len(release), overHTTP-len(ready[i]))]...)
+		}
+		for _, d := range ready[i] {
+			if info, _ := d.Kind.Info(); len(info.Predicate) > 0 {
+				signed++
+			}
+		}
+	}
+	var next atomic.Int64
+	times := make([]time.Duration, count)
+	errs := make([]error, writers)
+	before, err := s.processor()
+	if err != nil {
+		return err
+	}
+	start := time.Now()
+	var wait sync.WaitGroup
+	for w := range writers {
+		wait.Go(func() {
+			c := s.client(writerToken)
+			for time.Since(start) < b.span && ctx.Err() == nil && errs[w] == nil {
+				i := int(next.Add(1) - 1)
+				if i >= count {
+					return
+				}
+				begun := time.Now()
+				_, errs[w] = c.Record(ctx, ready[i])
+				times[i] = time.Since(begun)
+			}
+		})
+	}
+	wait.Wait()
+	took := time.Since(start)
+	after, err := s.processor()
+	if err := errors.Join(append(errs, err, ctx.Err())...); err != nil {
+		return err
+	}
+	done := min(int(next.Load()), count)
+	times = times[:done]
+	slices.Sort(times)
+	records := float64(done * overHTTP)
+	return t.print(fmt.Sprintf("over HTTP, %d writers, batches of %d, checked and durable", writers, overHTTP), [][]string{
+		{"records/s", "signatures/s", "batch p50", "batch p99", "processors"},
+		{
+			fmt.Sprintf("%.0f", records/took.Seconds()), fmt.Sprintf("%.0f", records/took.Seconds()*float64(signed)/float64(count*overHTTP)),
+			short(part(times, 50)), short(part(times, 99)), fmt.Sprintf("%.2f", (after-before).Seconds()/took.Seconds()),
+		},
+	})
+}
+
+// measureService asks the real service about the large log, and the log without it.
+func measureService(ctx context.Context, b *bench, t *table, path string) (err error) {
+	s, err := b.serve(ctx, path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.stop()) }()
+	first, err := s.memory()
+	if err != nil {
+		return err
+	}
+	// Most services' newest releases are what runs; a chain of an old one is as long.
+	page, err := s.client(auditorToken).Search(ctx, tracedb.Query{Limit: 1})
+	if err != nil {
+		return err
+	}
+	size := page.Entries[0].Seq + 1
+	releases := max(int(size)/18/services, 1)
+	door, err := askDoor(ctx, b, s, releases)
+	if err != nil {
+		return fmt.Errorf("admission: %w", err)
+	}
+	chains, err := askWhy(ctx, b, s, path, releases)
+	if err != nil {
+		return fmt.Errorf("why: %w", err)
+	}
+	last, err := s.memory()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		t.print("the service on the large log; goals: 2s, 100 MiB", [][]string{
+			{"records", "start", "memory then", "memory at the end", "most memory"},
+			{fmt.Sprint(size), short(s.started), first.rss(), last.rss(), last.peak()},
+		}),
+		t.print(fmt.Sprintf("admission, %d questions a second, from when each was due; goal: p99 2ms", asked), door),
+		t.print("why, a chain of eighteen records and more; goal: p99 10ms", chains),
+	)
+}
+
+// askDoor asks at a fixed rate: a question is sent when it is due, also if those before it aren't
+// answered, and its time counts from then. Every decision is recorded.
+func askDoor(ctx context.Context, b *bench, s *service, releases int) ([][]string, error) {
+	span := max(b.span, time.Second)
+	if b.span < time.Second/2 {
+		span = b.span
+	}
+	count := int(span.Seconds() * asked)
+	c := s.client(doorToken)
+	question := func(i int) catalog.Question {
+		service := Service(i * 7 % services)
+		return catalog.Question{
+			Namespace: service.Namespace(), Images: []string{"registry.foundry.svc.cluster.local:5000/" + service.Repository() + "@" + service.Digest(i%releases)},
+			Algorithm: service.Algorithm(), Resource: "Pod/bench", UID: fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), i),
+		}
+	}
+	// Connections are there before the clock starts, as Kyverno's are.
+	for i := range 20 {
+		if d, err := c.Admission(ctx, question(i)); err != nil || !d.Allowed {
+			return nil, fmt.Errorf("question %d: %+v, %w", i, d, err)
+		}
+	}
+	times := make([]time.Duration, count)
+	errs := make([]error, count)
+	var refused atomic.Int64
+	var wait sync.WaitGroup
+	start := time.Now()
+	for i := range count {
+		due := start.Add(time.Duration(i) * time.Second / asked)
+		time.Sleep(time.Until(due))
+		wait.Go(func() {
+			var d catalog.Decision
+			d, errs[i] = c.Admission(ctx, question(i))
+			times[i] = time.Since(due)
+			if !d.Allowed {
+				refused.Add(1)
+			}
+		})
+	}
+	wait.Wait()
+	took := time.Since(start)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	if n := refused.Load(); n > 0 {
+		return nil, fmt.Errorf("%d questions of %d were refused", n, count)
+	}
+	slices.Sort(times)
+	return [][]string{{"questions/s", "p50", "p99", "p99.9", "most"}, {
+		fmt.Sprintf("%.0f", float64(count)/took.Seconds()), short(part(times, 50)), short(part(times, 99)), short(times[len(times)*999/1000]), short(times[len(times)-1]),
+	}}, nil
+}
+
+// askWhy asks for chains one after the other, of another service and release each time: over HTTP, where
+// each read is recorded before it is answered, and from the log itself.
+func askWhy(ctx context.Context, b *bench, s *service, path string, releases int) ([][]string, error) {
+	count := 1000
+	if b.span < time.Second {
+		count = 50
+	}
+	l, err := log.Open(ctx, log.Options{DSN: "sqlite:" + path, ReadOnly: true})
+	if err != nil {
+		return nil, err
+	}
+	defer l.Close()
+	subject := func(i int) tracedb.Ref {
+		return ref(tracedb.RefImage, Service(i*7%services).Digest(i*13%releases))
+	}
+	c := s.client(auditorToken)
+	rows := [][]string{{"", "links", "p50", "p99", "most"}}
+	for _, way := range []struct {
+		name   string
+		proofs bool
+		ask    func(i int, opts why.Options) (*why.Chain, error)
+	}{
+		{"over HTTP", false, func(i int, opts why.Options) (*why.Chain, error) { return c.Why(ctx, subject(i).String(), opts) }},
+		{"over HTTP, with proofs", true, func(i int, opts why.Options) (*why.Chain, error) {
+			return c.Why(ctx, subject(i+count).String(), opts)
+		}},
+		{"in the program", false, func(i int, opts why.Options) (*why.Chain, error) { return why.Ask(ctx, l, subject(i+2*count), opts) }},
+		{"in the program, with proofs", true, func(i int, opts why.Options) (*why.Chain, error) {
+			return why.Ask(ctx, l, subject(i+3*count), opts)
+		}},
+	} {
+		times := make([]time.Duration, count)
+		links := 0
+		for i := range times {
+			begun := time.Now()
+			chain, err := way.ask(i, why.Options{Proofs: way.proofs})
+			if err != nil {
+				return nil, fmt.Errorf("%s, %s: %w", way.name, subject(i), err)
+			}
+			times[i] = time.Since(begun)
+			links += len(chain.Links)
+		}
+		slices.Sort(times)
+		rows = append(rows, []string{way.name, fmt.Sprintf("%.0f", float64(links)/float64(count)), short(part(times, 50)), short(part(times, 99)), short(times[count-1])})
+	}
+	return rows, nil
+}
+
+// part is the time within which percent of them are.
+func part(sorted []time.Duration, percent int) time.Duration {
+	if len(sorted) == 0 {
+		return 0
+	}
+	return sorted[min(len(sorted)*percent/100, len(sorted)-1)]
+}
