@@ -126,8 +126,8 @@ var forms = map[tracedb.Kind]form{
 		read: also(plain[tracedb.Promotion], inPull("fleet")),
 	},
 	tracedb.KindAdmission: {
-		en: "Admission[ to {namespace}]: {outcome}[ by {policy}][, “{reason}”]",
-		nl: "Toelating[ tot {namespace}]: {outcome}[ door {policy}][, “{reason}”]",
+		en: "Admission[ of {resource}][ to {namespace}]: {outcome}[ by {policy}][, “{reason}”]",
+		nl: "Toelating[ van {resource}][ tot {namespace}]: {outcome}[ door {policy}][, “{reason}”]",
 		labels: []label{{"namespace", "namespace", "namespace"}, {"resource", "what asked", "wat erom vroeg"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
 			{"policy", "policy", "beleid"}, {"reason", "reason", "reden"}, {"remedy", "what to do", "wat te doen"}, {"exception", "exception, record", "uitzondering, record"}},
 		read: plain[tracedb.Admission],
