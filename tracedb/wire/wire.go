@@ -12,6 +12,7 @@ import (
 	"mime"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -123,7 +124,7 @@ func Decode(raw []byte, v any) error {
 		return tracedb.ErrInvalid.Says("not JSON: %v, line %d, column %d", syntax, line, column)
 	case errors.As(err, &kind):
 		line, column := place(raw, kind.Offset)
-		e := tracedb.ErrInvalid.Says("a %s where a %s belongs, line %d, column %d", kind.Value, expected(kind.Type.Kind().String()), line, column)
+		e := tracedb.ErrInvalid.Says("%s where %s belongs, line %d, column %d", article(strings.SplitN(kind.Value, " ", 2)[0]), article(expected(kind.Type.Kind().String())), line, column)
 		if kind.Field != "" {
 			e = e.At("%s", kind.Field)
 		}
@@ -141,6 +142,16 @@ func Decode(raw []byte, v any) error {
 	// What is left are unknown fields and values that refuse their text, such as times.
 	line, column := place(raw, dec.InputOffset())
 	return tracedb.ErrInvalid.Says("%v, near line %d, column %d", err, line, column)
+}
+
+func article(noun string) string {
+	switch {
+	case noun == "bool" || noun == "true or false":
+		return "true or false"
+	case strings.ContainsRune("aeiou", rune(noun[0])):
+		return "an " + noun
+	}
+	return "a " + noun
 }
 
 // expected names a Go kind as JSON knows it.
