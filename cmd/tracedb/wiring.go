@@ -76,8 +76,11 @@ func (w *wiring) cluster(given *rest.Config) (err error) {
 	return nil
 }
 
-// people wires who may ask.
-func (w *wiring) people() (*auth.Authenticator, *auth.Login, error) {
+// failing answers an error to somebody who looks at a page.
+type failing func(w http.ResponseWriter, r *http.Request, err error)
+
+// people wires who may ask. What goes wrong with a login is shown by fail.
+func (w *wiring) people(fail failing) (*auth.Authenticator, *auth.Login, error) {
 	o := auth.Options{Logger: w.logger}
 	var err error
 	if o.Door, err = w.secret("admission token", "admissionTokenFile", w.config.AdmissionTokenFile); err != nil {
@@ -94,14 +97,14 @@ func (w *wiring) people() (*auth.Authenticator, *auth.Login, error) {
 			return nil, nil, err
 		}
 	}
-	login, err := w.login(&o)
+	login, err := w.login(&o, fail)
 	if err != nil {
 		return nil, nil, err
 	}
 	return auth.New(o), login, nil
 }
 
-func (w *wiring) login(o *auth.Options) (*auth.Login, error) {
+func (w *wiring) login(o *auth.Options, fail failing) (*auth.Login, error) {
 	const name = "login"
 	c := w.config
 	if c.Gitea.URL == "" || c.Gitea.PublicURL == "" || c.OAuth.RedirectURL == "" {
@@ -127,7 +130,7 @@ func (w *wiring) login(o *auth.Options) (*auth.Login, error) {
 	}
 	login, err := auth.NewLogin(auth.LoginOptions{
 		PublicURL: c.Gitea.PublicURL, URL: c.Gitea.URL, RedirectURL: c.OAuth.RedirectURL,
-		ClientID: files[1], ClientSecret: files[2], HTTP: client, Sessions: sessions,
+		ClientID: files[1], ClientSecret: files[2], HTTP: client, Sessions: sessions, Fail: fail,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("oauth: %w", err)

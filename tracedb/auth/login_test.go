@@ -372,4 +372,6 @@ func TestGiteaAway(t *testing.T) {
 
 type broken struct{}
 
-func (broken) RoundTrip(*http.Request) (*http.Response, error) { return nil, errors.New("no way there") }
+func (broken) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("no way there")
+}

@@ -10,6 +10,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -25,6 +26,7 @@ import (
 type Gitea struct {
 	URL          string
 	Client       *http.Client // trusts it
+	CA           []byte       // PEM: what Client trusts
 	ClientID     string
 	ClientSecret string
 	RedirectURL  string
@@ -55,6 +57,7 @@ func NewGitea(t testing.TB, redirectURL string) *Gitea {
 	server := httptest.NewTLSServer(mux)
 	t.Cleanup(server.Close)
 	g.URL, g.Client = server.URL, server.Client()
+	g.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 	return g
 }
 
