@@ -39,6 +39,7 @@ var measurements = []struct {
 func childOf(name string) (func(context.Context, *table, []string) error, error) {
 	f, ok := map[string]func(context.Context, *table, []string) error{
 		"start": childStart,
+		"check": childCheck,
 	}[name]
 	if !ok {
 		return nil, fmt.Errorf("there is no child %q", name)

@@ -25,6 +25,7 @@ var largeMeasurements = []struct {
 	measure func(ctx context.Context, b *bench, t *table, path string) error
 }{
 	{"start", measureStart},
+	{"check", measureCheck},
 	{"service", measureService},
 }
 
