@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -239,7 +240,10 @@ func (s *service) noted(r *http.Request, what, of string) error {
 // params reads the query, in which every name must be known: a filter that was misspelled would
 // otherwise show more than was asked for.
 func params(r *http.Request, known ...string) (map[string][]string, error) {
-	q := r.URL.Query()
+	q, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, tracedb.ErrInvalid.Says("the query can't be read: names and values are percent-encoded, and & stands between them")
+	}
 	for _, name := range slices.Sorted(maps.Keys(q)) {
 		if !slices.Contains(known, name) {
 			return nil, tracedb.ErrInvalid.At("%s", name).Says("no such parameter").WithHint("known are: " + strings.Join(known, ", "))

@@ -93,6 +93,7 @@ func TestContract(t *testing.T) {
 		{"search", request{"GET", "/v1/records?kind=image,verdict&repository=druppie/dike-service&limit=2", auditorToken, "", nil}, want{status: 200}},
 		{"search by everything", request{"GET", "/v1/records?from=2020-01-01T00:00:00Z&until=2999-01-01T00:00:00%2B01:00&actor=x&outcome=passed&service=druppie/dike-service&ref=commit:" + service.Commit + "&before=100", auditorToken, "", nil}, want{status: 200}},
 		{"search with a typo", request{"GET", "/v1/records?kinds=image", auditorToken, "", nil}, want{400, "invalid", "kinds"}},
+		{"search with half a query", request{"GET", "/v1/records?kind=image;actor=x", auditorToken, "", nil}, want{400, "invalid", ""}},
 		{"search for no kind", request{"GET", "/v1/records?kind=imago", auditorToken, "", nil}, want{400, "invalid", "kind"}},
 		{"search for no outcome", request{"GET", "/v1/records?outcome=great", auditorToken, "", nil}, want{400, "invalid", "outcome"}},
 		{"search for no time", request{"GET", "/v1/records?from=yesterday", auditorToken, "", nil}, want{400, "invalid", "from"}},
