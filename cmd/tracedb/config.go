@@ -87,7 +87,7 @@ func loadConfig(file string) (*config, error) {
 	}
 	var c config
 	if err := yaml.UnmarshalStrict(raw, &c); err != nil {
-		return nil, ui.WithHint(ui.Usage(fmt.Errorf("%s: %w", file, err)), "docs/tracedb.md lists the keys; one that is misspelled would be missed in silence, so unknown ones are refused")
+		return nil, ui.WithHint(ui.Usage(fmt.Errorf("%s: %w", file, err)), "docs/trace/operating.md lists the keys; one that is misspelled would be missed in silence, so unknown ones are refused")
 	}
 	if err := c.check(); err != nil {
 		return nil, ui.WithHint(ui.Usage(fmt.Errorf("%s: %w", file, err)), "each line names the key and what is wrong with it")

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// TestOperating holds docs/trace/operating.md against the configuration and the commands: every key and
+// every command is in it, and every key and metric in it exists.
+func TestOperating(t *testing.T) {
+	raw, err := os.ReadFile("../../docs/trace/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(raw)
+	keys := configKeys(reflect.TypeFor[config](), "")
+	for _, key := range keys {
+		if !strings.Contains(text, "`"+key+"`") {
+			t.Errorf("the key %s isn't described", key)
+		}
+	}
+	for row := range strings.Lines(text) {
+		cells := strings.Split(row, "|")
+		if len(cells) != 5 || strings.HasPrefix(cells[1], "---") || cells[1] == " key " {
+			continue
+		}
+		for _, name := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(cells[1], -1) {
+			if !slices.Contains(keys, name[1]) {
+				t.Errorf("there is no key %s", name[1])
+			}
+		}
+	}
+	for _, cmd := range newRootCmd(ui.Streams{}, new(bool)).Commands() {
+		if name := "tracedb " + cmd.Name(); !strings.Contains(text, name) && cmd.Name() != "version" {
+			t.Errorf("%s isn't described", name)
+		}
+	}
+	h := newHouse(t)
+	h.start()
+	// Counters with labels are there when they have counted.
+	h.get("https://trace.test/v1/register", "")
+	_, metrics := h.get("http://"+h.server.onPlain.Addr().String()+"/metrics", "")
+	for _, name := range regexp.MustCompile("`(tracedb_[a-z_]+)`").FindAllStringSubmatch(text, -1) {
+		if slices.Contains([]string{"tracedb_checkpoint_rewritten", "tracedb_admission_decisions_total"}, name[1]) {
+			continue // nothing is published here, and the door asked nothing
+		}
+		if !strings.Contains(metrics, "\n"+name[1]) {
+			t.Errorf("there is no metric %s", name[1])
+		}
+	}
+}
+
+// configKeys lists the keys of a configuration; lists of objects count as one.
+func configKeys(t reflect.Type, prefix string) []string {
+	var out []string
+	for i := range t.NumField() {
+		f := t.Field(i)
+		key := prefix + strings.Split(f.Tag.Get("json"), ",")[0]
+		if f.Type.Kind() == reflect.Struct {
+			out = append(out, configKeys(f.Type, key+".")...)
+			continue
+		}
+		out = append(out, key)
+	}
+	return out
+}
