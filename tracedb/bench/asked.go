@@ -104,18 +104,16 @@ func measureService(ctx context.Context, b *bench, t *table, path string) (err e
 	if err != nil {
 		return err
 	}
-	// Most services' newest releases are what runs; a chain of an old one is as long.
 	page, err := s.client(auditorToken).Search(ctx, tracedb.Query{Limit: 1})
 	if err != nil {
 		return err
 	}
 	size := page.Entries[0].Seq + 1
-	releases := max(int(size)/18/services, 1)
-	door, err := askDoor(ctx, b, s, releases)
+	door, err := askDoor(ctx, b, s, size)
 	if err != nil {
 		return fmt.Errorf("admission: %w", err)
 	}
-	chains, err := askWhy(ctx, b, s, path, releases)
+	chains, err := askWhy(ctx, b, s, path, size)
 	if err != nil {
 		return fmt.Errorf("why: %w", err)
 	}
@@ -135,7 +133,7 @@ func measureService(ctx context.Context, b *bench, t *table, path string) (err e
 
 // askDoor asks at a fixed rate: a question is sent when it is due, also if those before it aren't
 // answered, and its time counts from then. Every decision is recorded.
-func askDoor(ctx context.Context, b *bench, s *service, releases int) ([][]string, error) {
+func askDoor(ctx context.Context, b *bench, s *service, size int64) ([][]string, error) {
 	span := max(b.span, time.Second)
 	if b.span < time.Second/2 {
 		span = b.span
@@ -143,9 +141,9 @@ func askDoor(ctx context.Context, b *bench, s *service, releases int) ([][]strin
 	count := int(span.Seconds() * asked)
 	c := s.client(doorToken)
 	question := func(i int) catalog.Question {
-		service := Service(i * 7 % services)
+		service, release := released(i, size)
 		return catalog.Question{
-			Namespace: service.Namespace(), Images: []string{"registry.foundry.svc.cluster.local:5000/" + service.Repository() + "@" + service.Digest(i%releases)},
+			Namespace: service.Namespace(), Images: []string{"registry.foundry.svc.cluster.local:5000/" + service.Repository() + "@" + service.Digest(release)},
 			Algorithm: service.Algorithm(), Resource: "Pod/bench", UID: fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), i),
 		}
 	}
@@ -188,7 +186,7 @@ func askDoor(ctx context.Context, b *bench, s *service, releases int) ([][]strin
 
 // askWhy asks for chains one after the other, of another service and release each time: over HTTP, where
 // each read is recorded before it is answered, and from the log itself.
-func askWhy(ctx context.Context, b *bench, s *service, path string, releases int) ([][]string, error) {
+func askWhy(ctx context.Context, b *bench, s *service, path string, size int64) ([][]string, error) {
 	count := 1000
 	if b.span < time.Second {
 		count = 50
@@ -199,7 +197,8 @@ func askWhy(ctx context.Context, b *bench, s *service, path string, releases int
 	}
 	defer l.Close()
 	subject := func(i int) tracedb.Ref {
-		return ref(tracedb.RefImage, Service(i*7%services).Digest(i*13%releases))
+		service, release := released(i, size)
+		return ref(tracedb.RefImage, service.Digest(release))
 	}
 	c := s.client(auditorToken)
 	rows := [][]string{{"", "links", "p50", "p99", "most"}}
