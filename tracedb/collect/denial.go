@@ -53,9 +53,12 @@ func parseDenial(message string) (denial, bool) {
 	if len(d.policies) == 0 {
 		d.policies = []refusal{{policy: d.webhook, reason: unexplained}}
 	}
-	for i := range d.policies {
-		if d.policies[i].policy == "" {
-			d.policies[i].policy = d.webhook
+	// What no policy says, the webhook says; only the first can be such.
+	if d.policies[0].policy == "" {
+		d.policies[0].policy = d.webhook
+		if i := slices.IndexFunc(d.policies[1:], func(r refusal) bool { return r.policy == d.webhook }); i >= 0 {
+			d.policies[0].reason += "; " + d.policies[i+1].reason
+			d.policies = slices.Delete(d.policies, i+1, i+2)
 		}
 	}
 	return d, true
