@@ -38,6 +38,10 @@ func (w *wiring) collectors() (giteaHook, fluxHook http.Handler, err error) {
 		w.server.health.watch(h.Status)
 		giteaHook = h
 	}
+	kustomizations, err := w.watchers()
+	if err != nil {
+		return nil, nil, err
+	}
 	if secret, err = w.secret("flux events", "fluxHMACFile", w.config.FluxHMACFile); err != nil {
 		return nil, nil, err
 	}
@@ -47,11 +51,11 @@ func (w *wiring) collectors() (giteaHook, fluxHook http.Handler, err error) {
 			return nil, nil, fmt.Errorf("fluxHMACFile: %w", err)
 		}
 		h := collect.Flux([]byte(value), w.desk.Take)
-		h.Log, h.Logger = l, w.logger
+		h.Kustomizations, h.Log, h.Logger = kustomizations, l, w.logger
 		w.server.health.watch(h.Status)
 		fluxHook = h
 	}
-	return giteaHook, fluxHook, w.watchers()
+	return giteaHook, fluxHook, nil
 }
 
 // forge looks through Gitea for what no webhook told.
@@ -122,17 +126,17 @@ func (w *wiring) gitea(part string) (*gitea.Client, *auth.File, error) {
 	return client, token, nil
 }
 
-// watchers wires what watches the cluster.
-func (w *wiring) watchers() error {
+// watchers wires what watches the cluster, and gives what knows the Kustomizations; nil if it is off.
+func (w *wiring) watchers() (*collect.Kustomizations, error) {
 	if w.kube == nil {
 		for _, name := range []string{"flux", "kyverno", "pods", "tekton"} {
 			w.off(name, "there is no cluster: no kubeconfig is named, and this is no pod")
 		}
-		return nil
+		return nil, nil
 	}
 	client, err := kubernetes.NewForConfig(w.kube)
 	if err != nil {
-		return fmt.Errorf("talk to the cluster: %w", err)
+		return nil, fmt.Errorf("talk to the cluster: %w", err)
 	}
 	l, take := w.server.log, w.desk.Take
 	kyverno := &collect.Kyverno{Client: client, Sink: take, Log: l, Logger: w.logger}
@@ -146,7 +150,7 @@ func (w *wiring) watchers() error {
 	} else {
 		client, err := versioned.NewForConfig(w.kube)
 		if err != nil {
-			return fmt.Errorf("talk to Tekton: %w", err)
+			return nil, fmt.Errorf("talk to Tekton: %w", err)
 		}
 		t := &collect.Tekton{Client: client, Namespace: w.config.Tekton.Namespace, Pipelines: w.config.Tekton.Pipelines, Sink: take, Log: l, Logger: w.logger}
 		w.server.health.watch(t.Status)
@@ -154,16 +158,16 @@ func (w *wiring) watchers() error {
 	}
 	if w.config.Flux.Namespace == "" {
 		w.off("flux", "the configuration has no flux.namespace")
-		return nil
+		return nil, nil
 	}
 	dyn, err := dynamic.NewForConfig(w.kube)
 	if err != nil {
-		return fmt.Errorf("talk to Flux: %w", err)
+		return nil, fmt.Errorf("talk to Flux: %w", err)
 	}
 	k := &collect.Kustomizations{Client: dyn, Namespace: w.config.Flux.Namespace, Sink: take, Log: l, Logger: w.logger}
 	w.server.health.watch(k.Status)
 	w.loop("flux", k.Run)
-	return nil
+	return k, nil
 }
 
 func (w *wiring) loop(name string, run func(context.Context) error) {
