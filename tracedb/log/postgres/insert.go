@@ -14,8 +14,101 @@ import (
 // channel is the one that a batch's size is announced on.
 const channel = "tracedb"
 
-// Insert writes the batch, a statement for each table, and tells the other replicas when it is there.
+// part is one table's share of a batch: a statement with ? for each of its arguments, most of them arrays
+// with a column each.
+type part struct {
+	rows  int
+	query string
+	args  []any
+}
+
+// Insert writes the batch and tells the other replicas when it is there, all in one statement: each trip
+// to the server would cost as much as a few records.
 func (e *engine) Insert(ctx context.Context, tx *sql.Tx, b *store.Batch) error {
+	derived, err := projected(b.Rows)
+	if err != nil {
+		return err
+	}
+	parts := append(logged(b), derived...)
+	announce := part{1, "SELECT pg_notify(?, ?)", []any{channel, strconv.FormatInt(b.Head.Size, 10)}}
+	if err := execute(ctx, tx, announce, parts...); err != nil {
+		return fmt.Errorf("insert: %w", err)
+	}
+	return dispose(ctx, tx, b.Disposed)
+}
+
+// dispose comes after the records that say why: what one statement inserts, it can't see.
+func dispose(ctx context.Context, tx *sql.Tx, gone []store.Disposed) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	seqs, records := make([]int64, len(gone)), make([]int64, len(gone))
+	for i, d := range gone {
+		seqs[i], records[i] = d.Seq, d.By
+	}
+	for _, p := range []part{
+		{len(gone), "INSERT INTO disposals SELECT * FROM unnest(?::bigint[], ?::bigint[])", []any{seqs, records}},
+		{len(gone), "DELETE FROM payloads WHERE seq = ANY(?::bigint[])", []any{seqs}},
+	} {
+		if err := execute(ctx, tx, p); err != nil {
+			return fmt.Errorf("dispose of payloads: %w", err)
+		}
+	}
+	return nil
+}
+
+// Project writes what is derived from the rows.
+func (e *engine) Project(ctx context.Context, tx *sql.Tx, rows []store.Row) error {
+	parts, err := projected(rows)
+	if err != nil {
+		return err
+	}
+	for _, p := range parts {
+		if p.rows == 0 {
+			continue
+		}
+		if err := execute(ctx, tx, p); err != nil {
+			return fmt.Errorf("project: %w", err)
+		}
+	}
+	return nil
+}
+
+// execute runs last, and with it those parts that have rows.
+func execute(ctx context.Context, tx *sql.Tx, last part, parts ...part) error {
+	var with []string
+	var args []any
+	for _, p := range parts {
+		if p.rows > 0 {
+			with = append(with, fmt.Sprintf("p%d AS (%s)", len(with), p.query))
+			args = append(args, p.args...)
+		}
+	}
+	query := last.query
+	if len(with) > 0 {
+		query = "WITH " + strings.Join(with, ", ") + " " + query
+	}
+	args = append(args, last.args...)
+	_, err := tx.ExecContext(ctx, numbered(query), args...)
+	return err
+}
+
+// numbered gives each ? its number, as PostgreSQL has them.
+func numbered(query string) string {
+	pieces := strings.Split(query, "?")
+	var b strings.Builder
+	for i, piece := range pieces {
+		if i > 0 {
+			b.WriteByte('$')
+			b.WriteString(strconv.Itoa(i))
+		}
+		b.WriteString(piece)
+	}
+	return b.String()
+}
+
+// logged is what the log itself keeps of a batch.
+func logged(b *store.Batch) []part {
 	n := len(b.Rows)
 	seqs, leaves, hashes, bodies := make([]int64, n), make([][]byte, n), make([][]byte, n), make([][]byte, n)
 	var digests []string
@@ -30,50 +123,17 @@ func (e *engine) Insert(ctx context.Context, tx *sql.Tx, b *store.Batch) error {
 	for i, node := range b.Nodes {
 		levels[i], indexes[i], nodes[i] = int32(node.Level), node.Index, node.Hash[:]
 	}
-	disposed, disposers := make([]int64, len(b.Disposed)), make([]int64, len(b.Disposed))
-	for i, d := range b.Disposed {
-		disposed[i], disposers[i] = d.Seq, d.By
+	return []part{
+		{n, "INSERT INTO leaves SELECT * FROM unnest(?::bigint[], ?::bytea[], ?::bytea[])", []any{seqs, leaves, hashes}},
+		{n, "INSERT INTO payloads SELECT * FROM unnest(?::bigint[], ?::bytea[])", []any{seqs, bodies}},
+		{len(digests), "INSERT INTO attestations SELECT * FROM unnest(?::text[], ?::bigint[])", []any{digests, attested}},
+		{len(nodes), "INSERT INTO nodes SELECT * FROM unnest(?::integer[], ?::bigint[], ?::bytea[])", []any{levels, indexes, nodes}},
+		{1, "INSERT INTO heads (size, root, time) VALUES (?::bigint, ?::bytea, ?::bigint)", []any{b.Head.Size, b.Head.Root[:], b.Head.Time.UnixMicro()}},
 	}
-	if err := insert(ctx, tx, n, "INSERT INTO leaves SELECT * FROM unnest($1::bigint[], $2::bytea[], $3::bytea[])", seqs, leaves, hashes); err != nil {
-		return err
-	}
-	if err := insert(ctx, tx, n, "INSERT INTO payloads SELECT * FROM unnest($1::bigint[], $2::bytea[])", seqs, bodies); err != nil {
-		return err
-	}
-	if err := insert(ctx, tx, len(digests), "INSERT INTO attestations SELECT * FROM unnest($1::text[], $2::bigint[])", digests, attested); err != nil {
-		return err
-	}
-	if err := insert(ctx, tx, len(nodes), "INSERT INTO nodes SELECT * FROM unnest($1::integer[], $2::bigint[], $3::bytea[])", levels, indexes, nodes); err != nil {
-		return err
-	}
-	if err := insert(ctx, tx, 1, "INSERT INTO heads (size, root, time) VALUES ($1, $2, $3)", b.Head.Size, b.Head.Root[:], b.Head.Time.UnixMicro()); err != nil {
-		return err
-	}
-	if err := e.Project(ctx, tx, b.Rows); err != nil {
-		return err
-	}
-	if err := insert(ctx, tx, len(disposed), "INSERT INTO disposals SELECT * FROM unnest($1::bigint[], $2::bigint[])", disposed, disposers); err != nil {
-		return err
-	}
-	if err := insert(ctx, tx, len(disposed), "DELETE FROM payloads WHERE seq = ANY($1::bigint[])", disposed); err != nil {
-		return err
-	}
-	return insert(ctx, tx, 1, "SELECT pg_notify($1, $2)", channel, strconv.FormatInt(b.Head.Size, 10))
 }
 
-// insert runs a statement unless it has no rows to bring.
-func insert(ctx context.Context, tx *sql.Tx, rows int, query string, args ...any) error {
-	if rows == 0 {
-		return nil
-	}
-	if _, err := tx.ExecContext(ctx, query, args...); err != nil {
-		return fmt.Errorf("%s: %w", strings.Join(strings.Fields(query)[:3], " "), err)
-	}
-	return nil
-}
-
-// Project writes what is derived from the rows.
-func (e *engine) Project(ctx context.Context, tx *sql.Tx, rows []store.Row) error {
+// projected is what is derived from rows.
+func projected(rows []store.Row) ([]part, error) {
 	n := len(rows)
 	seqs, times, ats, sizes := make([]int64, n), make([]int64, n), make([]int64, n), make([]int64, n)
 	ids, kinds, actors, writers, outcomes := make([]string, n), make([]string, n), make([]string, n), make([]string, n), make([]string, n)
@@ -86,7 +146,7 @@ func (e *engine) Project(ctx context.Context, tx *sql.Tx, rows []store.Row) erro
 	for i, r := range rows {
 		digest, err := hex.DecodeString(strings.TrimPrefix(r.Payload, "sha256:"))
 		if err != nil {
-			return fmt.Errorf("record %d: payload digest: %w", r.Seq, err)
+			return nil, fmt.Errorf("record %d: payload digest: %w", r.Seq, err)
 		}
 		seqs[i], times[i], ats[i], sizes[i], digests[i] = r.Seq, r.Time.UnixMicro(), r.At.UnixMicro(), int64(r.Size), digest
 		ids[i], kinds[i], actors[i], writers[i], outcomes[i] = r.ID, string(r.Kind), r.Actor, r.Writer, string(r.Outcome)
@@ -102,15 +162,12 @@ func (e *engine) Project(ctx context.Context, tx *sql.Tx, rows []store.Row) erro
 			stating, bound = append(stating, r.Seq), append(bound, isBound)
 		}
 	}
-	err := insert(ctx, tx, n, `INSERT INTO records (seq, time, id, kind, actor, writer, at, outcome, payload, size) SELECT * FROM
-		unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[], $8::text[], $9::bytea[], $10::bigint[])`,
-		seqs, times, ids, kinds, actors, writers, ats, outcomes, digests, sizes)
-	if err != nil {
-		return err
-	}
-	if err := insert(ctx, tx, len(types), "INSERT INTO refs SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])", types, values, referring); err != nil {
-		return err
-	}
-	return insert(ctx, tx, len(tables), "INSERT INTO facts (tbl, key, seq, value, bound) SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[], $4::text[], $5::integer[])",
-		tables, keys, stating, facts, bound)
+	return []part{
+		{n, `INSERT INTO records (seq, time, id, kind, actor, writer, at, outcome, payload, size) SELECT * FROM unnest(?::bigint[], ?::bigint[],
+			?::text[], ?::text[], ?::text[], ?::text[], ?::bigint[], ?::text[], ?::bytea[], ?::bigint[])`,
+			[]any{seqs, times, ids, kinds, actors, writers, ats, outcomes, digests, sizes}},
+		{len(types), "INSERT INTO refs SELECT * FROM unnest(?::text[], ?::text[], ?::bigint[])", []any{types, values, referring}},
+		{len(tables), `INSERT INTO facts (tbl, key, seq, value, bound) SELECT * FROM unnest(?::text[], ?::text[], ?::bigint[], ?::text[], ?::integer[])`,
+			[]any{tables, keys, stating, facts, bound}},
+	}, nil
 }
