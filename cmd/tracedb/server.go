@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -87,6 +88,9 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 			err = errors.Join(err, s.close())
 		}
 	}()
+	// Loading the catalog reads every image's facts, of which little is kept: until it is loaded the heap
+	// is kept close to what is in use, and then given back.
+	defer debug.SetGCPercent(debug.SetGCPercent(25))
 	cat, err := catalog.Open(ctx, l)
 	if err != nil {
 		return nil, fmt.Errorf("load the catalog: %w", err)
@@ -120,6 +124,7 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 		Pages:  site,
 		Logger: o.logger, Metrics: s.health.registry, Done: s.done,
 	})
+	debug.FreeOSMemory()
 	return s, s.listen(ctx, c, cert, handler)
 }
 

@@ -100,7 +100,7 @@ func measureService(ctx context.Context, b *bench, t *table, path string) (err e
 		return err
 	}
 	defer func() { err = errors.Join(err, s.stop()) }()
-	first, err := s.memory()
+	first, err := s.phase()
 	if err != nil {
 		return err
 	}
@@ -113,18 +113,22 @@ func measureService(ctx context.Context, b *bench, t *table, path string) (err e
 	if err != nil {
 		return fmt.Errorf("admission: %w", err)
 	}
+	second, err := s.phase()
+	if err != nil {
+		return err
+	}
 	chains, err := askWhy(ctx, b, s, path, size)
 	if err != nil {
 		return fmt.Errorf("why: %w", err)
 	}
-	last, err := s.memory()
+	last, err := s.phase()
 	if err != nil {
 		return err
 	}
 	return errors.Join(
 		t.print("the service on the large log; goals: 2s, 100 MiB", [][]string{
-			{"records", "start", "memory then", "memory at the end", "most memory"},
-			{fmt.Sprint(size), short(s.started), first.rss(), last.rss(), last.peak()},
+			{"records", "start", "memory (most)", "after admission", "after why"},
+			{fmt.Sprint(size), short(s.started), first.String(), second.String(), last.String()},
 		}),
 		t.print(fmt.Sprintf("admission, %d questions a second, from when each was due; goal: p99 2ms", asked), door),
 		t.print("why, a chain of eighteen records and more; goal: p99 10ms", chains),
@@ -187,7 +191,7 @@ func askDoor(ctx context.Context, b *bench, s *service, size int64) ([][]string,
 // askWhy asks for chains one after the other, of another service and release each time: over HTTP, where
 // each read is recorded before it is answered, and from the log itself.
 func askWhy(ctx context.Context, b *bench, s *service, path string, size int64) ([][]string, error) {
-	count := 1000
+	count := 500
 	if b.span < time.Second {
 		count = 50
 	}

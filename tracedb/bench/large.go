@@ -233,8 +233,9 @@ func short(d time.Duration) string { return d.Round(10 * time.Microsecond).Strin
 // resident is what a process has of memory, in KiB.
 type resident struct{ now, most int64 }
 
-func (r resident) rss() string  { return fmt.Sprintf("%d MiB", r.now>>10) }
-func (r resident) peak() string { return fmt.Sprintf("%d MiB", r.most>>10) }
+func (r resident) rss() string    { return fmt.Sprintf("%d MiB", r.now>>10) }
+func (r resident) String() string { return fmt.Sprintf("%d MiB (%d)", r.now>>10, r.most>>10) }
+func (r resident) peak() string   { return fmt.Sprintf("%d MiB", r.most>>10) }
 
 // memory reads this process's as Linux counts it.
 func memory() (resident, error) { return memoryOf("self") }

@@ -159,8 +159,16 @@ func (s *service) client(token string) *client.Client {
 	return client.New(client.Options{URL: s.url, HTTP: s.http(), Patience: -1, Token: func(context.Context) (string, error) { return token, nil }})
 }
 
-// memory is what the service has of it.
-func (s *service) memory() (resident, error) { return memoryOf(strconv.Itoa(s.cmd.Process.Pid)) }
+// phase is what the service has of memory now and had at most in a phase, and begins the next one: 5 to
+// clear_refs forgets the most (proc(5)).
+func (s *service) phase() (resident, error) {
+	pid := strconv.Itoa(s.cmd.Process.Pid)
+	r, err := memoryOf(pid)
+	if err != nil {
+		return r, err
+	}
+	return r, os.WriteFile(filepath.Join("/proc", pid, "clear_refs"), []byte("5"), 0)
+}
 
 // processor is the time of processors that the service has used, in user and system mode: fields 14 and
 // 15 of /proc/<pid>/stat, in hundredths of a second (proc(5)).
