@@ -151,7 +151,7 @@ func (l *Log) write(ctx context.Context, tx *sql.Tx, calls []*call) ([]answer, g
 	if err != nil {
 		return nil, grown{}, err
 	}
-	known, err := look(ctx, tx, calls)
+	known, err := look(ctx, l.db, tx, calls)
 	if err != nil {
 		return nil, grown{}, err
 	}

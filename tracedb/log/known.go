@@ -24,7 +24,7 @@ type known struct {
 }
 
 // look reads it for the calls of a batch.
-func look(ctx context.Context, q store.Querier, calls []*call) (*known, error) {
+func look(ctx context.Context, db *store.DB, q store.Querier, calls []*call) (*known, error) {
 	k := &known{ids: map[idKey]store.Known{}, bound: map[factKey][]byte{}}
 	ids := map[string][]string{}
 	tables := map[string]map[string]bool{}
@@ -44,7 +44,7 @@ func look(ctx context.Context, q store.Querier, calls []*call) (*known, error) {
 		}
 	}
 	for writer, ids := range ids {
-		found, err := store.ByID(ctx, q, writer, ids)
+		found, err := db.ByID(ctx, q, writer, ids)
 		if err != nil {
 			return nil, err
 		}
@@ -53,11 +53,11 @@ func look(ctx context.Context, q store.Querier, calls []*call) (*known, error) {
 		}
 	}
 	var err error
-	if k.attested, err = store.Attested(ctx, q, digests); err != nil {
+	if k.attested, err = db.Attested(ctx, q, digests); err != nil {
 		return nil, err
 	}
 	for table, keys := range tables {
-		facts, err := store.Bound(ctx, q, table, slices.Collect(maps.Keys(keys)))
+		facts, err := db.Bound(ctx, q, table, slices.Collect(maps.Keys(keys)))
 		if err != nil {
 			return nil, err
 		}

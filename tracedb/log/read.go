@@ -126,7 +126,7 @@ func (l *Log) window(ctx context.Context, q tracedb.Query) (store.Window, error)
 
 // Facts returns the newest fact for each key of a table; with keys, only of those.
 func (l *Log) Facts(ctx context.Context, table string, keys ...string) ([]tracedb.Fact, error) {
-	facts, err := store.Facts(ctx, l.db.Read, table, slices.Compact(slices.Sorted(slices.Values(keys))))
+	facts, err := l.db.Facts(ctx, l.db.Read, table, slices.Compact(slices.Sorted(slices.Values(keys))))
 	return facts, l.db.Explain(err)
 }
 

@@ -51,6 +51,9 @@ func Open(ctx context.Context, dsn string, readOnly bool) (*store.DB, error) {
 		return nil, errors.New("open postgres: the DSN can't be read")
 	}
 	config.RuntimeParams["application_name"] = "tracedb"
+	// Every question that is asked often has an index. Without statistics, as in a new database, the
+	// planner would read whole tables instead, and keep to that plan while they grow.
+	config.RuntimeParams["enable_seqscan"] = "off"
 	reading := config.Copy()
 	reading.RuntimeParams["default_transaction_read_only"] = "on"
 	e := &engine{config: config, read: sql.OpenDB(connector{reading})}
@@ -160,6 +163,9 @@ func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
 	}
 	return tx, nil
 }
+
+// Arrays is true.
+func (e *engine) Arrays() bool { return true }
 
 // Shared is true: replicas serve the same database.
 func (e *engine) Shared() bool { return true }

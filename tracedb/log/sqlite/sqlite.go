@@ -149,6 +149,9 @@ func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
 // Watch has nothing to wait for: the file's other users, if any, are looked for now and then.
 func (e *engine) Watch(context.Context, func(int64)) {}
 
+// Arrays is false: SQLite has none.
+func (e *engine) Arrays() bool { return false }
+
 // Shared is false: one program serves a file, and another that writes is an exception.
 func (e *engine) Shared() bool { return false }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -73,7 +74,7 @@ func search(args *arguments, q tracedb.Query, kind tracedb.Kind, w Window, limit
 		" ORDER BY " + seq + " DESC LIMIT " + args.add(limit)
 }
 
-// chunk is how many keys one statement looks up.
+// chunk is how many keys one statement looks up, where each is a parameter of its own.
 const chunk = 100
 
 // Known is a record that was there already.
@@ -86,25 +87,31 @@ type Known struct {
 	Hash   []byte
 }
 
-// ByID finds a writer's records with those ids.
-func ByID(ctx context.Context, q Querier, writer string, ids []string) ([]Known, error) {
-	return inChunks(ids, func(ids []any) ([]Known, error) {
+// ByID finds a writer's records with those ids. Most often there are none, so their hashes are asked for
+// only then.
+func (db *DB) ByID(ctx context.Context, q Querier, writer string, ids []string) ([]Known, error) {
+	found, err := keyed(db, ids, func(in list) ([]Known, error) {
 		return all(ctx, q, func(rows *sql.Rows, k *Known) error {
-			return rows.Scan(&k.Seq, &k.ID, &k.Kind, &k.Digest, &k.Time, &k.Hash)
-		}, `SELECT r.seq, r.id, r.kind, r.payload, r.time, l.hash FROM records r JOIN leaves l ON l.seq = r.seq
-			WHERE r.writer = $1 AND r.id IN (`+places(2, len(ids))+`)`, append([]any{writer}, ids...)...)
+			return rows.Scan(&k.Seq, &k.ID, &k.Kind, &k.Digest, &k.Time)
+		}, "SELECT seq, id, kind, payload, time FROM records WHERE writer = $1 AND id "+in.from(2), append([]any{writer}, in.args...)...)
 	})
+	for i := range found {
+		if err == nil {
+			err = q.QueryRowContext(ctx, "SELECT hash FROM leaves WHERE seq = $1", found[i].Seq).Scan(&found[i].Hash)
+		}
+	}
+	return found, err
 }
 
 // Attested finds which of those attestations are in the log, and where.
-func Attested(ctx context.Context, q Querier, digests []string) (map[string]int64, error) {
+func (db *DB) Attested(ctx context.Context, q Querier, digests []string) (map[string]int64, error) {
 	type at struct {
 		digest string
 		seq    int64
 	}
-	found, err := inChunks(digests, func(digests []any) ([]at, error) {
+	found, err := keyed(db, digests, func(in list) ([]at, error) {
 		return all(ctx, q, func(rows *sql.Rows, a *at) error { return rows.Scan(&a.digest, &a.seq) },
-			"SELECT digest, seq FROM attestations WHERE digest IN ("+places(1, len(digests))+")", digests...)
+			"SELECT digest, seq FROM attestations WHERE digest "+in.from(1), in.args...)
 	})
 	out := make(map[string]int64, len(found))
 	for _, f := range found {
@@ -125,26 +132,24 @@ func scanFact(rows *sql.Rows, f *tracedb.Fact) error {
 
 const factColumns = "SELECT f.tbl, f.key, f.seq, f.value, f.bound FROM "
 
+// newest restricts facts to those that are the newest of their keys.
+const newest = `(SELECT key, max(seq) AS seq FROM facts WHERE tbl = $1%s GROUP BY key) newest
+	CROSS JOIN facts f WHERE f.tbl = $1 AND f.key = newest.key AND f.seq = newest.seq ORDER BY f.key`
+
 // Facts returns the newest fact for each key of a table, or for those keys.
-func Facts(ctx context.Context, q Querier, table string, keys []string) ([]tracedb.Fact, error) {
+func (db *DB) Facts(ctx context.Context, q Querier, table string, keys []string) ([]tracedb.Fact, error) {
 	if len(keys) == 0 {
-		return all(ctx, q, scanFact, factColumns+`(SELECT key, max(seq) AS seq FROM facts WHERE tbl = $1 GROUP BY key) newest
-			CROSS JOIN facts f WHERE f.tbl = $1 AND f.key = newest.key AND f.seq = newest.seq ORDER BY f.key`, table)
+		return all(ctx, q, scanFact, factColumns+fmt.Sprintf(newest, ""), table)
 	}
-	return inChunks(keys, func(keys []any) ([]tracedb.Fact, error) {
-		asked := strings.Repeat(",(CAST(? AS text))", len(keys))[1:]
-		for i := range keys {
-			asked = strings.Replace(asked, "?", fmt.Sprintf("$%d", i+2), 1)
-		}
-		return all(ctx, q, scanFact, "WITH asked (key) AS (VALUES "+asked+") "+factColumns+`asked CROSS JOIN facts f WHERE f.tbl = $1 AND f.key = asked.key
-			AND f.seq = (SELECT max(g.seq) FROM facts g WHERE g.tbl = $1 AND g.key = asked.key)`, append([]any{table}, keys...)...)
+	return keyed(db, keys, func(in list) ([]tracedb.Fact, error) {
+		return all(ctx, q, scanFact, factColumns+fmt.Sprintf(newest, " AND key "+in.from(2)), append([]any{table}, in.args...)...)
 	})
 }
 
 // Bound returns the bound facts of those keys of a table.
-func Bound(ctx context.Context, q Querier, table string, keys []string) ([]tracedb.Fact, error) {
-	return inChunks(keys, func(keys []any) ([]tracedb.Fact, error) {
-		return all(ctx, q, scanFact, factColumns+"facts f WHERE f.bound = 1 AND f.tbl = $1 AND f.key IN ("+places(2, len(keys))+")", append([]any{table}, keys...)...)
+func (db *DB) Bound(ctx context.Context, q Querier, table string, keys []string) ([]tracedb.Fact, error) {
+	return keyed(db, keys, func(in list) ([]tracedb.Fact, error) {
+		return all(ctx, q, scanFact, factColumns+"facts f WHERE f.bound = 1 AND f.tbl = $1 AND f.key "+in.from(2), append([]any{table}, in.args...)...)
 	})
 }
 
@@ -160,20 +165,39 @@ func Due(ctx context.Context, q Querier, kind tracedb.Kind, cutoff int64, limit 
 		ORDER BY r.seq LIMIT $3`, string(kind), cutoff, limit)
 }
 
-// inChunks asks in portions, so that no statement has more parameters than an engine takes.
-func inChunks[T any](keys []string, ask func([]any) ([]T, error)) ([]T, error) {
+// list is what a column is looked for in.
+type list struct {
+	args  []any
+	array bool
+}
+
+// from is the condition after the column's name, whose first parameter has that number.
+func (l list) from(n int) string {
+	if l.array {
+		return fmt.Sprintf("= ANY($%d)", n)
+	}
+	return "IN (" + places(n, len(l.args)) + ")"
+}
+
+// keyed asks for keys as the engine takes them: all in one array, or in portions with a parameter each.
+func keyed[T any](db *DB, keys []string, ask func(list) ([]T, error)) ([]T, error) {
+	if len(keys) == 0 {
+		return nil, nil
+	}
+	if db.Arrays() {
+		return ask(list{[]any{keys}, true})
+	}
 	var out []T
-	for len(keys) > 0 {
-		n := min(chunk, len(keys))
-		args := make([]any, n)
-		for i, k := range keys[:n] {
+	for some := range slices.Chunk(keys, chunk) {
+		args := make([]any, len(some))
+		for i, k := range some {
 			args[i] = k
 		}
-		found, err := ask(args)
+		found, err := ask(list{args, false})
 		if err != nil {
 			return nil, err
 		}
-		out, keys = append(out, found...), keys[n:]
+		out = append(out, found...)
 	}
 	return out, nil
 }

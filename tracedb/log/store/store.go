@@ -71,6 +71,8 @@ type Engine interface {
 	Forget(ctx context.Context) error
 	// Backup writes a copy of the database, as it is at one moment, to a new file.
 	Backup(ctx context.Context, path string) error
+	// Arrays says whether a parameter may be a list.
+	Arrays() bool
 	// Shared says whether others are expected to write to the same log.
 	Shared() bool
 	// Watch calls seen with the log's size when somebody has written, until ctx ends. It may miss some.
