@@ -92,7 +92,7 @@ func (w *wiring) publisher(verifierKey string) error {
 	}
 	p := &publish.Publisher{
 		Log: w.server.log, Verifier: verifier, URL: w.config.Gitea.URL, HTTP: hc, Token: token.Value,
-		Repository: w.config.Gitea.CheckpointRepository, Logger: w.logger,
+		Repository: w.config.Gitea.CheckpointRepository, Key: verifierKey, Logger: w.logger,
 	}
 	w.server.health.publishes(p.Status)
 	w.loop(name, p.Run)

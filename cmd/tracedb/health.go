@@ -114,11 +114,9 @@ func (h *health) publishes(status func() publish.Status) {
 	}
 	gauge("size", "Records of the checkpoint that was published last.", func(s publish.Status) float64 { return float64(s.Size) })
 	gauge("rewritten", "1 if the log doesn't continue the checkpoint that was published: one of the two was changed.", func(s publish.Status) float64 {
-		if s.Rewritten {
-			return 1
-		}
-		return 0
+		return bit(s.Rewritten)
 	})
+	gauge("lost", "How often since the start the repository held less than what had been published.", func(s publish.Status) float64 { return float64(s.Lost) })
 }
 
 func (h *health) parts() []part {

@@ -75,7 +75,7 @@ type Publisher struct {
 type Status struct {
 	Size        int64     // of the tree that was published last
 	Published   int64     // commits that were made
-	LastSuccess time.Time // when the published checkpoint was last known to be the newest
+	LastSuccess time.Time // when the published checkpoint was last known to be the newest, or young enough
 	LastError   string    // what goes wrong now; empty when all is well
 	Rewritten   bool      // see ErrRewritten
 	// Lost counts how often the repository held less than what had been published: its history was
@@ -91,15 +91,14 @@ func (p *Publisher) Status() Status {
 }
 
 // Run publishes now and then, until ctx ends. Failures are tried again, less and less often.
+// Of several replicas that publish the same log, each leaves out what would come sooner after another's
+// than Every.
 func (p *Publisher) Run(ctx context.Context) error {
-	every := p.Every
-	if every == 0 {
-		every = Every
-	}
+	every := p.every()
 	var pause, failing time.Duration
 	for {
 		// Gitea hanging mustn't keep the service from ending.
-		err := p.Once(ctx)
+		err := p.try(ctx, every)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -118,11 +117,14 @@ func (p *Publisher) Run(ctx context.Context) error {
 	}
 }
 
-// Once publishes the newest checkpoint if the tree grew since the last one.
-func (p *Publisher) Once(ctx context.Context) error {
+// Once publishes the newest checkpoint if the tree grew since the last one, however long ago that was.
+func (p *Publisher) Once(ctx context.Context) error { return p.try(ctx, 0) }
+
+// try publishes, unless something younger than age is there.
+func (p *Publisher) try(ctx context.Context, age time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, tryFor)
 	defer cancel()
-	size, made, err := p.once(ctx)
+	size, made, err := p.once(ctx, age)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err != nil {
@@ -136,14 +138,7 @@ func (p *Publisher) Once(ctx context.Context) error {
 	return nil
 }
 
-func (p *Publisher) once(ctx context.Context) (size int64, made bool, err error) {
-	newest, err := p.Log.Checkpoint(ctx)
-	if err != nil {
-		return 0, false, fmt.Errorf("sign a checkpoint: %w", err)
-	}
-	if newest.Size == 0 {
-		return 0, false, nil
-	}
+func (p *Publisher) once(ctx context.Context, age time.Duration) (size int64, made bool, err error) {
 	client, owner, name, err := p.client(ctx)
 	if err != nil {
 		return 0, false, err
@@ -151,6 +146,14 @@ func (p *Publisher) once(ctx context.Context) (size int64, made bool, err error)
 	there, err := p.published(client, owner, name)
 	if err != nil {
 		return 0, false, err
+	}
+	// Only now: what another replica published meanwhile is in the log by then.
+	newest, err := p.Log.Checkpoint(ctx)
+	if err != nil {
+		return 0, false, fmt.Errorf("sign a checkpoint: %w", err)
+	}
+	if there == nil && newest.Size == 0 {
+		return 0, false, nil
 	}
 	if err := p.continues(ctx, there, newest); err != nil {
 		return 0, false, err
@@ -162,7 +165,27 @@ func (p *Publisher) once(ctx context.Context) (size int64, made bool, err error)
 	if there != nil && there.size == newest.Size {
 		return newest.Size, false, nil
 	}
+	if there != nil && age > 0 {
+		young, err := p.young(client, owner, name, age)
+		if err != nil || young {
+			return there.size, false, err
+		}
+	}
 	return newest.Size, true, p.commit(client, owner, name, there, newest)
+}
+
+// young says whether the checkpoint that is there was committed less than age ago.
+func (p *Publisher) young(client *gitea.Client, owner, name string, age time.Duration) (bool, error) {
+	commits, _, err := client.ListRepoCommits(owner, name, gitea.ListCommitOptions{ListOptions: gitea.ListOptions{PageSize: 1}, SHA: p.branch(), Path: File})
+	if err != nil {
+		return false, fmt.Errorf("find when %s of %s was committed: %w", File, p.Repository, err)
+	}
+	if len(commits) == 0 || commits[0].CommitMeta == nil {
+		return false, nil
+	}
+	since := time.Since(commits[0].Created)
+	// One from a time to come, by a clock that was put right, keeps nobody waiting.
+	return since >= 0 && since < age, nil
 }
 
 // compare says so if what this program published isn't there any more.
@@ -278,6 +301,13 @@ func (p *Publisher) commit(client *gitea.Client, owner, name string, there *head
 		return fmt.Errorf("commit %s to %s: %w", File, p.Repository, err)
 	}
 	return nil
+}
+
+func (p *Publisher) every() time.Duration {
+	if p.Every == 0 {
+		return Every
+	}
+	return p.Every
 }
 
 func (p *Publisher) branch() string {

@@ -32,6 +32,8 @@ type forge struct {
 	readme  []byte
 	commits []string // that changed the checkpoint
 	message string   // of the last commit
+	dated   time.Time
+	onRead  func() // called once, when the checkpoint is read
 	down    bool
 	hidden  bool
 }
@@ -54,11 +56,19 @@ func (f *forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		fail(http.StatusNotFound)
 	case r.URL.Path == "/api/v1/repos/druppie/trace":
 		fmt.Fprint(w, `{"full_name":"druppie/trace"}`)
+	case r.URL.Path == "/api/v1/repos/druppie/trace/commits":
+		if r.URL.Query().Get("path") != "checkpoint" || r.URL.Query().Get("sha") != "main" {
+			f.t.Errorf("asked for the commits of %s", r.URL.RawQuery)
+		}
+		json.NewEncoder(w).Encode([]map[string]any{{"sha": "0123", "created": f.dated}})
 	case r.URL.Path == "/api/v1/repos/druppie/trace/contents/README.md":
 		f.file(w, r, &f.readme, fail)
 	case r.URL.Path == "/api/v1/repos/druppie/trace/contents/checkpoint":
 		if f.file(w, r, &f.content, fail) {
-			f.commits = append(f.commits, f.message)
+			f.commits, f.dated = append(f.commits, f.message), time.Now()
+		} else if f.onRead != nil {
+			f.onRead()
+			f.onRead = nil
 		}
 	default:
 		f.t.Errorf("%s %s", r.Method, r.URL)
@@ -161,6 +171,48 @@ func TestPublish(t *testing.T) {
 	}
 	if f.commits[0] != "Checkpoint at 3 records" {
 		t.Errorf("commits %v", f.commits)
+	}
+}
+
+// Two replicas publish one log: the slower one doesn't take the other's head for another history, and
+// together they commit no more often than one would.
+func TestReplicas(t *testing.T) {
+	l := logtest.New(t)
+	f, p := setup(t, l)
+	other := &publish.Publisher{Log: l, Verifier: p.Verifier, URL: p.URL, HTTP: p.HTTP, Token: p.Token, Repository: p.Repository}
+	grow(t, l, 3, "a")
+	if err := p.Once(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	grow(t, l, 1, "a")
+	// While the other replica asks for the checkpoint, the log grows and this one publishes that.
+	f.onRead = func() { grow(t, l, 1, "a") }
+	if err := other.Once(t.Context()); err != nil || other.Status().Rewritten || other.Status().Size != 5 {
+		t.Fatalf("%v, status %+v", err, other.Status())
+	}
+	for _, tt := range []struct {
+		name    string
+		age     time.Duration // of what is there
+		commits int
+	}{{"young", 0, 2}, {"old", time.Hour, 3}, {"from a time to come", -time.Hour, 4}} {
+		grow(t, l, 1, "a")
+		f.dated = time.Now().Add(-tt.age)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		before := p.Status().LastSuccess
+		go func() { done <- p.Run(ctx) }()
+		for p.Status().LastSuccess.Equal(before) {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		if err := <-done; err != nil || len(f.commits) != tt.commits {
+			t.Errorf("%s: %d commits, want %d; %v, status %+v", tt.name, len(f.commits), tt.commits, err, p.Status())
+		}
+	}
+	// The last one, before the service ends, waits for nobody.
+	grow(t, l, 1, "a")
+	if err := p.Once(t.Context()); err != nil || len(f.commits) != 5 {
+		t.Errorf("%d commits, %v", len(f.commits), err)
 	}
 }
 
