@@ -2,20 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
-	"github.com/druppie/druppie-up/tracedb/log/postgres/server"
 )
 
 const (
@@ -30,42 +24,40 @@ var batches = []int{1, 10, 100}
 // taker is the log, or what it is compared with.
 type taker func(ctx context.Context, writer string, drafts []log.Prepared) ([]tracedb.Receipt, error)
 
-// pair opens the two that are compared, each in a fresh database.
-type pair struct {
-	engine string
-	log    func(context.Context) (*log.Log, error)
-	plain  func(context.Context) (plain, error)
-}
-
 // measureAppend appends records of 2 KiB with eight writers, to the log and to plain tables in turns.
 func measureAppend(ctx context.Context, b *bench, t *table) error {
-	pairs, done, err := b.pairs(ctx)
+	engines, done, err := b.engines(ctx)
 	if err != nil {
 		return err
 	}
 	defer done()
 	rows := [][]string{{"engine", "records a call", "log/s", "plain/s", "log/plain", "log µs", "plain µs"}}
-	for _, p := range pairs {
+	for _, e := range engines {
 		for _, batch := range batches {
-			b.say("append: %s, %d records a call", p.engine, batch)
+			b.say("append: %s, %d records a call", e.name, batch)
 			var logs, plains, ratios, logCPU, plainCPU []float64
 			for range rounds {
-				with, without, err := p.measure(ctx, b.span, batch)
+				with, without, err := e.compare(ctx, b.span, batch)
 				if err != nil {
-					return fmt.Errorf("%s: %w", p.engine, err)
+					return fmt.Errorf("%s: %w", e.name, err)
 				}
 				logs, plains, ratios = append(logs, with.rate), append(plains, without.rate), append(ratios, with.rate/without.rate)
 				logCPU, plainCPU = append(logCPU, with.cpu), append(plainCPU, without.cpu)
 			}
-			rows = append(rows, []string{p.engine, fmt.Sprint(batch), fmt.Sprintf("%.0f", median(logs)), fmt.Sprintf("%.0f", median(plains)), fmt.Sprintf("%.2f", median(ratios)),
+			rows = append(rows, []string{e.name, fmt.Sprint(batch), fmt.Sprintf("%.0f", median(logs)), fmt.Sprintf("%.0f", median(plains)), fmt.Sprintf("%.2f", median(ratios)),
 				fmt.Sprintf("%.0f", median(logCPU)), fmt.Sprintf("%.0f", median(plainCPU))})
 		}
 	}
 	return t.print(fmt.Sprintf("append, durable, payloads of %d bytes, %d writers; goals: 5000/s on sqlite, log/plain 0.5\n(medians of %d rounds of %s; µs: this program's processor time for a record)", payloadSize, writers, rounds, b.span), rows)
 }
 
-func (p pair) measure(ctx context.Context, span time.Duration, batch int) (with, without speed, err error) {
-	l, err := p.log(ctx)
+// compare measures the log and the plain tables, each in a fresh database.
+func (e engine) compare(ctx context.Context, span time.Duration, batch int) (with, without speed, err error) {
+	dsn, err := e.fresh(ctx)
+	if err != nil {
+		return with, without, err
+	}
+	l, err := openLog(ctx, dsn)
 	if err != nil {
 		return with, without, err
 	}
@@ -73,7 +65,10 @@ func (p pair) measure(ctx context.Context, span time.Duration, batch int) (with,
 	if err := errors.Join(err, l.Close()); err != nil {
 		return with, without, err
 	}
-	db, err := p.plain(ctx)
+	if dsn, err = e.fresh(ctx); err != nil {
+		return with, without, err
+	}
+	db, err := e.plain(ctx, dsn)
 	if err != nil {
 		return with, without, err
 	}
@@ -119,76 +114,4 @@ func processor() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
-}
-
-// pairs are the engines that this machine has. done ends what they run on.
-func (b *bench) pairs(ctx context.Context) (out []pair, done func(), err error) {
-	signer, err := newSigner()
-	if err != nil {
-		return nil, nil, err
-	}
-	n := 0
-	fresh := func(kind string) (string, error) {
-		n++
-		path := filepath.Join(b.dir, fmt.Sprintf("%s%d", kind, n))
-		// What was measured before needn't be kept.
-		old, err := filepath.Glob(filepath.Join(b.dir, "append*"))
-		for _, name := range old {
-			err = errors.Join(err, os.Remove(name))
-		}
-		return path, err
-	}
-	out = append(out, pair{"sqlite",
-		func(ctx context.Context) (*log.Log, error) {
-			path, err := fresh("append-log")
-			if err != nil {
-				return nil, err
-			}
-			return log.Open(ctx, log.Options{DSN: "sqlite:" + path, Origin: origin, Signer: signer})
-		},
-		func(ctx context.Context) (plain, error) {
-			path, err := fresh("append-plain")
-			if err != nil {
-				return nil, err
-			}
-			return openPlainSQLite(ctx, path)
-		},
-	})
-	s, err := server.StartIn(ctx, b.dir)
-	if errors.Is(err, server.ErrAbsent) {
-		b.say("LEFT OUT: PostgreSQL: %v", err)
-		return out, func() {}, nil
-	}
-	if err != nil {
-		return nil, nil, err
-	}
-	out = append(out, pair{"postgres",
-		func(ctx context.Context) (*log.Log, error) {
-			dsn, err := s.Database(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return log.Open(ctx, log.Options{DSN: dsn, Origin: origin, Signer: signer})
-		},
-		func(ctx context.Context) (plain, error) {
-			dsn, err := s.Database(ctx)
-			if err != nil {
-				return nil, err
-			}
-			return openPlainPostgres(ctx, dsn)
-		},
-	})
-	return out, func() {
-		if err := s.Close(); err != nil {
-			b.say("stop postgres: %v", err)
-		}
-	}, nil
-}
-
-func newSigner() (note.Signer, error) {
-	key, _, err := note.GenerateKey(rand.Reader, origin)
-	if err != nil {
-		return nil, err
-	}
-	return note.NewSigner(key)
 }

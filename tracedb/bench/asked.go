@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -25,8 +24,27 @@ const (
 )
 
 // measureHTTP brings releases to the service in batches of a hundred, four of seven records signed.
-func measureHTTP(ctx context.Context, b *bench, t *table) (err error) {
-	s, err := b.serve(ctx, filepath.Join(b.dir, "http.db"))
+func measureHTTP(ctx context.Context, b *bench, t *table) error {
+	engines, done, err := b.engines(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	var errs []error
+	for _, e := range engines {
+		if err := measureRecording(ctx, b, t, e); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", e.name, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func measureRecording(ctx context.Context, b *bench, t *table, e engine) (err error) {
+	dsn, err := e.fresh(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := b.serve(ctx, dsn)
 	if err != nil {
 		return err
 	}
@@ -84,7 +102,7 @@ func measureHTTP(ctx context.Context, b *bench, t *table) (err error) {
 	times = times[:done]
 	slices.Sort(times)
 	records := float64(done * overHTTP)
-	return t.print(fmt.Sprintf("over HTTP, %d writers, batches of %d, checked and durable", writers, overHTTP), [][]string{
+	return t.print(fmt.Sprintf("over HTTP on %s, %d writers, batches of %d, checked and durable", e.name, writers, overHTTP), [][]string{
 		{"records/s", "signatures/s", "batch p50", "batch p99", "processors"},
 		{
 			fmt.Sprintf("%.0f", records/took.Seconds()), fmt.Sprintf("%.0f", records/took.Seconds()*float64(signed)/float64(count*overHTTP)),
@@ -94,8 +112,8 @@ func measureHTTP(ctx context.Context, b *bench, t *table) (err error) {
 }
 
 // measureService asks the real service about the large log, and the log without it.
-func measureService(ctx context.Context, b *bench, t *table, path string) (err error) {
-	s, err := b.serve(ctx, path)
+func measureService(ctx context.Context, b *bench, t *table, dsn string) (err error) {
+	s, err := b.serve(ctx, dsn)
 	if err != nil {
 		return err
 	}
@@ -117,7 +135,7 @@ func measureService(ctx context.Context, b *bench, t *table, path string) (err e
 	if err != nil {
 		return err
 	}
-	chains, err := askWhy(ctx, b, s, path, size)
+	chains, err := askWhy(ctx, b, s, dsn, size)
 	if err != nil {
 		return fmt.Errorf("why: %w", err)
 	}
@@ -190,12 +208,12 @@ func askDoor(ctx context.Context, b *bench, s *service, size int64) ([][]string,
 
 // askWhy asks for chains one after the other, of another service and release each time: over HTTP, where
 // each read is recorded before it is answered, and from the log itself.
-func askWhy(ctx context.Context, b *bench, s *service, path string, size int64) ([][]string, error) {
+func askWhy(ctx context.Context, b *bench, s *service, dsn string, size int64) ([][]string, error) {
 	count := 500
 	if b.span < time.Second {
 		count = 50
 	}
-	l, err := log.Open(ctx, log.Options{DSN: "sqlite:" + path, ReadOnly: true})
+	l, err := log.Open(ctx, log.Options{DSN: dsn, ReadOnly: true})
 	if err != nil {
 		return nil, err
 	}

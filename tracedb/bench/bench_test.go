@@ -30,7 +30,7 @@ func TestBench(t *testing.T) {
 	if err := b.run(t.Context(), &out, "", "", nil); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
-	for _, want := range []string{"log/plain", "sqlite", "the large log", "start of the log alone", "inclusion proof", "check of everything"} {
+	for _, want := range []string{"log/plain", "sqlite", "over HTTP on sqlite", "the large log, on sqlite", "start of the log alone", "inclusion proof", "check of everything"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("nothing about %q in:\n%s", want, out.String())
 		}

@@ -13,16 +13,16 @@ import (
 )
 
 // measureCheck checks the whole large log in a process of its own.
-func measureCheck(ctx context.Context, b *bench, _ *table, path string) error {
+func measureCheck(ctx context.Context, b *bench, _ *table, dsn string) error {
 	b.say("large: checking everything")
-	return b.child(ctx, "check", path)
+	return b.child(ctx, "check", dsn)
 }
 
 func childCheck(ctx context.Context, t *table, args []string) error {
 	if len(args) != 1 {
-		return errors.New("the log's file is missing")
+		return errors.New("the log's DSN is missing")
 	}
-	l, err := log.Open(ctx, log.Options{DSN: "sqlite:" + args[0], ReadOnly: true, Derive: func(e tracedb.Entry, payload json.RawMessage) ([]tracedb.Fact, error) {
+	l, err := log.Open(ctx, log.Options{DSN: args[0], ReadOnly: true, Derive: func(e tracedb.Entry, payload json.RawMessage) ([]tracedb.Fact, error) {
 		return ingest.Facts(e, payload)
 	}})
 	if err != nil {

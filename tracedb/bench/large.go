@@ -18,54 +18,70 @@ import (
 	"github.com/druppie/druppie-up/tracedb/log"
 )
 
-// largeMeasurements are what is measured on the large log, an SQLite file at path, in this order. Each is
-// in a file of its own.
+// largeMeasurements are what is measured on the large log that dsn names, in this order. Each is in a file
+// of its own.
 var largeMeasurements = []struct {
 	name    string
-	measure func(ctx context.Context, b *bench, t *table, path string) error
+	measure func(ctx context.Context, b *bench, t *table, dsn string) error
 }{
 	{"start", measureStart},
 	{"check", measureCheck},
 	{"service", measureService},
 }
 
-// measureLarge makes a log of many records, unless it is there, and measures what depends on its size.
+// measureLarge makes a log of many records in each engine, and measures what depends on its size.
 func measureLarge(ctx context.Context, b *bench, t *table) error {
-	path := b.keep
-	if path == "" {
-		path = filepath.Join(b.dir, "large.db")
+	engines, done, err := b.engines(ctx)
+	if err != nil {
+		return err
 	}
-	if _, err := os.Stat(path); err != nil {
-		if err := b.build(ctx, t, path); err != nil {
-			return err
-		}
-	}
+	defer done()
 	var errs []error
-	for _, m := range largeMeasurements {
-		if err := m.measure(ctx, b, t, path); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", m.name, err))
+	for _, e := range engines {
+		dsn, err := b.large(ctx, t, e)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", e.name, err))
+			continue
+		}
+		for _, m := range largeMeasurements {
+			if err := m.measure(ctx, b, t, dsn); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %s: %w", e.name, m.name, err))
+			}
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// build appends release after release of all services, as fast as it goes.
-func (b *bench) build(ctx context.Context, t *table, path string) error {
-	part := path + ".part"
-	signer, err := newSigner()
-	if err != nil {
-		return err
+// large names the large log, and makes it unless it was kept.
+func (b *bench) large(ctx context.Context, t *table, e engine) (dsn string, err error) {
+	if b.keep == "" || e.name != "sqlite" {
+		if dsn, err = e.fresh(ctx); err != nil {
+			return "", err
+		}
+		return dsn, b.build(ctx, t, e, dsn)
 	}
+	if _, err := os.Stat(b.keep); err == nil {
+		return sqliteScheme + b.keep, nil
+	}
+	part := b.keep + ".part"
 	for _, name := range []string{part, part + "-wal", part + "-shm"} {
 		if err := os.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+			return "", err
 		}
 	}
-	l, err := log.Open(ctx, log.Options{DSN: "sqlite:" + part, Origin: origin, Signer: signer})
+	if err := b.build(ctx, t, e, sqliteScheme+part); err != nil {
+		return "", err
+	}
+	return sqliteScheme + b.keep, os.Rename(part, b.keep)
+}
+
+// build appends release after release of all services, as fast as it goes.
+func (b *bench) build(ctx context.Context, t *table, e engine, dsn string) error {
+	l, err := openLog(ctx, dsn)
 	if err != nil {
 		return err
 	}
-	b.say("large: building a log of %d records", b.records)
+	b.say("large: building a log of %d records on %s", b.records, e.name)
 	start := time.Now()
 	var next atomic.Int64
 	errs := make([]error, writers)
@@ -93,20 +109,17 @@ func (b *bench) build(ctx context.Context, t *table, path string) error {
 	if err := errors.Join(append(errs, ctx.Err(), l.Close())...); err != nil {
 		return err
 	}
-	info, err := os.Stat(part)
+	bytes, err := e.bytes(ctx, dsn)
 	if err != nil {
 		return err
 	}
-	if err := t.print("the large log, on sqlite", [][]string{{"records", "built in", "records/s", "file"},
-		{fmt.Sprint(size), took.Round(time.Second).String(), fmt.Sprintf("%.0f", float64(size)/took.Seconds()), fmt.Sprintf("%d MiB", info.Size()>>20)}}); err != nil {
-		return err
-	}
-	return os.Rename(part, path)
+	return t.print("the large log, on "+e.name, [][]string{{"records", "built in", "records/s", "disk"},
+		{fmt.Sprint(size), took.Round(time.Second).String(), fmt.Sprintf("%.0f", float64(size)/took.Seconds()), fmt.Sprintf("%d MiB", bytes>>20)}})
 }
 
 // measureStart opens the large log in a process of its own.
-func measureStart(ctx context.Context, b *bench, _ *table, path string) error {
-	return b.child(ctx, "start", path)
+func measureStart(ctx context.Context, b *bench, _ *table, dsn string) error {
+	return b.child(ctx, "start", dsn)
 }
 
 // child measures something in a process of its own, which prints it.
@@ -127,14 +140,10 @@ func (b *bench) child(ctx context.Context, name string, args ...string) error {
 // that took and what memory it has then.
 func childStart(ctx context.Context, t *table, args []string) error {
 	if len(args) != 1 {
-		return errors.New("the log's file is missing")
-	}
-	signer, err := newSigner()
-	if err != nil {
-		return err
+		return errors.New("the log's DSN is missing")
 	}
 	start := time.Now()
-	l, err := log.Open(ctx, log.Options{DSN: "sqlite:" + args[0], Origin: origin, Signer: signer})
+	l, err := openLog(ctx, args[0])
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,7 @@ func main() {
 	flag.StringVar(&b.dir, "dir", "", "folder for the databases, on the disk to be measured; default: a temporary one")
 	flag.IntVar(&b.records, "records", 1_000_000, "records in the large log")
 	flag.DurationVar(&b.span, "span", 5*time.Second, "time for each measurement of appends; each is made three times")
-	flag.StringVar(&b.keep, "keep", "", "file for the large log, which is kept, and used if it is there")
+	flag.StringVar(&b.keep, "keep", "", "file for the large log on SQLite, which is kept, and used if it is there")
 	only := flag.String("only", "", "measure only these, by comma: append, http, large")
 	flag.StringVar(&b.tracedb, "tracedb", "", "the service's program; default: build it")
 	child := flag.String("child", "", "for the program itself: measure this one thing in a process of its own")

@@ -38,10 +38,12 @@ CREATE TABLE refs (type %[3]s NOT NULL, value %[3]s NOT NULL, seq %[1]s NOT NULL
 // plainSQLite inserts many rows with one statement, which is the fastest this driver does.
 type plainSQLite struct{ db *sql.DB }
 
-func openPlainSQLite(ctx context.Context, path string) (plain, error) {
+func openPlainSQLite(ctx context.Context, dsn string) (plain, error) {
 	driver := &sqlite.Driver{}
 	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(wal)", "synchronous(full)", "page_size(8192)", "cache_size(-16384)", "wal_autocheckpoint(1000)"}}
-	db := sql.OpenDB(opener(func() (sqlConn, error) { return driver.Open("file:" + path + "?" + query.Encode()) }))
+	db := sql.OpenDB(opener(func() (sqlConn, error) {
+		return driver.Open("file:" + strings.TrimPrefix(dsn, sqliteScheme) + "?" + query.Encode())
+	}))
 	db.SetMaxOpenConns(1)
 	_, err := db.ExecContext(ctx, fmt.Sprintf(plainTables, "INTEGER", "BLOB", "TEXT", "WITHOUT ROWID"))
 	return plainSQLite{db}, err

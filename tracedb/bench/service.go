@@ -65,8 +65,8 @@ func (b *bench) program(ctx context.Context) (string, error) {
 	return name, nil
 }
 
-// serve starts the service on a database, and waits until it is ready.
-func (b *bench) serve(ctx context.Context, database string) (_ *service, err error) {
+// serve starts the service on the database that dsn names, and waits until it is ready.
+func (b *bench) serve(ctx context.Context, dsn string) (_ *service, err error) {
 	program, err := b.program(ctx)
 	if err != nil {
 		return nil, err
@@ -101,9 +101,13 @@ func (b *bench) serve(ctx context.Context, database string) (_ *service, err err
 		return nil, err
 	}
 	s.pool.AppendCertsFromPEM(cert)
+	store := dsn
+	if !strings.HasPrefix(dsn, sqliteScheme) {
+		store = "postgres\ndsnFile: " + filepath.Join(dir, "dsn")
+	}
 	for name, text := range map[string]string{
-		"checkpoint.key": signing, "tls.crt": string(cert), "tls.key": string(key), "token": doorToken,
-		"kubeconfig": fmt.Sprintf(kubeconfig, cluster.Config.Host), "config.yaml": fmt.Sprintf(serviceConfig, dir, database, listen, health),
+		"checkpoint.key": signing, "tls.crt": string(cert), "tls.key": string(key), "token": doorToken, "dsn": dsn,
+		"kubeconfig": fmt.Sprintf(kubeconfig, cluster.Config.Host), "config.yaml": fmt.Sprintf(serviceConfig, dir, store, listen, health),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			return nil, err
@@ -235,7 +239,7 @@ current-context: bench
 `
 
 const serviceConfig = `name: bench
-store: sqlite:%[2]s
+store: %[2]s
 listen: %[3]s
 health: %[4]s
 tls: {cert: %[1]s/tls.crt, key: %[1]s/tls.key}
