@@ -83,7 +83,7 @@ type Catalog struct {
 	now    func() time.Time
 
 	// syncing keeps one reader of the log at a time; it is never held while deciding.
-	syncing sync.Mutex
+	syncing turn
 	next    int64 // the first place that wasn't looked at; under syncing
 
 	mu         sync.RWMutex
@@ -113,7 +113,7 @@ type granted struct {
 // Open loads the catalog from the log's facts, not from the whole log.
 func Open(ctx context.Context, log tracedb.Reader) (*Catalog, error) {
 	c := &Catalog{
-		log: log, logger: slog.New(slog.DiscardHandler), now: time.Now,
+		log: log, logger: slog.New(slog.DiscardHandler), now: time.Now, syncing: make(turn, 1),
 		images: map[digest]origin{}, others: map[digest][]uint32{}, numbers: map[string]uint32{},
 		owners: map[string]string{}, algorithms: map[string]Algorithm{}, exceptions: map[string]granted{},
 	}

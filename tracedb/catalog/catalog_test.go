@@ -77,7 +77,7 @@ func (s *story) excepted(algorithm, digest string, until time.Time) int64 {
 		Value: raw(s.t, tracedb.Exception{Algorithm: algorithm, Rule: RuleStatus, Image: digest, Until: until, Reason: "flood", GrantedBy: "ciso"})})
 }
 
-func open(t testing.TB, l *log.Log) *Catalog {
+func open(t testing.TB, l tracedb.Reader) *Catalog {
 	t.Helper()
 	c, err := Open(t.Context(), l)
 	if err != nil {

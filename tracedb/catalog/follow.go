@@ -13,7 +13,23 @@ const (
 	atOnce = 500
 	// pause is how long Run waits before it follows again a log that couldn't be read.
 	pause = time.Second
+	// looking is how long Run's look at an entry may take, which keeps those who sync waiting.
+	looking = 10 * time.Second
 )
+
+// turn is a lock for which nobody need wait longer than they can.
+type turn chan struct{}
+
+func (t turn) take(ctx context.Context) error {
+	select {
+	case t <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (t turn) leave() { <-t }
 
 // Run follows the log until ctx ends, and returns its error.
 func (c *Catalog) Run(ctx context.Context) error {
@@ -32,30 +48,44 @@ func (c *Catalog) Run(ctx context.Context) error {
 func (c *Catalog) follow(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	c.syncing.Lock()
+	if err := c.syncing.take(ctx); err != nil {
+		return err
+	}
 	from := c.next
-	c.syncing.Unlock()
+	c.syncing.leave()
 	entries, err := c.log.Follow(ctx, from)
 	if err != nil {
 		return err
 	}
 	for e := range entries {
-		c.syncing.Lock()
-		err := c.look(ctx, e)
-		c.syncing.Unlock()
-		if err != nil {
+		if err := c.lookAlone(ctx, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// lookAlone is look while nobody else does. A read that doesn't come back must not keep its turn for
+// ever: then the log is followed again, from the same entry.
+func (c *Catalog) lookAlone(ctx context.Context, e tracedb.Entry) error {
+	if err := c.syncing.take(ctx); err != nil {
+		return err
+	}
+	defer c.syncing.leave()
+	ctx, stop := context.WithTimeout(ctx, looking)
+	defer stop()
+	return c.look(ctx, e)
+}
+
 // Sync reads what the log took since the catalog last looked, and all provenance of those images. Who
 // was refused because of something unknown, or of somebody else's image, may call it and ask once
-// more: another program may have written the answer a moment ago.
+// more: another program may have written the answer a moment ago. It ends with ctx, also while somebody
+// else reads.
 func (c *Catalog) Sync(ctx context.Context, images ...string) error {
-	c.syncing.Lock()
-	defer c.syncing.Unlock()
+	if err := c.syncing.take(ctx); err != nil {
+		return fmt.Errorf("catch up with the log: %w", err)
+	}
+	defer c.syncing.leave()
 	for {
 		entries, err := c.log.Range(ctx, c.next, atOnce)
 		if err != nil {
