@@ -19,6 +19,7 @@ import (
 	"github.com/druppie/druppie-up/cmd/foundry/internal/fleet"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/image"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/seal"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
@@ -34,6 +35,7 @@ type recorded struct {
 	commit, run  string
 	key          []byte // the foundry's public key, PEM
 	source       []byte // algorithm.yaml
+	overtaken    string // a newer commit that the register has already; empty: none
 	attestations []seal.Attestation
 }
 
@@ -74,11 +76,35 @@ func (r recorded) drafts() ([]tracedb.Draft, error) {
 	if err != nil {
 		return nil, err
 	}
-	return drafts, errors.Join(
+	err = errors.Join(
 		add(tracedb.KindImage, digest+"/"+r.run, tracedb.Image{Image: r.image.Context().Name(), Digest: digest, Repository: r.repository, Commit: r.commit, Run: r.run}),
 		add(tracedb.KindSignature, digest+"/"+r.run, tracedb.Signature{Digest: digest, Key: fingerprint, Run: r.run, Commit: r.commit}),
-		add(tracedb.KindRegister, r.repository+"@"+r.commit, tracedb.RegisterEntry{Repository: r.repository, Commit: r.commit, Source: string(r.source)}),
 	)
+	if r.overtaken == "" {
+		err = errors.Join(err, add(tracedb.KindRegister, r.repository+"@"+r.commit, tracedb.RegisterEntry{Repository: r.repository, Commit: r.commit, Source: string(r.source)}))
+	}
+	return drafts, err
+}
+
+// look finds out whether the register has an entry of a newer commit. Runs may end in another order than
+// they began, and what a newer commit took out of use mustn't come back by that.
+func (r recorded) look(ctx context.Context, trace *client.Client, from source.Origin) (string, error) {
+	d, _ := register.Validate(r.source)
+	if d.ID == "" {
+		return "", nil // the Traceability DB says what is wrong with it
+	}
+	entry, err := trace.Algorithm(ctx, d.ID)
+	if errors.Is(err, tracedb.ErrNotFound) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("ask the register for %q: %w", d.ID, err)
+	}
+	older, err := source.Precedes(ctx, from, r.commit, entry.Commit)
+	if err != nil || !older {
+		return "", err
+	}
+	return entry.Commit, nil
 }
 
 func keyFingerprint(public []byte) (string, error) {
@@ -90,7 +116,7 @@ func keyFingerprint(public []byte) (string, error) {
 }
 
 func recordCommand() *cobra.Command {
-	var caFile, address, tokenFile, source, ref, keyFile string
+	var caFile, forge, address, tokenFile, dir, ref, keyFile string
 	var r recorded
 	cmd := &cobra.Command{
 		Use:   "record",
@@ -105,6 +131,10 @@ func recordCommand() *cobra.Command {
 			if err := (fleet.Release{Commit: r.commit, Digest: r.image.DigestStr()}).Check(); err != nil {
 				return ui.Usage(err)
 			}
+			url, err := source.URL(forge, r.repository)
+			if err != nil {
+				return ui.Usage(err)
+			}
 			ca, err := trust.ReadCA(caFile)
 			if err != nil {
 				return err
@@ -117,7 +147,7 @@ func recordCommand() *cobra.Command {
 			if r.key, err = os.ReadFile(keyFile); err != nil {
 				return fmt.Errorf("read the public key: %w", err)
 			}
-			if r.source, err = os.ReadFile(filepath.Join(source, register.File)); err != nil {
+			if r.source, err = os.ReadFile(filepath.Join(dir, register.File)); err != nil {
 				return fmt.Errorf("read the register entry: %w", err)
 			}
 			opts, err := access.Options(ctx)
@@ -127,17 +157,13 @@ func recordCommand() *cobra.Command {
 			if r.attestations, err = seal.Attestations(ctx, r.image, opts...); err != nil {
 				return explain(err)
 			}
-			drafts, err := r.drafts()
-			if err != nil {
-				return err
-			}
 			transport, err := ca.Transport()
 			if err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 			defer cancel()
-			receipts, err := client.New(client.Options{
+			trace := client.New(client.Options{
 				URL:  address,
 				HTTP: &http.Client{Transport: transport},
 				// Read at each call: the kubelet renews it.
@@ -145,7 +171,15 @@ func recordCommand() *cobra.Command {
 					token, err := os.ReadFile(tokenFile)
 					return strings.TrimSpace(string(token)), err
 				},
-			}).Record(ctx, drafts)
+			})
+			if r.overtaken, err = r.look(ctx, trace, source.Origin{URL: url, CA: ca}); err != nil {
+				return explain(err)
+			}
+			drafts, err := r.drafts()
+			if err != nil {
+				return err
+			}
+			receipts, err := trace.Record(ctx, drafts)
 			if err != nil {
 				return ui.WithHint(fmt.Errorf("the Traceability DB didn't take the records: %w", err), "nothing is promoted that isn't recorded; see the log of tracedb in druppie-system")
 			}
@@ -156,18 +190,22 @@ func recordCommand() *cobra.Command {
 				}
 				fmt.Fprintf(cmd.OutOrStdout(), "%s %d %s\n", what, rec.Seq, drafts[i].ID)
 			}
+			if r.overtaken != "" {
+				fmt.Fprintf(cmd.OutOrStdout(), "the register keeps its entry: that of commit %s is newer\n", r.overtaken)
+			}
 			return nil
 		},
 	}
 	f := cmd.Flags()
 	caFlag(f, &caFile)
+	forgeFlag(f, &forge)
 	f.StringVar(&address, "trace", "", "address of the Traceability DB, https://host:port")
 	f.StringVar(&tokenFile, "token-file", "", "file with a ServiceAccount token for the Traceability DB's audience")
-	f.StringVar(&source, "source", "", "folder with the service's source")
+	f.StringVar(&dir, "source", "", "folder with the service's source")
 	f.StringVar(&r.repository, "repository", "", "full name of the service's repository")
 	f.StringVar(&r.commit, "revision", "", "full hash of the service's commit")
 	f.StringVar(&ref, "image", "", "image by digest")
 	f.StringVar(&r.run, "run", "", "namespace/name of the pipeline run")
 	f.StringVar(&keyFile, "key", "", "file with the foundry's public key")
-	return required(cmd, "ca-file", "trace", "token-file", "source", "repository", "revision", "image", "run", "key")
+	return required(cmd, "ca-file", "forge", "trace", "token-file", "source", "repository", "revision", "image", "run", "key")
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,26 +27,27 @@ import (
 	"github.com/druppie/druppie-up/tracedb/attest"
 )
 
-const (
-	commit   = "0123456789012345678901234567890123456789"
-	password = "correct horse"
-)
+const password = "correct horse"
 
 // bench is a folder with all that the steps after build mount, and a registry with an image.
 type bench struct {
 	dir, caFile, image string
+	git                testbed.Git // what is built is the second of its three commits
 }
+
+func (b bench) commit() string { return b.git.Commits[1] }
 
 func newBench(t *testing.T, trace http.Handler) (b bench, traceURL string) {
 	t.Helper()
 	host, ca := testbed.Registry(t)
 	traceHost, traceCA := testbed.TLS(t, trace)
+	b.git = testbed.NewGit(t, "druppie/drone-service", map[string]string{"algorithm.yaml": "v1"}, map[string]string{"algorithm.yaml": "v2"}, map[string]string{"algorithm.yaml": "v3"})
 	b.dir = t.TempDir()
-	b.caFile = write(t, b.dir, "ca.crt", string(ca)+"\n"+string(traceCA))
+	b.caFile = write(t, b.dir, "ca.crt", string(ca)+"\n"+string(traceCA)+"\n"+string(b.git.CA))
 	write(t, b.dir, "credentials/username", testbed.Writer.Username)
 	write(t, b.dir, "credentials/password", testbed.Writer.Secret)
 	write(t, b.dir, "token", "a-token\n")
-	write(t, b.dir, "source/algorithm.yaml", "schema: druppie.io/algorithm/v1\n")
+	write(t, b.dir, "source/algorithm.yaml", "schema: druppie.io/algorithm/v1\nid: alg-d1jk3vl8\n")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -88,32 +90,37 @@ func (b bench) file(name string) string { return filepath.Join(b.dir, name) }
 
 func (b bench) sign(t *testing.T) {
 	t.Helper()
-	if _, err := run("sign", "--image", b.image, "--claim=druppie.io/commit="+commit, "--claim=druppie.io/repository=druppie/drone-service",
+	if _, err := run("sign", "--image", b.image, "--claim=druppie.io/commit="+b.commit(), "--claim=druppie.io/repository=druppie/drone-service",
 		"--key", b.file("cosign.key"), "--password-file", b.file("cosign.password"), "--credentials", b.file("credentials"), "--ca-file", b.caFile); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func (b bench) attest(change ...string) (string, error) {
-	return run(append([]string{"attest", "--image", b.image, "--repository=druppie/drone-service", "--revision=" + commit,
+	return run(append([]string{"attest", "--image", b.image, "--repository=druppie/drone-service", "--revision=" + b.commit(),
 		"--run=foundry/drone-service-x", "--tests=12", "--algorithm=alg-d1jk3vl8",
 		"--key", b.file("cosign.key"), "--password-file", b.file("cosign.password"), "--credentials", b.file("credentials"), "--ca-file", b.caFile}, change...)...)
 }
 
 func (b bench) record(traceURL string, change ...string) (string, error) {
-	return run(append([]string{"record", "--trace", traceURL, "--token-file", b.file("token"), "--source", b.file("source"),
-		"--repository=druppie/drone-service", "--revision=" + commit, "--image", b.image, "--run=foundry/drone-service-x",
+	return run(append([]string{"record", "--trace", traceURL, "--token-file", b.file("token"), "--source", b.file("source"), "--forge", b.git.Address,
+		"--repository=druppie/drone-service", "--revision=" + b.commit(), "--image", b.image, "--run=foundry/drone-service-x",
 		"--key", b.file("cosign.pub"), "--ca-file", b.caFile}, change...)...)
 }
 
 // deskStub takes whatever comes and remembers it, in the form that the service takes records.
 type deskStub struct {
-	t      *testing.T
-	drafts []tracedb.Draft
-	refuse *tracedb.Error
+	t          *testing.T
+	drafts     []tracedb.Draft
+	refuse     *tracedb.Error
+	registered string // commit of the register's entry; empty: there is none
 }
 
 func (d *deskStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && r.URL.Path == "/v1/register/alg-d1jk3vl8" {
+		d.entry(w)
+		return
+	}
 	if r.Method != http.MethodPost || r.URL.Path != "/v1/records" || r.Header.Get("Authorization") != "Bearer a-token" {
 		d.t.Errorf("%s %s with %q", r.Method, r.URL.Path, r.Header.Get("Authorization"))
 	}
@@ -136,6 +143,16 @@ func (d *deskStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.WriteHeader(http.StatusCreated)
 	json.NewEncoder(w).Encode(map[string]any{"receipts": receipts})
+}
+
+func (d *deskStub) entry(w http.ResponseWriter) {
+	w.Header().Set("Content-Type", "application/json")
+	if d.registered == "" {
+		w.WriteHeader(tracedb.ErrNotFound.Status)
+		json.NewEncoder(w).Encode(map[string]any{"error": tracedb.ErrNotFound})
+		return
+	}
+	json.NewEncoder(w).Encode(map[string]any{"id": "alg-d1jk3vl8", "commit": d.registered})
 }
 
 func TestAttestAndRecord(t *testing.T) {
@@ -168,7 +185,7 @@ func TestAttestAndRecord(t *testing.T) {
 		ids = append(ids, d.ID)
 	}
 	run := digest + "/foundry/drone-service-x"
-	want := []string{"provenance/" + run, "test-result/" + run, "verdict/" + run, "image/" + run, "signature/" + run, "register/druppie/drone-service@" + commit}
+	want := []string{"provenance/" + run, "test-result/" + run, "verdict/" + run, "image/" + run, "signature/" + run, "register/druppie/drone-service@" + b.commit()}
 	if diff := cmp.Diff(want, ids); diff != "" {
 		t.Error(diff)
 	}
@@ -181,6 +198,25 @@ func TestAttestAndRecord(t *testing.T) {
 		st, _, err := ring.Verify(d.Kind, d.Payload)
 		if err != nil || fmt.Sprint("sha256:", st.Subject[0].Digest["sha256"]) != digest {
 			t.Errorf("%s: %+v, %v", d.Kind, st.Subject, err)
+		}
+	}
+	for _, tt := range []struct {
+		name, registered string
+		want             bool // the register's entry is among what is recorded
+	}{
+		{"the register has an older version", b.git.Commits[0], true},
+		{"it has this one", b.commit(), true},
+		{"it has a newer one: a run that took longer brings nothing back", b.git.Commits[2], false},
+		{"it has one that isn't in this history", strings.Repeat("0", 40), true},
+	} {
+		desk.drafts, desk.registered = nil, tt.registered
+		out, err := b.record(trace)
+		if err != nil {
+			t.Fatalf("%s: %v", tt.name, err)
+		}
+		got := slices.ContainsFunc(desk.drafts, func(d tracedb.Draft) bool { return d.Kind == tracedb.KindRegister })
+		if got != tt.want || strings.Contains(out, "the register keeps its entry") == tt.want || len(desk.drafts) < 5 {
+			t.Errorf("%s: registered %v of %d records, and said:\n%s", tt.name, got, len(desk.drafts), out)
 		}
 	}
 	t.Run("what the trace refuses stops the pipeline", func(t *testing.T) {
