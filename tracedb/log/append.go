@@ -48,8 +48,8 @@ type answer struct {
 
 // Append records the drafts, all or none, and returns when they are durable and in the tree. Calls that
 // come at the same time share a transaction, and a call that is refused fails alone. A draft whose writer
-// and id are in the log with the same kind and payload is answered with the receipt of then; with
-// others it is tracedb.ErrConflict. Errors name the draft: Field is [3] and what is below it.
+// and id are in the log with the same kind, outcome and payload is answered with the receipt of then;
+// with others it is tracedb.ErrConflict. Errors name the draft: Field is [3] and what is below it.
 // A caller whose ctx ends doesn't know whether its drafts were recorded, and can offer them again.
 func (l *Log) Append(ctx context.Context, writer string, drafts []Prepared) ([]tracedb.Receipt, error) {
 	if len(drafts) == 0 {

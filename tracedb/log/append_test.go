@@ -44,6 +44,7 @@ func testOnce(t *testing.T, e engine) {
 		want         error
 	}{
 		{"another payload", "writer", draft("a", payload(`{"said": "something else"}`)), tracedb.ErrConflict},
+		{"another outcome", "writer", draft("a", outcome(tracedb.Rejected)), tracedb.ErrConflict},
 		{"another kind", "writer", draft("a", kind(tracedb.KindMerge)), tracedb.ErrConflict},
 		{"attestation under another id", "writer", draft("d", unique("att-1")), tracedb.ErrReplayed},
 		{"attestation of another writer", "other", draft("b", unique("att-1")), tracedb.ErrReplayed},
@@ -55,6 +56,9 @@ func testOnce(t *testing.T, e engine) {
 	}
 	if _, err := l.Append(t.Context(), "w", []log.Prepared{draft("x", unique("att-2")), draft("y", unique("att-2"))}); !errors.Is(err, tracedb.ErrReplayed) {
 		t.Errorf("the same attestation twice in one call: %v", err)
+	}
+	if _, err := l.Append(t.Context(), "w", []log.Prepared{draft("x", outcome(tracedb.Approved)), draft("x", outcome(tracedb.Rejected))}); !errors.Is(err, tracedb.ErrConflict) {
+		t.Errorf("two outcomes in one call: %v", err)
 	}
 	if l.Size() != 5 {
 		t.Errorf("%d records, want 5", l.Size())

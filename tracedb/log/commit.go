@@ -234,7 +234,7 @@ func (b *batch) take(c *call) ([]tracedb.Receipt, error) {
 // add decides on one draft.
 func (b *batch) add(writer string, o offer) (tracedb.Receipt, error) {
 	if old, ok := b.known.ids[idKey{writer, o.ID}]; ok {
-		if old.Kind != o.Kind || !bytes.Equal(old.Digest, o.digest[:]) {
+		if old.Kind != o.Kind || old.Outcome != o.Outcome || !bytes.Equal(old.Digest, o.digest[:]) {
 			return tracedb.Receipt{}, tracedb.ErrConflict
 		}
 		return tracedb.Receipt{Seq: old.Seq, Time: time.UnixMicro(old.Time).UTC(), Leaf: base64.StdEncoding.EncodeToString(old.Hash), Duplicate: true}, nil

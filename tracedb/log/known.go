@@ -5,7 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
@@ -90,7 +89,7 @@ func (k *known) bind(key factKey, value []byte) {
 
 func (k *known) learn(writer string, o offer, row store.Row) {
 	id := idKey{writer, o.ID}
-	k.ids[id] = store.Known{Seq: row.Seq, ID: o.ID, Kind: tracedb.Kind(o.Kind), Digest: o.digest[:], Time: row.Time.UnixMicro(), Hash: row.Hash[:]}
+	k.ids[id] = store.Known{Seq: row.Seq, ID: o.ID, Kind: o.Kind, Outcome: o.Outcome, Digest: o.digest[:], Time: row.Time.UnixMicro(), Hash: row.Hash[:]}
 	if o.Unique != "" {
 		k.attested[o.Unique] = row.Seq
 	}

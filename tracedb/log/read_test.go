@@ -28,7 +28,6 @@ func testSearch(t *testing.T, e engine) {
 	l := e.open(t, logtest.Now(func() time.Time { now = now.Add(time.Minute); return now }))
 	now = start // opening looked at the clock too
 	one, two := about(tracedb.RefRepository, "o/one"), about(tracedb.RefRepository, "o/two")
-	outcome := func(o tracedb.Outcome) change { return func(p *log.Prepared) { p.Outcome = o } }
 	add(t, l,
 		draft("0", one),
 		draft("1", two, kind(tracedb.KindReview), outcome(tracedb.Approved), actor("bram")),

@@ -131,10 +131,11 @@ func about(kind tracedb.RefType, value string) change {
 	return func(p *log.Prepared) { p.Refs = append(p.Refs, tracedb.Ref{Type: kind, Value: value}) }
 }
 
-func kind(k tracedb.Kind) change  { return func(p *log.Prepared) { p.Kind = k } }
-func actor(name string) change    { return func(p *log.Prepared) { p.Actor = name } }
-func payload(json string) change  { return func(p *log.Prepared) { p.Payload = []byte(json) } }
-func unique(digest string) change { return func(p *log.Prepared) { p.Unique = digest } }
+func kind(k tracedb.Kind) change       { return func(p *log.Prepared) { p.Kind = k } }
+func outcome(o tracedb.Outcome) change { return func(p *log.Prepared) { p.Outcome = o } }
+func actor(name string) change         { return func(p *log.Prepared) { p.Actor = name } }
+func payload(json string) change       { return func(p *log.Prepared) { p.Payload = []byte(json) } }
+func unique(digest string) change      { return func(p *log.Prepared) { p.Unique = digest } }
 
 func fact(table, key, value string, bound bool) change {
 	return func(p *log.Prepared) {

@@ -79,12 +79,13 @@ const chunk = 100
 
 // Known is a record that was there already.
 type Known struct {
-	Seq    int64
-	ID     string
-	Kind   tracedb.Kind
-	Digest []byte
-	Time   int64
-	Hash   []byte
+	Seq     int64
+	ID      string
+	Kind    tracedb.Kind
+	Outcome tracedb.Outcome
+	Digest  []byte
+	Time    int64
+	Hash    []byte
 }
 
 // ByID finds a writer's records with those ids. Most often there are none, so their hashes are asked for
@@ -92,8 +93,8 @@ type Known struct {
 func (db *DB) ByID(ctx context.Context, q Querier, writer string, ids []string) ([]Known, error) {
 	found, err := keyed(db, ids, func(in list) ([]Known, error) {
 		return all(ctx, q, func(rows *sql.Rows, k *Known) error {
-			return rows.Scan(&k.Seq, &k.ID, &k.Kind, &k.Digest, &k.Time)
-		}, "SELECT seq, id, kind, payload, time FROM records WHERE writer = $1 AND id "+in.from(2), append([]any{writer}, in.args...)...)
+			return rows.Scan(&k.Seq, &k.ID, &k.Kind, &k.Outcome, &k.Digest, &k.Time)
+		}, "SELECT seq, id, kind, outcome, payload, time FROM records WHERE writer = $1 AND id "+in.from(2), append([]any{writer}, in.args...)...)
 	})
 	for i := range found {
 		if err == nil {
