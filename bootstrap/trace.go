@@ -19,9 +19,14 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
+// The accounts, in gitops.NamespaceSystem, that the command line asks the trace as.
+const (
+	TraceAuditor = "auditor" // reads everything
+	TraceCISO    = "ciso"    // grants exceptions
+)
+
 const (
 	traceAudience = "tracedb"
-	traceReader   = "auditor" // the account, in gitops.NamespaceSystem, that the command line reads as
 	// traceTokenLife is the shortest that the API server gives, in seconds.
 	traceTokenLife = int64(600)
 )
@@ -91,12 +96,12 @@ func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interf
 	}, nil
 }
 
-// Token is a token with which the trace lets its bearer read, and which is worth
-// nothing elsewhere or a few minutes later. Ask for one when it is needed, and
-// keep none.
-func (t TraceAccess) Token(ctx context.Context) (string, error) {
+// Token is a token of an account, with which the trace lets its bearer do what that
+// account may, and which is worth nothing elsewhere or a few minutes later. Ask for
+// one when it is needed, and keep none.
+func (t TraceAccess) Token(ctx context.Context, account string) (string, error) {
 	life := traceTokenLife
-	made, err := t.clientset.CoreV1().ServiceAccounts(gitops.NamespaceSystem).CreateToken(ctx, traceReader,
+	made, err := t.clientset.CoreV1().ServiceAccounts(gitops.NamespaceSystem).CreateToken(ctx, account,
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 			Audiences: []string{traceAudience}, ExpirationSeconds: &life,
 		}}, metav1.CreateOptions{})
@@ -104,7 +109,7 @@ func (t TraceAccess) Token(ctx context.Context) (string, error) {
 		return "", noTrace(err)
 	}
 	if err != nil {
-		return "", fmt.Errorf("token of %s/%s: %w", gitops.NamespaceSystem, traceReader, err)
+		return "", fmt.Errorf("token of %s/%s: %w", gitops.NamespaceSystem, account, err)
 	}
 	return made.Status.Token, nil
 }

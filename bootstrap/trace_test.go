@@ -120,13 +120,13 @@ func TestTraceTokenIsForTheTraceAlone(t *testing.T) {
 	var asked authenticationv1.TokenRequestSpec
 	set.PrependReactor("create", "serviceaccounts", func(a clienttesting.Action) (bool, runtime.Object, error) {
 		create := a.(clienttesting.CreateActionImpl)
-		if create.Subresource != "token" || create.Namespace != "druppie-system" || create.Name != "auditor" {
+		if create.Subresource != "token" || create.Namespace != "druppie-system" || create.Name != "ciso" {
 			return true, nil, apierrors.NewNotFound(corev1.Resource("serviceaccounts"), create.Name)
 		}
 		asked = create.Object.(*authenticationv1.TokenRequest).Spec
 		return true, &authenticationv1.TokenRequest{Status: authenticationv1.TokenRequestStatus{Token: "short-lived"}}, nil
 	})
-	token, err := TraceAccess{clientset: set}.Token(t.Context())
+	token, err := TraceAccess{clientset: set}.Token(t.Context(), TraceCISO)
 	if err != nil || token != "short-lived" {
 		t.Fatalf("got %q, %v", token, err)
 	}
@@ -141,7 +141,7 @@ func TestTraceThatIsntThereIsSaidWithAWayOut(t *testing.T) {
 	set.PrependReactor("create", "serviceaccounts", func(clienttesting.Action) (bool, runtime.Object, error) {
 		return true, nil, apierrors.NewNotFound(corev1.Resource("serviceaccounts"), "auditor")
 	})
-	if _, err := (TraceAccess{clientset: set}).Token(t.Context()); ui.Hint(err) == "" {
+	if _, err := (TraceAccess{clientset: set}).Token(t.Context(), TraceAuditor); ui.Hint(err) == "" {
 		t.Errorf("no account: %v, without a hint", err)
 	}
 	tests := []struct {

@@ -72,12 +72,23 @@ func settleTrace(cmd *cobra.Command, opts *traceOptions) error {
 // openTrace gives a client for the trace that is meant, and the key of its log where it comes from
 // elsewhere than the trace itself.
 func openTrace(ctx context.Context, opts *traceOptions) (*client.Client, string, error) {
+	return openTraceAs(ctx, opts, bootstrap.TraceAuditor)
+}
+
+// openTraceAsCISO gives a client that may grant exceptions.
+func openTraceAsCISO(ctx context.Context, opts *traceOptions) (*client.Client, error) {
+	c, _, err := openTraceAs(ctx, opts, bootstrap.TraceCISO)
+	return c, err
+}
+
+func openTraceAs(ctx context.Context, opts *traceOptions, account string) (*client.Client, string, error) {
 	if opts.url == "" {
 		access, err := bootstrap.Trace(ctx, opts.Options)
 		if err != nil {
 			return nil, "", err
 		}
-		return client.New(client.Options{URL: access.URL, HTTP: access.Client, Token: access.Token}), access.Verifier, nil
+		token := func(ctx context.Context) (string, error) { return access.Token(ctx, account) }
+		return client.New(client.Options{URL: access.URL, HTTP: access.Client, Token: token}), access.Verifier, nil
 	}
 	o := client.Options{URL: opts.url}
 	if opts.caFile != "" {

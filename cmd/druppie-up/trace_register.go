@@ -19,13 +19,14 @@ func newTraceRegisterCmd(a *app) *cobra.Command {
 		Use:   "register",
 		Short: "Read the AI register, and check an entry before it is committed",
 		Long: `The register holds an entry for every service, which comes from the algorithm.yaml in its repository.
-It is public: no token is needed.`,
+It is public: no token is needed to read it. grant and revoke are for the CISO.`,
 	}
-	cmd.AddCommand(newTraceRegisterListCmd(a, nil), newTraceRegisterShowCmd(a, nil), newTraceRegisterExportCmd(a, nil), newTraceRegisterValidateCmd(a, nil))
+	cmd.AddCommand(newTraceRegisterListCmd(a, nil), newTraceRegisterShowCmd(a, nil), newTraceRegisterExportCmd(a, nil), newTraceRegisterValidateCmd(a, nil),
+		newTraceRegisterGrantCmd(a, nil), newTraceRegisterRevokeCmd(a, nil))
 	return asGroup(cmd)
 }
 
-// traceRegisterOptions are those of every command that reads the register.
+// traceRegisterOptions are those of every command about the register.
 type traceRegisterOptions struct {
 	app    *app
 	format string
@@ -33,7 +34,7 @@ type traceRegisterOptions struct {
 	traceOptions
 }
 
-// registerCmd finishes a command that reads the register.
+// registerCmd finishes a command about the register.
 func registerCmd(cmd *cobra.Command, opts *traceRegisterOptions, runF, run func(context.Context, *traceRegisterOptions) error) *cobra.Command {
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -36,13 +37,18 @@ func newTrace(t *testing.T) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cluster := authtest.NewCluster(t, map[string]authtest.Token{"an-auditors-token": {User: "system:serviceaccount:druppie-system:auditor", Audiences: []string{"tracedb"}}})
+	const auditor, ciso = "system:serviceaccount:druppie-system:auditor", "system:serviceaccount:druppie-system:ciso"
+	cluster := authtest.NewCluster(t, map[string]authtest.Token{
+		"an-auditors-token": {User: auditor, Audiences: []string{"tracedb"}}, "a-cisos-token": {User: ciso, Audiences: []string{"tracedb"}},
+	})
 	clientset, err := kubernetes.NewForConfig(cluster.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reviewer, err := auth.NewReviewer(clientset.AuthenticationV1().TokenReviews(), "tracedb",
-		[]auth.Grant{{Subject: "system:serviceaccount:druppie-system:auditor", Roles: []tracedb.Role{tracedb.RoleAuditor}}}, nil)
+	reviewer, err := auth.NewReviewer(clientset.AuthenticationV1().TokenReviews(), "tracedb", []auth.Grant{
+		{Subject: auditor, Roles: []tracedb.Role{tracedb.RoleAuditor}},
+		{Subject: ciso, Roles: []tracedb.Role{tracedb.RoleWriter}, Kinds: []tracedb.Kind{tracedb.KindException}},
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -69,12 +75,14 @@ func TestTraceScripts(t *testing.T) {
 				"HOME": home, "NO_COLOR": "1", "XDG_CACHE_HOME": "", "XDG_STATE_HOME": "",
 				"DOCKER_HOST": "unix://" + filepath.Join(e.WorkDir, "no-engine.sock"),
 				"URL":         server.URL, "IMAGE": whytest.Image, "REFUSED": whytest.Refused, "POD": whytest.Pod,
+				"TOMORROW": time.Now().AddDate(0, 0, 1).Format(time.DateOnly),
 			} {
 				e.Setenv(name, value)
 			}
 			for name, text := range map[string][]byte{
 				"ca.crt":         pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
 				"token":          []byte("an-auditors-token\n"),
+				"ciso-token":     []byte("a-cisos-token\n"),
 				"bad-token":      []byte("not-a-token\n"),
 				"checkpoint.pub": []byte(logtest.VerifierKey() + "\n"),
 				"other.pub":      []byte(other + "\n"),
