@@ -110,20 +110,36 @@ func (w *wiring) gitea(part string) (*gitea.Client, *auth.File, error) {
 	if err != nil || token == nil {
 		return nil, nil, err
 	}
-	value, err := token.Value()
-	if err != nil {
+	if _, err := token.Value(); err != nil {
 		return nil, nil, fmt.Errorf("gitea.tokenFile: %w", err)
 	}
 	hc, err := w.http()
 	if err != nil {
 		return nil, nil, err
 	}
+	hc.Transport = bearing{hc.Transport, token.Value}
 	// Without a version the client asks for it first, and Gitea may not be up yet.
-	client, err := gitea.NewClient(w.config.Gitea.URL, gitea.SetToken(value), gitea.SetHTTPClient(hc), gitea.SetGiteaVersion(""))
+	client, err := gitea.NewClient(w.config.Gitea.URL, gitea.SetHTTPClient(hc), gitea.SetGiteaVersion(""))
 	if err != nil {
 		return nil, nil, fmt.Errorf("gitea.url: %w", err)
 	}
 	return client, token, nil
+}
+
+// bearing sends Gitea's token, as its file has it now: the installer may replace it at any time.
+type bearing struct {
+	http.RoundTripper
+	token func() (string, error)
+}
+
+func (b bearing) RoundTrip(r *http.Request) (*http.Response, error) {
+	token, err := b.token()
+	if err != nil {
+		return nil, fmt.Errorf("gitea.tokenFile: %w", err)
+	}
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "token "+token)
+	return b.RoundTripper.RoundTrip(r)
 }
 
 // watchers wires what watches the cluster, and gives what knows the Kustomizations; nil if it is off.

@@ -27,6 +27,15 @@ spec:
     fsGroupChangePolicy: OnRootMismatch
     seccompProfile:
       type: RuntimeDefault
+  {{- if gt (int .Values.replicas) 1 }}
+  topologySpreadConstraints:
+    - maxSkew: 1
+      topologyKey: kubernetes.io/hostname
+      whenUnsatisfiable: ScheduleAnyway
+      labelSelector:
+        matchLabels:
+          app.kubernetes.io/name: tracedb
+  {{- end }}
   containers:
     - name: tracedb
       image: {{ .Values.image }}
@@ -65,8 +74,8 @@ spec:
         {{- end }}
         - {name: tmp, mountPath: /tmp}
   volumes:
-    # One volume for all that it is configured with: what changes in the cluster
-    # shows here without a restart.
+    # One volume for all that it is configured with. What changes in the cluster
+    # shows here; which of it counts without a restart, docs/trace/operating.md says.
     - name: config
       projected:
         defaultMode: 0440
