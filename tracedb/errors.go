@@ -68,7 +68,7 @@ var (
 	ErrMethod           = &Error{Status: http.StatusMethodNotAllowed, Code: "method_not_allowed", Message: "not with this method"}
 	ErrConflict         = &Error{Status: http.StatusConflict, Code: "conflict", Message: "the same id was used for another record"}
 	ErrReplayed         = &Error{Status: http.StatusConflict, Code: "replayed", Message: "this attestation is in the log already, under another id"}
-	ErrBound            = &Error{Status: http.StatusConflict, Code: "bound", Message: "this algorithm id belongs to another repository"}
+	ErrBound            = &Error{Status: http.StatusConflict, Code: "bound", Message: "an algorithm id and the repository that registered it first belong together"}
 	ErrDisposed         = &Error{Status: http.StatusGone, Code: "disposed", Message: "the payload was disposed of after its term; its hash remains in the log"}
 	ErrTooLarge         = &Error{Status: http.StatusRequestEntityTooLarge, Code: "too_large", Message: "more than the service takes"}
 	ErrInvalidSignature = &Error{Status: http.StatusUnprocessableEntity, Code: "invalid_signature", Message: "no key of the keyring made this signature"}

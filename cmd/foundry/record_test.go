@@ -222,7 +222,7 @@ func TestAttestAndRecord(t *testing.T) {
 	t.Run("what the trace refuses stops the pipeline", func(t *testing.T) {
 		desk.refuse = tracedb.ErrBound
 		_, err := b.record(trace)
-		if err == nil || !strings.Contains(err.Error(), "belongs to another repository") || !strings.Contains(ui.Hint(err), "nothing is promoted") {
+		if err == nil || !strings.Contains(err.Error(), "belong together") || !strings.Contains(ui.Hint(err), "nothing is promoted") {
 			t.Errorf("%v, hint %q", err, ui.Hint(err))
 		}
 	})

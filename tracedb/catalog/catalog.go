@@ -24,6 +24,7 @@ import (
 const (
 	TableImage     = "image"     // sha256:… -> Built
 	TableOwner     = "owner"     // alg-… -> Owned, bound
+	TableIdentity  = "identity"  // owner/name -> Identified, bound
 	TableRegister  = "register"  // alg-… -> Registered
 	TableException = "exception" // ExceptionKey -> tracedb.Exception
 )
@@ -41,6 +42,12 @@ type Built struct {
 // Owned is the fact that an algorithm id belongs to a repository, for ever.
 type Owned struct {
 	Repository string `json:"repository"`
+}
+
+// Identified is the fact that a repository has an algorithm id, for ever: with another one, what the
+// register says of it would be forgotten.
+type Identified struct {
+	Algorithm string `json:"algorithm"`
 }
 
 // Registered is the fact that a version of an entry is in the register.
@@ -92,6 +99,7 @@ type Catalog struct {
 	names      []string            // repositories, by number
 	numbers    map[string]uint32
 	owners     map[string]string
+	identities map[string]string // algorithm ids, by repository
 	algorithms map[string]Algorithm
 	exceptions map[string]granted
 }
@@ -115,13 +123,13 @@ func Open(ctx context.Context, log tracedb.Reader) (*Catalog, error) {
 	c := &Catalog{
 		log: log, logger: slog.New(slog.DiscardHandler), now: time.Now, syncing: make(turn, 1),
 		images: map[digest]origin{}, others: map[digest][]uint32{}, numbers: map[string]uint32{},
-		owners: map[string]string{}, algorithms: map[string]Algorithm{}, exceptions: map[string]granted{},
+		owners: map[string]string{}, identities: map[string]string{}, algorithms: map[string]Algorithm{}, exceptions: map[string]granted{},
 	}
 	head, err := log.Checkpoint(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open catalog: %w", err)
 	}
-	for _, table := range []string{TableOwner, TableRegister, TableException, TableImage} {
+	for _, table := range []string{TableOwner, TableIdentity, TableRegister, TableException, TableImage} {
 		facts, err := log.Facts(ctx, table)
 		if err != nil {
 			return nil, fmt.Errorf("open catalog: %w", err)
@@ -177,6 +185,16 @@ func (c *Catalog) apply(f tracedb.Fact) error {
 		defer c.mu.Unlock()
 		if _, ok := c.owners[f.Key]; !ok {
 			c.owners[f.Key] = o.Repository
+		}
+	case TableIdentity:
+		var i Identified
+		if err := read(&i); err != nil {
+			return err
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if _, ok := c.identities[f.Key]; !ok {
+			c.identities[f.Key] = i.Algorithm
 		}
 	case TableRegister:
 		a, err := algorithm(f)
@@ -247,6 +265,14 @@ func (c *Catalog) Owner(id string) (string, bool) {
 	defer c.mu.RUnlock()
 	o, ok := c.owners[id]
 	return o, ok
+}
+
+// Identity is the algorithm id that a repository has.
+func (c *Catalog) Identity(repository string) (string, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	id, ok := c.identities[repository]
+	return id, ok
 }
 
 // Exception is the newest exception under that key, whether it holds or is over.

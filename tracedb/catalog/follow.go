@@ -140,13 +140,15 @@ func (c *Catalog) recall(ctx context.Context, table, key string) error {
 
 // keys says which facts an entry may have brought that the catalog doesn't have yet.
 func (c *Catalog) keys(e tracedb.Entry) map[string][]string {
-	var images, algorithms []string
+	var images, algorithms, repositories []string
 	for _, r := range e.Refs {
 		switch r.Type {
 		case tracedb.RefImage:
 			images = append(images, r.Value)
 		case tracedb.RefAlgorithm:
 			algorithms = append(algorithms, r.Value)
+		case tracedb.RefRepository:
+			repositories = append(repositories, r.Value)
 		}
 	}
 	out := map[string][]string{}
@@ -162,7 +164,7 @@ func (c *Catalog) keys(e tracedb.Entry) map[string][]string {
 	case tracedb.KindRegister:
 		for _, id := range algorithms {
 			if a, ok := c.algorithms[id]; !ok || a.Seq < e.Seq {
-				out[TableOwner] = append(out[TableOwner], id)
+				out[TableOwner], out[TableIdentity] = append(out[TableOwner], id), repositories
 				out[TableRegister] = append(out[TableRegister], id)
 			}
 		}

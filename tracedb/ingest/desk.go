@@ -154,7 +154,7 @@ func (d *Desk) explain(ctx context.Context, who tracedb.Identity, drafts []trace
 	case tracedb.ErrBound.Code:
 		c := *e
 		c.Field = "payload.repository"
-		e = c.WithHint("an algorithm id belongs to the repository that registered it first, for ever: give this one an id of its own")
+		e = c.WithHint("an algorithm id and the repository that registered it first belong together for ever: keep the repository's own, or give another repository another id")
 	case tracedb.ErrReplayed.Code:
 		c := *e
 		c.Field = "payload"

@@ -311,7 +311,7 @@ func TestFactsDerivedAgain(t *testing.T) {
 		)
 	}
 	tables := func() (out []tracedb.Fact) {
-		for table, key := range map[string]string{catalog.TableImage: digest, catalog.TableOwner: algorithm, catalog.TableRegister: algorithm, catalog.TableException: algorithm + "/status", TableKey: attest.Fingerprint(b.key.Public())} {
+		for table, key := range map[string]string{catalog.TableImage: digest, catalog.TableOwner: algorithm, catalog.TableIdentity: "druppie/drone", catalog.TableRegister: algorithm, catalog.TableException: algorithm + "/status", TableKey: attest.Fingerprint(b.key.Public())} {
 			facts, err := b.log.History(t.Context(), table, key)
 			if err != nil || len(facts) == 0 {
 				t.Fatalf("%s %s: %d facts, %v", table, key, len(facts), err)
@@ -379,12 +379,12 @@ func TestRefsUnited(t *testing.T) {
 		adds []tracedb.Ref
 		want string
 	}{
-		{"a pull request to a test result", tracedb.KindTestResult, []tracedb.Ref{r(tracedb.RefPull, "druppie/drone#7")}, "commit image key pull repository run"},
+		{"a pull request to a run", tracedb.KindRun, []tracedb.Ref{r(tracedb.RefPull, "druppie/drone#7")}, "commit image pull repository run"},
 		{"what the statement says already", tracedb.KindTestResult, []tracedb.Ref{r(tracedb.RefImage, digest), r(tracedb.RefCommit, sha)}, "commit image key repository run"},
 		{"a second repository to a commit", tracedb.KindCommit, []tracedb.Ref{r(tracedb.RefRepository, "druppie/fleet")}, "commit commit repository repository"},
 		{"a commit of the fleet", tracedb.KindReview, []tracedb.Ref{r(tracedb.RefRevision, sha)}, "pull repository revision"},
 		{"a tenant to Flux's own object", "kustomization", []tracedb.Ref{r(tracedb.RefNamespace, "drones")}, "namespace"},
-		{"the algorithm to a provenance", tracedb.KindProvenance, []tracedb.Ref{r(tracedb.RefAlgorithm, algorithm)}, "algorithm commit image key repository run"},
+		{"the algorithm to an image", tracedb.KindImage, []tracedb.Ref{r(tracedb.RefAlgorithm, algorithm)}, "algorithm commit image repository run"},
 	}
 	kustomization := good[tracedb.KindDeployment]
 	kustomization.Payload = raw(t, tracedb.Deployment{Namespace: "flux-system", Object: "Kustomization/tenant-drones"})

@@ -64,7 +64,7 @@ func (d *Desk) check(ctx context.Context, writer string, draft tracedb.Draft) (l
 	if p.Refs, err = refs(info, draft.Refs, c.refs); err != nil {
 		return log.Prepared{}, err
 	}
-	if err := d.bound(p.Refs, c.refs); err != nil {
+	if err := d.bound(p.Kind, p.Refs, c.refs); err != nil {
 		return log.Prepared{}, err
 	}
 	p.Actor = actor(draft.Actor, c.actor, writer)
@@ -189,11 +189,12 @@ func strictly(info tracedb.KindInfo) bool {
 	return len(info.Predicate) > 0 || info.Kind == tracedb.KindRegister || info.Kind == tracedb.KindException
 }
 
-// refs unites what the payload is about with what the writer adds. Who says that an attestation is
-// about another image than its subjects, or that a key signed what it didn't, is refused.
+// refs unites what the payload is about with what the writer adds. Nothing can be added to an
+// attestation, whose writer need not be who signed it: else evidence of one service's image could be
+// tied to another's commit, run or pull request. Nor did a key sign what no payload says it did.
 func refs(info tracedb.KindInfo, declared, derived []tracedb.Ref) ([]tracedb.Ref, error) {
 	for i, r := range declared {
-		closed := r.Type == tracedb.RefKey || r.Type == tracedb.RefImage && len(info.Predicate) > 0
+		closed := r.Type == tracedb.RefKey || len(info.Predicate) > 0
 		if strictly(info) && !closed {
 			closed = slices.ContainsFunc(derived, func(d tracedb.Ref) bool { return d.Type == r.Type })
 		}
@@ -220,7 +221,7 @@ func refs(info tracedb.KindInfo, declared, derived []tracedb.Ref) ([]tracedb.Ref
 // bound refuses evidence that would link an algorithm id to a repository that isn't its own. It looks
 // at records that name a repository in the payload: a workload may claim any id, and that it did is
 // what its records say.
-func (d *Desk) bound(all, derived []tracedb.Ref) error {
+func (d *Desk) bound(kind tracedb.Kind, all, derived []tracedb.Ref) error {
 	if d.Catalog == nil {
 		return nil
 	}
@@ -231,6 +232,11 @@ func (d *Desk) bound(all, derived []tracedb.Ref) error {
 	for _, r := range all {
 		if r.Type != tracedb.RefAlgorithm {
 			continue
+		}
+		if kind == tracedb.KindRegister {
+			if err := d.identified(r.Value, derived); err != nil {
+				return err
+			}
 		}
 		owner, ok := d.Catalog.Owner(r.Value)
 		if ok && !slices.Contains(derived, tracedb.Ref{Type: tracedb.RefRepository, Value: owner}) {

@@ -89,6 +89,9 @@ func registerFacts(p tracedb.RegisterEntry, d register.Document) ([]tracedb.Fact
 	if err != nil {
 		return nil, err
 	}
+	if facts, err = fact(facts, catalog.TableIdentity, p.Repository, catalog.Identified{Algorithm: d.ID}, true); err != nil {
+		return nil, err
+	}
 	return fact(facts, catalog.TableRegister, d.ID, catalog.Registered{Repository: p.Repository, Commit: p.Commit, Document: d}, false)
 }
 

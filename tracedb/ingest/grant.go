@@ -37,6 +37,21 @@ func (d *Desk) exception(p *log.Prepared) error {
 	return refuse("payload.until", "want a time to come; it may be over only to take back an exception, and there is none")
 }
 
+// identified refuses an entry under another id than the repository has: what the register says of it,
+// that it is out of use for instance, would be left behind with the old one.
+func (d *Desk) identified(id string, about []tracedb.Ref) error {
+	for _, r := range about {
+		if r.Type != tracedb.RefRepository {
+			continue
+		}
+		if known, ok := d.Catalog.Identity(r.Value); ok && known != id {
+			return tracedb.ErrBound.Says("%s is registered as %s", r.Value, known).At("payload.source.id").
+				WithHint("an id never changes within a repository: put it back, or give the new algorithm a repository of its own")
+		}
+	}
+	return nil
+}
+
 // repair wants the incident to be there.
 func (d *Desk) repair(ctx context.Context, p *log.Prepared) error {
 	var r tracedb.Repair

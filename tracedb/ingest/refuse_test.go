@@ -53,6 +53,13 @@ func TestRefuses(t *testing.T) {
 			d.Payload = raw(t, e)
 		})
 	}
+	// bare adds a ref to an attestation that names no commit, repository or run: its subject is an image.
+	bare := func(typ tracedb.RefType, value string) tracedb.Draft {
+		return with(tracedb.KindSBOM, func(d *tracedb.Draft) {
+			d.Payload = b.sign(t, attest.SBOM(attest.About{Image: about.Image, Digest: digest}, json.RawMessage(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[]}`)))
+			d.Refs = []tracedb.Ref{{Type: typ, Value: value}}
+		})
+	}
 	long := strings.Repeat("x", maxText+1)
 	at := "records[0]."
 	tests := []struct {
@@ -105,6 +112,11 @@ func TestRefuses(t *testing.T) {
 			d.Payload = b.sign(t, attest.TestResult(attest.About{Repository: "druppie/drone", Commit: sha}, attest.Tests{Suite: "s"}))
 			d.Refs = []tracedb.Ref{{Type: tracedb.RefImage, Value: digest}}
 		}), "invalid_record", at + "refs[0]", "isn't about this image", false},
+		{"a commit on an attestation of an image", bare(tracedb.RefCommit, sha), "invalid_record", at + "refs[0]", "isn't about this commit", false},
+		{"a repository on an attestation of an image", bare(tracedb.RefRepository, "druppie/other"), "invalid_record", at + "refs[0]", "isn't about this repository", false},
+		{"a run on an attestation of an image", bare(tracedb.RefRun, "foundry/other"), "invalid_record", at + "refs[0]", "isn't about this run", false},
+		{"a pull request on an attestation", ref(tracedb.KindTestResult, tracedb.RefPull, "druppie/drone#7"), "invalid_record", at + "refs[0]", "isn't about this pull", false},
+		{"an algorithm on an attestation", ref(tracedb.KindProvenance, tracedb.RefAlgorithm, algorithm), "invalid_record", at + "refs[0]", "isn't about this algorithm", false},
 		{"a key that didn't sign", ref(tracedb.KindTestResult, tracedb.RefKey, "SHA256:"+strings.Repeat("0", 64)), "invalid_record", at + "refs[0]", "isn't about this key", false},
 		{"a key on what isn't signed", ref(tracedb.KindCommit, tracedb.RefKey, "SHA256:"+strings.Repeat("0", 64)), "invalid_record", at + "refs[0]", "isn't about this key", false},
 		{"another algorithm than the file's", ref(tracedb.KindRegister, tracedb.RefAlgorithm, "alg-00000000"), "invalid_record", at + "refs[0]", "isn't about this algorithm", false},
@@ -304,6 +316,9 @@ func TestLogRefuses(t *testing.T) {
 	replay.ID = "another"
 	taken := entry
 	taken.ID, taken.Payload = "another", raw(t, tracedb.RegisterEntry{Repository: "druppie/thief", Commit: sha, Source: source})
+	// Under a new id, what the register says of the old one would be forgotten.
+	renamed := entry
+	renamed.ID, renamed.Payload = "another", raw(t, tracedb.RegisterEntry{Repository: "druppie/drone", Commit: sha, Source: strings.ReplaceAll(source, algorithm, "alg-zzzzzzzz")})
 	claim := drafts[tracedb.KindCommit]
 	claim.Payload = raw(t, tracedb.Commit{Repository: "druppie/thief", Branch: "main", Commit: sha, Author: "a", Pusher: "b"})
 	claim.Refs = []tracedb.Ref{{Type: tracedb.RefAlgorithm, Value: algorithm}}
@@ -319,6 +334,8 @@ func TestLogRefuses(t *testing.T) {
 		{"replayed under another id", replay, false, "replayed", "payload"},
 		{"id of another repository", taken, false, "bound", "payload.repository"},
 		{"id of another repository, unknown here", taken, true, "bound", "payload.repository"},
+		{"another id for the same repository", renamed, false, "bound", "payload.source.id"},
+		{"another id for the same repository, unknown here", renamed, true, "bound", "payload.repository"},
 		{"evidence under another's id", claim, false, "bound", "payload.repository"},
 		{"another record under a used id", reused, false, "conflict", "id"},
 	}
