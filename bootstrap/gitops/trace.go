@@ -32,7 +32,7 @@ const (
 	traceLoginApp = "druppie-trace"
 )
 
-// traceOrigin names the log in its checkpoints; no two platforms share one.
+// traceOrigin names the log in its checkpoints. Platforms of one name are told apart by their keys.
 func traceOrigin(platform string) string { return "druppie.io/trace/" + platform }
 
 // traceSecrets makes what the trace and those who talk to it share. What only

@@ -18,7 +18,9 @@ func newDownCmd(a *app, runF func(context.Context, *downOptions) error) *cobra.C
 		Use:   "down",
 		Short: "Remove exactly what up made",
 		Long: `down removes the cluster, everything in it, and its state folder, and fails when anything is left.
-The image store stays, so that the next up is quick; the engine stays as it is (see doctor --undo).`,
+The evidence goes too: the Traceability DB's log, its keys, and the checkpoints in Gitea. What must be
+kept, export (trace export) or back up (docs/trace/operating.md) first. The image store stays, so that
+the next up is quick; the engine stays as it is (see doctor --undo).`,
 		Example: `  druppie-up down
   druppie-up down --name workshop`,
 		Args: noArgs,
