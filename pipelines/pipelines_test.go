@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"testing"
 
@@ -90,7 +91,7 @@ func TestTektonAccepts(t *testing.T) {
 		seen[kind]++
 		t.Run(name, func(t *testing.T) { parse(t, doc, kinds[kind]()) })
 	}
-	if seen["Task"] != 8 || len(seen) != len(kinds) {
+	if seen["Task"] != 9 || len(seen) != len(kinds) {
 		t.Errorf("documents found: %v", seen)
 	}
 }
@@ -125,7 +126,7 @@ func TestPipelineFitsTasks(t *testing.T) {
 	for _, s := range startedRun(t, docs).Spec.TaskRunSpecs {
 		accounts[s.PipelineTaskName] = s.ServiceAccountName
 	}
-	for _, pt := range p.Spec.Tasks {
+	for _, pt := range slices.Concat(p.Spec.Tasks, p.Spec.Finally) {
 		var task v1.Task
 		parse(t, docs["Task/"+pt.TaskRef.Name], &task)
 		given := map[string]bool{}
@@ -173,6 +174,7 @@ func TestEachPodHasOnlyWhatItNeeds(t *testing.T) {
 		{task: "push", secrets: "registry-writer"},
 		{task: "sign", secrets: "signing-key registry-writer"},
 		{task: "record", audience: "tracedb"},
+		{task: "withdraw", audience: "tracedb"},
 		{task: "promote", secrets: "gitea-promoter"},
 		{task: "approve", secrets: "gitea-approver", token: true},
 	}

@@ -41,6 +41,6 @@ func newCommand(out io.Writer) *cobra.Command {
 	cmd.SetOut(out)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ui.Usage(err) })
-	cmd.AddCommand(cloneCommand(), checkCommand(), pushCommand(), signCommand(), attestCommand(), verifyCommand(), recordCommand(), promoteCommand(), approveCommand(), watchCommand())
+	cmd.AddCommand(cloneCommand(), checkCommand(), pushCommand(), signCommand(), attestCommand(), verifyCommand(), recordCommand(), withdrawCommand(), promoteCommand(), approveCommand(), watchCommand())
 	return cmd
 }

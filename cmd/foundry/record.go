@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -80,10 +79,11 @@ func (r recorded) drafts() ([]tracedb.Draft, error) {
 		add(tracedb.KindImage, digest+"/"+r.run, tracedb.Image{Image: r.image.Context().Name(), Digest: digest, Repository: r.repository, Commit: r.commit, Run: r.run}),
 		add(tracedb.KindSignature, digest+"/"+r.run, tracedb.Signature{Digest: digest, Key: fingerprint, Run: r.run, Commit: r.commit}),
 	)
-	if r.overtaken == "" {
-		err = errors.Join(err, add(tracedb.KindRegister, r.repository+"@"+r.commit, tracedb.RegisterEntry{Repository: r.repository, Commit: r.commit, Source: string(r.source)}))
+	if err != nil || r.overtaken != "" {
+		return drafts, err
 	}
-	return drafts, err
+	entry, err := r.entry()
+	return append(drafts, entry), err
 }
 
 // look finds out whether the register has an entry of a newer commit. Runs may end in another order than
@@ -113,6 +113,22 @@ func keyFingerprint(public []byte) (string, error) {
 		return "", fmt.Errorf("public key: %w", err)
 	}
 	return attest.Fingerprint(key), nil
+}
+
+func traceClient(address, tokenFile string, ca trust.CA) (*client.Client, error) {
+	transport, err := ca.Transport()
+	if err != nil {
+		return nil, err
+	}
+	return client.New(client.Options{
+		URL:  address,
+		HTTP: &http.Client{Transport: transport},
+		// Read at each call: the kubelet renews it.
+		Token: func(context.Context) (string, error) {
+			token, err := os.ReadFile(tokenFile)
+			return strings.TrimSpace(string(token)), err
+		},
+	}), nil
 }
 
 func recordCommand() *cobra.Command {
@@ -147,8 +163,8 @@ func recordCommand() *cobra.Command {
 			if r.key, err = os.ReadFile(keyFile); err != nil {
 				return fmt.Errorf("read the public key: %w", err)
 			}
-			if r.source, err = os.ReadFile(filepath.Join(dir, register.File)); err != nil {
-				return fmt.Errorf("read the register entry: %w", err)
+			if r.source, err = readEntry(dir); err != nil {
+				return err
 			}
 			opts, err := access.Options(ctx)
 			if err != nil {
@@ -157,21 +173,12 @@ func recordCommand() *cobra.Command {
 			if r.attestations, err = seal.Attestations(ctx, r.image, opts...); err != nil {
 				return explain(err)
 			}
-			transport, err := ca.Transport()
+			trace, err := traceClient(address, tokenFile, ca)
 			if err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 			defer cancel()
-			trace := client.New(client.Options{
-				URL:  address,
-				HTTP: &http.Client{Transport: transport},
-				// Read at each call: the kubelet renews it.
-				Token: func(context.Context) (string, error) {
-					token, err := os.ReadFile(tokenFile)
-					return strings.TrimSpace(string(token)), err
-				},
-			})
 			if r.overtaken, err = r.look(ctx, trace, source.Origin{URL: url, CA: ca}); err != nil {
 				return explain(err)
 			}

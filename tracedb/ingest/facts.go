@@ -99,7 +99,8 @@ func registerFacts(p tracedb.RegisterEntry, d register.Document) ([]tracedb.Fact
 // machine tells all.
 const maxViolations = 5
 
-// registered reads a version of an entry. The file is validated whole.
+// registered reads a version of an entry. The file is validated whole; one that describes what the AI Act
+// prohibits is taken, and what was built before is then refused at the door.
 func registered(p *tracedb.RegisterEntry, c *content) {
 	c.ref("repository", tracedb.RefRepository, p.Repository)
 	c.ref("commit", tracedb.RefCommit, p.Commit)
@@ -107,7 +108,7 @@ func registered(p *tracedb.RegisterEntry, c *content) {
 		return
 	}
 	d, violations := register.Validate([]byte(p.Source))
-	if n := len(violations); n > 0 {
+	if n := len(violations); n > 0 && !violations.Prohibited() {
 		told := make([]string, 0, maxViolations+1)
 		for _, v := range violations[:min(n, maxViolations)] {
 			told = append(told, v.String())

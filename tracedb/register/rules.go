@@ -193,14 +193,17 @@ const (
 	mustNotPrecede
 )
 
+// pathRisk is where the profile says what the AI Act makes of the service.
+const pathRisk = "ai_act_profile.risk_group"
+
 // relations is the table of rules across fields.
 var relations = append([]relation{
-	{rule: RuleForbidden, when: "ai_act_profile.risk_group", in: []string{RiskForbidden}, path: "ai_act_profile.risk_group", must: mustBeAbsent, source: sourceAct, why: [2]string{
+	{rule: RuleForbidden, when: pathRisk, in: []string{RiskForbidden}, path: pathRisk, must: mustBeAbsent, source: sourceAct, why: [2]string{
 		"a prohibited practice (article 5) is never built or run", "een verboden praktijk (artikel 5) wordt nooit gebouwd of uitgevoerd"}},
-	{rule: RuleImplies, when: "ai_act_profile.risk_group", in: []string{RiskHigh}, path: "register.publication_category", must: mustBe, want: []string{CategoryHighRisk}, source: sourceOurs},
-	{rule: RuleImplies, when: "register.publication_category", in: []string{CategoryHighRisk}, path: "ai_act_profile.risk_group", must: mustBe, want: []string{RiskHigh}, source: sourceOurs},
-	{rule: RuleRequired, when: "ai_act_profile.type", in: []string{"AI-systeem", "AI-systeem voor algemene doeleinden"}, path: "ai_act_profile.risk_group", must: mustBeGiven, source: sourceTree},
-	{rule: RuleRequired, when: "ai_act_profile.risk_group", in: []string{RiskHigh}, path: "eu_database", must: mustBeGiven, source: sourceAct},
+	{rule: RuleImplies, when: pathRisk, in: []string{RiskHigh}, path: "register.publication_category", must: mustBe, want: []string{CategoryHighRisk}, source: sourceOurs},
+	{rule: RuleImplies, when: "register.publication_category", in: []string{CategoryHighRisk}, path: pathRisk, must: mustBe, want: []string{RiskHigh}, source: sourceOurs},
+	{rule: RuleRequired, when: "ai_act_profile.type", in: []string{"AI-systeem", "AI-systeem voor algemene doeleinden"}, path: pathRisk, must: mustBeGiven, source: sourceTree},
+	{rule: RuleRequired, when: pathRisk, in: []string{RiskHigh}, path: "eu_database", must: mustBeGiven, source: sourceAct},
 	{rule: RuleForbidden, when: "register.status", in: []string{InUse}, path: "register.end_date", must: mustBeAbsent, source: sourceAPI, why: [2]string{
 		"what is in use has no end", "wat in gebruik is, heeft geen einddatum"}},
 	{rule: RuleOrder, path: "register.end_date", must: mustNotPrecede, notBefore: "register.begin_date", source: sourceOurs},

@@ -47,6 +47,12 @@ func (v Violation) place() string {
 	return out
 }
 
+// Prohibited says whether nothing is wrong but that the AI Act prohibits what the entry describes. It is
+// never built then; the register may know it all the same, so that what was built before ends.
+func (v Violations) Prohibited() bool {
+	return len(v) == 1 && v[0].Rule == RuleForbidden && v[0].Path == pathRisk
+}
+
 // dutch says what each rule found.
 var dutch = map[string]string{
 	RuleRequired: "ontbreekt", RuleEnum: "heeft een waarde die niet bestaat", RuleMaxLength: "is te lang",

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+const entry = `schema: druppie.io/algorithm/v1
+id: alg-d1jk3vl8
+register:
+  standard_version: "1.0"
+  name: Vluchtplanner
+  description_short: Berekent een vluchtplan.
+  organization: Voorbeeldwaterschap
+  status: In gebruik
+  publication_category: Overige algoritmes
+  contact_email: algoritmes@waterschap.example
+  lang: nld
+ai_act_profile: {type: AI-systeem, risk_group: geen hoog-risico AI}
+owners: [{organization: Voorbeeldwaterschap, email: algoritmes@waterschap.example}]
+`
+
+// What has ended is registered although nothing was released, and nothing else is.
+func TestWithdraw(t *testing.T) {
+	desk := &deskStub{t: t}
+	b, trace := newBench(t, desk)
+	with := func(old, new string) string { return strings.Replace(entry, old, new, 1) }
+	for _, tt := range []struct {
+		name, entry, registered string
+		says                    string
+		want                    bool
+	}{
+		{"in use", entry, "", "nothing to withdraw", false},
+		{"out of use", with("In gebruik", "Buiten gebruik"), "", "Buiten gebruik", true},
+		{"out of use, over an older version", with("In gebruik", "Buiten gebruik"), b.git.Commits[0], "recorded: 0 register/druppie/drone-service@", true},
+		{"out of use, but a newer one is registered", with("In gebruik", "Buiten gebruik"), b.git.Commits[2], "is newer", false},
+		{"prohibited by the AI Act", with("geen hoog-risico AI", "verboden AI"), "", "verboden AI", true},
+		{"prohibited, and wrong besides", with("geen hoog-risico AI}", "verboden AI, wings: 2}"), "", "nothing to withdraw", false},
+		{"no entry at all", "", "", "nothing to withdraw", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			desk.drafts, desk.registered = nil, tt.registered
+			write(t, b.dir, "source/algorithm.yaml", tt.entry)
+			out, err := b.withdraw(trace)
+			if err != nil || !strings.Contains(out, tt.says) {
+				t.Errorf("%v, said %q", err, out)
+			}
+			if got := len(desk.drafts) == 1 && desk.drafts[0].Kind == tracedb.KindRegister; got != tt.want || len(desk.drafts) > 1 {
+				t.Errorf("recorded %+v", desk.drafts)
+			}
+		})
+	}
+	t.Run("a link out of the source", func(t *testing.T) {
+		desk.drafts = nil
+		name := b.file("source/algorithm.yaml")
+		elsewhere := write(t, b.dir, "elsewhere.yaml", with("In gebruik", "Buiten gebruik"))
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(filepath.Join("..", filepath.Base(elsewhere)), name); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := b.withdraw(trace); err == nil || len(desk.drafts) > 0 {
+			t.Errorf("%q, %v, recorded %+v", out, err, desk.drafts)
+		}
+	})
+}
+
+func (b bench) withdraw(traceURL string) (string, error) {
+	return run("withdraw", "--trace", traceURL, "--token-file", b.file("token"), "--source", b.file("source"), "--forge", b.git.Address,
+		"--repository=druppie/drone-service", "--revision="+b.commit(), "--ca-file", b.caFile)
+}
