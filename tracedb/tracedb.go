@@ -227,6 +227,8 @@ type Reader interface {
 	// Prove shows that seq is in the tree of that size.
 	Prove(ctx context.Context, seq, size int64) (Proof, error)
 	// Consistency shows that the tree of size from is a prefix of that of size to (base64 hashes).
+	// DisposedBy says of those places whose payload was disposed of which record says so.
+	DisposedBy(ctx context.Context, seqs ...int64) (map[int64]int64, error)
 	Consistency(ctx context.Context, from, to int64) ([]string, error)
 	// Follow sends entries from seq on as they come, until ctx ends; then the channel is closed.
 	Follow(ctx context.Context, from int64) (<-chan Entry, error)

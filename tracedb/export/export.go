@@ -20,6 +20,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -77,9 +78,24 @@ type listed struct {
 // files are an archive's, by name.
 type files map[string][]byte
 
+// retold is how often a chain is told anew when payloads of it are disposed of meanwhile: each kind's go
+// at a moment of their own.
+const retold = 5
+
 // Write writes the chain with everything that proves it. The same chain over the same log gives the
-// same bytes. A chain that doesn't fit the bounds is tracedb.ErrTooLarge.
+// same bytes. A chain that doesn't fit the bounds is tracedb.ErrTooLarge. If a payload was disposed of
+// since the chain was told, it is told anew, with the record that says so.
 func Write(ctx context.Context, w io.Writer, r tracedb.Reader, c *why.Chain) error {
+	err := write(ctx, w, r, c)
+	for n := 0; n < retold && errors.Is(err, tracedb.ErrDisposed); n++ {
+		if c, err = why.Ask(ctx, r, c.Subject, why.Options{}); err == nil {
+			err = write(ctx, w, r, c)
+		}
+	}
+	return err
+}
+
+func write(ctx context.Context, w io.Writer, r tracedb.Reader, c *why.Chain) error {
 	all := files{nameCheckpoint: []byte(c.Checkpoint)}
 	if len(c.Links) > MaxRecords {
 		return tooLarge()

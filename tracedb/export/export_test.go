@@ -465,6 +465,38 @@ func TestDisposed(t *testing.T) {
 	}
 }
 
+// TestDisposedAlways exports what was disposed of, whatever stands in the way: many disposals after those
+// of the story, a payload that was too large to be told, and terms that end while the archive is written.
+func TestDisposedAlways(t *testing.T) {
+	large := log.Prepared{Draft: tracedb.Draft{
+		ID: "large", Kind: tracedb.KindSBOM, Actor: "foundry", Refs: []tracedb.Ref{image}, Payload: []byte(`"` + strings.Repeat("x", why.MaxSBOM) + `"`),
+	}}
+	var busy []log.Prepared
+	for i := range tracedb.MaxPage + 100 {
+		busy = append(busy, log.Prepared{Draft: tracedb.Draft{ID: fmt.Sprint("disposal-", i), Kind: tracedb.KindDisposal, Payload: []byte(`{"kind":"commit","seqs":[]}`)}})
+	}
+	l, key := newLog(t, append(whytest.Story(t), whytest.Part{Writer: "foundry", Drafts: []log.Prepared{large}})...)
+	before, err := why.Ask(t.Context(), l, image, why.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Dispose(t.Context(), whytest.Start.AddDate(8, 0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.Append(t.Context(), log.Self, busy); err != nil {
+		t.Fatal(err)
+	}
+	var late bytes.Buffer
+	if err := export.Write(t.Context(), &late, l, before); err != nil {
+		t.Fatalf("export of what was disposed of since it was asked about: %v", err)
+	}
+	for name, archive := range map[string][]byte{"asked before": late.Bytes(), "asked after": write(t, l, image)} {
+		if r := verify(t, archive, key); !r.OK || r.Disposed < 16 {
+			t.Errorf("%s: disposed %d, wrong %v", name, r.Disposed, wrongs(r))
+		}
+	}
+}
+
 // TestByHand does what README.txt tells those to do who trust no program of ours.
 func TestByHand(t *testing.T) {
 	for _, tool := range []string{"sh", "openssl", "od", "sed", "base64"} {

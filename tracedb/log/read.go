@@ -72,6 +72,13 @@ func (l *Log) Payload(ctx context.Context, seq int64) (json.RawMessage, error) {
 	return nil, tracedb.ErrDisposed
 }
 
+// DisposedBy says of those places whose payload was disposed of which record says so.
+func (l *Log) DisposedBy(ctx context.Context, seqs ...int64) (map[int64]int64, error) {
+	by := map[int64]int64{}
+	err := store.DisposedBy(ctx, l.db.Read, seqs, by)
+	return by, l.db.Explain(err)
+}
+
 // Search returns entries newest first.
 func (l *Log) Search(ctx context.Context, q tracedb.Query) (tracedb.Page, error) {
 	limit := q.Limit

@@ -166,6 +166,25 @@ func Due(ctx context.Context, q Querier, kind tracedb.Kind, cutoff int64, limit 
 		ORDER BY r.seq LIMIT $3`, string(kind), cutoff, limit)
 }
 
+// DisposedBy adds to by, for those places whose payload was disposed of, the record that says so.
+func DisposedBy(ctx context.Context, q Querier, seqs []int64, by map[int64]int64) error {
+	for some := range slices.Chunk(seqs, chunk) {
+		args := make([]any, len(some))
+		for i, s := range some {
+			args[i] = s
+		}
+		found, err := all(ctx, q, func(rows *sql.Rows, d *Disposed) error { return rows.Scan(&d.Seq, &d.By) },
+			"SELECT seq, record FROM disposals WHERE seq IN ("+places(1, len(some))+")", args...)
+		if err != nil {
+			return err
+		}
+		for _, d := range found {
+			by[d.Seq] = d.By
+		}
+	}
+	return nil
+}
+
 // list is what a column is looked for in.
 type list struct {
 	args  []any
