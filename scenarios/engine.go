@@ -21,14 +21,18 @@ var errUsage = errors.New("usage")
 
 // engine is what the commands of one script share.
 type engine struct {
-	ctx   context.Context
-	opt   Options
-	clock *clock
-	link  *platform.Platform // nil until a command needs it
+	ctx     context.Context
+	opt     Options
+	clock   *clock
+	begun   time.Time
+	link    *platform.Platform // nil until a command needs it
+	granted map[string]bool    // exceptions that stand
 }
 
 func newEngine(ctx context.Context, opt Options) *engine {
-	return &engine{ctx: ctx, opt: opt, clock: &clock{reporter: opt.Reporter, now: time.Now}}
+	return &engine{
+		ctx: ctx, opt: opt, clock: &clock{reporter: opt.Reporter, now: time.Now}, begun: time.Now(), granted: map[string]bool{},
+	}
 }
 
 func (e *engine) close() {
@@ -110,13 +114,16 @@ func (e *engine) table() map[string]command {
 		"apply":    {forms: []string{"FILE"}, refusable: true, run: runApply},
 		"blocked":  {forms: []string{"FILE"}, run: runBlocked},
 		"answered": {forms: []string{"FILE"}, run: runAnswered},
-		"outage":   {forms: []string{"gatekeeper|trace stop|back"}, run: runOutage},
+		"outage":   {forms: []string{"gatekeeper|trace stop|hold|release|back"}, run: runOutage},
 		"trace": {forms: []string{
 			"why SUBJECT",
 			"find KIND OUTCOME REF",
 			"export SUBJECT FILE",
 			"verify FILE",
+			"grant ID IMAGE REASON",
+			"revoke ID IMAGE REASON",
 		}, refusable: true, run: runTrace},
+		"flip":      {forms: []string{"ARCHIVE MEMBER FILE"}, run: runFlip},
 		"ephemeral": {forms: []string{"NAMESPACE SELECTOR IMAGE"}, refusable: true, run: runEphemeral},
 		"scale":     {forms: []string{"NAMESPACE DEPLOYMENT REPLICAS"}, run: runScale},
 		"running":   {forms: []string{"NAMESPACE DEPLOYMENT VARIABLE"}, run: runRunning},

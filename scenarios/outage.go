@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 )
 
@@ -19,23 +21,42 @@ import (
 type part struct {
 	resource        schema.GroupVersionResource
 	namespace, name string
+	owner           string // Flux's Kustomization that puts it back
 }
 
 var parts = map[string]part{
-	"gatekeeper": {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}, "kyverno", "kyverno-admission-controller"},
-	"trace":      {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}, "druppie-system", "tracedb"},
+	"gatekeeper": {deployments, "kyverno", "kyverno-admission-controller", "kyverno"},
+	"trace":      {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}, "druppie-system", "tracedb", "tracedb"},
 }
 
 // runOutage takes a part away by hand, or waits until it is back. Nobody but
-// Flux puts it back.
+// Flux puts it back, within about a minute; hold keeps Flux from it until
+// release, or until the script ends, whatever becomes of it.
 func runOutage(c *call) error {
 	p, err := c.platform()
 	if err != nil {
 		return err
 	}
-	gone := parts[c.args[0]]
+	gone, verb := parts[c.args[0]], c.args[1]
+	owner := p.Dynamic.Resource(kustomizations).Namespace(fluxNamespace)
+	switch verb {
+	case "release":
+		return suspend(c.ctx, owner, gone.owner, false)
+	case "hold":
+		if err := awaitIdle(c, owner, gone.owner); err != nil {
+			return err
+		}
+		c.ts.Defer(func() {
+			if err := suspend(contextWithoutEnd(c.ctx), owner, gone.owner, false); err != nil {
+				c.ts.Logf("left behind: %v", err)
+			}
+		})
+		if err := suspend(c.ctx, owner, gone.owner, true); err != nil {
+			return err
+		}
+	}
 	client := p.Dynamic.Resource(gone.resource).Namespace(gone.namespace)
-	if c.args[1] == "stop" {
+	if verb != "back" {
 		patch := []byte(`{"spec":{"replicas":0}}`)
 		if _, err := client.Patch(c.ctx, gone.name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "druppie-scenario"}); err != nil {
 			return fmt.Errorf("scale %s to nothing: %w", gone.name, err)
@@ -48,11 +69,37 @@ func runOutage(c *call) error {
 		}
 		running, _, _ := unstructured.NestedInt64(d.Object, "status", "replicas") // absent is none
 		ready, _, _ := unstructured.NestedInt64(d.Object, "status", "readyReplicas")
-		if c.args[1] == "stop" {
+		if verb != "back" {
 			return running == 0, fmt.Sprintf("for %d pods of %s to end", running, gone.name), nil
 		}
 		return ready > 0, "for Flux to put " + gone.name + " back", nil
 	})
+}
+
+// awaitIdle waits until Flux does nothing about a Kustomization: what it has
+// begun it ends, though it is told to leave the rest.
+func awaitIdle(c *call, owner dynamic.ResourceInterface, name string) error {
+	return c.wait(fluxTimeout, func() (bool, string, error) {
+		k, err := owner.Get(c.ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, "", fmt.Errorf("kustomization %s: %w", name, err)
+		}
+		ready, message := condition(k, "Ready")
+		return ready == "True", "for " + name + " to be ready: " + message, nil
+	})
+}
+
+// suspend tells Flux to leave a Kustomization's objects as they are, or no
+// longer. Git says nothing of it, so Flux doesn't take that back by itself.
+func suspend(ctx context.Context, owner dynamic.ResourceInterface, name string, yes bool) error {
+	patch := []byte(`{"spec":{"suspend":null}}`)
+	if yes {
+		patch = []byte(`{"spec":{"suspend":true}}`)
+	}
+	if _, err := owner.Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: "druppie-scenario"}); err != nil {
+		return fmt.Errorf("suspend kustomization %s: %t: %w", name, yes, err)
+	}
+	return nil
 }
 
 // runBlocked wants an object kept out because nobody could be asked: the API

@@ -76,17 +76,8 @@ func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
 
 	e := newEngine(ctx, opt)
 	defer e.close()
-	t := &harness{dir: dir + string(filepath.Separator)}
-	begin := time.Now()
-	t.play(func() {
-		testscript.RunT(t, testscript.Params{
-			Files:              []string{file},
-			Cmds:               e.commands(),
-			RequireUniqueNames: true,
-			Setup:              e.setup,
-		})
-	})
-	res.Duration = time.Since(begin)
+	t := e.play(file)
+	res.Duration = time.Since(e.begun)
 	res.Legs = e.clock.finish(t.failed)
 	res.Passed = !t.failed && !t.skipped
 	fmt.Fprint(opt.Out, table(res.Legs, res.Duration))
@@ -104,6 +95,20 @@ func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
 		res.Why = err.Error()
 	}
 	return res, err
+}
+
+// play runs a script to its end, whatever that is.
+func (e *engine) play(file string) *harness {
+	t := &harness{dir: filepath.Dir(file) + string(filepath.Separator)}
+	t.play(func() {
+		testscript.RunT(t, testscript.Params{
+			Files:              []string{file},
+			Cmds:               e.commands(),
+			RequireUniqueNames: true,
+			Setup:              e.setup,
+		})
+	})
+	return t
 }
 
 func find(fsys fs.FS, name string) (Info, error) {

@@ -1,0 +1,182 @@
+package scenarios
+
+import (
+	"archive/zip"
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// play runs a script with an engine of the test's.
+func play(t *testing.T, e *engine, text string) *harness {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "fake.txtar")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return e.play(file)
+}
+
+// answering is an engine whose command prints what belongs to the first of those
+// words that are among its arguments; calls gives the arguments of each call.
+func answering(t *testing.T, answers ...[2]string) (e *engine, calls func() []string) {
+	t.Helper()
+	dir := t.TempDir()
+	log := filepath.Join(dir, "calls")
+	program := fmt.Sprintf("#!/bin/sh\necho \"$*\" >>'%s'\ncase \"$*\" in\n", log)
+	for i, a := range answers {
+		file := filepath.Join(dir, fmt.Sprint(i))
+		if err := os.WriteFile(file, []byte(a[1]), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		program += fmt.Sprintf("*'%s'*) cat '%s' ;;\n", a[0], file)
+	}
+	command := filepath.Join(dir, "druppie-up")
+	if err := os.WriteFile(command, []byte(program+"esac\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e = newEngine(t.Context(), Options{Command: command, Platform: "p", Reporter: ui.Discard()})
+	return e, func() []string {
+		data, err := os.ReadFile(log)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.Split(strings.TrimSpace(string(data)), "\n")
+	}
+}
+
+var (
+	twoRuns = [2]string{"trace search", `{"entries": [{"seq": 9, "id": "run/b"}, {"seq": 7, "id": "run/a"}]}`}
+	nine    = [2]string{"record:9", `{"links": [{"seq": 7, "title": "tasks that failed: check"}, {"seq": 9, "title": "Run b: failed", "details": [{"name": "tasks that failed", "value": "test"}]}]}`}
+	seven   = [2]string{"record:7", `{"links": [{"seq": 7, "title": "Run a: failed", "details": [{"name": "tasks that failed", "value": "check"}]}]}`}
+)
+
+func TestLookFindsWhatRecordsSay(t *testing.T) {
+	tests := []struct {
+		name, pattern string
+		want          int64
+		whys          int // records that had to be asked about
+	}{
+		{"any", "", 9, 0},
+		{"its entry", "run/a", 7, 1},
+		{"what it says", "tasks that failed: test", 9, 1},
+		{"what an older one says", "tasks that failed: check", 7, 2},
+		{"what none says", "tasks that failed: build", -1, 2},
+		{"not over lines", "Run b.*test", -1, 2},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e, calls := answering(t, twoRuns, nine, seven)
+			var pattern *regexp.Regexp
+			if tt.pattern != "" {
+				pattern = regexp.MustCompile(tt.pattern)
+			}
+			c, told := &call{engine: e, ctx: t.Context()}, map[int64]string{}
+			for range 2 { // what a record says is asked once
+				got, _, err := c.look("run", "failed", "commit:x", pattern, told)
+				if err != nil || got != tt.want {
+					t.Errorf("got %d, %v, want %d", got, err, tt.want)
+				}
+			}
+			whys := slices.DeleteFunc(calls(), func(args string) bool { return !strings.HasPrefix(args, "trace why record:") })
+			if len(whys) != tt.whys {
+				t.Errorf("asked %q, want %d", whys, tt.whys)
+			}
+		})
+	}
+}
+
+// What an earlier run of the scenario left in the log proves nothing about this one.
+func TestOnlyThisRunCounts(t *testing.T) {
+	e, calls := answering(t, twoRuns)
+	e.begun = time.Date(2026, 11, 24, 4, 10, 38, 900_000_000, time.UTC)
+	h := play(t, e, `
+await trace run failed image:registry:5000/druppie/x@sha256:aa
+stdout '"seq": 9'
+same record $RECORD 9
+trace find run - commit:x
+`)
+	if h.failed {
+		t.Fatal(h.log.String())
+	}
+	want := []string{
+		"trace search --kind run --ref image:sha256:aa --from 2026-11-24T04:10:37Z -o json --name p --outcome failed",
+		"trace search --kind run --ref commit:x --from 2026-11-24T04:10:37Z -o json --name p",
+	}
+	if d := cmp.Diff(want, calls()); d != "" {
+		t.Error(d)
+	}
+}
+
+func TestExceptionsEndWithTheScript(t *testing.T) {
+	until := time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)
+	grant := "trace register grant alg-1 --image x@sha256:aa --by druppie-scenario --reason late --name p --until " + until
+	revoke := "trace register revoke alg-1 --image x@sha256:aa --by druppie-scenario --reason %s --name p"
+	tests := []struct {
+		name, script string
+		want         []string
+	}{
+		{"taken back", "trace grant alg-1 x@sha256:aa late\ntrace revoke alg-1 x@sha256:aa there", []string{grant, fmt.Sprintf(revoke, "there")}},
+		{"forgotten", "trace grant alg-1 x@sha256:aa late", []string{grant, fmt.Sprintf(revoke, "the scenario has ended")}},
+		{"the script fails", "trace grant alg-1 x@sha256:aa late\nsame x a b", []string{grant, fmt.Sprintf(revoke, "the scenario has ended")}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			e, calls := answering(t)
+			play(t, e, tt.script+"\n")
+			if d := cmp.Diff(tt.want, calls()); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+func TestFlipChangesOneBitOfOneFile(t *testing.T) {
+	var archive bytes.Buffer
+	z := zip.NewWriter(&archive)
+	for _, name := range []string{"a", "empty", "b"} {
+		f, err := z.CreateHeader(&zip.FileHeader{Name: name, Method: zip.Store})
+		if err == nil && name != "empty" {
+			_, err = fmt.Fprintf(f, "what %s says", name)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	in, out := filepath.Join(dir, "in.zip"), filepath.Join(dir, "out.zip")
+	if err := os.WriteFile(in, archive.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e, _ := answering(t)
+	if h := play(t, e, "flip "+in+" b "+out+"\n"); h.failed {
+		t.Fatal(h.log.String())
+	}
+	got, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The middle of eleven bytes is the b.
+	want := bytes.Replace(archive.Bytes(), []byte("what b says"), []byte("what c says"), 1)
+	if !bytes.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, member := range []string{"c", "empty"} {
+		if h := play(t, e, "flip "+in+" "+member+" "+out+"\n"); !h.failed || !strings.Contains(h.log.String(), "holds no "+member) {
+			t.Errorf("%s: %s", member, h.log.String())
+		}
+	}
+}
