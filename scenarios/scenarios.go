@@ -2,6 +2,7 @@
 // opening with the controls it proves, and the engine that runs them, the same
 // from `go test` as from `druppie-up scenario run`. A scenario acts from outside,
 // as its users do: each identity with its own token, the cluster through its API.
+// It passes only if the platform did the right thing and the trace says so.
 // It refuses to install or mend anything, and it may run again at any time on a
 // platform where it ran before.
 package scenarios

@@ -181,6 +181,23 @@ func TestEveryCommandTellsItsForms(t *testing.T) {
 	}
 }
 
+// The platform did the right thing only if the trace says so.
+func TestEveryScenarioAsksTheTrace(t *testing.T) {
+	all, err := List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range all {
+		data, err := scripts.ReadFile(s.Name + ext)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(data), "\nawait trace ") {
+			t.Errorf("%s asks the trace nothing", s.Name)
+		}
+	}
+}
+
 // Every line of the real scripts has the form of a command; a slip in one that
 // runs last would show only after minutes on a platform.
 func TestScriptsUseCommandsAsTheyAre(t *testing.T) {

@@ -21,7 +21,9 @@ func newScenarioCmd(a *app) *cobra.Command {
 		Use:   "scenario",
 		Short: "Prove what the platform promises, from outside",
 		Long: `A scenario acts as the platform's users do, each identity with its own token, and passes only if the
-platform did the right thing. It may run again at any time.`,
+platform did the right thing and its trace says so. It may run again at any time.`,
+		Example: `  druppie-up scenario list
+  druppie-up scenario run first-flight`,
 	}
 	cmd.AddCommand(newScenarioListCmd(a, nil), newScenarioRunCmd(a, nil))
 	return asGroup(cmd)
