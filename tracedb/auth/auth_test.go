@@ -1,7 +1,9 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -183,6 +185,17 @@ func TestConcurrentReviewsShare(t *testing.T) {
 	wg.Wait()
 	if n := cluster.Asked(); n > 10 {
 		t.Errorf("50 requests with one token asked the cluster %d times", n)
+	}
+}
+
+// A caller who leaves while the cluster judges is no failure of the service.
+func TestCallerLeaves(t *testing.T) {
+	cluster := authtest.NewCluster(t, map[string]authtest.Token{"a": {User: "u", Audiences: []string{"tracedb"}}})
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	_, err := reviewer(t, cluster, nil).Identify(gone, "a")
+	if !errors.Is(err, tracedb.ErrUnavailable) || !errors.Is(err, context.Canceled) {
+		t.Errorf("identify: %v", err)
 	}
 }
 

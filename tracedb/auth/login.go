@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
@@ -21,9 +20,9 @@ import (
 const (
 	// loginLife is how long somebody may take to log in at Gitea.
 	loginLife = 10 * time.Minute
-	// maxLogins bounds how many logins are remembered as used.
-	maxLogins = 10_000
 	giteaWait = 10 * time.Second
+	// maxExchanges bounds what strangers with made-up codes can make us ask of Gitea.
+	maxExchanges = 16
 )
 
 // LoginOptions say where people log in.
@@ -42,12 +41,11 @@ type LoginOptions struct {
 // Login lets people in with their Gitea account: OpenID Connect's authorization code flow, with PKCE
 // (RFC 7636), a state that works once, and a nonce in the id token.
 type Login struct {
-	o     LoginOptions
-	keys  oidc.KeySet
-	guard *http.CrossOriginProtection
-
-	mu   sync.Mutex
-	used map[string]time.Time // states that came back, until they are over anyhow
+	o      LoginOptions
+	keys   oidc.KeySet
+	guard  *http.CrossOriginProtection
+	asking chan struct{}
+	used   *memory // states that somebody logged in with
 }
 
 // NewLogin checks the addresses.
@@ -69,10 +67,11 @@ func NewLogin(o LoginOptions) (*Login, error) {
 		o.Fail = func(w http.ResponseWriter, _ *http.Request, err error) { wire.Error(w, err) }
 	}
 	return &Login{
-		o:     o,
-		keys:  oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), o.HTTP), o.URL+"/login/oauth/keys"),
-		guard: http.NewCrossOriginProtection(),
-		used:  map[string]time.Time{},
+		o:      o,
+		keys:   oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), o.HTTP), o.URL+"/login/oauth/keys"),
+		guard:  http.NewCrossOriginProtection(),
+		asking: make(chan struct{}, maxExchanges),
+		used:   newMemory(o.Sessions.now),
 	}, nil
 }
 
@@ -160,8 +159,8 @@ func (l *Login) finish(r *http.Request) (next, user string, err error) {
 	if state := q.Get("state"); state == "" || subtle.ConstantTimeCompare([]byte(state), []byte(a.State)) != 1 {
 		return "", "", errLogin.Says("this answer isn't to the login that this browser began").At("state")
 	}
-	if !l.once(a.State, a.Until) {
-		return "", "", errLogin.Says("this login was used already").At("state")
+	if l.used.has(a.State) {
+		return "", "", errUsed
 	}
 	if code := q.Get("error"); code != "" {
 		// RFC 6749, section 4.1.2.1. The description is anybody's text and isn't repeated.
@@ -170,22 +169,43 @@ func (l *Login) finish(r *http.Request) (next, user string, err error) {
 		}
 		return "", "", fmt.Errorf("%w (gitea answered %.40q)", errLogin.Says("Gitea refused the login"), code)
 	}
+	if user, err = l.exchange(r, a); err != nil {
+		return "", "", err
+	}
+	// Gitea refuses a code that was used too; this holds without its help. Only who logged in is
+	// remembered: a stranger can begin logins without end, and must not fill the memory.
+	fresh, err := l.used.add(a.State, a.Until)
+	if err == nil && !fresh {
+		err = errUsed
+	}
+	return a.Next, user, err
+}
+
+var errUsed = errLogin.Says("this login was used already").At("state")
+
+// exchange asks Gitea whose the code is.
+func (l *Login) exchange(r *http.Request, a attempt) (user string, err error) {
 	config, err := l.config()
 	if err != nil {
-		return "", "", fmt.Errorf("read the OAuth client: %w", err)
+		return "", fmt.Errorf("read the OAuth client: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(r.Context(), l.o.HTTP), giteaWait)
 	defer cancel()
-	token, err := config.Exchange(ctx, q.Get("code"), oauth2.VerifierOption(a.Verifier))
+	select {
+	case l.asking <- struct{}{}:
+		defer func() { <-l.asking }()
+	case <-ctx.Done():
+		return "", tracedb.ErrTooMany.Says("too many logins wait for Gitea")
+	}
+	token, err := config.Exchange(ctx, r.URL.Query().Get("code"), oauth2.VerifierOption(a.Verifier))
 	var refused *oauth2.RetrieveError
 	switch {
 	case errors.As(err, &refused) && refused.Response.StatusCode/100 == 4:
-		return "", "", fmt.Errorf("%w (%s)", errLogin.Says("Gitea doesn't know this code, or it was used").At("code"), refused.ErrorCode)
+		return "", fmt.Errorf("%w (%s)", errLogin.Says("Gitea doesn't know this code, or it was used").At("code"), refused.ErrorCode)
 	case err != nil:
-		return "", "", fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("Gitea can't be asked who this is"), err)
+		return "", fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("Gitea can't be asked who this is"), err)
 	}
-	user, err = l.who(ctx, config.ClientID, a.Nonce, token)
-	return a.Next, user, err
+	return l.who(ctx, config.ClientID, a.Nonce, token)
 }
 
 // who reads the id token, which says who logged in, when and for whom.
@@ -211,37 +231,19 @@ func (l *Login) who(ctx context.Context, clientID, nonce string, token *oauth2.T
 	return claims.Name, nil
 }
 
-// once says whether the state comes back for the first time. Gitea refuses a code that was used too;
-// this holds without its help.
-func (l *Login) once(state string, until time.Time) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if _, ok := l.used[state]; ok {
-		return false
-	}
-	if len(l.used) >= maxLogins {
-		now := l.o.Sessions.now()
-		for s, u := range l.used {
-			if !u.After(now) {
-				delete(l.used, s)
-			}
-		}
-		if len(l.used) >= maxLogins {
-			return false
-		}
-	}
-	l.used[state] = until
-	return true
-}
-
-// Logout is POST /logout: it ends the session in this browser. Another site can't make it: the cookie is SameSite, and a
-// browser says where a POST comes from (http.CrossOriginProtection).
+// Logout is POST /logout: it ends the session, in this browser and wherever its cookie was copied to.
+// Another site can't make it: the cookie is SameSite, and a browser says where a POST comes from
+// (http.CrossOriginProtection).
 func (l *Login) Logout(w http.ResponseWriter, r *http.Request) {
 	if err := l.guard.Check(r); err != nil {
 		l.o.Fail(w, r, fmt.Errorf("%w (%w)", tracedb.ErrForbidden.Says("another site asked for this"), err))
 		return
 	}
 	drop(w, sessionCookie)
+	if err := l.o.Sessions.end(r); err != nil {
+		l.o.Fail(w, r, err)
+		return
+	}
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 }

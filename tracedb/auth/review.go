@@ -139,7 +139,7 @@ func (r *Reviewer) Identify(ctx context.Context, token string) (tracedb.Identity
 		id, _ := got.Val.(tracedb.Identity)
 		return id, got.Err
 	case <-ctx.Done():
-		return tracedb.Identity{}, context.Cause(ctx)
+		return tracedb.Identity{}, fmt.Errorf("%w (the caller left: %w)", tracedb.ErrUnavailable, context.Cause(ctx))
 	}
 }
 

@@ -30,12 +30,14 @@ const (
 	minKey = 32 // bytes of the session key's file
 )
 
-// Sessions keeps people logged in by a sealed cookie: the service stores nothing. What a person may do
-// isn't in the cookie but asked of the configuration at every request.
+// Sessions keeps people logged in by a sealed cookie: the service stores nothing, and remembers which
+// sessions were ended before their time. What a person may do isn't in the cookie but asked of the
+// configuration at every request.
 type Sessions struct {
 	key      *File
 	auditors []string
 	now      func() time.Time
+	ended    *memory
 }
 
 // NewSessions seals with the key in the file, which has at least 32 random bytes in whatever form.
@@ -51,11 +53,12 @@ func NewSessions(key *File, auditors []string, now func() time.Time) (*Sessions,
 	if now == nil {
 		now = time.Now
 	}
-	return &Sessions{key: key, auditors: slices.Clone(auditors), now: now}, nil
+	return &Sessions{key: key, auditors: slices.Clone(auditors), now: now, ended: newMemory(now)}, nil
 }
 
 // session is what the cookie says.
 type session struct {
+	ID    string    `json:"id"`
 	User  string    `json:"user"`
 	Until time.Time `json:"until"`
 }
@@ -73,16 +76,35 @@ func (s *Sessions) person(user string) tracedb.Identity {
 // identity is the person whose session the request carries. A cookie that says nothing (any more) is
 // taken away.
 func (s *Sessions) identity(w http.ResponseWriter, r *http.Request) tracedb.Identity {
-	cookie, err := r.Cookie(sessionCookie)
-	if err != nil {
+	if _, err := r.Cookie(sessionCookie); err != nil {
 		return tracedb.Identity{}
 	}
-	var got session
-	if err := s.open(sessionCookie, cookie.Value, &got); err != nil || got.User == "" || !s.current(got.Until, SessionLife) {
+	got, ok := s.read(r)
+	if !ok {
 		drop(w, sessionCookie)
 		return tracedb.Identity{}
 	}
 	return s.person(got.User)
+}
+
+// read is the session that the request carries, false if there is none that counts.
+func (s *Sessions) read(r *http.Request) (session, bool) {
+	var got session
+	cookie, err := r.Cookie(sessionCookie)
+	if err != nil || s.open(sessionCookie, cookie.Value, &got) != nil {
+		return session{}, false
+	}
+	return got, got.ID != "" && got.User != "" && s.current(got.Until, SessionLife) && !s.ended.has(got.ID)
+}
+
+// end ends the session that the request carries, if it carries one.
+func (s *Sessions) end(r *http.Request) error {
+	got, ok := s.read(r)
+	if !ok {
+		return nil
+	}
+	_, err := s.ended.add(got.ID, got.Until)
+	return err
 }
 
 // current says whether until is ahead, and not further than life: after a clock that ran ahead was
@@ -93,7 +115,7 @@ func (s *Sessions) current(until time.Time, life time.Duration) bool {
 }
 
 func (s *Sessions) begin(w http.ResponseWriter, user string) error {
-	value, err := s.seal(sessionCookie, session{User: user, Until: s.now().Add(SessionLife)})
+	value, err := s.seal(sessionCookie, session{ID: random(), User: user, Until: s.now().Add(SessionLife)})
 	if err != nil {
 		return err
 	}
