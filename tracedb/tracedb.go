@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -179,6 +180,18 @@ type Query struct {
 	Limit       int   // at most MaxPage; 0: DefaultPage
 }
 
+// maxActor is the most bytes that a search's actor may have; no record's has more.
+const maxActor = 500
+
+// Check says what is wrong with a search, nil if nothing is. An actor that no record can have is refused:
+// not every store takes such a text, even in a question.
+func (q Query) Check() error {
+	if len(q.Actor) > maxActor || !utf8.ValidString(q.Actor) || strings.ContainsFunc(q.Actor, func(c rune) bool { return c < ' ' || c == 0x7f }) {
+		return ErrInvalid.Says("want at most %d bytes of text on one line", maxActor).At("actor")
+	}
+	return nil
+}
+
 // The sizes of a page of search results.
 const (
 	DefaultPage = 50
@@ -214,6 +227,8 @@ type Reader interface {
 	Range(ctx context.Context, from int64, limit int) ([]Entry, error)
 	// Payload returns a record's payload; ErrDisposed if its term was over.
 	Payload(ctx context.Context, seq int64) (json.RawMessage, error)
+	// DisposedBy says of those places whose payload was disposed of which record says so.
+	DisposedBy(ctx context.Context, seqs ...int64) (map[int64]int64, error)
 	// ByRef returns the entries about ref, oldest first, at most limit.
 	ByRef(ctx context.Context, ref Ref, limit int) ([]Entry, error)
 	// Search returns entries newest first.
@@ -227,8 +242,6 @@ type Reader interface {
 	// Prove shows that seq is in the tree of that size.
 	Prove(ctx context.Context, seq, size int64) (Proof, error)
 	// Consistency shows that the tree of size from is a prefix of that of size to (base64 hashes).
-	// DisposedBy says of those places whose payload was disposed of which record says so.
-	DisposedBy(ctx context.Context, seqs ...int64) (map[int64]int64, error)
 	Consistency(ctx context.Context, from, to int64) ([]string, error)
 	// Follow sends entries from seq on as they come, until ctx ends; then the channel is closed.
 	Follow(ctx context.Context, from int64) (<-chan Entry, error)

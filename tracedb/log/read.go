@@ -81,6 +81,9 @@ func (l *Log) DisposedBy(ctx context.Context, seqs ...int64) (map[int64]int64, e
 
 // Search returns entries newest first.
 func (l *Log) Search(ctx context.Context, q tracedb.Query) (tracedb.Page, error) {
+	if err := q.Check(); err != nil {
+		return tracedb.Page{}, err
+	}
 	limit := q.Limit
 	if limit <= 0 {
 		limit = tracedb.DefaultPage
