@@ -1,6 +1,10 @@
 package tracedb
 
-import "time"
+import (
+	"strings"
+	"time"
+	"unicode/utf8"
+)
 
 // The payloads of the kinds that aren't attestations. Texts come from people: they are data, never
 // markup. Hashes are lower-case hex; digests are "sha256:" and hex.
@@ -217,4 +221,18 @@ type Disposal struct {
 	Before time.Time `json:"before"` // log time
 	Seqs   []int64   `json:"seqs"`
 	Reason string    `json:"reason"`
+}
+
+// Clip makes a text from outside fit into a payload: valid, of at most n bytes, in whole characters.
+func Clip(s string, n int) string {
+	s = strings.ToValidUTF8(s, "�")
+	if len(s) <= n {
+		return s
+	}
+	const more = "…"
+	cut := max(n-len(more), 0)
+	for !utf8.RuneStart(s[cut]) {
+		cut--
+	}
+	return s[:cut] + more
 }

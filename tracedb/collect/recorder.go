@@ -265,18 +265,7 @@ func hash(texts ...string) string {
 }
 
 // clip shortens a text from outside to at most n bytes, in whole characters.
-func clip(s string, n int) string {
-	s = strings.ToValidUTF8(s, "�")
-	if len(s) <= n {
-		return s
-	}
-	const more = "…"
-	cut := n - len(more)
-	for cut > 0 && s[cut]&0xC0 == 0x80 {
-		cut--
-	}
-	return s[:cut] + more
-}
+func clip(s string, n int) string { return tracedb.Clip(s, n) }
 
 // maxName is the most of a name or a title from outside that goes into a payload.
 const maxName = 300

@@ -214,26 +214,6 @@ func TestTidy(t *testing.T) {
 	}
 }
 
-func TestClip(t *testing.T) {
-	tests := []struct {
-		name, give string
-		n          int
-		want       string
-	}{
-		{"short", "abc", 3, "abc"},
-		{"long", "abcdef", 5, "ab…"},
-		{"never within a character", "aéééé", 7, "aé…"},
-		{"not text", "a\xffb", 10, "a�b"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			if got := clip(tt.give, tt.n); got != tt.want || len(got) > max(tt.n, len(tt.want)) {
-				t.Errorf("clip(%q, %d) = %q, want %q", tt.give, tt.n, got, tt.want)
-			}
-		})
-	}
-}
-
 func TestHealth(t *testing.T) {
 	h := &health{}
 	if s := h.read("pods"); s.Name != "pods" || !s.LastSuccess.IsZero() {

@@ -226,7 +226,7 @@ func (one decision) draft() tracedb.Draft {
 		draft.Refs = []tracedb.Ref{{Type: tracedb.RefRepository, Value: one.Repository}}
 	}
 	draft.ID = "admission/" + q.UID
-	if q.UID == "" || !recordID.MatchString(draft.ID) {
+	if q.UID == "" || !recordID.MatchString(draft.ID) || Secret(draft.ID) != "" {
 		sum := sha256.Sum256(fmt.Appendf(raw, "%s %s", draft.Outcome, one.at.UTC().Format("2006-01-02T15:04")))
 		draft.ID = "admission/" + hex.EncodeToString(sum[:])
 	}
@@ -245,10 +245,13 @@ func (d *Desk) gap(lost int64) tracedb.Draft {
 	return tracedb.Draft{ID: unique("unrecorded"), Kind: tracedb.KindRefusal, At: d.Now(), Outcome: tracedb.Denied, Payload: raw}
 }
 
-// clip is s as a payload can hold it.
+// clip is s as a payload can hold it. What stands where a secret was may be longer than the secret, and
+// what is cut may look like one: then less of it must do.
 func clip(s string) string {
-	if len(s) > maxName {
-		return s[:maxName]
+	for most := maxQuestion; ; most /= 2 {
+		s, _ = Redact(tracedb.Clip(s, most))
+		if len(s) <= maxName {
+			return s
+		}
 	}
-	return s
 }

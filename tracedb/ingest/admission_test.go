@@ -134,6 +134,33 @@ func TestAdmissionAsksTheLog(t *testing.T) {
 	q := catalog.Question{Namespace: "drones", Images: []string{digest}, Algorithm: algorithm, DryRun: true}
 	if d, err := b.Admission(t.Context(), q); err != nil || d.Code != catalog.CodeUnknownAlgorithm {
 		t.Fatalf("before: %+v, %v", d, err)
+// TestAdmissionRecordsAnything holds that nobody escapes the record of a refusal by what they name.
+func TestAdmissionRecordsAnything(t *testing.T) {
+	b := newBench(t)
+	token := "gh" + "p_" + strings.Repeat("aB3", 12)
+	for i, text := range []string{
+		strings.Repeat("x", maxQuestion), "x" + strings.Repeat("é", 499), "xx" + strings.Repeat("𝄞", 249), strings.Repeat("\xff", maxQuestion), strings.Repeat("\x00", maxQuestion),
+		strings.Repeat("pwd=a ", 166), strings.Repeat("é pwd=a ", 111), strings.Repeat("//:a@://b:", 100), strings.Repeat("x", 480) + "token: 6ba7b810-9dad-11d1-80b4-00c04fd430c8", token,
+	} {
+		t.Run(fmt.Sprintf("%.20q", text), func(t *testing.T) {
+			q := catalog.Question{Namespace: "drones", Images: []string{text}, Algorithm: text, Resource: text, UID: fmt.Sprint(i)}
+			if text == token {
+				q.UID = token
+			}
+			if d, err := b.Admission(t.Context(), q); err != nil || d.Allowed {
+				t.Fatalf("Admission() = %+v, %v", d, err)
+			}
+			b.running(t)()
+			if n := len(b.admissions(t)); n != i+1 {
+				t.Errorf("%d decisions were recorded, want %d", n, i+1)
+			}
+		})
+	}
+	if s := b.Stats(); s.DecisionsDropped != 0 {
+		t.Errorf("Stats() = %+v", s)
+	}
+}
+
 	}
 	if _, err := elsewhere.Take(t.Context(), writer(), []tracedb.Draft{drafts[tracedb.KindProvenance], drafts[tracedb.KindRegister]}); err != nil {
 		t.Fatal(err)

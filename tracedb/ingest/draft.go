@@ -259,9 +259,4 @@ func actor(declared, derived, writer string) string {
 }
 
 // name is an identity's name as a sentence can hold it.
-func name(s string) string {
-	if len(s) > maxActor {
-		s = s[:maxActor] + "…"
-	}
-	return fmt.Sprintf("%q", s)
-}
+func name(s string) string { return fmt.Sprintf("%q", tracedb.Clip(s, maxActor)) }
