@@ -63,7 +63,7 @@ func secretIn(raw []byte) (path, what string) {
 			continue
 		}
 		what := Secret(text)
-		if kind, _ := dec.StackIndex(dec.StackDepth()); what == "" && kind == '{' && named(lowerASCII(name)) && isRandom(match{text: text, to: len(text)}) {
+		if kind, _ := dec.StackIndex(dec.StackDepth()); what == "" && kind == '{' && named.MatchString(name) && isRandom(&match{text: text, to: len(text)}) && !isVersion(text) {
 			what = "secret"
 		}
 		if what != "" {
