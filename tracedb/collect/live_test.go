@@ -37,7 +37,7 @@ func TestLive(t *testing.T) {
 	drafts = append(drafts, runDraft(&run, live[v1.TaskRunList](t, "taskruns.json").Items))
 
 	pod := live[corev1.Pod](t, "pod.json")
-	d, _, ok := podDraft(&pod)
+	d, _, ok := podDraft(&pod, 0)
 	if !ok {
 		t.Error("the pod doesn't run")
 	}

@@ -53,40 +53,36 @@ func (p *Pods) Status() Status { return p.health.read("pods") }
 // Run watches until ctx ends.
 func (p *Pods) Run(ctx context.Context) error {
 	p.ready()
-	tenants := map[string]context.CancelFunc{}
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	begin := func(name string) {
-		if tenants[name] != nil {
-			return
-		}
-		inside, cancel := context.WithCancel(ctx)
-		tenants[name] = cancel
-		for _, f := range p.feeds(name) {
-			wg.Go(func() {
-				_ = f.run(inside) // ends with its context alone
-				p.health.drop(f.name)
-			})
-		}
-	}
-	end := func(name string) {
-		if cancel := tenants[name]; cancel != nil {
-			cancel()
-			delete(tenants, name)
-		}
-	}
+	tenants := map[string]tenant{}
 	defer func() {
-		for name := range tenants {
-			end(name)
+		for _, t := range tenants {
+			t.end()
 		}
 	}()
+	begin := func(name string) {
+		if _, ok := tenants[name]; !ok {
+			tenants[name] = p.tenant(ctx, name)
+		}
+	}
+	recalled := false // that the log was asked which pods ran, in whatever namespace
+	end := func(name string) error {
+		t, ok := tenants[name]
+		if !ok {
+			return nil
+		}
+		t.end()
+		delete(tenants, name)
+		err := t.running.lost(ctx)
+		recalled = recalled && err == nil
+		return err
+	}
 	of := p.Client.CoreV1().Namespaces()
 	f := &feed{
 		name: "namespaces", health: &p.health, rec: p.rec, relist: p.relist,
 		opts:  metav1.ListOptions{LabelSelector: p.Selector},
 		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return of.List(ctx, o) },
 		watch: of.Watch,
-		all: func(_ context.Context, objects []runtime.Object) error {
+		all: func(ctx context.Context, objects []runtime.Object) error {
 			there := map[string]bool{}
 			for _, o := range objects {
 				if n, ok := o.(*corev1.Namespace); ok {
@@ -96,8 +92,16 @@ func (p *Pods) Run(ctx context.Context) error {
 			}
 			for name := range tenants {
 				if !there[name] {
-					end(name)
+					if err := end(name); err != nil {
+						return err
+					}
 				}
+			}
+			if !recalled {
+				if err := p.strays(ctx, there); err != nil {
+					return err
+				}
+				recalled = true
 			}
 			return nil
 		},
@@ -106,7 +110,7 @@ func (p *Pods) Run(ctx context.Context) error {
 			switch {
 			case !ok:
 			case what == watch.Deleted:
-				end(n.Name)
+				return end(n.Name)
 			default:
 				begin(n.Name)
 			}
@@ -116,170 +120,54 @@ func (p *Pods) Run(ctx context.Context) error {
 	return f.run(ctx)
 }
 
-// feeds are what is watched in a tenant.
-func (p *Pods) feeds(namespace string) []*feed {
-	pods := p.Client.CoreV1().Pods(namespace)
+// tenant is a namespace that is watched.
+type tenant struct {
+	running *running
+	end     func() // stops watching, and returns when nobody does any more
+}
+
+// tenant begins to watch a namespace.
+func (p *Pods) tenant(ctx context.Context, namespace string) tenant {
 	r := &running{pods: p, namespace: namespace}
-	out := []*feed{{
-		name: "pods of " + namespace, health: &p.health, rec: p.rec, relist: p.relist,
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return pods.List(ctx, o) },
-		watch: pods.Watch, all: r.all, one: r.one,
-	}}
-	return append(out, p.workloads(namespace)...)
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	for _, f := range append(p.workloads(namespace), r.feed()) {
+		wg.Go(func() {
+			_ = f.run(ctx) // ends with its context alone
+			p.health.drop(f.name)
+		})
+	}
+	return tenant{r, func() { cancel(); wg.Wait() }}
 }
 
-// running is what is known of a tenant's pods.
-type running struct {
-	pods      *Pods
-	namespace string
-	recalled  bool
-	live      map[string]livePod // by UID: recorded as running, and not as gone
-}
-
-type livePod struct {
-	name string
-	refs []tracedb.Ref
-	data tracedb.Deployment
-}
-
-// all records what runs, and that what ran and isn't there any more is gone.
-func (r *running) all(ctx context.Context, objects []runtime.Object) error {
-	if err := r.recall(ctx); err != nil {
+// strays records as lost what ran, when the service was last there, in namespaces that are no tenants'
+// now. It looks back as far as recall does, in all namespaces together.
+func (p *Pods) strays(ctx context.Context, there map[string]bool) error {
+	everywhere := &running{pods: p}
+	if err := everywhere.recall(ctx); err != nil {
 		return err
 	}
-	there := map[string]bool{}
-	for _, o := range objects {
-		if pod, ok := o.(*corev1.Pod); ok {
-			there[string(pod.UID)] = true
+	left := map[string]bool{}
+	for _, l := range everywhere.live {
+		if !there[l.data.Namespace] {
+			left[l.data.Namespace] = true
 		}
 	}
-	for uid, l := range r.live {
-		if !there[uid] {
-			if err := r.gone(ctx, uid, l, r.pods.rec.now(), "nobody saw it go"); err != nil {
-				return err
-			}
-		}
-	}
-	for _, o := range objects {
-		if err := r.one(ctx, watch.Added, o); err != nil {
+	for name := range left {
+		if err := (&running{pods: p, namespace: name}).lost(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// one records what happened to a pod.
-func (r *running) one(ctx context.Context, what watch.EventType, o runtime.Object) error {
-	pod, ok := o.(*corev1.Pod)
-	if !ok {
-		return nil
-	}
-	uid := string(pod.UID)
-	// A pod that was deleted before anybody looked has run all the same.
-	if d, l, ok := podDraft(pod); ok {
-		if err := r.pods.rec.put(ctx, []tracedb.Draft{d}); err != nil {
-			return err
-		}
-		r.live[uid] = l
-	}
-	if err := r.pods.rec.put(ctx, incidents(pod)); err != nil {
-		return err
-	}
-	l, ran := r.live[uid]
-	if what != watch.Deleted || !ran {
-		return nil
-	}
-	at := r.pods.rec.now()
-	if t := pod.DeletionTimestamp; t != nil {
-		at = t.Time
-	}
-	return r.gone(ctx, uid, l, at, string(pod.Status.Phase))
-}
-
-func (r *running) gone(ctx context.Context, uid string, l livePod, at time.Time, reason string) error {
-	d := l.data
-	d.Reason, d.Message, d.Node = "Gone", reason, ""
-	err := r.pods.rec.put(ctx, []tracedb.Draft{draft("pod/"+uid+"/gone", tracedb.KindDeployment, "kubernetes", at, tracedb.Gone, d, l.refs...)})
-	if err == nil {
-		delete(r.live, uid)
-	}
-	return err
-}
-
-// recallPages bounds how far back the log is asked for pods that ran.
-const recallPages = 20
-
-// recall asks the log, once, which pods ran when the service was last there.
-func (r *running) recall(ctx context.Context) error {
-	if r.live == nil {
-		r.live = map[string]livePod{}
-	}
-	if r.recalled || r.pods.Log == nil {
-		return nil
-	}
-	q := tracedb.Query{
-		Kinds: []tracedb.Kind{tracedb.KindDeployment}, Refs: []tracedb.Ref{ref(tracedb.RefNamespace, r.namespace)},
-		Limit: tracedb.MaxPage,
-	}
-	gone := map[string]bool{}
-	for range recallPages {
-		page, err := r.pods.Log.Search(ctx, q)
-		if err != nil {
-			return fmt.Errorf("which pods ran: %w", err)
-		}
-		for _, e := range page.Entries { // newest first
-			parts := strings.Split(e.ID, "/")
-			if e.Writer != r.pods.rec.identity().Name || len(parts) < 3 || parts[0] != "pod" {
-				continue
-			}
-			uid := parts[1]
-			if e.Outcome == tracedb.Gone {
-				gone[uid] = true
-				continue
-			}
-			if _, known := r.live[uid]; known || gone[uid] {
-				continue
-			}
-			r.live[uid] = recalledPod(r.namespace, e)
-		}
-		if page.Next == 0 {
-			break
-		}
-		q.Before = page.Next
-	}
-	r.recalled = true
-	return nil
-}
-
-// recalledPod is what an entry says of a pod that ran.
-func recalledPod(namespace string, e tracedb.Entry) livePod {
-	l := livePod{refs: e.Refs, data: tracedb.Deployment{Namespace: namespace}}
-	for _, ref := range e.Refs {
-		switch ref.Type {
-		case tracedb.RefPod:
-			_, l.name, _ = strings.Cut(ref.Value, "/")
-			l.data.Object = object("Pod", l.name)
-		case tracedb.RefImage:
-			l.data.Images = append(l.data.Images, ref.Value)
-		case tracedb.RefAlgorithm:
-			l.data.Algorithm = ref.Value
-		}
-	}
-	return l
 }
 
 const labelAlgorithm = "druppie.io/algorithm-id"
 
-// podDraft is the record that a pod runs, or ran; false until every container has an image. Another
-// set of images, such as that of a debug container, is another record.
-func podDraft(pod *corev1.Pod) (tracedb.Draft, livePod, bool) {
-	switch pod.Status.Phase {
-	case corev1.PodRunning, corev1.PodSucceeded, corev1.PodFailed:
-	default:
-		return tracedb.Draft{}, livePod{}, false
-	}
-	images, complete := podImages(pod)
-	if !complete || len(images) == 0 {
+// podDraft is the record that a pod runs, or ran; false until one of its containers did, whatever the
+// others wait for. Another set of images, such as that of a container that came later, is another record.
+func podDraft(pod *corev1.Pod, turn int) (tracedb.Draft, livePod, bool) {
+	images, ran := podImages(pod)
+	if !ran {
 		return tracedb.Draft{}, livePod{}, false
 	}
 	d := tracedb.Deployment{
@@ -292,14 +180,19 @@ func podDraft(pod *corev1.Pod) (tracedb.Draft, livePod, bool) {
 	if pod.Status.StartTime != nil {
 		at = pod.Status.StartTime.Time
 	}
-	id := fmt.Sprintf("pod/%s/running/%s", pod.UID, hash(append(slices.Clone(images), "", d.Algorithm)...))
-	return draft(id, tracedb.KindDeployment, "kubernetes", at, tracedb.Running, d, about...), livePod{name: pod.Name, refs: about, data: d}, true
+	id := fmt.Sprintf("pod/%s/running/%s%s", pod.UID, hash(append(slices.Clone(images), "", d.Algorithm)...), suffix(turn))
+	return draft(id, tracedb.KindDeployment, "kubernetes", at, tracedb.Running, d, about...), livePod{refs: about, data: d}, true
 }
 
-// podImages are the digests of all images of a pod, sorted; complete once every container of it has
-// one. What the node says it runs counts, and what was asked for by digest too where the two differ:
-// an image that was pulled through an index may be told by either.
-func podImages(pod *corev1.Pod) (images []string, complete bool) {
+// statuses are those of all containers of a pod.
+func statuses(pod *corev1.Pod) []corev1.ContainerStatus {
+	return slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses)
+}
+
+// podImages are the digests of the images that run in a pod, or ran, sorted; false where none did. What
+// the node says it runs counts, and what was asked for by digest too where the two differ: an image that
+// was pulled through an index may be told by either. An image that has no digest is left out.
+func podImages(pod *corev1.Pod) (images []string, ran bool) {
 	asked := map[string]string{}
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
 		asked[c.Name] = digestOf(c.Image)
@@ -307,25 +200,21 @@ func podImages(pod *corev1.Pod) (images []string, complete bool) {
 	for _, c := range pod.Spec.EphemeralContainers {
 		asked[c.Name] = digestOf(c.Image)
 	}
-	complete = len(pod.Status.ContainerStatuses) >= len(pod.Spec.Containers)
-	for _, s := range slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses, pod.Status.EphemeralContainerStatuses) {
-		runs := digestOf(s.ImageID)
-		if s.ImageID == "" || (runs == "" && asked[s.Name] == "") {
-			if !slices.ContainsFunc(pod.Status.EphemeralContainerStatuses, func(e corev1.ContainerStatus) bool { return e.Name == s.Name }) {
-				complete = false
-			}
+	for _, s := range statuses(pod) {
+		// A container that never was is told as terminated too when its pod ends, but without an image.
+		if s.ImageID == "" || s.State.Running == nil && s.State.Terminated == nil && s.LastTerminationState.Terminated == nil {
 			continue
 		}
-		if runs != "" {
-			images = append(images, runs)
-		}
-		if asked[s.Name] != "" {
-			images = append(images, asked[s.Name])
+		ran = true
+		for _, digest := range []string{digestOf(s.ImageID), asked[s.Name]} {
+			if digest != "" {
+				images = append(images, digest)
+			}
 		}
 	}
 	slices.Sort(images)
 	images = slices.Compact(images)
-	return images[:min(len(images), maxImages)], complete
+	return images[:min(len(images), maxImages)], ran
 }
 
 // digestOf is the digest in name@sha256:…. A bare sha256:… is the id of a configuration, by which no

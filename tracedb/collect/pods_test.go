@@ -37,10 +37,21 @@ func pod(name, asked, imageID string, phase corev1.PodPhase) *corev1.Pod {
 		},
 		Spec: corev1.PodSpec{NodeName: "druppie-control-plane", Containers: []corev1.Container{{Name: "app", Image: asked}}},
 		Status: corev1.PodStatus{Phase: phase, StartTime: at(1), ContainerStatuses: []corev1.ContainerStatus{{
-			Name: "app", Image: asked, ImageID: imageID,
+			Name: "app", Image: asked, ImageID: imageID, State: stateIn(phase),
 		}}},
 	}
 	return p
+}
+
+// stateIn is the state of the only container of a pod in that phase.
+func stateIn(phase corev1.PodPhase) corev1.ContainerState {
+	switch phase {
+	case corev1.PodPending:
+		return corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}
+	case corev1.PodRunning:
+		return corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: *at(1)}}
+	}
+	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{StartedAt: *at(1), FinishedAt: *at(3)}}
 }
 
 func newPods(tr *trace, client *fake.Clientset) *Pods {
@@ -105,7 +116,7 @@ func TestPods(t *testing.T) {
 	// A debug container joins, then the pod goes.
 	debugged := pod("second", registry+":latest", registry+"@"+imageZ, corev1.PodRunning)
 	debugged.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", Image: registry + "@" + imageX}}}
-	debugged.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debug", ImageID: registry + "@" + imageX}}
+	debugged.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debug", ImageID: registry + "@" + imageX, State: stateIn(corev1.PodRunning)}}
 	if _, err := pods.Update(ctx, debugged, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -162,25 +173,27 @@ func TestTenants(t *testing.T) {
 
 func TestPodImages(t *testing.T) {
 	tests := []struct {
-		name     string
-		pod      *corev1.Pod
-		want     []string
-		complete bool
+		name string
+		pod  *corev1.Pod
+		want []string
+		ran  bool
 	}{
 		{"by digest", pod("a", registry+"@"+imageX, registry+"@"+imageX, "Running"), []string{imageX}, true},
 		{"by tag", pod("a", registry+":v1", registry+"@"+imageX, "Running"), []string{imageX}, true},
 		{"through an index", pod("a", registry+"@"+imageX, registry+"@"+imageZ, "Running"), []string{imageZ, imageX}, true},
-		{"the id of a configuration", pod("a", registry+":v1", imageX, "Running"), nil, false},
+		{"the id of a configuration", pod("a", registry+":v1", imageX, "Running"), nil, true},
 		{"asked by digest, told by configuration", pod("a", registry+"@"+imageX, imageZ, "Running"), []string{imageX}, true},
 		{"docker's form", pod("a", registry+":v1", "docker-pullable://"+registry+"@"+imageX, "Running"), []string{imageX}, true},
 		{"not pulled yet", pod("a", registry+"@"+imageX, "", "Pending"), nil, false},
-		{"no digest at all", pod("a", registry+"@"+imageY, registry+"@"+imageY, "Running"), nil, false},
+		{"pulled and not started", pod("a", registry+"@"+imageX, registry+"@"+imageX, "Pending"), nil, false},
+		{"ended before it was pulled", pod("a", registry+"@"+imageX, "", "Failed"), nil, false},
+		{"no digest at all", pod("a", registry+"@"+imageY, registry+"@"+imageY, "Running"), nil, true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, complete := podImages(tt.pod)
-			if diff := cmp.Diff(tt.want, got); diff != "" || complete != tt.complete {
-				t.Errorf("complete %v, images (-want +got):\n%s", complete, diff)
+			got, ran := podImages(tt.pod)
+			if diff := cmp.Diff(tt.want, got); diff != "" || ran != tt.ran {
+				t.Errorf("ran %v, images (-want +got):\n%s", ran, diff)
 			}
 		})
 	}
