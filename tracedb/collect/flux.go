@@ -95,29 +95,34 @@ type happening struct {
 	message               string
 	failed                bool
 	at                    time.Time
+	// until is when it still was so: a status says since when and until when, an event when alone.
+	until time.Time
 }
 
 func happeningOf(e eventv1.Event) happening {
 	h := happening{
 		kind: e.InvolvedObject.Kind, namespace: e.InvolvedObject.Namespace, name: e.InvolvedObject.Name,
 		uid: string(e.InvolvedObject.UID), reason: e.Reason, message: e.Message,
-		failed: e.Severity == eventv1.EventSeverityError, at: e.Timestamp.Time,
+		failed: e.Severity == eventv1.EventSeverityError, at: e.Timestamp.Time, until: e.Timestamp.Time,
 	}
 	h.revision, _ = e.GetRevision()
 	return h
 }
 
-// subject is what ids of the happening begin with: who it is about, at which revision.
-func (h happening) subject() string {
+// about is what ids of whatever happens to the Kustomization begin with.
+func (h happening) about() string {
 	who := h.uid
 	if who == "" {
 		who = h.namespace + "/" + h.name
 	}
-	return "flux/" + who + "/" + revisionHash(h.revision)
+	return "flux/" + who + "/"
 }
 
-// applied is the id of the record that the revision stands in the cluster.
-func (h happening) applied() string { return h.subject() + "/applied" }
+// subject is what ids of the happening begin with: who it is about, at which revision.
+func (h happening) subject() string { return h.about() + revisionHash(h.revision) }
+
+// applied is the id of the record that its revision stands in the cluster.
+func (h happening) applied(a application) string { return h.subject() + "/applied" + a.turn }
 
 // revisionHash is the commit in a revision of Flux: main@sha1:… or, before Flux 2, main/….
 func revisionHash(revision string) string {
@@ -136,8 +141,8 @@ type fluxBook struct {
 	log   tracedb.Reader
 	where *Kustomizations
 
-	mu      sync.Mutex
-	applied map[string]time.Time // first time, by id
+	mu    sync.Mutex
+	heard map[string][]application // by what ids of a Kustomization begin with, in the order of hearing
 }
 
 // lapse is a duration in a message of Flux, which differs each time that the same thing is told.
@@ -165,24 +170,35 @@ func (b *fluxBook) read(ctx context.Context, h happening) ([]tracedb.Draft, erro
 		}
 		return []tracedb.Draft{draft(h.subject()+"/failed/"+same, tracedb.KindDeployment, "flux", h.at, tracedb.Failed, d, about...)}, nil
 	case ok:
-		before, err := b.appliedBefore(ctx, h)
+		line, err := b.timeline(ctx, h)
 		if err != nil {
 			return nil, err
 		}
-		if before {
+		begun := application{revision: revisionHash(h.revision), at: h.at}
+		before, turn := turnOf(line, begun.revision, h.at)
+		if before.revision == begun.revision && begun.revision != "" {
 			return undone(h, changes, about), nil
 		}
+		b.note(h, begun)
 		for _, c := range changes {
 			if len(about) < tracedb.MaxRefs {
 				about = append(about, ref(tracedb.RefNamespace, c.namespace))
 			}
 		}
-		return []tracedb.Draft{draft(h.subject()+"/changed/"+same, tracedb.KindDeployment, "flux", h.at, tracedb.Passed, d, about...)}, nil
+		return []tracedb.Draft{draft(h.subject()+"/changed/"+same+turn, tracedb.KindDeployment, "flux", h.at, tracedb.Passed, d, about...)}, nil
 	case h.reason == meta.ReconciliationSucceededReason && revisionHash(h.revision) != "":
-		b.note(h.applied(), h.at)
+		if b.stands(h) {
+			return nil, nil
+		}
+		line, err := b.timeline(ctx, h)
+		if err != nil {
+			return nil, err
+		}
+		a := stood(h, line)
+		b.note(h, a)
 		// The message says how long it took and when it is done again: no news.
 		d.Message = ""
-		return []tracedb.Draft{draft(h.applied(), tracedb.KindDeployment, "flux", h.at, tracedb.Passed, d, about...)}, nil
+		return []tracedb.Draft{draft(h.applied(a), tracedb.KindDeployment, "flux", a.at, tracedb.Passed, d, about...)}, nil
 	}
 	return nil, nil
 }
@@ -207,53 +223,4 @@ func undone(h happening, changes []change, about []tracedb.Ref) []tracedb.Draft 
 		out = append(out, draft(id, tracedb.KindDrift, "flux", h.at, tracedb.Undone, d, refs...))
 	}
 	return out
-}
-
-// appliedBefore says whether the revision had been applied as a whole before the happening. Events of
-// one application come in any order, so the times count.
-func (b *fluxBook) appliedBefore(ctx context.Context, h happening) (bool, error) {
-	hash := revisionHash(h.revision)
-	if hash == "" {
-		return false, nil
-	}
-	b.mu.Lock()
-	at, ok := b.applied[h.applied()]
-	b.mu.Unlock()
-	if ok {
-		return at.Before(h.at), nil
-	}
-	if b.log == nil {
-		return false, nil
-	}
-	page, err := b.log.Search(ctx, tracedb.Query{
-		Kinds: []tracedb.Kind{tracedb.KindDeployment}, Outcome: tracedb.Passed,
-		Refs: []tracedb.Ref{ref(tracedb.RefRevision, hash)}, Limit: tracedb.MaxPage,
-	})
-	if err != nil {
-		return false, fmt.Errorf("was %s applied: %w", hash, err)
-	}
-	for _, e := range page.Entries {
-		if e.ID == h.applied() {
-			b.note(e.ID, e.At)
-			return e.At.Before(h.at), nil
-		}
-	}
-	return false, nil
-}
-
-// maxApplied bounds what is remembered of applied revisions; the log knows the rest.
-const maxApplied = 1024
-
-func (b *fluxBook) note(id string, at time.Time) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if len(b.applied) >= maxApplied {
-		b.applied = nil
-	}
-	if b.applied == nil {
-		b.applied = map[string]time.Time{}
-	}
-	if _, ok := b.applied[id]; !ok {
-		b.applied[id] = at
-	}
 }

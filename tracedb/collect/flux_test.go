@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -129,6 +130,47 @@ func TestFlux(t *testing.T) {
 			"drift undone namespace:drones revision:aaaaaaaa | Service/drone-service want as in Git got gone",
 			"drift undone namespace:drones revision:aaaaaaaa | Deployment/drone-service want as in Git got otherwise",
 		}},
+		{"set back to what was applied before, and on again", []eventv1.Event{
+			applying(revA, "Deployment/drones/drone-service created", minute(0)), finished(revA, minute(0)),
+			applying(revB, "Deployment/drones/drone-service configured", minute(1)), finished(revB, minute(1)),
+			applying(revA, "Deployment/drones/drone-service configured", minute(2)), finished(revA, minute(3)), finished(revA, minute(4)),
+			applying(revA, "Deployment/drones/drone-service configured", minute(5)),
+			finished(revB, minute(7)), applying(revB, "Deployment/drones/drone-service configured", minute(6)), // in the wrong order
+			applying(revB, "Deployment/drones/drone-service configured", minute(8)),
+		}, []string{
+			"deployment passed namespace:drones revision:aaaaaaaa | Kustomization/tenant-drones Deployment/drones/drone-service created",
+			"deployment passed revision:aaaaaaaa | Kustomization/tenant-drones",
+			"deployment passed namespace:drones revision:bbbbbbbb | Kustomization/tenant-drones Deployment/drones/drone-service configured",
+			"deployment passed revision:bbbbbbbb | Kustomization/tenant-drones",
+			"deployment passed namespace:drones revision:aaaaaaaa | Kustomization/tenant-drones Deployment/drones/drone-service configured",
+			"deployment passed revision:aaaaaaaa | Kustomization/tenant-drones",
+			"drift undone namespace:drones revision:aaaaaaaa | Deployment/drone-service want as in Git got otherwise",
+			"deployment passed revision:bbbbbbbb | Kustomization/tenant-drones",
+			"deployment passed namespace:drones revision:bbbbbbbb | Kustomization/tenant-drones Deployment/drones/drone-service configured",
+			"drift undone namespace:drones revision:bbbbbbbb | Deployment/drone-service want as in Git got otherwise",
+		}},
+		{"set back from what never stood as a whole", []eventv1.Event{
+			finished(revA, minute(0)),
+			applying(revB, "Deployment/drones/drone-service configured", minute(1)), failing(revB, "HealthCheckFailed", "timeout", minute(2)),
+			applying(revA, "Deployment/drones/drone-service configured", minute(3)), finished(revA, minute(3)),
+			applying(revB, "Deployment/drones/drone-service configured", minute(4)),
+		}, []string{
+			"deployment passed revision:aaaaaaaa | Kustomization/tenant-drones",
+			"deployment passed namespace:drones revision:bbbbbbbb | Kustomization/tenant-drones Deployment/drones/drone-service configured",
+			"deployment failed revision:bbbbbbbb | Kustomization/tenant-drones timeout",
+			"deployment passed namespace:drones revision:aaaaaaaa | Kustomization/tenant-drones Deployment/drones/drone-service configured",
+			"deployment passed revision:aaaaaaaa | Kustomization/tenant-drones",
+			"deployment passed namespace:drones revision:bbbbbbbb | Kustomization/tenant-drones Deployment/drones/drone-service configured",
+		}},
+		{"what was told late was told of before", []eventv1.Event{
+			finished(revA, minute(0)), finished(revB, minute(2)), applying(revA, "Deployment/drones/drone-service configured", minute(1)),
+			applying(revB, "Deployment/drones/drone-service configured", minute(3)),
+		}, []string{
+			"deployment passed revision:aaaaaaaa | Kustomization/tenant-drones",
+			"deployment passed revision:bbbbbbbb | Kustomization/tenant-drones",
+			"drift undone namespace:drones revision:aaaaaaaa | Deployment/drone-service want as in Git got otherwise",
+			"drift undone namespace:drones revision:bbbbbbbb | Deployment/drone-service want as in Git got otherwise",
+		}},
 		{"events of one application in the wrong order", []eventv1.Event{
 			finished(revA, minute(0)), applying(revA, "Deployment/drones/drone-service created", minute(0)),
 		}, []string{
@@ -203,6 +245,66 @@ func fluxLine(t *testing.T) func(tracedb.Record) string {
 	}
 }
 
+// The status says that a revision stands again, though no event did; it may be older than what an event told.
+func TestStatusSetBack(t *testing.T) {
+	standing := func(revision string, first, last time.Time) happening {
+		u := kustomizationWith("True", "ReconciliationSucceeded", "", revision)
+		history := []any{map[string]any{
+			"firstReconciled": first.Format(time.RFC3339), "lastReconciled": last.Format(time.RFC3339),
+			"lastReconciledStatus": "ReconciliationSucceeded", "metadata": map[string]any{"revision": revision},
+		}}
+		if err := unstructured.SetNestedSlice(u.Object, history, "status", "history"); err != nil {
+			t.Fatal(err)
+		}
+		return statusOf(u)[0]
+	}
+	minute := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
+	revC := "main@sha1:" + strings.Repeat("c", 40)
+	told := []eventv1.Event{finished(revA, minute(0)), finished(revB, minute(5))}
+	tests := []struct {
+		name   string
+		status happening
+		want   []string // besides what was told
+		told   bool     // its changes are, at last
+	}{
+		{"B stands", standing(revB, minute(5), minute(7)), nil, false},
+		{"A stood", standing(revA, minute(0), minute(4)), nil, false},
+		{"A stands again", standing(revA, minute(0), minute(7)), []string{"12:07 aaaaaaaa"}, true},
+		{"C has what A had", standing(revC, minute(0), minute(7)), []string{"12:07 cccccccc"}, true},
+		{"C is new", standing(revC, minute(6), minute(7)), []string{"12:06 cccccccc"}, false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := newTrace(t)
+			tell(t, newFlux(tr), told...)
+			for range 2 {
+				h := newFlux(tr)
+				drafts, err := h.book.read(t.Context(), tt.status)
+				if err == nil {
+					err = h.book.rec.once(t.Context(), drafts)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			var got []string
+			for _, r := range tr.records()[len(told):] {
+				got = append(got, r.At.Format("15:04")+" "+payload[tracedb.Deployment](t, r.Body).Revision[:8])
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("records (-want +got):\n%s", diff)
+			}
+			if !tt.told {
+				return
+			}
+			tell(t, newFlux(tr), applying(tt.status.revision, "Deployment/drones/x configured", minute(7)))
+			if lines := tr.brief(); !strings.HasPrefix(lines[len(lines)-1], "deployment passed namespace:drones") {
+				t.Errorf("its changes are %q, want a deployment", lines[len(lines)-1])
+			}
+		})
+	}
+}
+
 // The service restarts between the application and the drift: the log knows what was applied.
 func TestFluxRestart(t *testing.T) {
 	tr := newTrace(t)
@@ -211,6 +313,13 @@ func TestFluxRestart(t *testing.T) {
 	lines := tr.brief()
 	if len(lines) != 3 || !strings.HasPrefix(lines[2], "drift undone") {
 		t.Errorf("records = %q, want drift at last", lines)
+	}
+	// It was set back meanwhile.
+	tell(t, newFlux(tr), finished(revB, noon.Add(2*time.Minute)))
+	tell(t, newFlux(tr), applying(revA, "Deployment/drones/x configured", noon.Add(3*time.Minute)))
+	tell(t, newFlux(tr), finished(revA, noon.Add(3*time.Minute)))
+	if lines := tr.brief(); len(lines) != 6 || !strings.HasPrefix(lines[4], "deployment passed") || !strings.HasPrefix(lines[5], "deployment passed") {
+		t.Errorf("records = %q, want no drift at last", lines)
 	}
 	// The control: with no log to ask it would have been taken for a change.
 	tr = newTrace(t)

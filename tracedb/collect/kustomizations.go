@@ -121,7 +121,8 @@ func statusOf(u *unstructured.Unstructured) []happening {
 	var out []happening
 	if revision, _, _ := unstructured.NestedString(u.Object, "status", "lastAppliedRevision"); revision != "" {
 		h := base
-		h.revision, h.reason, h.at = revision, meta.ReconciliationSucceededReason, firstApplied(u, revision)
+		h.revision, h.reason = revision, meta.ReconciliationSucceededReason
+		h.at, h.until = applications(u, revision)
 		out = append(out, h)
 	}
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
@@ -145,13 +146,17 @@ func statusOf(u *unstructured.Unstructured) []happening {
 			out = append(out, h)
 		}
 	}
+	for i := range out {
+		if out[i].until.Before(out[i].at) {
+			out[i].until = out[i].at
+		}
+	}
 	return out
 }
 
-// firstApplied is when a revision was first applied as a whole, as far as the status remembers.
-func firstApplied(u *unstructured.Unstructured, revision string) time.Time {
+// applications are when a revision was first and last applied as a whole, as far as the status remembers.
+func applications(u *unstructured.Unstructured, revision string) (first, last time.Time) {
 	history, _, _ := unstructured.NestedSlice(u.Object, "status", "history")
-	var first time.Time
 	for _, e := range history {
 		m, ok := e.(map[string]any)
 		if !ok || m["lastReconciledStatus"] != meta.ReconciliationSucceededReason {
@@ -160,12 +165,15 @@ func firstApplied(u *unstructured.Unstructured, revision string) time.Time {
 		if r, _, _ := unstructured.NestedString(m, "metadata", "revision"); r != revision {
 			continue
 		}
-		at, _, _ := unstructured.NestedString(m, "firstReconciled")
-		if t, err := time.Parse(time.RFC3339, at); err == nil && (first.IsZero() || t.Before(first)) {
+		when := func(key string) time.Time { t, _ := time.Parse(time.RFC3339, fmt.Sprint(m[key])); return t }
+		if t := when("firstReconciled"); !t.IsZero() && (first.IsZero() || t.Before(first)) {
 			first = t
 		}
+		if t := when("lastReconciled"); t.After(last) {
+			last = t
+		}
 	}
-	return first
+	return first, last
 }
 
 // learn notes what a Kustomization applies, and where.
