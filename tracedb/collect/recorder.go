@@ -158,7 +158,9 @@ func (r *recorder) take(ctx context.Context, batch []tracedb.Draft) error {
 func (r *recorder) refused(ctx context.Context, d tracedb.Draft, err error) error {
 	switch {
 	case there(err):
+		// Told again in other words, most likely; or another event was given the same id, and is lost.
 		r.health.count(0, 1, 0)
+		r.logger.WarnContext(ctx, "the log has another record under this id", "id", d.ID, "kind", d.Kind, "error", err)
 	case lasting(err):
 		r.health.count(0, 0, 1)
 		r.logger.ErrorContext(ctx, "the log refuses a record", "id", d.ID, "kind", d.Kind, "error", err)

@@ -1,9 +1,11 @@
 package collect
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -145,6 +147,28 @@ func TestTwiceIsOnce(t *testing.T) {
 				t.Errorf("records = %v, want %v", ids, want)
 			}
 		})
+	}
+}
+
+// An id that another record has may hide a loss: it is said, once.
+func TestConflictIsSaid(t *testing.T) {
+	tr := newTrace(t)
+	r, _ := newTestRecorder(tr)
+	if err := r.put(t.Context(), []tracedb.Draft{aCommit(1)}); err != nil {
+		t.Fatal(err)
+	}
+	r, h := newTestRecorder(tr)
+	var out bytes.Buffer
+	r.log, r.logger = nil, slog.New(slog.NewTextHandler(&out, nil))
+	other := aCommit(1)
+	other.Payload = []byte(strings.Replace(string(other.Payload), `"message":""`, `"message":"other words"`, 1))
+	for range 2 {
+		if err := r.put(t.Context(), []tracedb.Draft{other, aCommit(2)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if said := strings.Count(out.String(), "id="+other.ID); said != 1 || h.read("x").Duplicates != 1 {
+		t.Errorf("said %d times: %s", said, out.String())
 	}
 }
 
