@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,9 +20,8 @@ import (
 const (
 	// forgePage is the largest page that Gitea gives.
 	forgePage = 50
-	// forgePages is how many pages of commits or pull requests are looked through when everything may
-	// have been missed.
-	forgePages = 10
+	// forgePages is how many pages of a list are looked through. Where there are more, it is said.
+	forgePages = 200
 	// forgeOverlap is how far a look reaches back beyond the one before it: what was written while that
 	// one looked must not fall between the two.
 	forgeOverlap = 10 * time.Minute
@@ -84,73 +84,99 @@ func (f *Forge) Run(ctx context.Context) error {
 // the others from being looked at.
 func (f *Forge) look(ctx context.Context, since time.Time) error {
 	var errs []error
-	for page := 1; page > 0; {
-		list, resp, err := f.Client.ListUserRepos(f.repos.Owner, gitea.ListReposOptions{
-			ListOptions: gitea.ListOptions{Page: page, PageSize: forgePage},
-		})
+	err := f.pages(ctx, "repositories", func(o gitea.ListOptions) (*gitea.Response, error) {
+		list, resp, err := f.Client.ListUserRepos(f.repos.Owner, gitea.ListReposOptions{ListOptions: o})
 		if err != nil {
-			return errors.Join(append(errs, fmt.Errorf("list repositories: %w", err))...)
+			return resp, err
 		}
 		for _, repo := range list {
 			if !f.repos.ours(repo.FullName) || repo.Empty {
 				continue
 			}
-			if err := f.pulls(ctx, repo.FullName, since); err != nil {
-				errs = append(errs, fmt.Errorf("pull requests of %s: %w", repo.FullName, err))
-			}
-			if err := f.commits(ctx, repo.FullName); err != nil {
-				errs = append(errs, fmt.Errorf("commits of %s: %w", repo.FullName, err))
-			}
+			errs = append(errs, f.pulls(ctx, repo.FullName, since), f.commits(ctx, repo.FullName))
 			if ctx.Err() != nil {
-				return ctx.Err()
+				return resp, ctx.Err()
 			}
 		}
-		page = resp.NextPage
-	}
-	return errors.Join(errs...)
+		return resp, nil
+	})
+	return errors.Join(append(errs, err)...)
 }
 
-// pulls records merges, and the reviews of every pull request that was touched since.
-func (f *Forge) pulls(ctx context.Context, repository string, since time.Time) error {
-	owner, name, _ := strings.Cut(repository, "/")
-	for page := 1; page > 0 && page <= forgePages; {
-		list, resp, err := f.Client.ListRepoPullRequests(owner, name, gitea.ListPullRequestsOptions{
-			ListOptions: gitea.ListOptions{Page: page, PageSize: forgePage},
-			State:       gitea.StateAll, Sort: "recentupdate",
-		})
-		if err != nil {
-			return err
+// errEnough ends a list before its end.
+var errEnough = errors.New("enough")
+
+// pages asks for one page of a list after the other, until there is none or get has enough. A list that
+// goes on where nobody looks any more is said.
+func (f *Forge) pages(ctx context.Context, what string, get func(gitea.ListOptions) (*gitea.Response, error)) error {
+	for page := 1; page > 0; {
+		if page > forgePages {
+			f.rec.logger.WarnContext(ctx, "a list in Gitea is too long: what lies deeper isn't looked at", "list", what, "most", forgePages*forgePage)
+			return nil
 		}
-		for _, pr := range list {
-			if pr.Updated != nil && pr.Updated.Before(since) {
-				return nil
-			}
-			p := pullOf(pr)
-			drafts, err := f.reviews(ctx, repository, p)
-			if err != nil {
-				return err
-			}
-			if p.Merged {
-				merge, err := f.merge(ctx, repository, p)
-				if err != nil {
-					return err
-				}
-				drafts = append(drafts, merge...)
-			}
-			if err := f.rec.once(ctx, drafts); err != nil {
-				return err
-			}
+		resp, err := get(gitea.ListOptions{Page: page, PageSize: forgePage})
+		if errors.Is(err, errEnough) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("%s: %w", what, err)
 		}
 		page = resp.NextPage
 	}
 	return nil
 }
 
+// pulls records merges, and the reviews of every pull request that was touched since.
+func (f *Forge) pulls(ctx context.Context, repository string, since time.Time) error {
+	owner, name, _ := strings.Cut(repository, "/")
+	return f.pages(ctx, "pull requests of "+repository, func(o gitea.ListOptions) (*gitea.Response, error) {
+		list, resp, err := f.Client.ListRepoPullRequests(owner, name, gitea.ListPullRequestsOptions{
+			ListOptions: o, State: gitea.StateAll, Sort: "recentupdate",
+		})
+		if err != nil {
+			return resp, err
+		}
+		for _, pr := range list {
+			if pr.Updated != nil && pr.Updated.Before(since) {
+				return resp, errEnough
+			}
+			if err := f.pull(ctx, repository, pullOf(pr)); err != nil {
+				return resp, err
+			}
+		}
+		return resp, ctx.Err()
+	})
+}
+
+// pull records a pull request's reviews, and its merge.
+func (f *Forge) pull(ctx context.Context, repository string, p *giteaPull) error {
+	drafts, err := f.reviews(ctx, repository, p)
+	if err != nil {
+		return err
+	}
+	if p.Merged {
+		merge, err := f.merge(ctx, repository, p)
+		if err != nil {
+			return err
+		}
+		drafts = append(drafts, merge...)
+	}
+	return f.rec.once(ctx, drafts)
+}
+
 // merge is the record of a merge that the log lacks. Gitea's list leaves out who merged, so the pull
 // request itself is asked for.
 func (f *Forge) merge(ctx context.Context, repository string, p *giteaPull) ([]tracedb.Draft, error) {
 	drafts := f.repos.merged(repository, p)
-	if d := drafts[0]; p.MergedBy != nil || f.rec.seen(d.ID) || f.rec.known(ctx, d) {
+	// Not by its id, which once said less.
+	told, err := f.told(ctx, tracedb.KindMerge, drafts[0].ID,
+		ref(tracedb.RefPull, fmt.Sprintf("%s#%d", repository, p.Number)), f.repos.commit(repository, p.mergedAs()))
+	switch {
+	case err != nil:
+		return nil, err
+	case told:
+		return nil, nil
+	case p.MergedBy != nil:
 		return drafts, nil
 	}
 	owner, name, _ := strings.Cut(repository, "/")
@@ -163,16 +189,14 @@ func (f *Forge) merge(ctx context.Context, repository string, p *giteaPull) ([]t
 
 // reviews are all reviews of a pull request that were given. An edited review is another record: what
 // was said first stays said.
-func (f *Forge) reviews(_ context.Context, repository string, p *giteaPull) ([]tracedb.Draft, error) {
+func (f *Forge) reviews(ctx context.Context, repository string, p *giteaPull) ([]tracedb.Draft, error) {
 	f.ready()
 	owner, name, _ := strings.Cut(repository, "/")
 	var out []tracedb.Draft
-	for page := 1; page > 0 && page <= forgePages; {
-		list, resp, err := f.Client.ListPullReviews(owner, name, p.Number, gitea.ListPullReviewsOptions{
-			ListOptions: gitea.ListOptions{Page: page, PageSize: forgePage},
-		})
+	err := f.pages(ctx, fmt.Sprintf("reviews of %s#%d", repository, p.Number), func(o gitea.ListOptions) (*gitea.Response, error) {
+		list, resp, err := f.Client.ListPullReviews(owner, name, p.Number, gitea.ListPullReviewsOptions{ListOptions: o})
 		if err != nil {
-			return nil, fmt.Errorf("reviews of %s#%d: %w", repository, p.Number, unanswered(resp, err))
+			return resp, unanswered(resp, err)
 		}
 		for _, r := range list {
 			v := review{state: string(r.State), body: r.Body, commit: r.CommitID, at: r.Submitted}
@@ -184,78 +208,98 @@ func (f *Forge) reviews(_ context.Context, repository string, p *giteaPull) ([]t
 				out = append(out, d)
 			}
 		}
-		page = resp.NextPage
-	}
-	return out, nil
+		return resp, nil
+	})
+	return out, err
 }
 
-// commits records what main holds and the log hasn't heard of, newest first, until a whole page was
-// heard of.
+// commits records what main holds and the log hasn't heard of: it goes back until a whole page was heard
+// of, and records from there on, oldest first, the order in which they came. So a look that doesn't come
+// to its end leaves the newest to the next one, which finds the way back to where this one ended.
 func (f *Forge) commits(ctx context.Context, repository string) error {
 	owner, name, _ := strings.Cut(repository, "/")
-	var missed []commit
-	for page := 1; page > 0 && page <= forgePages; {
-		list, resp, err := f.Client.ListRepoCommits(owner, name, gitea.ListCommitOptions{
-			ListOptions: gitea.ListOptions{Page: page, PageSize: forgePage}, SHA: mainBranch, Files: true,
-		})
+	head, deepest := mainBranch, 0
+	list := func(o gitea.ListOptions, files bool) ([]commit, *gitea.Response, error) {
+		found, resp, err := f.Client.ListRepoCommits(owner, name, gitea.ListCommitOptions{ListOptions: o, SHA: head, Files: files})
 		if status(resp) == http.StatusNotFound || status(resp) == http.StatusConflict {
-			return nil // no main, or nothing in it
+			return nil, resp, nil // no main, or nothing in it
 		}
+		out := make([]commit, len(found))
+		for i := range found {
+			out[i] = commitOf(repository, found[i])
+		}
+		return out, resp, err
+	}
+	what := "commits of " + repository
+	err := f.pages(ctx, what, func(o gitea.ListOptions) (*gitea.Response, error) {
+		found, resp, err := list(o, false)
 		if err != nil {
-			return err
+			return resp, err
 		}
 		news := false
-		for _, gc := range list {
-			c := commitOf(repository, gc)
+		for _, c := range found {
 			heard, err := f.heard(ctx, c)
 			if err != nil {
-				return err
+				return resp, err
 			}
-			if !heard {
-				missed, news = append(missed, c), true
-			}
+			news = news || !heard
 		}
 		if !news {
-			break
+			return resp, errEnough
 		}
-		page = resp.NextPage
-	}
-	// Oldest first: the order in which they came.
-	for i := len(missed) - 1; i >= 0; i-- {
-		drafts := []tracedb.Draft{missed[i].draft(f.repos)}
-		if repository == f.repos.Fleet {
-			var err error
-			if drafts, err = accepted(ctx, f.repos, missed[i], f); err != nil {
-				return err
+		if o.Page == 1 {
+			head = found[0].hash // what is pushed meanwhile shifts no page
+		}
+		deepest = o.Page
+		return resp, ctx.Err()
+	})
+	for page := deepest; page > 0 && err == nil; page-- {
+		var found []commit
+		if found, _, err = list(gitea.ListOptions{Page: page, PageSize: forgePage}, true); err != nil {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		for _, c := range slices.Backward(found) {
+			if err := f.commit(ctx, c); err != nil {
+				return fmt.Errorf("%s: %w", what, err)
 			}
 		}
-		if err := f.rec.once(ctx, drafts); err != nil {
+	}
+	return err
+}
+
+// commit records a commit of main, unless it was heard of.
+func (f *Forge) commit(ctx context.Context, c commit) error {
+	heard, err := f.heard(ctx, c)
+	if err != nil || heard {
+		return err
+	}
+	drafts := []tracedb.Draft{c.draft(f.repos)}
+	if c.repository == f.repos.Fleet {
+		if drafts, err = accepted(ctx, f.repos, c, f); err != nil {
 			return err
 		}
 	}
-	return nil
+	return f.rec.once(ctx, drafts)
 }
 
 // heard says whether any push told of the commit, on whatever branch.
 func (f *Forge) heard(ctx context.Context, c commit) (bool, error) {
-	d := c.draft(f.repos)
-	if f.rec.seen(d.ID) {
+	return f.told(ctx, tracedb.KindCommit, c.id(), ref(tracedb.RefRepository, c.repository), f.repos.commit(c.repository, c.hash))
+}
+
+// told says whether the log has a record of that kind about all of these, under whatever id.
+func (f *Forge) told(ctx context.Context, kind tracedb.Kind, id string, about ...tracedb.Ref) (bool, error) {
+	if f.rec.seen(id) {
 		return true, nil
 	}
 	if f.Log == nil {
 		return false, nil
 	}
-	page, err := f.Log.Search(ctx, tracedb.Query{
-		Kinds: []tracedb.Kind{tracedb.KindCommit}, Limit: 1,
-		Refs: []tracedb.Ref{ref(tracedb.RefRepository, c.repository), f.repos.commit(c.repository, c.hash)},
-	})
-	if err != nil {
+	page, err := f.Log.Search(ctx, tracedb.Query{Kinds: []tracedb.Kind{kind}, Refs: about, Limit: 1})
+	if err != nil || len(page.Entries) == 0 {
 		return false, err
 	}
-	if len(page.Entries) == 0 {
-		return false, nil
-	}
-	f.rec.remember(d.ID)
+	f.rec.remember(id)
 	return true, nil
 }
 

@@ -235,10 +235,52 @@ func (h *GiteaHook) push(ctx context.Context, p pushEvent) ([]tracedb.Draft, err
 		}
 		c.files = append(append(c.files, other.Added...), other.Modified...)
 	}
+	if err := h.setBack(ctx, &c); err != nil {
+		return nil, err
+	}
 	if c.repository == h.repos.Fleet && branch == mainBranch {
 		return accepted(ctx, h.repos, c, h.Forge)
 	}
 	return []tracedb.Draft{c.draft(h.repos)}, nil
+}
+
+// setBack notes that a push set its branch to a commit at which it had stood before: then the log's newest
+// record of where it came from is newer than that of where it goes. A push that is told twice, or that
+// Forge found first, goes from the older to the newer.
+func (h *GiteaHook) setBack(ctx context.Context, c *commit) error {
+	if h.Log == nil || !isHash(c.before) {
+		return nil
+	}
+	to, err := h.stood(ctx, *c)
+	if err != nil || to < 0 {
+		return err
+	}
+	from := *c
+	from.hash = c.before
+	came, err := h.stood(ctx, from)
+	if err != nil || came <= to {
+		return err
+	}
+	// The commit is old; that the branch went back to it isn't.
+	c.again, c.at = came, h.rec.now()
+	return nil
+}
+
+// stood is the newest record that a branch came to stand at a commit, -1 if there is none.
+func (h *GiteaHook) stood(ctx context.Context, c commit) (int64, error) {
+	page, err := h.Log.Search(ctx, tracedb.Query{
+		Kinds: []tracedb.Kind{tracedb.KindCommit}, Limit: tracedb.MaxPage,
+		Refs: []tracedb.Ref{ref(tracedb.RefRepository, c.repository), h.repos.commit(c.repository, c.hash)},
+	})
+	if err != nil {
+		return 0, fmt.Errorf("where %s of %s stood: %w", c.branch, c.repository, err)
+	}
+	for _, e := range page.Entries { // newest first
+		if e.Writer == h.rec.identity().Name && (e.ID == c.id() || strings.HasPrefix(e.ID, c.id()+"/")) {
+			return e.Seq, nil
+		}
+	}
+	return -1, nil
 }
 
 func (s *giteaSignature) who() string {

@@ -124,7 +124,7 @@ resources:
 `
 )
 
-func newForge(t *testing.T, tr *trace, fake *fakeForge) *Forge {
+func newForge(t *testing.T, tr *trace, fake http.Handler) *Forge {
 	t.Helper()
 	s := httptest.NewServer(fake)
 	t.Cleanup(s.Close)

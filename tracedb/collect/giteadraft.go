@@ -23,6 +23,14 @@ type commit struct {
 	others                           []string
 	files                            []string // that it added or changed
 	at                               time.Time
+	// again is the record after which the branch was set to a commit at which it had stood before; 0: it
+	// never had.
+	again int64
+}
+
+// id is that of the record that the branch came to stand at the commit.
+func (c commit) id() string {
+	return tidy(fmt.Sprintf("commit/%s/%s/%s", c.repository, c.branch, c.hash))
 }
 
 // maxOthers leaves room for what else a commit is about.
@@ -41,25 +49,34 @@ func (c commit) draft(repos Repositories, more ...tracedb.Ref) tracedb.Draft {
 		about = append(about, repos.commit(c.repository, other))
 	}
 	about = append(about, more...)
-	id := fmt.Sprintf("commit/%s/%s/%s", c.repository, c.branch, c.hash)
+	id := c.id()
+	if c.again > 0 {
+		id += fmt.Sprintf("/%d", c.again)
+	}
 	return draft(id, tracedb.KindCommit, person(c.pusher), c.at, "", p, about...)
+}
+
+// mergedAs is the commit that a merged pull request became on its branch.
+func (p *giteaPull) mergedAs() string {
+	if p.MergeCommit != nil && isHash(*p.MergeCommit) {
+		return *p.MergeCommit
+	}
+	return p.Head.SHA
 }
 
 // merged is the record of a pull request that came into its branch.
 func (repos Repositories) merged(repository string, p *giteaPull) []tracedb.Draft {
 	m := tracedb.Merge{
 		Repository: repository, Pull: p.Number, Title: clip(p.Title, maxName), Author: first(login(p.User)),
-		MergedBy: first(login(p.MergedBy)), Head: p.Head.SHA, Commit: p.Head.SHA,
-	}
-	if p.MergeCommit != nil && isHash(*p.MergeCommit) {
-		m.Commit = *p.MergeCommit
+		MergedBy: first(login(p.MergedBy)), Head: p.Head.SHA, Commit: p.mergedAs(),
 	}
 	var at time.Time
 	if p.MergedAt != nil {
 		at = *p.MergedAt
 	}
 	about := append(repos.about(repository, p), repos.commit(repository, m.Head), repos.commit(repository, m.Commit))
-	id := fmt.Sprintf("merge/%s/%d", repository, p.Number)
+	// A repository that is made anew counts from one again.
+	id := fmt.Sprintf("merge/%s/%d/%s", repository, p.Number, m.Commit)
 	return []tracedb.Draft{draft(id, tracedb.KindMerge, person(login(p.MergedBy)), at, "", m, about...)}
 }
 

@@ -1,0 +1,178 @@
+package collect
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"code.gitea.io/sdk/gitea"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// old is a record's id as it was before ids of merges told the commit.
+func old(id string) string {
+	if strings.HasPrefix(id, "merge/") {
+		return id[:strings.LastIndex(id, "/")]
+	}
+	return id
+}
+
+// A log from before has its records under other ids: nothing of it is recorded again.
+func TestForgeKnowsOldIDs(t *testing.T) {
+	now := newTrace(t)
+	if err := newForge(t, now, &fakeForge{}).look(t.Context(), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	tr := newTrace(t)
+	f := newForge(t, tr, &fakeForge{})
+	olds := 0
+	for _, r := range now.records() {
+		d := tracedb.Draft{ID: old(r.ID), Kind: r.Kind, Actor: r.Actor, At: r.At, Outcome: r.Outcome, Refs: r.Refs, Payload: r.Body}
+		if d.ID != r.ID {
+			olds++
+		}
+		if _, err := tr.sink(t.Context(), f.rec.identity(), []tracedb.Draft{d}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := tr.ids()
+	if err := f.look(t.Context(), time.Time{}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(before, tr.ids()); diff != "" || olds == 0 {
+		t.Errorf("%d old ids; records (-before +after):\n%s", olds, diff)
+	}
+}
+
+// The repository is made anew, and its first pull request is another one.
+func TestForgeSecondFirstPull(t *testing.T) {
+	tr := newTrace(t)
+	fake := &fakeForge{}
+	f := newForge(t, tr, fake)
+	merges := func() (out []string) {
+		for _, r := range tr.records() {
+			if m := payload[tracedb.Merge](t, r.Body); r.Kind == tracedb.KindMerge && m.Repository == "druppie/drone-service" {
+				out = append(out, m.Commit)
+			}
+		}
+		return out
+	}
+	anew := func(data []byte) []byte { return bytes.ReplaceAll(data, []byte(mergedCommit), []byte(hashA)) }
+	for range 2 {
+		if err := f.look(t.Context(), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+		deliverAll(t, newHook(tr, f), "pull-merged")
+		fake.edit = func(_ string, body []byte) []byte { return anew(body) }
+	}
+	if diff := cmp.Diff([]string{mergedCommit, hashA}, merges()); diff != "" {
+		t.Errorf("merges (-want +got):\n%s", diff)
+	}
+}
+
+// history is a Gitea with one repository of many commits.
+type history struct {
+	commits []string // oldest first
+	grow    bool     // somebody pushes while it is looked at
+}
+
+func (g *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	answer := func(v any) { _ = json.NewEncoder(w).Encode(v) }
+	switch q := r.URL.Query(); {
+	case strings.HasSuffix(r.URL.Path, "/repos"):
+		answer([]any{map[string]any{"full_name": "druppie/x"}})
+	case strings.HasSuffix(r.URL.Path, "/commits"):
+		line := g.commits
+		if i := slices.Index(line, q.Get("sha")); i >= 0 {
+			line = line[:i+1]
+		}
+		page, _ := strconv.Atoi(q.Get("page"))
+		until := len(line) - (page-1)*forgePage
+		from := max(0, until-forgePage)
+		if from > 0 {
+			w.Header().Set("Link", fmt.Sprintf(`<http://%s%s?page=%d>; rel="next"`, r.Host, r.URL.Path, page+1))
+		}
+		out := []any{}
+		for _, hash := range slices.Backward(line[from:until]) {
+			out = append(out, map[string]any{"sha": hash, "commit": map[string]any{"message": "m", "committer": map[string]any{"date": noon}}})
+		}
+		if g.grow {
+			g.commits = append(g.commits, fmt.Sprintf("%040x", len(g.commits)+1))
+		}
+		answer(out)
+	default:
+		answer([]any{})
+	}
+}
+
+// A whole history is recorded, oldest first, also when the log or the service fails on the way.
+func TestForgeLongHistory(t *testing.T) {
+	tests := []struct {
+		name string
+		fail int // the log takes no more than this at first; 0: everything
+		grow bool
+	}{
+		{"at once", 0, false},
+		{"in two looks", 300, false},
+		{"while it grows", 0, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			tr := newTrace(t)
+			g := &history{grow: tt.grow}
+			for n := range 620 {
+				g.commits = append(g.commits, fmt.Sprintf("%040x", n+1))
+			}
+			want := slices.Clone(g.commits)
+			if tt.fail > 0 {
+				tr.failing(func([]tracedb.Draft) error {
+					if tr.called() > tt.fail {
+						return errors.New("a cable is out")
+					}
+					return nil
+				})
+				if err := newForge(t, tr, g).look(t.Context(), time.Time{}); err == nil {
+					t.Fatal("it didn't fail")
+				}
+				tr.up()
+			}
+			if err := newForge(t, tr, g).look(t.Context(), time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, r := range tr.records() {
+				got = append(got, payload[tracedb.Commit](t, r.Body).Commit)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("commits (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+// A list without end is looked through so far, and that is said.
+func TestForgeEndlessList(t *testing.T) {
+	tr := newTrace(t)
+	f := newForge(t, tr, &fakeForge{})
+	var out bytes.Buffer
+	f.rec.logger = slog.New(slog.NewTextHandler(&out, nil))
+	pages := 0
+	err := f.pages(t.Context(), "stars", func(o gitea.ListOptions) (*gitea.Response, error) {
+		pages = o.Page
+		return &gitea.Response{NextPage: o.Page + 1}, nil
+	})
+	if err != nil || pages != forgePages || !strings.Contains(out.String(), "list=stars") {
+		t.Errorf("%d pages, %v, said %q", pages, err, out.String())
+	}
+}
