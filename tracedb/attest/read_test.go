@@ -65,6 +65,27 @@ func TestReadRefuses(t *testing.T) {
 	}
 }
 
+// TestAnalysisCounts holds that no numbers add up to nothing.
+func TestAnalysisCounts(t *testing.T) {
+	tests := []struct {
+		name, counts, want string
+	}{
+		{"none", `{}`, "ruff 0.9: nothing found"},
+		{"noughts", `{"error":0,"note":0}`, "ruff 0.9: nothing found"},
+		{"more than a number holds", `{"error":9223372036854775807,"warning":9223372036854775807,"note":2}`,
+			"ruff 0.9: 9223372036854775807 errors, 9223372036854775807 warnings, 2 notes"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			st := statements()[tracedb.KindSARIF]
+			st.Predicate = json.RawMessage(`{"tool":"ruff","version":"0.9","result":"PASSED","counts":` + tt.counts + `,"results":[]}`)
+			if r, err := Read(tracedb.KindSARIF, st); err != nil || r.Summary != tt.want {
+				t.Errorf("Read() = %q, %v, want %q", r.Summary, err, tt.want)
+			}
+		})
+	}
+}
+
 // TestSubjectContradicts gives a provenance a second subject that tells another story.
 func TestSubjectContradicts(t *testing.T) {
 	tests := []struct {

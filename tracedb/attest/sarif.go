@@ -75,10 +75,8 @@ func (r *Reading) analysis(st Statement) error {
 		listed[f.Level]++
 	}
 	var en, nl []string
-	total := 0
 	for _, level := range sarifLevels {
 		n := p.Counts[level.name]
-		total += n
 		if n < listed[level.name] || n < 0 {
 			return refuse("predicate.counts."+level.name, "more are listed than counted")
 		}
@@ -92,7 +90,7 @@ func (r *Reading) analysis(st Statement) error {
 			return refuse("predicate.counts", "want the levels error, warning, note and none only")
 		}
 	}
-	if total == 0 {
+	if len(en) == 0 {
 		en, nl = []string{"nothing found"}, []string{"niets gevonden"}
 	}
 	r.Outcome = result
