@@ -23,6 +23,7 @@ func FuzzValidate(f *testing.F) {
 	for _, s := range []string{"", "~", "{}", "[]", "a: &a [*a]", "? [a]\n: b", "--- x\n--- y", "<<: {id: x}", "!!binary eA==",
 		small + "eu_database: {a: .nan, b: 2026-01-01, c: 0x1F, d: 1e999, e: [~, true, {f: g}], ? 1 : 2}\n",
 		small + "data: [{uri: a, sha256: b}, {uri: a}, 1, ~, *x]\n",
+		small + "eu_database: {\u3164: \u00ad}\n", small + "\u3164: x\n",
 		strings.ReplaceAll(small, "\n", "\r\n"), "\ufeff" + small, "\xff\xfei\x00d\x00", strings.Repeat("[", 20000), small + "eu_database: {a: " + strings.Repeat("[", 9000) + strings.Repeat("]", 9000) + "}\n", "%YAML 1.1\n---\n" + small + "...\n"} {
 		f.Add([]byte(s))
 	}
@@ -37,7 +38,7 @@ func FuzzValidate(f *testing.F) {
 				t.Errorf("says too little, or of no place: %#v", v)
 			}
 			for _, said := range []string{v.String(), v.Dutch()} {
-				if c, bad := hidden(said); bad || strings.Contains(said, "\n") {
+				if c, bad := hidden(said, ""); bad {
 					t.Errorf("says %U: %q", c, said)
 				}
 			}

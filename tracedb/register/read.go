@@ -133,8 +133,8 @@ func (r *reader) plain(path string, n *yaml.Node) bool {
 	return true
 }
 
-// field reads one field's value. A value that says nothing (null, a blank text, an empty list) counts
-// as absent.
+// field reads one field's value. A value that says nothing (null, a blank text, an empty list, an object
+// of nothing else where no table names the fields) counts as absent.
 func (r *reader) field(f field, path string, key, n *yaml.Node) *yaml.Node {
 	if null(n) {
 		return nil
@@ -157,7 +157,9 @@ func (r *reader) field(f field, path string, key, n *yaml.Node) *yaml.Node {
 	case len(n.Content) == 0 && (n.Kind == yaml.SequenceNode || f.kind == free):
 		return nil
 	}
-	r.given[path] = n
+	if f.kind != free || !silent(n) {
+		r.given[path] = n
+	}
 	switch f.kind {
 	case text:
 		return r.text(f, path, n)
@@ -213,9 +215,7 @@ func (r *reader) text(f field, path string, n *yaml.Node) *yaml.Node {
 	if n.Tag != "!!str" {
 		r.say(n, path, RuleType, inQuotes(s), "is %s, not a text", kindOf(n))
 	}
-	if c, bad := hidden(s); bad {
-		r.say(n, path, RuleCharacters, "write plain readable text", "holds the character %U, which nobody sees", c)
-	}
+	r.readable(path, n, f.oneLine())
 	if len(f.values) > 0 && !slices.Contains(f.values, s) {
 		r.say(n, path, RuleEnum, f.wants()[0], "%s isn't a value of this field", quote(s))
 	}
@@ -226,6 +226,17 @@ func (r *reader) text(f field, path string, n *yaml.Node) *yaml.Node {
 		r.say(n, path, f.shape.rule, f.wants()[0], "%s isn't written as it must be", quote(s))
 	}
 	return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: s}
+}
+
+// readable refuses characters that nobody sees: in what is read on one line, its breaks too.
+func (r *reader) readable(path string, n *yaml.Node, oneLine bool) {
+	may, remedy := lines, "write plain readable text"
+	if oneLine {
+		may, remedy = "", remedy+" on one line"
+	}
+	if c, bad := hidden(n.Value, may); bad {
+		r.say(n, path, RuleCharacters, remedy, "holds the character %U, which nobody sees", c)
+	}
 }
 
 // free reads values that no table names, and leaves what JSON can say too.
@@ -246,6 +257,7 @@ func (r *reader) free(path string, n *yaml.Node, depth int) *yaml.Node {
 			if !r.key(path, key, seen) {
 				continue
 			}
+			r.readable(join(path, key.Value), key, true)
 			if v := r.free(join(path, key.Value), n.Content[i+1], depth+1); v != nil {
 				clean.Content = append(clean.Content, &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: key.Value}, v)
 			}
@@ -257,9 +269,7 @@ func (r *reader) free(path string, n *yaml.Node, depth int) *yaml.Node {
 			}
 		}
 	default:
-		if c, bad := hidden(n.Value); bad {
-			r.say(n, path, RuleCharacters, "write plain readable text", "holds the character %U, which nobody sees", c)
-		}
+		r.readable(path, n, false)
 		var f float64
 		switch {
 		case n.Tag == "!!timestamp":
@@ -344,6 +354,22 @@ func null(n *yaml.Node) bool {
 	return n.Kind == yaml.ScalarNode && n.Tag == "!!null" && n.Style&yaml.TaggedStyle == 0
 }
 func blank(n *yaml.Node) bool { return strings.TrimSpace(n.Value) == "" || null(n) }
+
+// silent says whether a value that no table names says nothing, however deep.
+func silent(n *yaml.Node) bool {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 1; i < len(n.Content); i += 2 {
+			if !silent(n.Content[i]) {
+				return false
+			}
+		}
+		return true
+	case yaml.SequenceNode:
+		return !slices.ContainsFunc(n.Content, func(e *yaml.Node) bool { return !silent(e) })
+	}
+	return n.Kind == yaml.ScalarNode && blank(n)
+}
 
 // kindOf names what a node is.
 func kindOf(n *yaml.Node) string {

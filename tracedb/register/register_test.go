@@ -80,9 +80,25 @@ func TestViolations(t *testing.T) {
 		{"format", with("    email: peilbeheer@waterschap.example", "    email: Peilbeheer <peilbeheer@waterschap.example>"), Violations{
 			{"owners[0].email", 15, 12, RuleFormat, `"Peilbeheer <peilbeheer@waterschap.example>" isn't written as it must be`, "write an e-mail address"}}},
 		{"characters", with("name: Peilverwachting", `name: "\e[2JPeil"`), Violations{
-			{"register.name", 4, 9, RuleCharacters, "holds the character U+001B, which nobody sees", "write plain readable text"}}},
+			{"register.name", 4, 9, RuleCharacters, "holds the character U+001B, which nobody sees", "write plain readable text on one line"}}},
 		{"characters that turn the text", with("name: Peilverwachting", "name: Peil\u202egnithcawrev"), Violations{
-			{"register.name", 4, 9, RuleCharacters, "holds the character U+202E, which nobody sees", "write plain readable text"}}},
+			{"register.name", 4, 9, RuleCharacters, "holds the character U+202E, which nobody sees", "write plain readable text on one line"}}},
+		{"a name that nobody sees", with("name: Peilverwachting", "name: \u3164"), Violations{
+			{"register.name", 4, 9, RuleCharacters, "holds the character U+3164, which nobody sees", "write plain readable text on one line"}}},
+		{"a value that nobody sees", with("status: In gebruik", "status: \u3164"), Violations{
+			{"register.status", 7, 11, RuleCharacters, "holds the character U+3164, which nobody sees", "write plain readable text on one line"},
+			{"register.status", 7, 11, RuleEnum, `"\u3164" isn't a value of this field`, fieldAt["register.status"].wants()[0]}}},
+		{"a name on two lines", with("name: Peilverwachting", `name: "Peil\nverwachting"`), Violations{
+			{"register.name", 4, 9, RuleCharacters, "holds the character U+000A, which nobody sees", "write plain readable text on one line"}}},
+		{"a title on two lines", with("  lang: nld\n", "  lang: nld\n  source_data_grouping: [{title: \"a\\nb\", link: \"https://b.example\"}]\n"), Violations{
+			{"register.source_data_grouping[0].title", 11, 34, RuleCharacters, "holds the character U+000A, which nobody sees", "write plain readable text on one line"}}},
+		{"a path on two lines", small + "data: [{uri: \"a\\nb\", sha256: " + strings.Repeat("f", 64) + "}]\n", Violations{
+			{"data[0].uri", 16, 14, RuleCharacters, "holds the character U+000A, which nobody sees", "write plain readable text on one line"}}},
+		{"text on lines", with("  lang: nld\n", "  lang: nld\n  goal: |\n    Een.\n\n    Twee.\n") + "measures: [{urn: \"urn:nl:ak:mtr:imp-04\", state: done, value: \"a\\nb\"}]\n", nil},
+		{"a text with a character that nobody sees", with("  lang: nld\n", "  lang: nld\n  goal: a\u00adb\n"), Violations{
+			{"register.goal", 11, 9, RuleCharacters, "holds the character U+00AD, which nobody sees", "write plain readable text"}}},
+		{"a name of its own that nobody sees", small + "eu_database: {\"a\\u200b\": b}\n", Violations{
+			{`eu_database."a\u200b"`, 16, 15, RuleCharacters, "holds the character U+200B, which nobody sees", "write plain readable text on one line"}}},
 		{"type: a number", with("name: Peilverwachting", "name: 1.0"), Violations{
 			{"register.name", 4, 9, RuleType, "is a number, not a text", `put it in quotes: "1.0"`}}},
 		{"type: a long number", with("name: Peilverwachting", "name: "+strings.Repeat("1", 99)), Violations{

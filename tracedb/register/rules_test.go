@@ -183,6 +183,7 @@ func TestRelations(t *testing.T) {
 		{RuleRequired, risk, []change{{risk, nil}, {"ai_act_profile.type", "AI-systeem voor algemene doeleinden"}}, []change{{risk, RiskNotHigh}}},
 		{RuleRequired, "eu_database", append([]change{{"eu_database", nil}}, high...), []change{{"eu_database", nil}}},
 		{RuleRequired, "eu_database", append([]change{{"eu_database", map[string]any{}}}, high...), high},
+		{RuleRequired, "eu_database", append([]change{{"eu_database", map[string]any{"provider": nil, "x": "", "y": map[string]any{"z": []any{" "}}}}}, high...), high},
 		{RuleForbidden, end, []change{{"register.status", InUse}}, []change{{"register.status", InUse}, {end, nil}}},
 		{RuleOrder, end, []change{{end, "2024-01"}}, []change{{end, "2024-02"}}},
 	}

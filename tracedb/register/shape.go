@@ -5,6 +5,7 @@ import (
 	"net/mail"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -46,9 +47,17 @@ var (
 		func(s string) bool { return link(s, "https") }}
 
 	shapeURI = &shape{RulePath, [2]string{
-		"a path in the repository, such as data/dikes.csv, or a URI with a scheme, such as dvc://store/dikes",
-		"een pad in de repository, zoals data/dikes.csv, of een URI met een schema, zoals dvc://store/dikes"},
+		"a path in the repository, such as data/dikes.csv, or a URI without a user, such as dvc://store/dikes, whose scheme is one of " + schemes,
+		"een pad in de repository, zoals data/dikes.csv, of een URI zonder gebruiker, zoals dvc://store/dikes, waarvan het schema een is van " + schemes},
 		func(s string) bool { return local(s) || remote(s) }}
+)
+
+// Data elsewhere lies in a store that has a host, or has a name that others look up. What means anything
+// else, to a browser or on whoever's machine, is no place of data: javascript:, data:, file:.
+var (
+	stores  = []string{"dvc", "https", "http", "s3", "gs", "az", "abfs", "abfss", "hdfs", "git", "git+https", "git+ssh", "oci", "ipfs", "ftp", "sftp"}
+	lookups = []string{"urn", "doi"}
+	schemes = strings.Join(slices.Concat(stores, lookups), ", ")
 )
 
 func matches(pattern string) func(string) bool { return regexp.MustCompile(pattern).MatchString }
@@ -65,13 +74,16 @@ func link(s, scheme string) bool {
 	return err == nil && u.Scheme == scheme && u.Hostname() != "" && u.User == nil && !strings.ContainsFunc(s, unicode.IsSpace)
 }
 
-// scheme needs two letters, so that a drive of Windows isn't one.
-var scheme = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9+.-]+):.`)
-
-// remote says whether the data is elsewhere. A file: URI would be a place on whoever's machine.
+// remote says whether the data is elsewhere.
 func remote(s string) bool {
-	m := scheme.FindStringSubmatch(s)
-	return m != nil && !strings.EqualFold(m[1], "file") && !strings.ContainsFunc(s, unicode.IsSpace)
+	u, err := url.Parse(s)
+	if err != nil || u.User != nil || strings.ContainsFunc(s, unicode.IsSpace) {
+		return false
+	}
+	if slices.Contains(lookups, u.Scheme) {
+		return u.Opaque != ""
+	}
+	return slices.Contains(stores, u.Scheme) && u.Hostname() != ""
 }
 
 // local says whether it is a path in the repository, in the one way in which a path is written.
@@ -79,13 +91,18 @@ func local(s string) bool {
 	return fs.ValidPath(s) && s != "." && !strings.ContainsAny(s, `\:`)
 }
 
-// hidden finds characters that show nothing, or that turn the text around them: a register is read by
-// people, who must see what is there.
-func hidden(s string) (rune, bool) {
+// lines are the characters that nobody sees and that a text of several lines has all the same.
+const lines = "\n\r\t"
+
+// unseen are characters that show nothing, or that turn or break the text around them.
+var unseen = []*unicode.RangeTable{unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp, unicode.Other_Default_Ignorable_Code_Point}
+
+// hidden finds characters that nobody sees, but those that may be: a register is read by people, who must
+// see what is there.
+func hidden(s, may string) (rune, bool) {
+	const blank = '\u2800' // braille without dots
 	for _, c := range s {
-		switch {
-		case c == '\n' || c == '\t' || c == '\r':
-		case unicode.IsControl(c), c >= 0x202a && c <= 0x202e, c >= 0x2066 && c <= 0x2069, c == unicode.ReplacementChar:
+		if (unicode.In(c, unseen...) || c == blank || c == unicode.ReplacementChar) && !strings.ContainsRune(may, c) {
 			return c, true
 		}
 	}

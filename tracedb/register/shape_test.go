@@ -23,8 +23,9 @@ func TestShapes(t *testing.T) {
 		{"link", shapeLink, []string{"https://b.example", "http://b.example/a?b#c", "https://b.example:8443/"}, []string{
 			"https://", "https:b.example", "//b.example", "ftp://b.example", "javascript:alert(1)", "https://b.example/a b", "https://user:word@b.example/", "https://user@b.example/"}},
 		{"secure link", shapeSecureLink, []string{"https://b.example"}, []string{"http://b.example"}},
-		{"uri", shapeURI, []string{"a", "a/b.csv", "a b", "a%20b", "dvc://x/y", "s3://x", "urn:x:y"}, []string{
-			"", ".", "..", "../a", "a/../b", "a//b", "/a", "./a", `a\b`, "c:/a", "a:", "file:///a", "FILE:a", "https://x/a b"}},
+		{"uri", shapeURI, []string{"a", "a/b.csv", "a b", "a%20b", "dvc://x/y", "s3://x", "HTTPS://x/y", "git+ssh://x/y", "urn:x:y", "doi:10.5281/1"}, []string{
+			"", ".", "..", "../a", "a/../b", "a//b", "/a", "./a", `a\b`, "c:/a", "a:", "file:///a", "FILE:a", "https://x/a b",
+			"https://u:p@x/y", "dvc://u@x/y", "javascript:alert(1)", "javascript://x/%0aalert(1)", "data:text/html,x", "vbscript:x", "dvc:x", "https:///x", "urn:", "git@x:y/z"}},
 		{"sha256", shapeSHA256, []string{"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}, []string{
 			"E3B0C44298FC1C149AFBF4C8996FB92427AE41E4649B934CA495991B7852B855", "sha256:e3b0", "e3b0"}},
 	}
@@ -41,6 +42,20 @@ func TestShapes(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestHidden holds what nobody sees, also where nothing else is, and what people write.
+func TestHidden(t *testing.T) {
+	for _, c := range "\x00\x1b\u0085\u00ad\u034f\u061c\u115f\u180e\u200b\u200d\u200e\u200f\u2028\u2029\u202e\u2060\u2066\u2800\u3164\ufeff\uffa0\ufffd\U000e0041" {
+		if got, bad := hidden("a"+string(c)+"b", lines); !bad || got != c {
+			t.Errorf("passes %U", c)
+		}
+	}
+	for _, s := range []string{"ë\u0301 — ‘x’ €", "日本 한국 עברית", "✔\ufe0f", "a\u00a0b", "a\n\tb\r\n"} {
+		if c, bad := hidden(s, lines); bad {
+			t.Errorf("finds %U in %q", c, s)
+		}
 	}
 }
 

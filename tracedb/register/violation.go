@@ -66,7 +66,7 @@ var dutch = map[string]string{
 
 // dutchRemedies says what would be right where the field doesn't tell.
 var dutchRemedies = map[string]string{
-	RuleUnique: "noem elk maar één keer", RuleCharacters: "schrijf gewone leesbare tekst", RuleDuplicateKey: "laat een van de twee staan",
+	RuleUnique: "noem elk maar één keer", RuleCharacters: "schrijf gewone leesbare tekst, een naam of titel op één regel", RuleDuplicateKey: "laat een van de twee staan",
 	RuleOrder: "een einddatum op of na de begindatum", RuleMissingFile: "voeg het bestand toe, of verbeter het pad",
 	RuleSHA256: "de hash van het bestand zoals het in de repository staat", RuleSyntax: "herstel de YAML hier of op de volgende regel",
 	RuleDocuments: "één document met de velden van " + Schema, RuleMaxSize: fmt.Sprintf("ten hoogste %d bytes", MaxSize),
@@ -215,13 +215,27 @@ func quoteAll(values []string, last string) string {
 	return strings.Join(quoted, "")
 }
 
+// oneLine says whether a field is a name, a title or the like, not a text that people read.
+func (f field) oneLine() bool {
+	const paragraph = 400
+	return strings.HasSuffix(f.path, "title") || f.max < paragraph && f.path != "measures[].value"
+}
+
 // quote shows what the file says, without what it may do to a terminal and not more than fits a line.
 func quote(s string) string {
 	const most = 60
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most]) + "…"
 	}
-	return strconv.Quote(s)
+	var b strings.Builder
+	for _, c := range strconv.Quote(s) {
+		if _, bad := hidden(string(c), ""); bad {
+			fmt.Fprintf(&b, `\u%04x`, c)
+		} else {
+			b.WriteRune(c)
+		}
+	}
+	return b.String()
 }
 
 // inQuotes says how to make a text of a value that YAML takes for something else.
