@@ -74,7 +74,7 @@ func (d *Desk) ready() {
 }
 
 // Take checks the drafts and adds them to the log, all or none: on return they are durable. A draft
-// that its writer recorded before, with the same id, kind and payload, gets the receipt of then.
+// that its writer recorded before, with the same id, kind, outcome and payload, gets the receipt of then.
 //
 // What is refused is a *tracedb.Error whose Field is the place: records[3].payload.commit. Refusals
 // that somebody may want to know of later (a kind that the writer may not write, a signature that
