@@ -3,6 +3,7 @@ package why
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -69,10 +70,7 @@ func (w *walk) running(ctx context.Context, ref tracedb.Ref) ([]string, error) {
 	var images []string
 	told := map[string]bool{}
 	for _, e := range page.Entries {
-		if e.Outcome != tracedb.Running && e.Outcome != tracedb.Gone {
-			continue
-		}
-		for _, pod := range values(e.Refs, tracedb.RefPod) {
+		for _, pod := range lived(e) {
 			if told[pod] {
 				continue
 			}
@@ -83,6 +81,58 @@ func (w *walk) running(ctx context.Context, ref tracedb.Ref) ([]string, error) {
 		}
 	}
 	return firsts(images, maxNow), nil
+}
+
+// pods adds what was last heard of the pods of images with more records than were looked at: that a pod
+// runs, as an old record says, may have been over for long.
+func (w *walk) pods(ctx context.Context) error {
+	for _, image := range w.cut {
+		runs := map[string]bool{} // as far as was looked
+		for _, e := range w.sorted() {
+			for _, pod := range lived(e) {
+				runs[pod] = e.Outcome == tracedb.Running
+			}
+		}
+		last := map[string]bool{}
+		hear := func(refs ...tracedb.Ref) error {
+			page, err := w.Search(ctx, tracedb.Query{Refs: refs, Kinds: []tracedb.Kind{tracedb.KindDeployment}, Limit: tracedb.MaxPage})
+			if err != nil {
+				return err
+			}
+			for _, e := range page.Entries { // newest first
+				for _, pod := range lived(e) {
+					if !last[pod] && (e.Outcome == tracedb.Running || runs[pod]) {
+						w.add(e)
+					}
+					last[pod] = true
+				}
+			}
+			return nil
+		}
+		if err := hear(image); err != nil {
+			return err
+		}
+		var old []string // not heard of for long
+		for _, pod := range slices.Sorted(maps.Keys(runs)) {
+			if runs[pod] && !last[pod] {
+				old = append(old, pod)
+			}
+		}
+		for _, pod := range firsts(old, maxFan) {
+			if err := hear(image, tracedb.Ref{Type: tracedb.RefPod, Value: pod}); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// lived are the pods that a record says of that they run, or are gone.
+func lived(e tracedb.Entry) []string {
+	if e.Kind != tracedb.KindDeployment || e.Outcome != tracedb.Running && e.Outcome != tracedb.Gone {
+		return nil
+	}
+	return values(e.Refs, tracedb.RefPod)
 }
 
 // latest are the images that were last heard of on their way, newest first, and the algorithms that

@@ -77,6 +77,7 @@ type walk struct {
 	images    map[string]bool // that the story is about
 	seen      map[stop]bool
 	queue     []stop
+	cut       []tracedb.Ref // images with more records than were looked at
 	truncated bool
 }
 
@@ -198,7 +199,12 @@ func (w *walk) about(ctx context.Context, ref tracedb.Ref) ([]tracedb.Entry, err
 		if e.Seq <= last {
 			continue
 		}
-		w.truncated = w.truncated || i == 0 // or there may be some between
+		if i == 0 { // or there may be some between
+			w.truncated = true
+			if ref.Type == tracedb.RefImage {
+				w.cut = append(w.cut, ref)
+			}
+		}
 		entries = append(entries, e)
 	}
 	return entries, nil

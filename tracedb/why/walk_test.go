@@ -1,6 +1,7 @@
 package why_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -16,33 +17,56 @@ import (
 	"github.com/druppie/druppie-up/tracedb/why/whytest"
 )
 
+// The things of a small story: two commits of a branch, what main makes of them, and what came of that.
+const service = "druppie/x"
+
+var (
+	first, second = strings.Repeat("1", 40), strings.Repeat("2", 40)
+	landed        = strings.Repeat("a", 40)
+	made          = "sha256:" + strings.Repeat("a", 64)
+)
+
 // scribe writes what a test wants to the log.
 type scribe struct {
 	t   *testing.T
 	log *log.Log
 	n   int
+	who string // acts; empty: somebody
+}
+
+// as is the scribe writing of what that user of Gitea does.
+func (s *scribe) as(who string) *scribe {
+	s.who = "gitea:" + who
+	return s
 }
 
 func (s *scribe) add(kind tracedb.Kind, outcome tracedb.Outcome, payload any, refs ...string) int64 {
+	s.t.Helper()
+	receipts, err := s.log.Append(s.t.Context(), "more", []log.Prepared{s.draft(kind, outcome, payload, refs...)})
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return receipts[0].Seq
+}
+
+func (s *scribe) draft(kind tracedb.Kind, outcome tracedb.Outcome, payload any, refs ...string) log.Prepared {
 	s.t.Helper()
 	raw, err := json.Marshal(payload)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.n++
-	d := tracedb.Draft{ID: fmt.Sprint("more-", s.n), Kind: kind, Actor: "somebody", Outcome: outcome, Payload: raw, At: whytest.Start.Add(time.Duration(s.n) * time.Hour)}
+	d := tracedb.Draft{ID: fmt.Sprint("more-", s.n), Kind: kind, Actor: cmp.Or(s.who, "somebody"), Outcome: outcome, Payload: raw, At: whytest.Start.Add(time.Duration(s.n) * time.Hour)}
+	s.who = ""
 	for i := 0; i < len(refs); i += 2 {
 		d.Refs = append(d.Refs, tracedb.Ref{Type: tracedb.RefType(refs[i]), Value: refs[i+1]})
 	}
+	d.Refs = tracedb.SortRefs(d.Refs)
 	facts, err := ingest.Facts(tracedb.Entry{Kind: kind}, raw)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	receipts, err := s.log.Append(s.t.Context(), "more", []log.Prepared{{Draft: d, Facts: facts}})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	return receipts[0].Seq
+	return log.Prepared{Draft: d, Facts: facts}
 }
 
 func has(c *why.Chain, seq int64) bool {

@@ -114,6 +114,7 @@ func (w *walk) gather(ctx context.Context, subject tracedb.Ref) (tracedb.Ref, er
 		func() error { return w.registered(ctx) },
 		func() error { return w.records(ctx) },
 		func() error { return w.keys(ctx) },
+		func() error { return w.pods(ctx) },
 		func() error { return w.read(ctx) },
 		func() error { return w.disposals(ctx) },
 	} {
