@@ -1,6 +1,7 @@
 package why
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,11 +81,11 @@ func (s *story) stands() text {
 	var out text
 	switch {
 	case len(running) > 0:
-		oldest := running[len(running)-1]
-		l["where"], l["pods"], l["since"] = places(running), pods(running), same(when(oldest.At))
+		oldest := slices.MinFunc(running, earlier)
+		l["where"], l["pods"], l["since"] = different(running, "namespace"), pods(running), same(when(oldest.At))
 		out = say("{name} runs[ in {where}][ ({pods})] since {since}.", "{name} draait[ in {where}][ ({pods})] sinds {since}.", l)
 	case len(gone) > 0:
-		l["where"], l["until"] = places(gone), same(when(gone[0].At))
+		l["where"], l["until"] = different(gone, "namespace"), same(when(slices.MaxFunc(gone, earlier).At))
 		out = say("{name} ran[ in {where}] and doesn't any more since {until}.", "{name} draaide[ in {where}] en doet dat sinds {until} niet meer.", l)
 	case !refused:
 		out = say("{name} isn't known to run or to have run.", "van {name} is niet bekend dat het draait of draaide.", l)
@@ -100,6 +101,9 @@ func (s *story) stands() text {
 	}
 	return upper(out)
 }
+
+// earlier compares by when something happened, which the log may have heard of in another order.
+func earlier(a, b told) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Seq, b.Seq)) }
 
 // refusal tells how the door stayed shut.
 func (s *story) refusal(t told) text {
@@ -117,84 +121,6 @@ func (s *story) askedFor() text {
 		return say("It was asked for[ by {who}] in session {session}; no spec is recorded.", "Er is om gevraagd[ door {who}] in sessie {session}; een spec is niet vastgelegd.", lines{"who": t.get("asked_by"), "session": t.get("session")})
 	}
 	return text{"Who asked for it isn't recorded.", "Wie erom vroeg is niet vastgelegd."}
-}
-
-// written names who wrote what was reviewed: the push that came before the merge, where there was one.
-func (s *story) written() text {
-	pushes := s.code(tracedb.KindCommit)
-	if len(pushes) == 0 {
-		return text{"Who wrote it isn't recorded.", "Wie het schreef is niet vastgelegd."}
-	}
-	t := pushes[len(pushes)-1]
-	for _, merge := range s.code(tracedb.KindMerge) {
-		for _, p := range pushes {
-			if head := merge.said["head"]; head != "" && p.said["commit"] == head {
-				t = p
-			}
-		}
-	}
-	if t.said["author"] == "" {
-		t = pushes[0] // the later ones are mostly merges
-	}
-	l := lines{"who": t.get("author"), "by": t.get("actor"), "commit": t.get("commit"), "message": t.get("message")}
-	if session, ok := s.last(tracedb.KindSession); ok {
-		l["session"], l["tool"], l["model"] = session.get("session"), session.get("tool"), session.get("model")
-	}
-	if l["who"].EN == "" {
-		return say("It was pushed by {by}[, after session {session}][ of {tool}][ with {model}][, commit {commit}].",
-			"Het is gepusht door {by}[, na sessie {session}][ van {tool}][ met {model}][, commit {commit}].", l)
-	}
-	return say("It was written by {who}[ in session {session}][ of {tool}][ with {model}][, commit {commit}][: “{message}”].",
-		"Het is geschreven door {who}[ in sessie {session}][ van {tool}][ met {model}][, commit {commit}][: “{message}”].", l)
-}
-
-func (s *story) approved() text {
-	var merged text
-	if merges := s.code(tracedb.KindMerge); len(merges) > 0 {
-		merged = merges[len(merges)-1].get("merged_by")
-	}
-	approvals := s.approvals()
-	if len(approvals) == 0 {
-		return say("No approval by anybody but the author is recorded[; {merged} merged it].",
-			"Er is geen goedkeuring vastgelegd door iemand anders dan de auteur[; {merged} voegde het samen].", lines{"merged": merged})
-	}
-	t := approvals[len(approvals)-1]
-	return say("{who} approved it[: “{reason}”][; {merged} merged it].", "{who} keurde het goed[: “{reason}”][; {merged} voegde het samen].",
-		lines{"who": t.get("reviewer"), "reason": t.get("reason"), "merged": merged})
-}
-
-func (s *story) tested() text {
-	run, ran := s.last(tracedb.KindRun)
-	tests, tested := s.last(tracedb.KindTestResult)
-	static, analysed := s.last(tracedb.KindSARIF)
-	if !ran && !tested {
-		return text{"No test of it is recorded.", "Er is geen test van vastgelegd."}
-	}
-	l := lines{}
-	if ran {
-		l["run"], l["ended"], l["failed"] = run.get("run"), outcomes[run.Outcome], run.get("failed")
-	}
-	if tested {
-		l["tests"], l["summary"] = outcomes[tests.Outcome], tests.get("summary")
-	}
-	if analysed {
-		l["static"] = outcomes[static.Outcome]
-	}
-	return say("[Pipeline run {run}: {ended}][, failed: {failed}][; tests: {tests}][ ({summary})][; static analysis: {static}].",
-		"[Pijplijnrun {run}: {ended}][, mislukt: {failed}][; tests: {tests}][ ({summary})][; statische analyse: {static}].", l).trimmed()
-}
-
-func (s *story) vulnerable() text {
-	t, ok := s.last(tracedb.KindVulns)
-	if !ok {
-		return text{"Whether it has known vulnerabilities was never looked at.", "Of het bekende kwetsbaarheden heeft is nooit bekeken."}
-	}
-	out := say("[{summary}][; critical: {critical}][; high: {high}].", "[{summary}][; kritiek: {critical}][; hoog: {high}].",
-		lines{"summary": t.get("summary"), "critical": t.get("critical"), "high": t.get("high")})
-	if out.EN == "." {
-		return text{"A scan for vulnerabilities was done; what it found is no longer kept.", "Er is op kwetsbaarheden gescand; wat daaruit kwam wordt niet meer bewaard."}
-	}
-	return upper(out)
 }
 
 func (s *story) signed() text {
@@ -254,15 +180,16 @@ func (s *story) promoted() text {
 		return text{}
 	}
 	l := lines{"where": t.get("tenant"), "pull": t.get("pull")}
-	for _, review := range s.of(tracedb.KindReview) {
-		if inFleet(review) && review.Outcome == tracedb.Approved {
-			l["who"] = review.get("reviewer")
-		}
+	var revision string
+	if of := values(t.Refs, tracedb.RefRevision); len(of) > 0 {
+		revision = of[0]
 	}
-	for _, merge := range s.of(tracedb.KindMerge) {
-		if inFleet(merge) && l["pull"].EN == "" {
-			l["pull"] = merge.get("pull")
-		}
+	j := s.judged(revision, revision != "", inFleet)
+	if l["pull"].EN == "" {
+		l["pull"] = j.merge.get("pull")
+	}
+	if n := len(j.approvals); n > 0 {
+		l["who"] = j.approvals[n-1].get("reviewer")
 	}
 	return say("It came into the fleet[ for {where}][ through {pull}][, approved by {who}].", "Het kwam in de vloot[ voor {where}][ via {pull}][, goedgekeurd door {who}].", l)
 }
@@ -329,15 +256,15 @@ func joined(all []text) text {
 	return text{strings.Join(en, " "), strings.Join(nl, " ")}
 }
 
-// places are the namespaces of some pods.
-func places(all []told) text {
-	var names []string
+// different are the values that a field of some records has.
+func different(all []told, field string) text {
+	var words []string
 	for _, t := range all {
-		if n := t.get("namespace").EN; n != "" && !slices.Contains(names, n) {
-			names = append(names, n)
+		if w := t.get(field).EN; w != "" && !slices.Contains(words, w) {
+			words = append(words, w)
 		}
 	}
-	return list(names)
+	return list(words)
 }
 
 // pods names a few pods, and counts many.

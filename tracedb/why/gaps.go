@@ -9,45 +9,61 @@ import (
 // wanted is evidence that a whole story has.
 type wanted struct {
 	step string
-	text
-	there func(*story) bool
+	gap  func(*story) text // what is to be said where there is none; empty where there is
 }
 
 // evidence lists what is looked for, in the order of the flow.
 var evidence = []wanted{
-	{"F0", text{"no record of what was asked for, nor of an agent's session", "niet vastgelegd wat er gevraagd is, en geen sessie van een agent"},
-		func(s *story) bool { return s.has(tracedb.KindSpec) || s.has(tracedb.KindSession) }},
-	{"F1", text{"no record of a push: who wrote it isn't known", "geen push vastgelegd: wie het schreef is niet bekend"},
-		func(s *story) bool { return len(s.code(tracedb.KindCommit)) > 0 }},
-	{"F1", text{"no approval by anybody but the author", "geen goedkeuring door iemand anders dan de auteur"},
-		func(s *story) bool { return len(s.approvals()) > 0 }},
-	{"F2", text{"no pipeline run", "geen pijplijnrun"},
-		func(s *story) bool { return s.has(tracedb.KindRun) }},
-	{"F3b", text{"no test result", "geen testresultaat"},
-		func(s *story) bool { return s.has(tracedb.KindTestResult) }},
-	{"F3b", text{"no scan for vulnerabilities", "geen scan op kwetsbaarheden"},
-		func(s *story) bool { return s.has(tracedb.KindVulns) }},
-	{"F3b", text{"no static analysis", "geen statische analyse"},
-		func(s *story) bool { return s.has(tracedb.KindSARIF) }},
-	{"F3b", text{"no list of the image's parts", "geen lijst van onderdelen van het image"},
-		func(s *story) bool { return s.has(tracedb.KindSBOM) }},
-	{"F3a", text{"no provenance: from which source it was built isn't proven", "geen herkomst: uit welke bron het gebouwd is, is niet bewezen"},
-		func(s *story) bool { return s.has(tracedb.KindProvenance) }},
-	{"F3a", text{"no record of a signature", "geen handtekening vastgelegd"},
-		func(s *story) bool { return s.has(tracedb.KindSignature) }},
-	{"F3c", text{"no entry in the register", "geen vermelding in het register"},
-		func(s *story) bool { return s.has(tracedb.KindRegister) }},
-	{"F4", text{"no promotion to the fleet", "geen promotie naar de vloot"},
-		func(s *story) bool { return s.has(tracedb.KindPromotion) }},
-	{"F5", text{"nothing says that Flux applied it", "nergens blijkt dat Flux het toepaste"},
-		func(s *story) bool {
-			_, ok := s.last(tracedb.KindDeployment, tracedb.Passed, tracedb.Failed)
-			return ok
-		}},
-	{"F6", text{"no decision of the gatekeeper", "geen besluit van de poortwachter"},
-		func(s *story) bool { return s.has(tracedb.KindAdmission) }},
-	{"F7a", text{"nothing says that it runs or ever ran", "nergens blijkt dat het draait of ooit draaide"},
-		func(s *story) bool { return len(s.pods(s.image)) > 0 || s.refused() }},
+	{"F0", unless(func(s *story) bool { return s.has(tracedb.KindSpec) || s.has(tracedb.KindSession) },
+		text{"no record of what was asked for, nor of an agent's session", "niet vastgelegd wat er gevraagd is, en geen sessie van een agent"})},
+	{"F1", unless(func(s *story) bool { return len(s.code(tracedb.KindCommit)) > 0 },
+		text{"no record of a push: who wrote it isn't known", "geen push vastgelegd: wie het schreef is niet bekend"})},
+	{"F1", func(s *story) text {
+		if j := s.judgedCode(); len(j.approvals) == 0 {
+			return j.lacking()
+		}
+		return text{}
+	}},
+	{"F2", result(tracedb.KindRun, text{"no pipeline run", "geen pijplijnrun"})},
+	{"F3b", result(tracedb.KindTestResult, text{"no test result", "geen testresultaat"})},
+	{"F3b", result(tracedb.KindVulns, text{"no scan for vulnerabilities", "geen scan op kwetsbaarheden"})},
+	{"F3b", result(tracedb.KindSARIF, text{"no static analysis", "geen statische analyse"})},
+	{"F3b", result(tracedb.KindSBOM, text{"no list of the image's parts", "geen lijst van onderdelen van het image"})},
+	{"F3a", result(tracedb.KindProvenance, text{"no provenance: from which source it was built isn't proven", "geen herkomst: uit welke bron het gebouwd is, is niet bewezen"})},
+	{"F3a", result(tracedb.KindSignature, text{"no record of a signature", "geen handtekening vastgelegd"})},
+	{"F3c", unless(func(s *story) bool { return s.has(tracedb.KindRegister) }, text{"no entry in the register", "geen vermelding in het register"})},
+	{"F4", unless(func(s *story) bool { return s.has(tracedb.KindPromotion) }, text{"no promotion to the fleet", "geen promotie naar de vloot"})},
+	{"F5", unless(func(s *story) bool {
+		_, ok := s.last(tracedb.KindDeployment, tracedb.Passed)
+		return ok
+	}, text{"nothing says that Flux applied it", "nergens blijkt dat Flux het toepaste"})},
+	{"F6", unless(func(s *story) bool { return s.has(tracedb.KindAdmission) }, text{"no decision of the gatekeeper", "geen besluit van de poortwachter"})},
+	{"F7a", unless(func(s *story) bool { return len(s.pods(s.image)) > 0 || s.refused() },
+		text{"nothing says that it runs or ever ran", "nergens blijkt dat het draait of ooit draaide"})},
+}
+
+func unless(there func(*story) bool, gap text) func(*story) text {
+	return func(s *story) text {
+		if there(s) {
+			return text{}
+		}
+		return gap
+	}
+}
+
+// result wants what was found about the image itself: what is known of its commit alone leaves the gap,
+// and is told in it.
+func result(kind tracedb.Kind, gap text) func(*story) text {
+	return func(s *story) text {
+		_, alone, ok := s.result(kind)
+		switch {
+		case ok && alone:
+			return text{gap.EN + "; there is one " + byCommit.EN, gap.NL + "; er is er een " + byCommit.NL}
+		case ok:
+			return text{}
+		}
+		return gap
+	}
 }
 
 func (s *story) has(kind tracedb.Kind) bool { return len(s.of(kind)) > 0 }
@@ -66,8 +82,8 @@ func (s *story) gaps() []Gap {
 		return out
 	}
 	for _, w := range evidence {
-		if !w.there(s) {
-			out = append(out, Gap{Step: w.step, What: w.EN, WhatNL: w.NL})
+		if g := w.gap(s); g.EN != "" {
+			out = append(out, Gap{Step: w.step, What: g.EN, WhatNL: g.NL})
 		}
 	}
 	return out

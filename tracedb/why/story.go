@@ -47,8 +47,9 @@ func (s *story) on(image string) *story {
 	o := *s
 	o.image, o.repository, o.algorithm = image, "", ""
 	o.near = o.vicinity()
-	o.algorithm = o.value(tracedb.RefAlgorithm, tracedb.KindAdmission, tracedb.KindDeployment, tracedb.KindRegister)
 	o.repository = o.value(tracedb.RefRepository, tracedb.KindProvenance, tracedb.KindImage, tracedb.KindRun, tracedb.KindRegister, tracedb.KindCommit)
+	// What asks to run may claim any id: what the register says of the story's own repository counts first.
+	o.algorithm = o.value(tracedb.RefAlgorithm, tracedb.KindRegister, tracedb.KindAdmission, tracedb.KindDeployment)
 	return &o
 }
 
@@ -152,8 +153,11 @@ func (s *story) about(t told) bool {
 		if s.algorithm != "" {
 			return slices.Contains(values(t.Refs, tracedb.RefAlgorithm), s.algorithm)
 		}
-	case tracedb.KindAdmission:
-		// A refusal that names no image is told with its revision, which other services may be in.
+		if s.repository != "" && !slices.Contains(values(t.Refs, tracedb.RefRepository), s.repository) {
+			return false
+		}
+	case tracedb.KindAdmission, tracedb.KindDrift:
+		// What names no image is told with its revision, which other services may be in.
 		return touches(s.near, t) && s.named(t)
 	case tracedb.KindRepair:
 		// What repairs this image's incident is told with it, though another image came of it.
@@ -166,13 +170,13 @@ func (s *story) about(t told) bool {
 	return touches(s.near, t)
 }
 
-// named says whether a decision is about the story's algorithm or about a workload with its service's
+// named says whether a decision or a deviation is about the story's algorithm or about a workload with its service's
 // name.
 func (s *story) named(t told) bool {
 	if ids := values(t.Refs, tracedb.RefAlgorithm); len(ids) > 0 {
 		return slices.Contains(ids, s.algorithm)
 	}
-	_, workload, _ := strings.Cut(t.said["resource"], "/")
+	_, workload, _ := strings.Cut(cmp.Or(t.said["resource"], t.said["object"]), "/")
 	_, service, _ := strings.Cut(s.repository, "/")
 	return service != "" && (workload == service || strings.HasPrefix(workload, service+"-"))
 }
@@ -193,13 +197,6 @@ func inFleet(t told) bool { return step(t.Entry) == stepPull }
 // code are the records of a kind that are about the service's own repository.
 func (s *story) code(kind tracedb.Kind) []told {
 	return slices.DeleteFunc(s.of(kind), inFleet)
-}
-
-// approvals are the reviews that approve, by others than whoever wrote what they judged.
-func (s *story) approvals() []told {
-	return slices.DeleteFunc(s.code(tracedb.KindReview), func(t told) bool {
-		return t.Outcome != tracedb.Approved || t.get("author").EN != "" && t.get("author").EN == t.get("reviewer").EN
-	})
 }
 
 // pods is what was last heard of every pod that runs the image, or any image; the newest first.
