@@ -1,7 +1,9 @@
 // Package whytest tells one service's story to a log, for the tests of everybody who shows it: from
 // the spec to the pod, a second version that the door refuses, and another service in the same fleet
-// that must stay out of it. It owns no assertions, and refuses to invent evidence that a real foundry
-// wouldn't leave: its attestations are signed, with a key that the log knows.
+// that must stay out of it. Its foundry has every gate that the log has a kind for. The platform's own
+// attests provenance, test result and verdict, no static analysis, scan or list of parts yet, and its
+// promotions are read from the fleet, without pull request or run. It owns no assertions, and refuses
+// to leave an attestation unsigned: all are, with a key that the log knows.
 package whytest
 
 import (
