@@ -126,14 +126,6 @@ func TestAdmissionRefusesQuestions(t *testing.T) {
 	}
 }
 
-// TestAdmissionAsksTheLog finds what another program has written since.
-func TestAdmissionAsksTheLog(t *testing.T) {
-	b := newBench(t)
-	elsewhere := &Desk{Log: b.log, Keyring: b.Keyring, Now: b.Desk.Now} // it tells our catalog nothing
-	drafts := b.good(t, 0)
-	q := catalog.Question{Namespace: "drones", Images: []string{digest}, Algorithm: algorithm, DryRun: true}
-	if d, err := b.Admission(t.Context(), q); err != nil || d.Code != catalog.CodeUnknownAlgorithm {
-		t.Fatalf("before: %+v, %v", d, err)
 // TestAdmissionRecordsAnything holds that nobody escapes the record of a refusal by what they name.
 func TestAdmissionRecordsAnything(t *testing.T) {
 	b := newBench(t)
@@ -161,6 +153,14 @@ func TestAdmissionRecordsAnything(t *testing.T) {
 	}
 }
 
+// TestAdmissionAsksTheLog finds what another program has written since.
+func TestAdmissionAsksTheLog(t *testing.T) {
+	b := newBench(t)
+	elsewhere := &Desk{Log: b.log, Keyring: b.Keyring, Now: b.Desk.Now} // it tells our catalog nothing
+	drafts := b.good(t, 0)
+	q := catalog.Question{Namespace: "drones", Images: []string{digest}, Algorithm: algorithm, DryRun: true}
+	if d, err := b.Admission(t.Context(), q); err != nil || d.Code != catalog.CodeUnknownAlgorithm {
+		t.Fatalf("before: %+v, %v", d, err)
 	}
 	if _, err := elsewhere.Take(t.Context(), writer(), []tracedb.Draft{drafts[tracedb.KindProvenance], drafts[tracedb.KindRegister]}); err != nil {
 		t.Fatal(err)
