@@ -71,8 +71,9 @@ type KindInfo struct {
 	Outcomes []Outcome
 }
 
-// Term is how long payloads are kept where no other term holds: seven years.
-const Term = 7 * 365 * 24 * time.Hour
+// Term is how long payloads are kept where no other term holds: seven years, which have two leap days at
+// most.
+const Term = (7*365 + 2) * 24 * time.Hour
 
 var kinds = []KindInfo{
 	{Kind: KindSpec, Step: "F0", Term: Term},

@@ -29,7 +29,7 @@ func (d *database) flags(cmd *cobra.Command) {
 
 // options finds store and keys. The signing key is read only where something will be signed.
 func (d *database) options(readOnly bool) (log.Options, error) {
-	o := log.Options{ReadOnly: readOnly, Derive: ingest.Facts}
+	o := log.Options{ReadOnly: readOnly, Derive: ingest.Facts, Unique: ingest.Unique}
 	switch {
 	case d.config != "" && d.store != "":
 		return o, ui.Usage(errors.New("--config and --store exclude each other"))

@@ -43,6 +43,7 @@ func newHealth(l *log.Log) *health {
 	h.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tracedb_log_size", Help: "Records in the log."}, func() float64 { return float64(l.Size()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tracedb_log_ahead_seconds", Help: "How far the log's time is ahead of the clock: until that has caught up it stands still."}, func() float64 { return l.Ahead().Seconds() }),
 	)
 	return h
 }

@@ -34,7 +34,7 @@ what it signs. That one is public: give it to whoever should check the log witho
 			f, err := os.OpenFile(args[0], os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 			if err != nil {
 				if errors.Is(err, os.ErrExist) {
-					return ui.WithHint(err, "a key is never overwritten: what it signed couldn't be continued")
+					return ui.WithHint(ui.Usage(err), "a key is never overwritten: what it signed couldn't be continued")
 				}
 				return err
 			}

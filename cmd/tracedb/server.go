@@ -82,6 +82,9 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if ahead := l.Ahead(); ahead > time.Minute {
+		o.logger.Warn("the log's time is ahead of the clock, and stands still until that has caught up", "by", ahead.String())
+	}
 	s := &server{logger: o.logger, log: l, health: newHealth(l), done: make(chan struct{}), last: func(context.Context) error { return nil }}
 	defer func() {
 		if err != nil {

@@ -10,9 +10,10 @@ import (
 
 func newVersionCmd() *cobra.Command {
 	return &cobra.Command{
-		Use:   "version",
-		Short: "Say which build of tracedb this is",
-		Args:  noArgs,
+		Use:     "version",
+		Short:   "Say which build of tracedb this is",
+		Example: "  tracedb version",
+		Args:    noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			version := "(devel)"
 			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {

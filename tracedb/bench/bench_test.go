@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"database/sql"
 	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
@@ -38,6 +42,97 @@ func TestBench(t *testing.T) {
 	if err := b.run(t.Context(), io.Discard, "", "none", nil); err == nil {
 		t.Error("a child that doesn't exist ran")
 	}
+}
+
+// TestPlain holds what the log is compared with against the log: the same indexes over the same rows, in
+// pages of the same size.
+func TestPlain(t *testing.T) {
+	dir, err := os.MkdirTemp("", "tracedb-bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b := bench{dir: dir, progress: io.Discard}
+	engines, done, err := b.engines(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer done()
+	for _, e := range engines {
+		t.Run(e.name, func(t *testing.T) {
+			dsn, err := e.fresh(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			l, err := openLog(t.Context(), dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := indexes(t, dsn)
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			if dsn, err = e.fresh(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			p, err := e.plain(t.Context(), dsn)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, indexes(t, dsn)); diff != "" || len(want) < 5 {
+				t.Errorf("indexes (-log +plain):\n%s", diff)
+			}
+			if err := p.close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// indexes are those of the tables that both have, and the size of pages.
+func indexes(t *testing.T, dsn string) (out []string) {
+	t.Helper()
+	path, ok := strings.CutPrefix(dsn, sqliteScheme)
+	if !ok {
+		conn, err := pgx.Connect(t.Context(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close(t.Context())
+		rows, err := conn.Query(t.Context(), "SELECT indexdef FROM pg_indexes WHERE tablename IN ('payloads', 'records', 'refs') ORDER BY indexname")
+		if err == nil {
+			out, err = pgx.CollectRows(rows, pgx.RowTo[string])
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	db, err := sql.Open("sqlite", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.QueryContext(t.Context(), `SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name IN ('payloads', 'records', 'refs') AND sql IS NOT NULL
+		UNION ALL SELECT page_size FROM pragma_page_size ORDER BY 1`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var line string
+		if err := rows.Scan(&line); err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, line)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return out
 }
 
 // TestStory holds the large log's releases: a chain as a real one, with facts, that the log takes.

@@ -2,12 +2,10 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
 )
@@ -22,9 +20,7 @@ func childCheck(ctx context.Context, t *table, args []string) error {
 	if len(args) != 1 {
 		return errors.New("the log's DSN is missing")
 	}
-	l, err := log.Open(ctx, log.Options{DSN: args[0], ReadOnly: true, Derive: func(e tracedb.Entry, payload json.RawMessage) ([]tracedb.Fact, error) {
-		return ingest.Facts(e, payload)
-	}})
+	l, err := log.Open(ctx, log.Options{DSN: args[0], ReadOnly: true, Derive: ingest.Facts, Unique: ingest.Unique})
 	if err != nil {
 		return err
 	}
@@ -42,7 +38,7 @@ func childCheck(ctx context.Context, t *table, args []string) error {
 	if err != nil {
 		return err
 	}
-	return t.print("check of everything: leaves, tree, payloads, columns, refs, facts", [][]string{
+	return t.print("check of everything: leaves, tree, payloads, columns, refs, facts, attestations", [][]string{
 		{"records", "heads", "nodes", "facts", "took", "most memory"},
 		{fmt.Sprint(report.Size), fmt.Sprint(report.Heads), fmt.Sprint(report.Nodes), fmt.Sprint(report.Facts), took.Round(time.Second / 10).String(), m.peak()}})
 }

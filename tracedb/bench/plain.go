@@ -13,10 +13,11 @@ import (
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/log/gather"
 )
 
 // plain is a database with the same rows and indexes as the log's, and nothing else: no leaves, no tree,
-// no triggers, no looking whether something is there already. It commits as the log does, what waits
+// no triggers, no looking whether something is there already. It commits when the log does, what comes
 // together in one durable transaction.
 type plain interface {
 	insert(ctx context.Context, first int64, drafts []log.Prepared) error
@@ -28,10 +29,10 @@ CREATE TABLE payloads (seq %[1]s PRIMARY KEY, body %[2]s NOT NULL);
 CREATE TABLE records (seq %[1]s PRIMARY KEY, time %[1]s NOT NULL, id %[3]s NOT NULL, kind %[3]s NOT NULL, actor %[3]s NOT NULL,
   writer %[3]s NOT NULL, at %[1]s NOT NULL, outcome %[3]s NOT NULL, payload %[2]s NOT NULL, size %[1]s NOT NULL);
 CREATE UNIQUE INDEX records_id ON records (writer, id);
-CREATE INDEX records_time ON records (time, seq);
-CREATE INDEX records_kind ON records (kind, seq);
-CREATE INDEX records_actor ON records (actor, seq);
-CREATE INDEX records_outcome ON records (outcome, seq) WHERE outcome <> '';
+CREATE INDEX records_time ON records (time%[5]s);
+CREATE INDEX records_kind ON records (kind%[5]s);
+CREATE INDEX records_actor ON records (actor%[5]s);
+CREATE INDEX records_outcome ON records (outcome%[5]s) WHERE outcome <> '';
 CREATE TABLE refs (type %[3]s NOT NULL, value %[3]s NOT NULL, seq %[1]s NOT NULL, PRIMARY KEY (type, value, seq)) %[4]s;
 `
 
@@ -40,12 +41,13 @@ type plainSQLite struct{ db *sql.DB }
 
 func openPlainSQLite(ctx context.Context, dsn string) (plain, error) {
 	driver := &sqlite.Driver{}
-	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"journal_mode(wal)", "synchronous(full)", "page_size(8192)", "cache_size(-16384)", "wal_autocheckpoint(1000)"}}
+	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"synchronous(full)", "secure_delete(on)", "cache_size(-16384)", "wal_autocheckpoint(1000)"}}
 	db := sql.OpenDB(opener(func() (sqlConn, error) {
 		return driver.Open("file:" + strings.TrimPrefix(dsn, sqliteScheme) + "?" + query.Encode())
 	}))
 	db.SetMaxOpenConns(1)
-	_, err := db.ExecContext(ctx, fmt.Sprintf(plainTables, "INTEGER", "BLOB", "TEXT", "WITHOUT ROWID"))
+	// An index of SQLite's has the row's place, which seq is, by itself.
+	_, err := db.ExecContext(ctx, "PRAGMA page_size = 8192; PRAGMA journal_mode = wal;"+fmt.Sprintf(plainTables, "INTEGER", "BLOB", "TEXT", "WITHOUT ROWID", ""))
 	return plainSQLite{db}, err
 }
 
@@ -95,7 +97,7 @@ func openPlainPostgres(ctx context.Context, dsn string) (plain, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = conn.Exec(ctx, fmt.Sprintf(plainTables, "bigint", "bytea", `text COLLATE "C"`, ""))
+	_, err = conn.Exec(ctx, fmt.Sprintf(plainTables, "bigint", "bytea", `text COLLATE "C"`, "", ", seq"))
 	return plainPostgres{conn}, err
 }
 
@@ -129,12 +131,11 @@ func (p plainPostgres) insert(ctx context.Context, first int64, drafts []log.Pre
 	})
 }
 
-// plainTaker gives a plain database the log's way of committing: while one transaction is under way,
-// what comes gathers for the next.
+// plainTaker gives a plain database the log's way of committing, by the same code.
 type plainTaker struct {
-	db    plain
-	calls chan plainCall
-	done  chan struct{}
+	db         plain
+	calls      chan *plainCall
+	stop, done chan struct{}
 }
 
 type plainCall struct {
@@ -143,40 +144,39 @@ type plainCall struct {
 }
 
 func takePlain(ctx context.Context, db plain) *plainTaker {
-	p := &plainTaker{db: db, calls: make(chan plainCall), done: make(chan struct{})}
+	p := &plainTaker{db: db, calls: make(chan *plainCall), stop: make(chan struct{}), done: make(chan struct{})}
+	q := gather.Queue[*plainCall]{Calls: p.calls, Stop: p.stop, Size: func(c *plainCall) (records, bytes int) {
+		for _, d := range c.drafts {
+			bytes += len(d.Payload)
+		}
+		return len(c.drafts), bytes
+	}}
 	go func() {
 		defer close(p.done)
 		next := int64(0)
-		for call := range p.calls {
-			calls, drafts := []plainCall{call}, call.drafts
-			for more := true; more && len(drafts) < 4096; {
-				select {
-				case call, open := <-p.calls:
-					if more = open; open {
-						calls, drafts = append(calls, call), append(drafts[:len(drafts):len(drafts)], call.drafts...)
-					}
-				default:
-					more = false
-				}
+		q.Run(func(calls []*plainCall) {
+			var drafts []log.Prepared
+			for _, c := range calls {
+				drafts = append(drafts, c.drafts...)
 			}
 			err := db.insert(ctx, next, drafts)
 			next += int64(len(drafts))
 			for _, c := range calls {
 				c.err <- err
 			}
-		}
+		})
 	}()
 	return p
 }
 
 func (p *plainTaker) take(_ context.Context, _ string, drafts []log.Prepared) ([]tracedb.Receipt, error) {
-	call := plainCall{drafts, make(chan error, 1)}
+	call := &plainCall{drafts, make(chan error, 1)}
 	p.calls <- call
 	return nil, <-call.err
 }
 
 func (p *plainTaker) close(ctx context.Context) error {
-	close(p.calls)
+	close(p.stop)
 	<-p.done
 	return p.db.close(ctx)
 }

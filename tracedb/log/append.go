@@ -34,6 +34,14 @@ type call struct {
 	done    chan answer // buffered: the committer never waits for a caller
 }
 
+// size is how many records and bytes of payload a call brings.
+func (c *call) size() (records, bytes int) {
+	for _, d := range c.drafts {
+		bytes += len(d.Payload)
+	}
+	return len(c.drafts), bytes
+}
+
 // offer is a draft with what can be computed before its place is known.
 type offer struct {
 	Prepared

@@ -265,6 +265,9 @@ func testClock(t *testing.T, e engine) {
 		if i == len(clock)-1 {
 			sound(t, l)
 		}
+		if ahead, want := l.Ahead().Round(time.Second), max(0, time.Second-d); i > 0 && ahead != want {
+			t.Errorf("with the clock %s on, the log is %s ahead, want %s", d, ahead, want)
+		}
 		if err := l.Close(); err != nil {
 			t.Fatal(err)
 		}

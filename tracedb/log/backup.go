@@ -33,24 +33,23 @@ func (l *Log) Backup(ctx context.Context, path string) error {
 
 // Restore puts a backup in the place of opts.DSN, which must be an SQLite file that isn't there. It is
 // checked first, also against the checkpoints: a backup that isn't sound or doesn't contain the tree of
-// each checkpoint isn't put there, and the report says why.
-func Restore(ctx context.Context, backup string, opts Options, checkpoints ...[]byte) (Report, error) {
+// each checkpoint isn't put there, and the report says why. With aside, an ending, a database that is there
+// makes room: it gets that ending to its name. One that is in use doesn't.
+func Restore(ctx context.Context, backup io.Reader, opts Options, aside string, checkpoints ...[]byte) (Report, error) {
 	path, ok := cutSQLite(opts.DSN)
 	if !ok {
 		return Report{}, errors.New("restore: only an SQLite file can be restored here; pg_restore does it for PostgreSQL")
 	}
-	for _, name := range []string{path, path + "-wal", path + "-shm"} {
-		if _, err := os.Lstat(name); err == nil {
-			return Report{}, fmt.Errorf("restore: %s is there already", name)
-		}
+	if err := free(path, aside); err != nil {
+		return Report{}, fmt.Errorf("restore: %w", err)
 	}
 	part := path + ".part"
 	defer func() {
-		for _, name := range []string{part, part + "-wal", part + "-shm"} {
+		for _, name := range files(part, "") {
 			os.Remove(name)
 		}
 	}()
-	if err := copyFile(backup, part); err != nil {
+	if err := keep(backup, part); err != nil {
 		return Report{}, fmt.Errorf("restore: %w", err)
 	}
 	opts.DSN, opts.ReadOnly = "sqlite:"+part, true
@@ -65,25 +64,55 @@ func Restore(ctx context.Context, backup string, opts Options, checkpoints ...[]
 	if !report.OK() {
 		return report, fmt.Errorf("restore: the backup isn't sound: %s", report.Faults[0])
 	}
+	// Somebody may have come meanwhile. What is beside a database goes before another one takes its place:
+	// it would be taken for that one's.
+	if err := free(path, aside); err != nil {
+		return report, fmt.Errorf("restore: %w", err)
+	}
+	for i, name := range files(path, "") {
+		if err := os.Rename(name, files(path, aside)[i]); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return report, fmt.Errorf("restore: %w", err)
+		}
+	}
 	if err := os.Rename(part, path); err != nil {
 		return report, fmt.Errorf("restore: %w", err)
 	}
 	return report, sqlite.Sync(filepath.Dir(path))
 }
 
-// copyFile makes to, which must not be there, and writes it to the disk.
-func copyFile(from, to string) (err error) {
-	in, err := os.Open(from)
-	if err != nil {
-		return err
+// files are those that a database in a file consists of, with an ending to the database's name.
+func files(path, ending string) []string {
+	return []string{path + ending, path + ending + "-wal", path + ending + "-shm"}
+}
+
+// free says whether a database may come to a place, by an error if not.
+func free(path, aside string) error {
+	for _, name := range files(path, "") {
+		if _, err := os.Lstat(name); err == nil && aside == "" {
+			return fmt.Errorf("%s is there already", name)
+		}
 	}
-	defer in.Close()
+	if used, err := sqlite.Used(path); err != nil {
+		return err
+	} else if used {
+		return fmt.Errorf("%s is in use: stop the service first", path)
+	}
+	for _, name := range files(path, aside) {
+		if _, err := os.Lstat(name); err == nil {
+			return fmt.Errorf("%s is there already", name)
+		}
+	}
+	return nil
+}
+
+// keep makes a file, which must not be there, and writes it to the disk.
+func keep(from io.Reader, to string) (err error) {
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	if _, err := io.Copy(out, in); err != nil {
+	if _, err := io.Copy(out, from); err != nil {
 		return err
 	}
 	return out.Sync()

@@ -17,8 +17,8 @@ import (
 )
 
 // Check computes everything anew that the database stores: every leaf's hash, every column, ref and
-// payload digest, every node and head of the tree, and facts if Options.Derive is given. It compares
-// with the checkpoints too, whose signatures Options.Verifier verifies. What isn't right is in the
+// payload digest, every node and head of the tree, and facts and attestations if Options has Derive and
+// Unique. What payloads that were disposed of gave can't be told any more. It compares with the checkpoints too, whose signatures Options.Verifier verifies. What isn't right is in the
 // report; the error is for what kept Check from looking. It may run while the log is written.
 func (l *Log) Check(ctx context.Context, checkpoints ...[]byte) (Report, error) {
 	report := Report{Origin: l.origin}

@@ -38,6 +38,7 @@ type checker struct {
 	derive   *deriver // nil: facts aren't compared
 	refs     *tally
 	facts    *tally
+	attested *tally
 	disposed []uint64          // a bit for every record
 	pending  map[int64][]int64 // by record of disposal: payloads that are gone because of it
 }
@@ -47,7 +48,7 @@ func newChecker(l *Log, head store.Head, report *Report) *checker {
 	c := &checker{
 		log: l, head: head, report: report, signed: map[int64][]tlog.Hash{},
 		edge: &edge{ranges: ranges, r: ranges.NewEmptyRange(0)},
-		refs: newTally(head.Size), facts: newTally(head.Size),
+		refs: newTally(head.Size), facts: newTally(head.Size), attested: newTally(head.Size),
 		disposed: make([]uint64, head.Size/64+1), pending: map[int64][]int64{},
 	}
 	if l.opts.Derive != nil {
@@ -177,7 +178,8 @@ func (c *checker) record(t *leaves, s *store.Stored) error {
 	for _, r := range e.Refs {
 		c.refs.add(e.Seq, refPrint(r))
 	}
-	return c.payload(e, s)
+	c.payload(e, s)
+	return nil
 }
 
 // columns compares the extracted columns with the leaf.
@@ -205,7 +207,7 @@ func (c *checker) columns(e tracedb.Entry, s *store.Stored) {
 }
 
 // payload compares the payload with its digest, or its absence with the record that explains it.
-func (c *checker) payload(e tracedb.Entry, s *store.Stored) error {
+func (c *checker) payload(e tracedb.Entry, s *store.Stored) {
 	if s.Body == nil {
 		c.report.Disposed++
 		c.disposed[e.Seq/64] |= 1 << (e.Seq % 64)
@@ -214,7 +216,7 @@ func (c *checker) payload(e tracedb.Entry, s *store.Stored) error {
 		} else {
 			c.pending[s.Disposal.Int64] = append(c.pending[s.Disposal.Int64], e.Seq)
 		}
-		return nil
+		return
 	}
 	c.report.Payloads++
 	if s.Disposal.Valid {
@@ -222,12 +224,13 @@ func (c *checker) payload(e tracedb.Entry, s *store.Stored) error {
 	}
 	if !fits(e, s.Body) {
 		c.report.fault(PlacePayload, e.Seq, "its bytes aren't those that the leaf names")
-		return nil
+		return
 	}
 	if e.Kind == tracedb.KindDisposal {
 		c.disposal(e, s.Body)
 	}
-	return c.derived(e, s.Body)
+	c.derived(e, s.Body)
+	c.unique(e, s.Body)
 }
 
 // fits says whether a payload is the one that the entry names.
@@ -250,7 +253,7 @@ func (c *checker) disposal(e tracedb.Entry, body []byte) {
 		if e.Seq >= c.head.Size {
 			continue
 		}
-		if seq < 0 || seq >= e.Seq || c.disposed[seq/64]&(1<<(seq%64)) == 0 {
+		if seq < 0 || seq >= e.Seq || !c.gone(seq) {
 			c.report.fault(PlaceDisposal, e.Seq, "it names record %d, whose payload is there", seq)
 		}
 	}
@@ -262,9 +265,9 @@ func (c *checker) disposal(e tracedb.Entry, body []byte) {
 	delete(c.pending, e.Seq)
 }
 
-func (c *checker) derived(e tracedb.Entry, body []byte) error {
+func (c *checker) derived(e tracedb.Entry, body []byte) {
 	if c.derive == nil {
-		return nil
+		return
 	}
 	facts, err := c.derive.derive(e, body)
 	if err == nil {
@@ -272,13 +275,27 @@ func (c *checker) derived(e tracedb.Entry, body []byte) error {
 	}
 	if err != nil {
 		c.report.fault(PlaceFact, e.Seq, "can't be derived: %v", err)
-		return nil
+		return
 	}
 	for _, f := range c.derive.settle(e.Seq, facts) {
 		c.facts.add(e.Seq, factPrint(f))
 	}
-	return nil
 }
+
+func (c *checker) unique(e tracedb.Entry, body []byte) {
+	if c.log.opts.Unique == nil {
+		return
+	}
+	digest, err := c.log.opts.Unique(e, body)
+	if err != nil {
+		c.report.fault(PlaceAttestation, e.Seq, "can't be derived: %v", err)
+	} else if digest != "" {
+		c.attested.add(e.Seq, attestationPrint(digest))
+	}
+}
+
+// gone says whether a record's payload was disposed of.
+func (c *checker) gone(seq int64) bool { return c.disposed[seq/64]&(1<<(seq%64)) != 0 }
 
 // rest looks at what has no place in the walk.
 func (c *checker) rest(ctx context.Context) error {
@@ -311,11 +328,10 @@ func (c *checker) rest(ctx context.Context) error {
 			c.report.fault(PlacePayload, seq, "missing, and record %d, which should say why, is no disposal", record)
 		}
 	}
-	if err := c.compareRefs(ctx); err != nil {
-		return err
-	}
-	if err := c.compareFacts(ctx); err != nil {
-		return err
+	for _, compare := range []func(context.Context) error{c.compareRefs, c.compareFacts, c.compareAttestations} {
+		if err := compare(ctx); err != nil {
+			return err
+		}
 	}
 	strays, err := store.Strays(ctx, c.log.db.Read, maxFaults)
 	if err != nil {
@@ -334,3 +350,5 @@ func factPrint(f tracedb.Fact) string {
 }
 
 func refPrint(r tracedb.Ref) string { return fmt.Sprintf("%q %q", r.Type, r.Value) }
+
+func attestationPrint(digest string) string { return fmt.Sprintf("%q", digest) }

@@ -12,76 +12,18 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/gather"
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
-
-// One transaction takes at most so many records and bytes of payload: a crowd mustn't make the first
-// in line wait for ever, nor fill the memory.
-const (
-	maxBatch      = 4096
-	maxBatchBytes = 16 << 20
-)
-
-// maxPatience is how long the committer waits at most for those who came last time: a quarter of what
-// the last transaction took, but no longer than this.
-const maxPatience = 2 * time.Millisecond
 
 // recordHash is the hash of a leaf.
 func recordHash(leaf []byte) tlog.Hash { return tlog.RecordHash(leaf) }
 
-// commitAll is the committer: it gathers the calls that wait and commits them together, until the log
-// is closed. While it commits, the next ones gather.
+// commitAll is the committer: it commits calls that come at the same time together, until the log is closed.
 func (l *Log) commitAll() {
 	defer close(l.stopped)
-	for {
-		select {
-		case first := <-l.calls:
-			calls := l.gather(first)
-			start := time.Now()
-			l.commitBatch(calls)
-			l.patience = min(time.Since(start)/4, maxPatience)
-		case <-l.stop:
-			return
-		}
-	}
-}
-
-// gather takes the calls that wait already. If there were more last time, it waits a moment for as many:
-// whoever was answered then is likely to be back soon, and one transaction for all costs each of them
-// less than several in a row. Who is alone never waits.
-func (l *Log) gather(first *call) []*call {
-	calls, records, bytes := []*call{first}, 0, 0
-	count := func(c *call) {
-		records += len(c.drafts)
-		for _, d := range c.drafts {
-			bytes += len(d.Payload)
-		}
-	}
-	patience := time.NewTimer(l.patience)
-	defer patience.Stop()
-	for count(first); records < maxBatch && bytes < maxBatchBytes; {
-		select {
-		case c := <-l.calls:
-			calls = append(calls, c)
-			count(c)
-			continue
-		default:
-		}
-		if len(calls) >= l.crowd {
-			break
-		}
-		select {
-		case c := <-l.calls:
-			calls = append(calls, c)
-			count(c)
-			continue
-		case <-patience.C:
-		case <-l.stop:
-		}
-		break
-	}
-	l.crowd = len(calls)
-	return calls
+	q := gather.Queue[*call]{Calls: l.calls, Stop: l.stop, Size: (*call).size}
+	q.Run(l.commitBatch)
 }
 
 // commitBatch commits calls together, or, if the database refuses that for a reason that may lie with
@@ -120,7 +62,8 @@ func (l *Log) commitBatch(calls []*call) {
 // for after its commit.
 func (l *Log) transact(calls []*call) ([]answer, error) {
 	// A caller that leaves mustn't take others' records with it, so no caller's context holds here.
-	ctx := context.Background()
+	ctx, cancel := l.patiently(context.Background())
+	defer cancel()
 	tx, err := l.db.Begin(ctx)
 	if err != nil {
 		return nil, l.db.Explain(err)
@@ -138,6 +81,14 @@ func (l *Log) transact(calls []*call) ([]answer, error) {
 		l.publish(head.Head)
 	}
 	return answers, nil
+}
+
+// patiently is ctx with an end to waiting for a database that says nothing.
+func (l *Log) patiently(ctx context.Context) (context.Context, context.CancelFunc) {
+	if long := l.db.Patience(); long > 0 {
+		return context.WithTimeout(ctx, long)
+	}
+	return ctx, func() {}
 }
 
 // grown is the tree that a transaction leaves; edge is nil if it left it as it was.
@@ -179,7 +130,11 @@ func (l *Log) newest(ctx context.Context, tx *sql.Tx) (*edge, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l.edge != nil && l.edge.size() == head.Size {
+	known, _ := l.current()
+	if err := continues(ctx, tx, known, head); err != nil {
+		return nil, err
+	}
+	if l.edge != nil && l.edge.is(head) {
 		return l.edge.clone()
 	}
 	e, err := loadEdge(ctx, tx, head)
@@ -204,6 +159,11 @@ func (b *batch) take(c *call) ([]tracedb.Receipt, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, seq := range c.dispose {
+		if _, ok := b.known.disposed[seq]; ok {
+			return nil, errGone
+		}
+	}
 	rows, nodes := len(b.Rows), len(b.Nodes)
 	undo := func() { *b.edge, b.Rows, b.Nodes = *edge, b.Rows[:rows], b.Nodes[:nodes] }
 	receipts := make([]tracedb.Receipt, len(c.drafts))
@@ -221,12 +181,9 @@ func (b *batch) take(c *call) ([]tracedb.Receipt, error) {
 		}
 		receipts[i] = r
 	}
-	// What a disposal that was there already names is gone already.
 	for _, seq := range c.dispose {
-		if receipts[0].Duplicate {
-			break
-		}
 		b.Disposed = append(b.Disposed, store.Disposed{Seq: seq, By: receipts[0].Seq})
+		b.known.disposed[seq] = receipts[0].Seq
 	}
 	return receipts, nil
 }

@@ -17,11 +17,29 @@ const Self = "tracedb"
 // disposedAtOnce is how many payloads one record of disposal names.
 const disposedAtOnce = 10_000
 
-// Dispose deletes the payloads whose kind's term was over at now, counted from the log's own time, and
-// records which: the records of kind disposal are in the same transaction as the deletions. The leaves
-// stay, and so do the facts. It returns the receipts of those records, none if nothing was due.
+// lull is how long nothing needs to come into the log for time to go on, as far as terms are concerned.
+const lull = 3 * 24 * time.Hour
+
+// What was deleted is overwritten when nobody reads it any more: that is waited for so often and so long.
+const (
+	forgetTries = 30
+	forgetPause = time.Second
+)
+
+// errGone says that somebody else disposed of a payload since it was found to be due.
+var errGone = errors.New("some of these payloads were disposed of meanwhile")
+
+// Dispose deletes the payloads whose kind's term was over at Reckoned(now), counted from the log's own
+// time, and records which: the records of kind disposal are in the same transaction as the deletions. The
+// leaves stay, and so do the facts. It returns the receipts of those records, none if nothing was due. A
+// kind that fails doesn't keep the others.
 func (l *Log) Dispose(ctx context.Context, now time.Time) ([]tracedb.Receipt, error) {
+	now, err := l.Reckoned(ctx, now)
+	if err != nil {
+		return nil, err
+	}
 	var out []tracedb.Receipt
+	var errs []error
 	for _, info := range tracedb.Kinds() {
 		if info.Term == 0 {
 			continue
@@ -29,18 +47,41 @@ func (l *Log) Dispose(ctx context.Context, now time.Time) ([]tracedb.Receipt, er
 		receipts, err := l.disposeKind(ctx, info, tracedb.Instant(now.Add(-info.Term)))
 		out = append(out, receipts...)
 		if err != nil {
-			return out, fmt.Errorf("dispose of payloads of kind %s: %w", info.Kind, err)
+			errs = append(errs, fmt.Errorf("dispose of payloads of kind %s: %w", info.Kind, err))
 		}
 	}
-	if len(out) == 0 {
-		return nil, nil
+	return out, errors.Join(append(errs, l.forget(ctx))...)
+}
+
+// Reckoned is the moment that terms are counted to: now, but no more than a few days after the newest
+// record that isn't a disposal itself. What a clock that is wrong for a moment deletes is gone for ever, and
+// while a platform is used its log says by itself what time it is.
+func (l *Log) Reckoned(ctx context.Context, now time.Time) (time.Time, error) {
+	last, ok, err := store.LastTime(ctx, l.db.Read, tracedb.KindDisposal)
+	if limit := last.Add(lull); ok && limit.Before(now) {
+		now = limit
 	}
-	return out, l.db.Explain(l.db.Forget(ctx))
+	return now, l.db.Explain(err)
+}
+
+// forget has what was deleted overwritten, now or in a while; what isn't by then, the next disposal does.
+func (l *Log) forget(ctx context.Context) error {
+	for range forgetTries {
+		done, err := l.db.Forget(ctx)
+		if done || err != nil {
+			return l.db.Explain(err)
+		}
+		select {
+		case <-time.After(forgetPause):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 func (l *Log) disposeKind(ctx context.Context, info tracedb.KindInfo, before time.Time) ([]tracedb.Receipt, error) {
 	var out []tracedb.Receipt
-	lost := ""
 	for {
 		seqs, err := store.Due(ctx, l.db.Read, info.Kind, before.UnixMicro(), disposedAtOnce)
 		if err != nil {
@@ -53,22 +94,19 @@ func (l *Log) disposeKind(ctx context.Context, info tracedb.KindInfo, before tim
 		if err != nil {
 			return out, err
 		}
-		// Two replicas that dispose of the same find out by the id: the second sees that nothing is left.
-		id := fmt.Sprintf("disposal/%s/%d-%d", info.Kind, seqs[0], seqs[len(seqs)-1])
-		o, refused := prepare(Prepared{Draft: tracedb.Draft{ID: id, Kind: tracedb.KindDisposal, Actor: Self, Payload: payload}})
+		o, refused := prepare(Prepared{Draft: tracedb.Draft{
+			ID: fmt.Sprintf("disposal/%s/%d-%d", info.Kind, seqs[0], seqs[len(seqs)-1]), Kind: tracedb.KindDisposal, Actor: Self, Payload: payload,
+		}})
 		if refused != nil {
 			return out, refused
 		}
 		receipts, err := l.commit(&call{ctx: ctx, writer: Self, drafts: []offer{o}, dispose: seqs})
-		switch {
-		case errors.Is(err, tracedb.ErrConflict) && lost != id:
-			lost = id
-		case err != nil:
-			return out, err
-		case receipts[0].Duplicate:
-			return out, nil
-		default:
-			out = append(out, receipts...)
+		if errors.Is(err, errGone) {
+			continue // another replica did: what is left is due
 		}
+		if err != nil {
+			return out, err
+		}
+		out = append(out, receipts...)
 	}
 }

@@ -47,11 +47,7 @@ func loadEdge(ctx context.Context, q store.Querier, head store.Head) (*edge, err
 		return nil, fmt.Errorf("read the tree's edge: %w", err)
 	}
 	e := &edge{ranges: ranges, r: r, last: head.Time}
-	root, err := e.root()
-	if err != nil {
-		return nil, err
-	}
-	if root != head.Root {
+	if !e.is(head) {
 		return nil, errBroken
 	}
 	return e, nil
@@ -65,6 +61,12 @@ func (e *edge) clone() (*edge, error) {
 }
 
 func (e *edge) size() int64 { return int64(e.r.End()) }
+
+// is says whether the edge is that of the tree that head names.
+func (e *edge) is(head store.Head) bool {
+	root, err := e.root()
+	return err == nil && e.size() == head.Size && root == head.Root
+}
 
 // append adds a leaf and returns the nodes to store that it completed.
 func (e *edge) append(leaf tlog.Hash, nodes []store.Node) ([]store.Node, error) {

@@ -69,7 +69,7 @@ func written(t *testing.T, path string) []byte {
 	l := logtest.New(t, logtest.At(path), logtest.With(withDerive))
 	add(t, l, drafts("a", 150, about(tracedb.RefCommit, "c"), stating(image("sha256:a", "1")))...)
 	add(t, l, drafts("b", 150, about(tracedb.RefRun, "r"))...)
-	add(t, l, draft("c", unique("att"), stating(owner("alg-1", "o/one"))))
+	add(t, l, draft("c", unique("attestation-1"), stating(owner("alg-1", "o/one"))))
 	cp := checkpoint(t, l)
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
@@ -80,7 +80,7 @@ func written(t *testing.T, path string) []byte {
 // checked opens a file and checks it; what keeps it from being opened is a fault too.
 func checked(t *testing.T, path string, checkpoint []byte) []string {
 	t.Helper()
-	l, err := log.Open(t.Context(), log.Options{DSN: "sqlite:" + path, ReadOnly: true, Origin: logtest.Origin, Verifier: logtest.Verifier(t), Derive: derive})
+	l, err := log.Open(t.Context(), log.Options{DSN: "sqlite:" + path, ReadOnly: true, Origin: logtest.Origin, Verifier: logtest.Verifier(t), Derive: derive, Unique: attested})
 	if err != nil {
 		return []string{err.Error()}
 	}
@@ -114,7 +114,7 @@ func TestFlippedBytes(t *testing.T) {
 	at := func(text string) int { return bytes.Index(whole, []byte(text)) }
 	offsets := map[string]int{
 		"leaf": at(`"id":"a-77"`) + 7, "payload": at("payload of b-99") + 3, "column": bytes.LastIndex(whole, []byte("a-78")),
-		"ref": at("commitc"), "fact": at("imagesha256:a") + 2, "name": at(logtest.Origin), "schema": at("CREATE TABLE leaves"),
+		"ref": at("commitc"), "attestation": at("attestation-1\x01\x2c"), "fact": at("imagesha256:a") + 2, "name": at(logtest.Origin), "schema": at("CREATE TABLE leaves"),
 	}
 	random := rand.New(rand.NewPCG(3, 4))
 	for i := range 120 {
@@ -190,7 +190,15 @@ func TestBackup(t *testing.T) {
 	options := func(name string) log.Options {
 		return log.Options{DSN: "sqlite:" + path(name), Origin: logtest.Origin, Signer: logtest.Signer(t), Verifier: logtest.Verifier(t)}
 	}
-	report, err := log.Restore(t.Context(), backup, options("restored.db"), before.Note)
+	restore := func(backup, to, aside string, checkpoint []byte) (log.Report, error) {
+		f, err := os.Open(backup)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		return log.Restore(t.Context(), f, options(to), aside, checkpoint)
+	}
+	report, err := restore(backup, "restored.db", "", before.Note)
 	if err != nil || report.Size < 400 || report.Size > after.Size {
 		t.Fatalf("restored %d records, %v", report.Size, err)
 	}
@@ -199,6 +207,28 @@ func TestBackup(t *testing.T) {
 	sound(t, restored, before.Note)
 	if err := restored.Close(); err != nil {
 		t.Fatal(err)
+	}
+
+	// The same once more, in the place of what goes on: with all that belongs to that.
+	if err := os.WriteFile(path("restored.db-wal"), []byte("of another database"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	again, err := restore(backup, "restored.db", ".before", before.Note)
+	if err != nil || again.Size != report.Size {
+		t.Errorf("restored %d records in the place of others, %v", again.Size, err)
+	}
+	if raw, err := os.ReadFile(path("restored.db.before-wal")); err != nil || string(raw) != "of another database" {
+		t.Errorf("beside what was moved aside there is %q, %v", raw, err)
+	}
+	for name, want := range map[string]int64{"restored.db": report.Size, "restored.db.before": report.Size + 1} {
+		l := logtest.New(t, logtest.At(path(name)))
+		if l.Size() != want {
+			t.Errorf("%s has %d records, want %d", name, l.Size(), want)
+		}
+		sound(t, l, before.Note)
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 
 	damaged, err := os.ReadFile(backup)
@@ -210,26 +240,52 @@ func TestBackup(t *testing.T) {
 	if err := os.WriteFile(path("damaged.db"), damaged, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	if err := os.WriteFile(path("empty"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	used := startUser(t, path("used.db"))
 	tests := []struct {
-		name, backup, to string
-		checkpoint       []byte
-		want             string
+		name, backup, to, aside string
+		checkpoint              []byte
+		want                    string
 	}{
-		{"older than the checkpoint", backup, "old.db", after.Note, "records were taken from its end"},
-		{"damaged", path("damaged.db"), "bad.db", before.Note, "payload 7"},
-		{"something is there", backup, "restored.db", before.Note, "is there already"},
-		{"no backup", path("none.db"), "none2.db", before.Note, "no such file"},
+		{"older than the checkpoint", backup, "old.db", "", after.Note, "records were taken from its end"},
+		{"damaged", path("damaged.db"), "bad.db", "", before.Note, "payload 7"},
+		{"damaged, in the place of another", path("damaged.db"), "restored.db", ".aside", before.Note, "payload 7"},
+		{"something is there", backup, "restored.db", "", before.Note, "is there already"},
+		{"something has the name that it would get", backup, "restored.db", ".before", before.Note, "restored.db.before is there already"},
+		{"something is in use", backup, "used.db", ".aside", before.Note, "is in use"},
+		{"no backup", path("empty"), "none.db", "", before.Note, "holds no log"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			there := exists(path(tt.to))
-			if _, err := log.Restore(t.Context(), tt.backup, options(tt.to), tt.checkpoint); err == nil || !strings.Contains(err.Error(), tt.want) {
+			if _, err := restore(tt.backup, tt.to, tt.aside, tt.checkpoint); err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("%v, want %q", err, tt.want)
 			}
-			if exists(path(tt.to)) != there || exists(path(tt.to)+".part") {
-				t.Error("something was left behind")
+			if exists(path(tt.to)) != there || exists(path(tt.to)+".part") || exists(path(tt.to)+".aside") {
+				t.Error("something was left behind, or taken")
 			}
 		})
+	}
+	used()
+	if _, err := restore(backup, "used.db", ".aside", before.Note); err != nil {
+		t.Errorf("restored when nobody uses it any more: %v", err)
+	}
+}
+
+// startUser lets another program use a database, until it is told to end.
+func startUser(t *testing.T, path string) (end func()) {
+	t.Helper()
+	cmd, lines := startChild(t, "sqlite:"+path, 0)
+	lines.Scan()
+	return func() {
+		if err := cmd.Process.Kill(); err != nil {
+			t.Error(err)
+		}
+		for lines.Scan() {
+		}
+		_ = cmd.Wait() // it was killed
 	}
 }
 

@@ -32,7 +32,9 @@ func (l *Log) follow(ctx context.Context, from int64, out chan<- tracedb.Entry) 
 	defer look.Stop()
 	for {
 		_, grown := l.current()
-		entries, err := l.Range(ctx, from, followAtOnce)
+		reading, done := l.patiently(ctx)
+		entries, err := l.Range(reading, from, followAtOnce)
+		done()
 		if err != nil && !errors.Is(err, tracedb.ErrUnavailable) {
 			return
 		}

@@ -2,9 +2,13 @@ package log_test
 
 import (
 	"bytes"
+	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,10 +20,10 @@ import (
 	"github.com/druppie/druppie-up/tracedb/log/logtest"
 )
 
-// stating puts facts into a payload, where derive finds them again.
+// stating puts facts into a payload, where derive finds them again, and what makes it unique.
 func stating(facts ...tracedb.Fact) change {
 	return func(p *log.Prepared) {
-		raw, err := json.Marshal(map[string]any{"id": p.ID, "facts": facts})
+		raw, err := json.Marshal(map[string]any{"id": p.ID, "facts": facts, "unique": p.Unique})
 		if err != nil {
 			panic(err)
 		}
@@ -33,7 +37,13 @@ func derive(_ tracedb.Entry, payload json.RawMessage) ([]tracedb.Fact, error) {
 	return p.Facts, err
 }
 
-func withDerive(o *log.Options) { o.Derive = derive }
+func attested(_ tracedb.Entry, payload json.RawMessage) (string, error) {
+	var p struct{ Unique string }
+	err := json.Unmarshal(payload, &p)
+	return p.Unique, err
+}
+
+func withDerive(o *log.Options) { o.Derive, o.Unique = derive, attested }
 
 func image(digest, commit string) tracedb.Fact {
 	return tracedb.Fact{Table: "image", Key: digest, Value: json.RawMessage(fmt.Sprintf(`{"commit":%q}`, commit))}
@@ -60,7 +70,12 @@ func testDispose(t *testing.T, e engine) {
 	if receipts, err := l.Dispose(t.Context(), now); err != nil || len(receipts) != 0 {
 		t.Fatalf("disposed too early: %v, %v", receipts, err)
 	}
+	// A clock that is far ahead counts for nothing; that something was recorded does.
+	if receipts, err := l.Dispose(t.Context(), now.Add(20*tracedb.Term)); err != nil || len(receipts) != 0 {
+		t.Fatalf("disposed of what isn't due, on the word of the clock alone: %v, %v", receipts, err)
+	}
 	now = now.Add(tracedb.Term - 24*time.Hour)
+	add(t, l, draft("new"))
 	receipts, err := l.Dispose(t.Context(), now)
 	if err != nil {
 		t.Fatal(err)
@@ -122,6 +137,87 @@ func testDispose(t *testing.T, e engine) {
 		t.Errorf("%d facts after rebuilding, %v", len(facts), err)
 	}
 	sound(t, l, before.Note)
+}
+
+// testDisposeOn disposes though one kind can't be, and though somebody reads an older state all the while.
+func testDisposeOn(t *testing.T, e engine) {
+	now := time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC)
+	dsn := e.empty(t)
+	l := e.openAt(t, dsn, logtest.Now(func() time.Time { return now }))
+	add(t, l, draft("a"), draft("b", kind(tracedb.KindReview)), draft("c", kind(tracedb.KindMerge)))
+	now = now.Add(tracedb.Term + time.Hour)
+	add(t, l, draft("now"))
+	fails := "CREATE TRIGGER disposals_fail BEFORE INSERT ON disposals WHEN NEW.seq = 1 BEGIN SELECT RAISE(ABORT, 'no'); END"
+	if e.name == "postgres" {
+		fails = `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+			CREATE TRIGGER disposals_fail BEFORE INSERT ON disposals FOR EACH ROW WHEN (NEW.seq = 1) EXECUTE FUNCTION fail()`
+	}
+	if err := e.exec(t, dsn, fails); err != nil {
+		t.Fatal(err)
+	}
+	receipts, err := l.Dispose(t.Context(), now)
+	if err == nil || !strings.Contains(err.Error(), "of kind review") || len(receipts) != 2 {
+		t.Errorf("disposed with %d records, %v", len(receipts), err)
+	}
+	for seq, want := range []error{tracedb.ErrDisposed, nil, tracedb.ErrDisposed, nil} {
+		if _, err := l.Payload(t.Context(), int64(seq)); !errors.Is(err, want) {
+			t.Errorf("payload %d: %v, want %v", seq, err, want)
+		}
+	}
+}
+
+// TestForgotten looks for a payload that was disposed of in the database's files: it may be there only as
+// long as somebody reads an older state.
+func TestForgotten(t *testing.T) {
+	now := time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC)
+	path := filepath.Join(t.TempDir(), "trace.db")
+	l := logtest.New(t, logtest.At(path), logtest.Now(func() time.Time { return now }))
+	add(t, l, draft("old", payload(`"what must be forgotten"`)))
+	now = now.Add(tracedb.Term + time.Hour)
+	add(t, l, draft("now"))
+	there := func() bool {
+		t.Helper()
+		for _, name := range []string{path, path + "-wal"} {
+			raw, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.Contains(raw, []byte("must be forgotten")) {
+				return true
+			}
+		}
+		return false
+	}
+	db, err := sql.Open("sqlite", "file:"+path+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	reader, err := db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Rollback()
+	var n int
+	if err := reader.QueryRowContext(t.Context(), "SELECT count(*) FROM payloads").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	impatient, leave := context.WithCancel(t.Context())
+	go func() {
+		for l.Size() < 3 {
+			time.Sleep(time.Millisecond)
+		}
+		leave()
+	}()
+	if receipts, err := l.Dispose(impatient, now); len(receipts) != 1 || !errors.Is(err, context.Canceled) || !there() {
+		t.Errorf("disposed under a reader's eyes: %v, %v, still there: %t", receipts, err, there())
+	}
+	if err := reader.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if receipts, err := l.Dispose(t.Context(), now); err != nil || len(receipts) != 0 || there() {
+		t.Errorf("the next time: %v, %v, still there: %t", receipts, err, there())
+	}
 }
 
 // everything is what a log answers, for comparing.

@@ -101,18 +101,8 @@ func testKilled(t *testing.T, e engine) {
 // killChild starts the child, reads so many of its receipts, and kills it.
 func killChild(t *testing.T, dsn string, round, receipts int) []acknowledged {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), os.Args[0])
-	cmd.Env = append(os.Environ(), childDSN+"="+dsn, childKey+"="+logtest.SignerKey(), fmt.Sprint(childRound, "=", round))
-	cmd.Stderr = os.Stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
+	cmd, lines := startChild(t, dsn, round)
 	var out []acknowledged
-	lines := bufio.NewScanner(stdout)
 	for lines.Scan() {
 		var a acknowledged
 		if _, err := fmt.Sscanf(lines.Text(), "%s %d %s", &a.id, &a.seq, &a.leaf); err != nil {
@@ -128,6 +118,22 @@ func killChild(t *testing.T, dsn string, round, receipts int) []acknowledged {
 		t.Fatalf("the child ended by itself after %d receipts: %v", len(out), err)
 	}
 	return out
+}
+
+// startChild starts the child, and gives the lines that it says.
+func startChild(t *testing.T, dsn string, round int) (*exec.Cmd, *bufio.Scanner) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), os.Args[0])
+	cmd.Env = append(os.Environ(), childDSN+"="+dsn, childKey+"="+logtest.SignerKey(), fmt.Sprint(childRound, "=", round))
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	return cmd, bufio.NewScanner(stdout)
 }
 
 // found fails the test unless everything that was acknowledged is where it was said to be.
@@ -158,6 +164,9 @@ var replicas = []struct {
 	{"Full", testFullPostgres},
 	{"Held", testHeld},
 	{"ServerKilled", testServerKilled},
+	{"Guards", testGuards},
+	{"Failover", testFailover},
+	{"Silent", testSilent},
 }
 
 // testReplicas lets three logs on one database start and append at once.
@@ -221,31 +230,57 @@ func testReplicas(t *testing.T, e engine, _ *server.Server) {
 	sound(t, logs[1])
 }
 
-// testDisposers lets two replicas dispose of the same payloads at once.
+// testDisposers lets two replicas dispose at once of payloads that both find to be due, and one of which
+// finds more.
 func testDisposers(t *testing.T, e engine, _ *server.Server) {
 	now := time.Date(2019, 1, 1, 0, 0, 0, 0, time.UTC)
 	dsn := e.empty(t)
 	l := e.openAt(t, dsn, logtest.Now(func() time.Time { return now }))
-	add(t, l, drafts("a", 500)...)
-	later := now.Add(tracedb.Term + time.Hour)
-	other := e.openAt(t, dsn, logtest.Now(func() time.Time { return later }))
-	third := e.openAt(t, dsn, logtest.Now(func() time.Time { return later }))
+	add(t, l, drafts("a", 300)...)
+	now = now.Add(time.Hour)
+	add(t, l, drafts("b", 200)...)
+	later := now.Add(tracedb.Term)
+	now = later
+	add(t, l, draft("now"))
+	ends := []time.Time{later.Add(-time.Minute), later.Add(time.Minute)} // the second finds b, too
+	replicas := []*log.Log{e.openAt(t, dsn, logtest.Now(func() time.Time { return later })), e.openAt(t, dsn, logtest.Now(func() time.Time { return later }))}
+
+	// Nobody can write until both have found what is due.
+	holding, err := postgres.Open(t.Context(), dsn, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer holding.Close()
+	tx, err := holding.Begin(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
 	counts := make([]int, 2)
 	var wait sync.WaitGroup
-	for i, l := range []*log.Log{other, third} {
+	for i, l := range replicas {
 		wait.Go(func() {
-			receipts, err := l.Dispose(t.Context(), later.Add(time.Duration(i)))
+			receipts, err := l.Dispose(t.Context(), ends[i])
 			if err != nil {
 				t.Error(err)
 			}
 			counts[i] = len(receipts)
 		})
 	}
-	wait.Wait()
-	if counts[0]+counts[1] != 1 {
-		t.Errorf("records of disposal: %v, want one", counts)
+	for waiting := 0; waiting < 2; {
+		if err := holding.Read.QueryRowContext(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if report := sound(t, other); report.Disposed != 500 {
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	wait.Wait()
+	// Whoever found more came first, or second with the rest.
+	if n := counts[0] + counts[1]; n < 1 || n > 2 || counts[1] != 1 {
+		t.Errorf("records of disposal: %v", counts)
+	}
+	if report := sound(t, replicas[0]); report.Disposed != 500 {
 		t.Errorf("%d payloads are gone, want 500", report.Disposed)
 	}
 }

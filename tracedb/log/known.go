@@ -18,17 +18,21 @@ type known struct {
 	ids      map[idKey]store.Known
 	attested map[string]int64
 	bound    map[factKey][]byte
+	disposed map[int64]int64
 
 	undos []func()
 }
 
 // look reads it for the calls of a batch.
 func look(ctx context.Context, db *store.DB, q store.Querier, calls []*call) (*known, error) {
-	k := &known{ids: map[idKey]store.Known{}, bound: map[factKey][]byte{}}
+	k := &known{ids: map[idKey]store.Known{}, bound: map[factKey][]byte{}, disposed: map[int64]int64{}}
 	ids := map[string][]string{}
 	tables := map[string]map[string]bool{}
 	var digests []string
 	for _, c := range calls {
+		if err := store.DisposedBy(ctx, q, c.dispose, k.disposed); err != nil {
+			return nil, err
+		}
 		for _, d := range c.drafts {
 			ids[c.writer] = append(ids[c.writer], d.ID)
 			if d.Unique != "" {

@@ -40,10 +40,16 @@ type Options struct {
 	// Derive says what a record adds to the tables of facts; payload is nil when it was disposed of.
 	// With it, Check compares the stored facts too.
 	Derive Derive
+	// Unique says which attestation is in a payload, as Prepared says it. With it, Check compares the
+	// stored attestations too.
+	Unique Unique
 }
 
 // Derive derives a record's facts.
 type Derive func(entry tracedb.Entry, payload json.RawMessage) ([]tracedb.Fact, error)
+
+// Unique derives the digest of a record's attestation; empty if its kind has none.
+type Unique func(entry tracedb.Entry, payload json.RawMessage) (string, error)
 
 // Log is an open log. It may be used from many goroutines.
 type Log struct {
@@ -58,10 +64,7 @@ type Log struct {
 	watched chan struct{} // closed: nobody looks for others' records any more
 	closing sync.Once
 
-	// The committer's alone.
-	edge     *edge
-	crowd    int           // calls in the last batch
-	patience time.Duration // how long to wait for as many
+	edge *edge // the committer's alone
 
 	mu    sync.Mutex
 	head  store.Head
@@ -183,6 +186,13 @@ func (l *Log) Size() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.head.Size
+}
+
+// Ahead is how far the newest record's time is ahead of the clock; 0 if it isn't. Until the clock has caught
+// up, every record has that time.
+func (l *Log) Ahead() time.Duration {
+	head, _ := l.current()
+	return max(0, head.Time.Sub(l.opts.Now()))
 }
 
 // Close lets what is being committed end, refuses what comes later, and closes the database.

@@ -20,16 +20,40 @@ func (l *Log) hashes(ctx context.Context, head store.Head) tlog.HashReader {
 // atLeast is the newest head, of at least that size if there is such a tree. Another program's records
 // are looked for only if this one doesn't know of enough.
 func (l *Log) atLeast(ctx context.Context, size int64) (store.Head, error) {
-	head, _ := l.current()
-	if !l.db.Shared() && !l.opts.ReadOnly || size > 0 && head.Size >= size {
-		return head, nil
+	known, _ := l.current()
+	if !l.db.Shared() && !l.opts.ReadOnly || size > 0 && known.Size >= size {
+		return known, nil
 	}
+	ctx, cancel := l.patiently(ctx)
+	defer cancel()
 	head, err := store.LastHead(ctx, l.db.Read)
+	if err == nil {
+		err = continues(ctx, l.db.Read, known, head)
+	}
 	if err != nil {
-		return head, l.db.Explain(err)
+		return store.Head{}, l.db.Explain(err)
 	}
 	l.publish(head)
 	return head, nil
+}
+
+// continues returns an error unless the tree of head contains that of known, which this program has seen
+// in the log: then the head of known is still among those that are kept. A server that took over without
+// the last records of the one before it is neither written to nor signed for, or there would be two logs
+// of one name.
+func continues(ctx context.Context, q store.Querier, known, head store.Head) error {
+	if known.Size == 0 || known.Size == head.Size && known.Root == head.Root {
+		return nil
+	}
+	kept, err := store.Heads(ctx, q, known.Size-1, 1)
+	if err != nil {
+		return err
+	}
+	if len(kept) == 0 || kept[0].Size != known.Size || kept[0].Root != known.Root {
+		return tracedb.ErrUnavailable.Says("the database lacks records that were acknowledged: the log had a tree of %d records, which isn't in it any more", known.Size).
+			WithHint("bring back the server that has them; to go on without them, start the service again")
+	}
+	return nil
 }
 
 // Checkpoint returns a signed head that covers everything acknowledged so far, by any replica. Without

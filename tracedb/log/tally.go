@@ -42,87 +42,89 @@ func (t *tally) differ(other *tally) map[int64]bool {
 	return out
 }
 
-// compareRefs compares the stored refs with those of the leaves.
-func (c *checker) compareRefs(ctx context.Context) error {
-	stored := newTally(c.head.Size)
-	err := store.ScanRefs(ctx, c.log.db.Read, func(seq int64, r tracedb.Ref) error {
-		if seq >= 0 && seq < c.head.Size {
-			stored.add(seq, refPrint(r))
-		}
-		return nil
-	})
-	if err != nil {
-		return c.unreadable(PlaceRef, -1, err)
-	}
-	wrong := c.refs.differ(stored)
-	if len(wrong) == 0 {
-		return nil
-	}
-	found := map[int64][]string{}
-	err = store.ScanRefs(ctx, c.log.db.Read, func(seq int64, r tracedb.Ref) error {
-		if wrong[seq/bucket] {
-			found[seq] = append(found[seq], refPrint(r))
-		}
-		return nil
-	})
-	if err != nil {
-		return c.unreadable(PlaceRef, -1, err)
-	}
-	return c.closer(ctx, wrong, PlaceRef, found, func(s *store.Stored) ([]string, error) {
-		e, err := tracedb.ParseLeaf(s.Leaf)
-		var want []string
-		for _, r := range e.Refs {
-			want = append(want, refPrint(r))
-		}
-		return want, err
-	})
+// rows is a table that is derived from the log.
+type rows struct {
+	place Place
+	want  *tally // as the records give them
+	// scan calls each with every stored row that a record still accounts for.
+	scan func(each func(seq int64, print string)) error
+	// of says which rows one record gives; found are those that are stored.
+	of func(s *store.Stored, found []string) ([]string, error)
 }
 
-// compareFacts compares the stored facts with those that the payloads give.
-func (c *checker) compareFacts(ctx context.Context) error {
+// compare compares stored rows with those that the records give, and names the records whose differ.
+func (c *checker) compare(ctx context.Context, r rows) error {
+	within := func(seq int64) bool { return seq >= 0 && seq < c.head.Size }
 	stored := newTally(c.head.Size)
-	gone := func(seq int64) bool { return c.disposed[seq/64]&(1<<(seq%64)) != 0 }
-	err := store.ScanFacts(ctx, c.log.db.Read, func(f tracedb.Fact) error {
-		if f.Seq >= 0 && f.Seq < c.head.Size {
-			c.report.Facts++
-			if !gone(f.Seq) {
-				stored.add(f.Seq, factPrint(f))
-			}
+	err := r.scan(func(seq int64, print string) {
+		if within(seq) {
+			stored.add(seq, print)
 		}
-		return nil
 	})
 	if err != nil {
-		return c.unreadable(PlaceFact, -1, err)
+		return c.unreadable(r.place, -1, err)
 	}
-	if c.derive == nil {
-		return nil
-	}
-	wrong := c.facts.differ(stored)
+	wrong := r.want.differ(stored)
 	if len(wrong) == 0 {
 		return nil
 	}
 	found := map[int64][]string{}
-	err = store.ScanFacts(ctx, c.log.db.Read, func(f tracedb.Fact) error {
-		if wrong[f.Seq/bucket] && !gone(f.Seq) {
-			found[f.Seq] = append(found[f.Seq], factPrint(f))
+	err = r.scan(func(seq int64, print string) {
+		if within(seq) && wrong[seq/bucket] {
+			found[seq] = append(found[seq], print)
 		}
-		return nil
 	})
 	if err != nil {
-		return c.unreadable(PlaceFact, -1, err)
+		return c.unreadable(r.place, -1, err)
 	}
-	return c.closer(ctx, wrong, PlaceFact, found, func(s *store.Stored) ([]string, error) {
-		if s.Body == nil {
-			return nil, nil
+	return c.closer(ctx, wrong, r, found)
+}
+
+// compareRefs compares the stored refs with those of the leaves.
+func (c *checker) compareRefs(ctx context.Context) error {
+	return c.compare(ctx, rows{PlaceRef, c.refs,
+		func(each func(int64, string)) error {
+			return store.ScanRefs(ctx, c.log.db.Read, func(seq int64, r tracedb.Ref) error {
+				each(seq, refPrint(r))
+				return nil
+			})
+		},
+		func(s *store.Stored, _ []string) ([]string, error) {
+			e, err := tracedb.ParseLeaf(s.Leaf)
+			var want []string
+			for _, r := range e.Refs {
+				want = append(want, refPrint(r))
+			}
+			return want, err
+		}})
+}
+
+// compareFacts compares the stored facts with those that the payloads give, and counts them.
+func (c *checker) compareFacts(ctx context.Context) error {
+	scan := func(each func(int64, string)) error {
+		c.report.Facts = 0
+		return store.ScanFacts(ctx, c.log.db.Read, func(f tracedb.Fact) error {
+			if f.Seq >= 0 && f.Seq < c.head.Size {
+				c.report.Facts++
+				if !c.gone(f.Seq) {
+					each(f.Seq, factPrint(f))
+				}
+			}
+			return nil
+		})
+	}
+	if c.derive == nil {
+		if err := scan(func(int64, string) {}); err != nil {
+			return c.unreadable(PlaceFact, -1, err)
 		}
-		e, err := tracedb.ParseLeaf(s.Leaf)
-		if err == nil && !fits(e, s.Body) {
-			err = errBroken
-		}
-		if err != nil {
+		return nil
+	}
+	return c.compare(ctx, rows{PlaceFact, c.facts, scan, func(s *store.Stored, found []string) ([]string, error) {
+		e, err := attributed(s)
+		if e == nil || err != nil {
 			return nil, err
 		}
-		facts, err := c.derive.derive(e, s.Body)
+		facts, err := c.derive.derive(*e, s.Body)
 		if err == nil {
 			facts, err = compactFacts(facts)
 		}
@@ -130,7 +132,7 @@ func (c *checker) compareFacts(ctx context.Context) error {
 		for _, f := range facts {
 			// A bound fact that an earlier record brought isn't stored again.
 			print := factPrint(f)
-			if f.Bound && !slices.Contains(found[s.Seq], print) {
+			if f.Bound && !slices.Contains(found, print) {
 				if earlier, err := store.History(ctx, c.log.db.Read, f.Table, f.Key); err == nil && len(earlier) > 0 && earlier[0].Seq < s.Seq {
 					continue
 				}
@@ -138,26 +140,66 @@ func (c *checker) compareFacts(ctx context.Context) error {
 			want = append(want, print)
 		}
 		return want, err
-	})
+	}})
+}
+
+// compareAttestations compares the stored attestations with those that the payloads hold: one that isn't
+// known could be recorded again.
+func (c *checker) compareAttestations(ctx context.Context) error {
+	if c.log.opts.Unique == nil {
+		return nil
+	}
+	return c.compare(ctx, rows{PlaceAttestation, c.attested,
+		func(each func(int64, string)) error {
+			return store.ScanAttestations(ctx, c.log.db.Read, func(seq int64, digest string) error {
+				if seq >= 0 && seq < c.head.Size && !c.gone(seq) {
+					each(seq, attestationPrint(digest))
+				}
+				return nil
+			})
+		},
+		func(s *store.Stored, _ []string) ([]string, error) {
+			e, err := attributed(s)
+			if e == nil || err != nil {
+				return nil, err
+			}
+			digest, err := c.log.opts.Unique(*e, s.Body)
+			if digest == "" || err != nil {
+				return nil, err
+			}
+			return []string{attestationPrint(digest)}, nil
+		}})
+}
+
+// attributed is the entry whose payload is there and its own; nil if there is none.
+func attributed(s *store.Stored) (*tracedb.Entry, error) {
+	if s.Body == nil {
+		return nil, nil
+	}
+	e, err := tracedb.ParseLeaf(s.Leaf)
+	if err == nil && !fits(e, s.Body) {
+		err = errBroken
+	}
+	return &e, err
 }
 
 // closer looks at each record of the buckets that differ, and names those whose rows aren't as wanted.
-func (c *checker) closer(ctx context.Context, buckets map[int64]bool, place Place, found map[int64][]string, want func(*store.Stored) ([]string, error)) error {
+func (c *checker) closer(ctx context.Context, buckets map[int64]bool, r rows, found map[int64][]string) error {
 	for _, b := range slices.Sorted(maps.Keys(buckets)) {
 		err := store.Scan(ctx, c.log.db.Read, b*bucket, min((b+1)*bucket, c.head.Size), func(s *store.Stored) error {
-			want, err := want(s)
+			want, err := r.of(s, found[s.Seq])
 			if err != nil {
 				return nil // the walk has named it
 			}
 			got := slices.Sorted(slices.Values(found[s.Seq]))
 			slices.Sort(want)
 			if !slices.Equal(got, want) {
-				c.report.fault(place, s.Seq, "stored: [%s]; the record says: [%s]", strings.Join(got, "; "), strings.Join(want, "; "))
+				c.report.fault(r.place, s.Seq, "stored: [%s]; the record says: [%s]", strings.Join(got, "; "), strings.Join(want, "; "))
 			}
 			return nil
 		})
 		if err != nil {
-			return c.unreadable(place, b*bucket, err)
+			return c.unreadable(r.place, b*bucket, err)
 		}
 	}
 	return nil

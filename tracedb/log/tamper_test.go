@@ -12,6 +12,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
 	"github.com/druppie/druppie-up/tracedb/log/logtest"
+	"github.com/druppie/druppie-up/tracedb/log/postgres/server"
 )
 
 // blob writes bytes as the engine's SQL has them.
@@ -108,6 +109,11 @@ func testTampered(t *testing.T, e engine) {
 		{"head's time", "heads", func(*log.Log) string { return "UPDATE heads SET time = time - 1 WHERE size = 100" }, []string{"head 100: its time"}},
 		{"last head", "heads", func(*log.Log) string { return "UPDATE heads SET root = " + zero + " WHERE size = 300" }, []string{"head 300: its root"}},
 		{"attestation", "", func(*log.Log) string { return "INSERT INTO attestations (digest, seq) VALUES ('x', 1000)" }, []string{"attestation 1000: belongs to no record"}},
+		{"attestation changed", "attestations", func(*log.Log) string { return "UPDATE attestations SET digest = 'att-2'" }, []string{`attestation 299: stored: ["att-2"]; the record says: ["att-1"]`}},
+		{"attestation moved", "attestations", func(*log.Log) string { return "UPDATE attestations SET seq = 7" },
+			[]string{`attestation 7: stored: ["att-1"]; the record says: []`, `attestation 299: stored: []; the record says: ["att-1"]`}},
+		{"attestation gone", "attestations", func(*log.Log) string { return "DELETE FROM attestations" }, []string{`attestation 299: stored: []; the record says: ["att-1"]`}},
+		{"attestation added", "", func(*log.Log) string { return "INSERT INTO attestations (digest, seq) VALUES ('x', 7)" }, []string{`attestation 7: stored: ["x"]; the record says: []`}},
 	}
 	for _, c := range []string{"time", "id", "kind", "actor", "writer", "at", "outcome", "payload", "size"} {
 		value := "'other'"
@@ -130,7 +136,8 @@ func testTampered(t *testing.T, e engine) {
 			dsn := e.empty(t)
 			l := e.openAt(t, dsn)
 			add(t, l, drafts("a", 100, about(tracedb.RefCommit, "c"), stating(image("sha256:a", "1")))...)
-			add(t, l, append([]log.Prepared{draft("owner", stating(owner("alg-1", "o/one")))}, drafts("b", 199, about(tracedb.RefCommit, "c"), stating(owner("alg-1", "o/one"), image("sha256:b", "1")))...)...)
+			more := append([]log.Prepared{draft("owner", stating(owner("alg-1", "o/one")))}, drafts("b", 198, about(tracedb.RefCommit, "c"), stating(owner("alg-1", "o/one"), image("sha256:b", "1")))...)
+			add(t, l, append(more, draft("attested", unique("att-1"), about(tracedb.RefCommit, "c"), stating()))...)
 			statements := tt.do(l)
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
@@ -163,6 +170,55 @@ func testTampered(t *testing.T, e engine) {
 			})
 			if len(missing) > 0 || len(got) != len(tt.want) {
 				t.Errorf("check says:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(tt.want, "\n"))
+			}
+		})
+	}
+}
+
+// testGuards changes what keeps rows as they are in PostgreSQL, and expects Check to name it. (Of SQLite all
+// of the schema is compared.)
+func testGuards(t *testing.T, e engine, _ *server.Server) {
+	tests := []struct{ name, do, want string }{
+		{"nothing", "SELECT 1", ""},
+		{"trigger gone", "DROP TRIGGER leaves_append_only ON leaves", "trigger leaves_append_only is missing"},
+		{"trigger off", "ALTER TABLE leaves DISABLE TRIGGER leaves_append_only", "trigger leaves_append_only is off"},
+		{"trigger that replication evades", "ALTER TABLE leaves ENABLE TRIGGER leaves_append_only", "trigger leaves_append_only is off"},
+		{"trigger under a condition", `DROP TRIGGER payloads_go ON payloads;
+			CREATE TRIGGER payloads_go BEFORE DELETE ON payloads FOR EACH ROW WHEN (OLD.seq <> 5) EXECUTE FUNCTION payload_goes();
+			ALTER TABLE payloads ENABLE ALWAYS TRIGGER payloads_go`, "trigger payloads_go isn't as it was made"},
+		{"trigger for less", `DROP TRIGGER leaves_append_only ON leaves;
+			CREATE TRIGGER leaves_append_only BEFORE UPDATE OR DELETE ON leaves FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+			ALTER TABLE leaves ENABLE ALWAYS TRIGGER leaves_append_only`, "trigger leaves_append_only isn't as it was made"},
+		{"trigger that was added", `CREATE TRIGGER more BEFORE INSERT ON leaves FOR EACH ROW EXECUTE FUNCTION refuse();
+			ALTER TABLE leaves ENABLE ALWAYS TRIGGER more`, "trigger more doesn't belong here"},
+		{"what a trigger calls", "CREATE OR REPLACE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$", "function refuse isn't as it was made"},
+		{"unique index gone", "DROP INDEX records_id", "index records_id is missing"},
+		{"index that isn't unique", "DROP INDEX records_id; CREATE INDEX records_id ON records (writer, id)", "index records_id is missing"},
+		{"index over more", "DROP INDEX records_id; CREATE UNIQUE INDEX records_id ON records (writer, id, seq)", "index records_id isn't as it was made"},
+		{"index over less rows", "DROP INDEX facts_bound; CREATE UNIQUE INDEX facts_bound ON facts (tbl, key) WHERE bound = 1 AND tbl <> 'owner'", "index facts_bound isn't as it was made"},
+		{"primary key gone", "ALTER TABLE attestations DROP CONSTRAINT attestations_pkey", "index attestations_pkey is missing"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			dsn := e.empty(t)
+			l := e.openAt(t, dsn)
+			add(t, l, drafts("a", 3)...)
+			if err := l.Rebuild(t.Context(), derive); err != nil {
+				t.Fatal(err)
+			}
+			if err := e.exec(t, dsn, tt.do); err != nil {
+				t.Fatal(err)
+			}
+			report, err := l.Check(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for _, f := range report.Faults {
+				got = append(got, f.String())
+			}
+			if want := "database: " + tt.want; tt.want == "" && len(got) > 0 || tt.want != "" && !slices.Equal(got, []string{want}) {
+				t.Errorf("check says %q, want %q", got, tt.want)
 			}
 		})
 	}

@@ -77,10 +77,11 @@ func (l *Log) EntryBundle(ctx context.Context, index int64, width int) ([]byte, 
 		return nil, l.db.Explain(err)
 	}
 	var out []byte
-	for i, leaf := range leaves {
-		if want := index<<tileHeight + int64(i); leaf.Seq != want {
+	for i := range width {
+		if want := index<<tileHeight + int64(i); i >= len(leaves) || leaves[i].Seq != want {
 			return nil, fmt.Errorf("leaf %d is missing", want)
 		}
+		leaf := leaves[i]
 		out = binary.BigEndian.AppendUint16(out, uint16(len(leaf.Leaf)))
 		out = append(out, leaf.Leaf...)
 	}

@@ -194,6 +194,26 @@ func testTiles(t *testing.T, e engine) {
 	}
 }
 
+// testShort takes leaves from the end of a log behind its back: no tile and no bundle is shorter than it was
+// asked to be.
+func testShort(t *testing.T, e engine) {
+	dsn := e.empty(t)
+	l := e.openAt(t, dsn)
+	add(t, l, drafts("a", 10)...)
+	if err := e.exec(t, dsn, e.unguard("leaves")+"DELETE FROM leaves WHERE seq > 7"); err != nil {
+		t.Fatal(err)
+	}
+	if bundle, err := l.EntryBundle(t.Context(), 0, 10); err == nil || !strings.Contains(err.Error(), "leaf 8 is missing") {
+		t.Errorf("a bundle of %d bytes, %v", len(bundle), err)
+	}
+	if tile, err := l.Tile(t.Context(), tlog.Tile{H: 8, L: 0, N: 0, W: 10}); err == nil {
+		t.Errorf("a tile of %d bytes", len(tile))
+	}
+	if _, err := l.EntryBundle(t.Context(), 0, 8); err != nil {
+		t.Errorf("what is there: %v", err)
+	}
+}
+
 // testReopen closes and opens the log at sizes around the borders of tiles.
 func testReopen(t *testing.T, e engine) {
 	dsn := e.empty(t)

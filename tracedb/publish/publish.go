@@ -43,6 +43,9 @@ const (
 // changed. Nothing is published any more until that is understood.
 var ErrRewritten = errors.New("the log doesn't continue the checkpoint that was published")
 
+// errTogether says that somebody else committed between looking and committing.
+var errTogether = errors.New("another commit came first")
+
 // Log is what is published.
 type Log interface {
 	Checkpoint(ctx context.Context) (tracedb.Checkpoint, error)
@@ -143,6 +146,16 @@ func (p *Publisher) once(ctx context.Context, age time.Duration) (size int64, ma
 	if err != nil {
 		return 0, false, err
 	}
+	size, made, err = p.look(ctx, client, owner, name, age)
+	if errors.Is(err, errTogether) {
+		// What is there now may be all that there is to publish.
+		size, made, err = p.look(ctx, client, owner, name, age)
+	}
+	return size, made, err
+}
+
+// look looks what is there, and publishes what it lacks.
+func (p *Publisher) look(ctx context.Context, client *gitea.Client, owner, name string, age time.Duration) (size int64, made bool, err error) {
 	there, err := p.published(client, owner, name)
 	if err != nil {
 		return 0, false, err
@@ -183,9 +196,9 @@ func (p *Publisher) young(client *gitea.Client, owner, name string, age time.Dur
 	if len(commits) == 0 || commits[0].CommitMeta == nil {
 		return false, nil
 	}
-	since := time.Since(commits[0].Created)
-	// One from a time to come, by a clock that was put right, keeps nobody waiting.
-	return since >= 0 && since < age, nil
+	// Gitea's clock may be a little ahead. A time that is yet to come, by a clock that was put right, keeps
+	// nobody waiting.
+	return time.Since(commits[0].Created).Abs() < age, nil
 }
 
 // compare says so if what this program published isn't there any more.
@@ -290,12 +303,16 @@ func (p *Publisher) continues(ctx context.Context, there *head, newest tracedb.C
 func (p *Publisher) commit(client *gitea.Client, owner, name string, there *head, newest tracedb.Checkpoint) error {
 	content := base64.StdEncoding.EncodeToString(bytes.Clone(newest.Note))
 	opts := gitea.FileOptions{Message: fmt.Sprintf("Checkpoint at %d records", newest.Size), BranchName: p.branch()}
+	var resp *gitea.Response
 	var err error
 	if there == nil {
-		_, _, err = client.CreateFile(owner, name, File, gitea.CreateFileOptions{FileOptions: opts, Content: content})
+		_, resp, err = client.CreateFile(owner, name, File, gitea.CreateFileOptions{FileOptions: opts, Content: content})
 	} else {
 		// Git refuses if somebody else wrote since.
-		_, _, err = client.UpdateFile(owner, name, File, gitea.UpdateFileOptions{FileOptions: opts, SHA: there.sha, Content: content})
+		_, resp, err = client.UpdateFile(owner, name, File, gitea.UpdateFileOptions{FileOptions: opts, SHA: there.sha, Content: content})
+	}
+	if err != nil && resp != nil && (resp.StatusCode == http.StatusUnprocessableEntity || resp.StatusCode == http.StatusConflict) {
+		err = fmt.Errorf("%w: %w", errTogether, err)
 	}
 	if err != nil {
 		return fmt.Errorf("commit %s to %s: %w", File, p.Repository, err)

@@ -5,20 +5,30 @@ import (
 	"database/sql/driver"
 	"errors"
 	"io"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
 
 	"github.com/jackc/pgx/v5"
+	"golang.org/x/sys/unix"
 )
 
 // connector gives database/sql connections of pgx, so that both engines speak one interface. It is
 // what pgx's own adapter does as far as the log needs it, without the second pool that comes with that.
-type connector struct{ config *pgx.ConnConfig }
+type connector struct {
+	config *pgx.ConnConfig
+	// silence is how long the server may say nothing to what database/sql gives no context for.
+	silence time.Duration
+}
 
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	pg, err := pgx.ConnectConfig(ctx, c.config)
 	if err != nil {
 		return nil, err
 	}
-	return &conn{pg}, nil
+	return &conn{pg, c.silence}, nil
 }
 
 func (c connector) Driver() driver.Driver { return named{} }
@@ -28,7 +38,10 @@ type named struct{}
 
 func (named) Open(string) (driver.Conn, error) { return nil, errors.ErrUnsupported }
 
-type conn struct{ pg *pgx.Conn }
+type conn struct {
+	pg      *pgx.Conn
+	silence time.Duration
+}
 
 var _ interface {
 	driver.Conn
@@ -50,10 +63,10 @@ func (c *conn) BeginTx(ctx context.Context, _ driver.TxOptions) (driver.Tx, erro
 	if err != nil {
 		return nil, c.lost(err)
 	}
-	return transaction{tx}, nil
+	return transaction{tx, c.silence}, nil
 }
 
-func (c *conn) Close() error                   { return c.pg.Close(context.Background()) }
+func (c *conn) Close() error                   { return within(c.silence, c.pg.Close) }
 func (c *conn) IsValid() bool                  { return !c.pg.IsClosed() }
 func (c *conn) Ping(ctx context.Context) error { return c.lost(c.pg.Ping(ctx)) }
 
@@ -125,7 +138,43 @@ func (r *rowsOf) Next(dest []driver.Value) error {
 	return nil
 }
 
-type transaction struct{ pg pgx.Tx }
+type transaction struct {
+	pg      pgx.Tx
+	silence time.Duration
+}
 
-func (t transaction) Commit() error   { return t.pg.Commit(context.Background()) }
-func (t transaction) Rollback() error { return t.pg.Rollback(context.Background()) }
+func (t transaction) Commit() error   { return within(t.silence, t.pg.Commit) }
+func (t transaction) Rollback() error { return within(t.silence, t.pg.Rollback) }
+
+// within gives a call so long.
+func within(long time.Duration, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), long)
+	defer cancel()
+	return call(ctx)
+}
+
+// listening sets how connections notice that the server has gone silent, as tcp_user_timeout says: what
+// was sent is acknowledged by then, and a new connection is there.
+func listening(config *pgx.ConnConfig) (time.Duration, error) {
+	given := config.RuntimeParams["tcp_user_timeout"]
+	if _, err := strconv.Atoi(given); err == nil {
+		given += "ms" // as PostgreSQL reads it
+	}
+	silence, err := time.ParseDuration(given)
+	if err != nil || silence < time.Millisecond {
+		return 0, errors.New("tcp_user_timeout isn't a time such as 30s")
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = silence
+	}
+	config.DialFunc = (&net.Dialer{Control: func(network, _ string, c syscall.RawConn) error {
+		if !strings.HasPrefix(network, "tcp") {
+			return nil
+		}
+		var err error
+		return errors.Join(c.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(silence.Milliseconds()))
+		}), err)
+	}}).DialContext
+	return silence, nil
+}

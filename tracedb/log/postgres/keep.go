@@ -58,45 +58,8 @@ func run(ctx context.Context, tx *sql.Tx, query string, args ...any) func() erro
 	}
 }
 
-// guards are the triggers that keep rows as they are.
-var guards = []string{
-	"log_append_only", "leaves_append_only", "nodes_append_only", "heads_append_only", "attestations_append_only", "disposals_append_only",
-	"payloads_append_only", "payloads_go", "payloads_come", "disposals_come",
-	"records_append_only", "refs_append_only", "facts_append_only",
-}
-
-// Inspect asks whether the guards are there and can't be evaded. Whether the server's files are sound,
-// pg_checksums and pg_amcheck tell whoever runs it.
-func (e *engine) Inspect(ctx context.Context) ([]string, error) {
-	rows, err := e.read.QueryContext(ctx, `SELECT t.tgname, t.tgenabled::text FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
-		WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace`)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	have := map[string]string{}
-	for rows.Next() {
-		var name, enabled string
-		if err := rows.Scan(&name, &enabled); err != nil {
-			return nil, err
-		}
-		have[name] = enabled
-	}
-	var out []string
-	for _, name := range guards {
-		switch have[name] {
-		case "A": // always
-		case "":
-			out = append(out, "trigger "+name+" is missing")
-		default:
-			out = append(out, "trigger "+name+" is off")
-		}
-	}
-	return out, rows.Err()
-}
-
 // Forget has nothing to do: the server's autovacuum clears deleted rows away.
-func (e *engine) Forget(context.Context) error { return nil }
+func (e *engine) Forget(context.Context) (bool, error) { return true, nil }
 
 // Backup is for the server's own tools.
 func (e *engine) Backup(context.Context, string) error {

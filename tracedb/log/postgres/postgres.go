@@ -22,6 +22,7 @@ import (
 	"net"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -40,6 +41,7 @@ const projections = "migrations/projections.sql"
 // engine is a log in a PostgreSQL database.
 type engine struct {
 	config      *pgx.ConnConfig
+	silence     time.Duration // how long the server may say nothing
 	write, read *sql.DB
 }
 
@@ -54,20 +56,24 @@ func Open(ctx context.Context, dsn string, readOnly bool) (*store.DB, error) {
 	// Every question that is asked often has an index. Without statistics, as in a new database, the
 	// planner would read whole tables instead, and keep to that plan while they grow.
 	config.RuntimeParams["enable_seqscan"] = "off"
+	for name, value := range patience {
+		if _, ok := config.RuntimeParams[name]; !ok {
+			config.RuntimeParams[name] = value
+		}
+	}
+	silence, err := listening(config)
+	if err != nil {
+		return nil, fmt.Errorf("open postgres: %w", err)
+	}
 	reading := config.Copy()
 	reading.RuntimeParams["default_transaction_read_only"] = "on"
-	e := &engine{config: config, read: sql.OpenDB(connector{reading})}
+	e := &engine{config: config, silence: silence, read: sql.OpenDB(connector{reading, silence})}
 	e.read.SetMaxOpenConns(max(8, 2*runtime.GOMAXPROCS(0)))
 	e.read.SetMaxIdleConns(max(8, 2*runtime.GOMAXPROCS(0)))
 	if !readOnly {
 		// Whatever the database's default is: what was acknowledged is on its disk.
 		config.RuntimeParams["synchronous_commit"] = "on"
-		for name, value := range patience {
-			if _, ok := config.RuntimeParams[name]; !ok {
-				config.RuntimeParams[name] = value
-			}
-		}
-		e.write = sql.OpenDB(connector{config})
+		e.write = sql.OpenDB(connector{config, silence})
 		e.write.SetMaxOpenConns(1)
 		if err := e.migrate(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("open postgres: %w", e.Explain(err)), e.Close())
@@ -79,12 +85,14 @@ func Open(ctx context.Context, dsn string, readOnly bool) (*store.DB, error) {
 	return &store.DB{Engine: e, Read: e.read}, nil
 }
 
-// patience bounds how long one replica can keep the others from writing. One that lost its network in the
-// middle of a transaction would hold the lock until TCP gives up, which takes hours; and who waits for a
-// lock says so after a while. A DSN may say otherwise.
+// patience bounds how long anybody waits. A replica that lost its network in the middle of a transaction
+// would hold the lock until TCP gives up, which takes hours; who waits for a lock says so after a while;
+// and a server that is silent, because what lies between forgot the connection, isn't waited for longer
+// than tcp_user_timeout, by either side. A DSN may say otherwise.
 var patience = map[string]string{
 	"idle_in_transaction_session_timeout": "30s",
-	"lock_timeout":                        "30s",
+	"lock_timeout":                        "20s",
+	"tcp_user_timeout":                    "30s",
 }
 
 // migrating is the number of the lock that lets one replica at a time migrate.
@@ -164,6 +172,9 @@ func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
 	return tx, nil
 }
 
+// Patience is how long a batch's transaction may take.
+func (e *engine) Patience() time.Duration { return e.silence }
+
 // Arrays is true.
 func (e *engine) Arrays() bool { return true }
 
@@ -197,7 +208,9 @@ func (e *engine) Explain(err error) error {
 		case refused.Code == "25P03" || strings.HasPrefix(refused.Code, "08") || strings.HasPrefix(refused.Code, "53") || strings.HasPrefix(refused.Code, "57P"):
 			return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the database server isn't there now"), err)
 		}
-	case errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled):
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the database server didn't answer in time"), err)
 	case errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || safe(err):
 		return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the database server isn't there now"), err)
 	}

@@ -5,11 +5,13 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 )
 
 // Rebuild drops the projections, whose triggers go with them, and makes them anew. Readers see the old
@@ -106,10 +108,16 @@ func texts(ctx context.Context, db *sql.DB, query string) ([]string, error) {
 }
 
 // Forget moves what is in the write-ahead log into the file, where deleted rows are overwritten with
-// zeros, and empties it. While somebody reads an older state that isn't possible; the next one does it.
-func (e *engine) Forget(ctx context.Context) error {
-	_, err := e.write.ExecContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)")
-	return err
+// zeros, and empties it. While somebody writes or reads an older state that isn't possible. It has a
+// connection of its own, since whoever waits for readers holds the lock that writers need.
+func (e *engine) Forget(ctx context.Context) (bool, error) {
+	db, err := open(e.path, url.Values{"mode": {"rw"}}, tidying)
+	if err != nil {
+		return false, err
+	}
+	var busy, pages, moved int
+	err = db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &moved)
+	return err == nil && busy == 0, errors.Join(err, db.Close())
 }
 
 // Backup writes a copy with VACUUM INTO, which reads at one moment while the log goes on. The copy has
@@ -127,7 +135,11 @@ func (e *engine) Backup(ctx context.Context, path string) error {
 	if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("back up: %w", err)
 	}
-	if err := e.vacuum(ctx, part); err != nil {
+	err = private(part)
+	if err == nil {
+		err = e.vacuum(ctx, part)
+	}
+	if err != nil {
 		return errors.Join(e.Explain(fmt.Errorf("back up: %w", err)), remove(part))
 	}
 	if err := Sync(part); err != nil {
@@ -142,12 +154,27 @@ func (e *engine) Backup(ctx context.Context, path string) error {
 // vacuum uses a connection of its own: the file is only read, but a connection that only queries may not
 // make another file either.
 func (e *engine) vacuum(ctx context.Context, to string) error {
-	db, err := open(e.path, url.Values{"mode": {"ro"}}, fmt.Sprintf("cache_size(-%d)", readCache))
+	db, err := open(e.path, url.Values{"mode": {"ro"}}, busy, fmt.Sprintf("cache_size(-%d)", readCache))
 	if err != nil {
 		return err
 	}
 	_, err = db.ExecContext(ctx, "VACUUM INTO $1", to)
 	return errors.Join(err, db.Close())
+}
+
+// Used says whether another program has the file open as a database: as long as it has, it holds a lock on
+// one of the bytes that SQLite keeps for that (pending, reserved and shared, from 1 GiB on).
+func Used(path string) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	lock := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart, Start: 1 << 30, Len: 512}
+	err = syscall.FcntlFlock(f.Fd(), syscall.F_GETLK, &lock)
+	return lock.Type != syscall.F_UNLCK, errors.Join(err, f.Close())
 }
 
 func remove(path string) error {

@@ -14,6 +14,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"time"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -36,6 +37,12 @@ const (
 	readCache  = 2 << 10
 )
 
+// How long a connection waits for others' locks; whoever only tidies up waits for nobody.
+const (
+	busy    = 10 * time.Second
+	tidying = 100 * time.Millisecond
+)
+
 // engine is a log in an SQLite file.
 type engine struct {
 	path        string
@@ -54,8 +61,11 @@ func Open(ctx context.Context, path string, readOnly bool) (*store.DB, error) {
 			return nil, fmt.Errorf("open sqlite: %w", err)
 		}
 	} else {
-		var err error
-		if e.write, err = open(path, url.Values{"_txlock": {"immediate"}}, "journal_mode(wal)", "synchronous(full)",
+		err := private(path)
+		if err != nil {
+			return nil, fmt.Errorf("open sqlite: %w", err)
+		}
+		if e.write, err = open(path, url.Values{"_txlock": {"immediate"}}, busy, "synchronous(full)",
 			"secure_delete(on)", fmt.Sprintf("cache_size(-%d)", writeCache), "wal_autocheckpoint(1000)"); err != nil {
 			return nil, err
 		}
@@ -66,7 +76,7 @@ func Open(ctx context.Context, path string, readOnly bool) (*store.DB, error) {
 		}
 	}
 	var err error
-	if e.read, err = open(path, url.Values{"mode": {"ro"}}, "query_only(on)", fmt.Sprintf("cache_size(-%d)", readCache)); err != nil {
+	if e.read, err = open(path, url.Values{"mode": {"ro"}}, busy, "query_only(on)", fmt.Sprintf("cache_size(-%d)", readCache)); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	e.read.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
@@ -77,14 +87,39 @@ func Open(ctx context.Context, path string, readOnly bool) (*store.DB, error) {
 	return &store.DB{Engine: e, Read: e.read}, nil
 }
 
-// open makes a pool of connections to the file. A path may hold anything but a NUL.
-func open(path string, query url.Values, pragmas ...string) (*sql.DB, error) {
-	query["_pragma"] = append(pragmas, "busy_timeout(10000)", "page_size(8192)", "mmap_size(0)", "temp_store(file)", "trusted_schema(off)")
+// open makes a pool of connections to the file, which wait so long for others' locks. A path may hold
+// anything but a NUL.
+func open(path string, query url.Values, wait time.Duration, pragmas ...string) (*sql.DB, error) {
+	query["_pragma"] = append(pragmas, fmt.Sprintf("busy_timeout(%d)", wait.Milliseconds()), "mmap_size(0)", "temp_store(file)", "trusted_schema(off)")
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}
 	return sql.OpenDB(connector{dsn: dsn.String()}), nil
 }
 
+// private makes a file that is its owner's alone, unless it is there. SQLite takes an empty file for a new
+// database, and gives the files beside it the same permissions.
+func private(path string) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// prepare makes the file what it must be before there is a table in it. The driver runs the pragmas of a
+// DSN in an order of its own, and the size of pages counts only before the write-ahead log is there.
+func (e *engine) prepare(ctx context.Context) error {
+	for _, pragma := range []string{"PRAGMA page_size = 8192", "PRAGMA journal_mode = wal"} {
+		if _, err := e.write.ExecContext(ctx, pragma); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 func (e *engine) migrate(ctx context.Context) error {
+	if err := e.prepare(ctx); err != nil {
+		return err
+	}
 	files, err := fs.Glob(migrations, "migrations/0*.sql")
 	if err != nil {
 		return err
@@ -148,6 +183,9 @@ func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
 
 // Watch has nothing to wait for: the file's other users, if any, are looked for now and then.
 func (e *engine) Watch(context.Context, func(int64)) {}
+
+// Patience is unbounded: a file answers, and a busy one says so.
+func (e *engine) Patience() time.Duration { return 0 }
 
 // Arrays is false: SQLite has none.
 func (e *engine) Arrays() bool { return false }

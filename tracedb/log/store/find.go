@@ -3,9 +3,11 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -164,6 +166,16 @@ func Due(ctx context.Context, q Querier, kind tracedb.Kind, cutoff int64, limit 
 	return all(ctx, q, func(rows *sql.Rows, seq *int64) error { return rows.Scan(seq) }, `SELECT r.seq FROM records r
 		WHERE r.kind = $1 AND r.time < $2 AND NOT EXISTS (SELECT 1 FROM disposals d WHERE d.seq = r.seq)
 		ORDER BY r.seq LIMIT $3`, string(kind), cutoff, limit)
+}
+
+// LastTime is the log time of the newest record of any other kind; false if there is none.
+func LastTime(ctx context.Context, q Querier, but tracedb.Kind) (time.Time, bool, error) {
+	var at int64
+	err := q.QueryRowContext(ctx, "SELECT time FROM records WHERE kind <> $1 ORDER BY seq DESC LIMIT 1", string(but)).Scan(&at)
+	if errors.Is(err, sql.ErrNoRows) {
+		return time.Time{}, false, nil
+	}
+	return instant(at), err == nil, err
 }
 
 // DisposedBy adds to by, for those places whose payload was disposed of, the record that says so.

@@ -86,6 +86,26 @@ func ScanFacts(ctx context.Context, q Querier, each func(tracedb.Fact) error) er
 	return rows.Err()
 }
 
+// ScanAttestations calls each with every stored attestation.
+func ScanAttestations(ctx context.Context, q Querier, each func(seq int64, digest string) error) error {
+	rows, err := q.QueryContext(ctx, "SELECT digest, seq FROM attestations ORDER BY digest")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		var digest string
+		if err := rows.Scan(&digest, &seq); err != nil {
+			return err
+		}
+		if err := each(seq, digest); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
 // DisposedFacts are the facts of records whose payload is gone: they can't be derived any more.
 func DisposedFacts(ctx context.Context, q Querier) ([]tracedb.Fact, error) {
 	return all(ctx, q, scanFact, `SELECT f.tbl, f.key, f.seq, f.value, f.bound FROM facts f JOIN disposals d ON d.seq = f.seq

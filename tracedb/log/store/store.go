@@ -67,10 +67,14 @@ type Engine interface {
 	Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) error
 	// Inspect asks the engine whether its own files are sound, and returns what it complains about.
 	Inspect(ctx context.Context) ([]string, error)
-	// Forget makes the engine overwrite what was deleted, as far as it can.
-	Forget(ctx context.Context) error
+	// Forget makes the engine overwrite what was deleted, as far as it can; false if it can't now. Nobody
+	// who writes waits for it.
+	Forget(ctx context.Context) (bool, error)
 	// Backup writes a copy of the database, as it is at one moment, to a new file.
 	Backup(ctx context.Context, path string) error
+	// Patience is how long a batch's transaction may take, and looking for what others wrote, before the
+	// database counts as gone; 0: as long as it likes.
+	Patience() time.Duration
 	// Arrays says whether a parameter may be a list.
 	Arrays() bool
 	// Shared says whether others are expected to write to the same log.

@@ -1,0 +1,123 @@
+// Package publishtest plays the part of Gitea that checkpoints are published to. It owns a repository of
+// two files that lives as long as its test, and refuses what Gitea would refuse.
+package publishtest
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Token is the one that the forge knows, Repository what it has.
+const (
+	Token      = "trace-token"
+	Repository = "druppie/trace"
+)
+
+// Forge answers as Gitea's contents API does. What it holds may be changed while nobody asks it.
+type Forge struct {
+	Content []byte // of the checkpoint; nil: there is no file
+	Readme  []byte
+	Commits []string // that changed the checkpoint
+	Dated   time.Time
+	OnRead  func() // called once, when the checkpoint was read
+	Down    bool
+	Hidden  bool
+	Others  bool // other questions are answered, with 404, and no mistake
+
+	t       testing.TB
+	mu      sync.Mutex
+	message string // of the last commit
+}
+
+// NewForge is one whose repository is empty.
+func NewForge(t testing.TB) *Forge { return &Forge{t: t} }
+
+// Checkpoint is what the forge holds now, and how many commits led to it, also while somebody asks.
+func (f *Forge) Checkpoint() ([]byte, int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.Content, len(f.Commits)
+}
+
+func sha(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content))[:40] }
+
+func (f *Forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	fail := func(status int) {
+		w.WriteHeader(status)
+		fmt.Fprintf(w, `{"message":%q}`, http.StatusText(status))
+	}
+	switch {
+	case f.Down:
+		fail(http.StatusServiceUnavailable)
+	case r.Header.Get("Authorization") != "token "+Token:
+		fail(http.StatusUnauthorized)
+	case f.Hidden:
+		fail(http.StatusNotFound)
+	case r.URL.Path == "/api/v1/repos/druppie/trace":
+		fmt.Fprint(w, `{"full_name":"druppie/trace"}`)
+	case r.URL.Path == "/api/v1/repos/druppie/trace/commits":
+		if r.URL.Query().Get("path") != "checkpoint" || r.URL.Query().Get("sha") != "main" {
+			f.t.Errorf("asked for the commits of %s", r.URL.RawQuery)
+		}
+		json.NewEncoder(w).Encode([]map[string]any{{"sha": "0123", "created": f.Dated}})
+	case r.URL.Path == "/api/v1/repos/druppie/trace/contents/README.md":
+		f.file(w, r, &f.Readme, fail)
+	case r.URL.Path == "/api/v1/repos/druppie/trace/contents/checkpoint":
+		if f.file(w, r, &f.Content, fail) {
+			f.Commits, f.Dated = append(f.Commits, f.message), time.Now()
+		} else if f.OnRead != nil {
+			f.OnRead()
+			f.OnRead = nil
+		}
+	default:
+		if !f.Others {
+			f.t.Errorf("%s %s", r.Method, r.URL)
+		}
+		fail(http.StatusNotFound)
+	}
+}
+
+// file reads or writes a file, and says whether it was written.
+func (f *Forge) file(w http.ResponseWriter, r *http.Request, content *[]byte, fail func(int)) bool {
+	if r.Method != http.MethodGet {
+		return f.write(w, r, content, fail)
+	}
+	if *content == nil {
+		fail(http.StatusNotFound)
+		return false
+	}
+	encoded := base64.StdEncoding.EncodeToString(*content)
+	json.NewEncoder(w).Encode(map[string]any{"type": "file", "sha": sha(*content), "encoding": "base64", "content": encoded})
+	return false
+}
+
+func (f *Forge) write(w http.ResponseWriter, r *http.Request, file *[]byte, fail func(int)) bool {
+	var body struct{ Message, Branch, SHA, Content string }
+	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
+		f.t.Error(err)
+	}
+	if body.Branch != "main" {
+		f.t.Errorf("branch %q", body.Branch)
+	}
+	switch {
+	case r.Method == http.MethodPost && *file != nil, r.Method == http.MethodPut && (*file == nil || body.SHA != sha(*file)):
+		fail(http.StatusUnprocessableEntity)
+		return false
+	}
+	content, err := base64.StdEncoding.DecodeString(body.Content)
+	if err != nil {
+		f.t.Error(err)
+	}
+	*file, f.message = content, body.Message
+	w.WriteHeader(http.StatusCreated)
+	fmt.Fprint(w, `{}`)
+	return true
+}
