@@ -5,7 +5,10 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -71,7 +74,20 @@ type Options struct {
 type service struct {
 	Options
 	lanes   lanes
+	pace    pace
 	metrics *metrics
+}
+
+// pace is how long things take that go on by themselves; tests are in a hurry.
+type pace struct {
+	heartbeat time.Duration
+	sendIn    time.Duration
+	streamFor time.Duration
+	bodyIn    time.Duration
+}
+
+func newPace() pace {
+	return pace{heartbeat: heartbeat, sendIn: sendIn, streamFor: streamFor, bodyIn: bodyIn}
 }
 
 // route is one line of the API.
@@ -96,7 +112,7 @@ func newService(o Options) *service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &service{Options: o, lanes: newLanes(), metrics: newMetrics(o.Metrics)}
+	return &service{Options: o, lanes: newLanes(), pace: newPace(), metrics: newMetrics(o.Metrics)}
 }
 
 func (s *service) handler() http.Handler {
@@ -151,7 +167,7 @@ func (s *service) byMethod(path string, routes []route) http.Handler {
 // routes is the API. openapi.yaml describes every line of it, and nothing else.
 func (s *service) routes() []route {
 	const public, writer, auditor, admission = tracedb.RolePublic, tracedb.RoleWriter, tracedb.RoleAuditor, tracedb.RoleAdmission
-	read, write, stream, door := s.lanes.read, s.lanes.write, s.lanes.stream, s.lanes.door
+	read, write, hooks, stream, door := s.lanes.read, s.lanes.write, s.lanes.hook, s.lanes.stream, s.lanes.door
 	return []route{
 		{"POST", "/v1/records", writer, write, time.Minute, s.append},
 		{"GET", "/v1/records", auditor, read, answerIn, s.search},
@@ -164,16 +180,17 @@ func (s *service) routes() []route {
 		{"GET", "/v1/register/{id}/delivery", public, read, answerIn, s.delivery},
 		{"POST", "/v1/admission", admission, door, 5 * time.Second, s.admission},
 		{"GET", "/v1/events", auditor, stream, 0, s.events},
-		{"POST", "/v1/events/gitea", public, write, time.Minute, hook(s.Gitea, "Gitea's webhooks")},
-		{"POST", "/v1/events/flux", public, write, time.Minute, hook(s.Flux, "Flux's events")},
+		{"POST", "/v1/events/gitea", public, hooks, time.Minute, s.hook(s.Gitea, "Gitea's webhooks")},
+		{"POST", "/v1/events/flux", public, hooks, time.Minute, s.hook(s.Flux, "Flux's events")},
 		{"GET", "/v1/keys", public, read, answerIn, s.keys},
 		{"GET", "/v1/openapi.yaml", public, read, answerIn, s.openapi},
 		{"GET", "/checkpoint", public, read, answerIn, s.checkpoint},
 		{"GET", "/tile/entries/{index...}", auditor, read, answerIn, s.entries},
 		{"GET", "/tile/{level}/{index...}", public, read, answerIn, s.tile},
-		{"GET", "/login", public, read, answerIn, s.login((*auth.Login).Start)},
-		{"GET", "/login/callback", public, read, answerIn, s.login((*auth.Login).Callback)},
-		{"POST", "/logout", public, read, answerIn, s.login((*auth.Login).Logout)},
+		// Logins need no place, which strangers could hold: package auth bounds what they ask of Gitea.
+		{"GET", "/login", public, nil, answerIn, s.login((*auth.Login).Start)},
+		{"GET", "/login/callback", public, nil, answerIn, s.login((*auth.Login).Callback)},
+		{"POST", "/logout", public, nil, answerIn, s.login((*auth.Login).Logout)},
 	}
 }
 
@@ -203,15 +220,47 @@ func (s *service) handle(rt route) http.Handler {
 	})
 }
 
-// hook is a collector's handler, which checks who calls by a signature of its own.
-func hook(h http.Handler, what string) func(http.ResponseWriter, *http.Request) error {
+// bodyIn is how long a webhook's body may take to come in.
+const bodyIn = 5 * time.Second
+
+// hook is a collector's handler, which checks who calls by a signature over the body. Until the body is
+// in the caller is anybody, who mustn't keep a place by sending it slowly.
+func (s *service) hook(h http.Handler, what string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if h == nil {
 			return tracedb.ErrUnavailable.Says("%s aren't configured here", what)
 		}
+		if err := readUntil(w, time.Now().Add(s.pace.bodyIn)); err != nil {
+			return err
+		}
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
+		if err != nil {
+			return wire.BodyError(err)
+		}
+		// What comes of the event may take longer.
+		if err := readUntil(w, time.Time{}); err != nil {
+			return err
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		h.ServeHTTP(w, r)
 		return nil
 	}
+}
+
+// readUntil sets until when the caller may send, writeUntil until when it must have read; zero: for ever.
+// A writer that isn't a connection's has no such times.
+func readUntil(w http.ResponseWriter, t time.Time) error {
+	if err := http.NewResponseController(w).SetReadDeadline(t); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
+}
+
+func writeUntil(w http.ResponseWriter, t time.Time) error {
+	if err := http.NewResponseController(w).SetWriteDeadline(t); !errors.Is(err, http.ErrNotSupported) {
+		return err
+	}
+	return nil
 }
 
 func (s *service) login(step func(*auth.Login, http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) error {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -19,6 +18,9 @@ const (
 	// sendIn is how long one event may take to be sent: a reader who reads slower is let go, and comes
 	// back with the last id that it saw.
 	sendIn = 10 * time.Second
+	// streamFor is how long a stream lasts, since who may read it was asked at its beginning alone. Its
+	// reader comes back with the last id that it saw, if it still may.
+	streamFor = 30 * time.Minute
 	// beginning is the id before the first record.
 	beginning = "-1"
 )
@@ -52,13 +54,17 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		from = min(seq+1, from)
 	}
-	if err := s.noted(r, "events", strings.Join(q["kind"], ",")); err != nil {
+	if err := s.noted(r, "events", joined(only)); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := context.WithTimeout(r.Context(), s.pace.streamFor)
 	defer cancel()
 	entries, err := s.Log.Follow(ctx, from)
 	if err != nil {
+		return err
+	}
+	// The server's own limits are for requests and answers of ordinary size.
+	if err := readUntil(w, time.Time{}); err != nil {
 		return err
 	}
 	s.metrics.streams.Inc()
@@ -67,14 +73,14 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
 	w.WriteHeader(http.StatusOK)
-	out := stream{w: w, control: http.NewResponseController(w)}
+	out := stream{w: w, control: http.NewResponseController(w), in: s.pace.sendIn}
 	// An id without data makes no event, but tells the reader where to go on: also when nothing came
 	// before the connection broke, or nothing of the kinds that it wants.
 	seen := from - 1
 	if out.send(fmt.Sprintf("retry: 2000\nid: %d\n\n", seen)) != nil {
 		return nil
 	}
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(s.pace.heartbeat)
 	defer beat.Stop()
 	for {
 		select {
@@ -108,14 +114,20 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) error {
 type stream struct {
 	w       http.ResponseWriter
 	control *http.ResponseController
+	in      time.Duration
 }
 
+// send sends, and leaves no limit standing: over HTTP/2 the stream would end when it passes, also if
+// nothing was there to be sent.
 func (s stream) send(text string) error {
-	if err := s.control.SetWriteDeadline(time.Now().Add(sendIn)); err != nil {
+	if err := s.control.SetWriteDeadline(time.Now().Add(s.in)); err != nil {
 		return err
 	}
 	if _, err := s.w.Write([]byte(text)); err != nil {
 		return err
 	}
-	return s.control.Flush()
+	if err := s.control.Flush(); err != nil {
+		return err
+	}
+	return s.control.SetWriteDeadline(time.Time{})
 }

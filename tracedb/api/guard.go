@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"path"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/auth"
@@ -148,17 +149,26 @@ func headers(next http.Handler) http.Handler {
 // redirect, and who sends such a path isn't lost.
 func clean(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p := r.URL.Path
-		want := path.Clean("/" + p)
-		if len(p) > 1 && strings.HasSuffix(p, "/") && want != "/" {
-			want += "/"
-		}
-		if p != want || strings.ContainsFunc(p, func(c rune) bool { return c < ' ' || c == 0x7f }) {
-			wire.Error(w, tracedb.ErrInvalid.At("path").Says("is not in its simplest form: no empty parts, dots or control characters"))
+		if !simplest(r.URL.EscapedPath()) {
+			wire.Error(w, tracedb.ErrInvalid.At("path").Says("is not in its simplest form: no empty parts, dots or control characters").
+				WithHint("in a subject, write each slash as %2F"))
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// simplest says whether no part of a path is empty, climbs or stays, or has control characters. What
+// is escaped is a part's own, as the mux has it: a slash in a subject parts nothing.
+func simplest(escaped string) bool {
+	rest, ok := strings.CutPrefix(escaped, "/")
+	parts := strings.Split(rest, "/")
+	for i, part := range parts {
+		name, err := url.PathUnescape(part)
+		empty := name == "" && i < len(parts)-1 // a path may end in a slash
+		ok = ok && err == nil && !empty && name != "." && name != ".." && !strings.ContainsFunc(name, unicode.IsControl)
+	}
+	return ok
 }
 
 // identified finds out who asks, but for those who sign their requests instead.

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -11,11 +12,9 @@ import (
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/auth"
+	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/wire"
 )
-
-// maxBatch is the most records of one request.
-const maxBatch = 500
 
 // maxKey bounds the Idempotency-Key header.
 const maxKey = 128
@@ -33,12 +32,8 @@ func (s *service) append(w http.ResponseWriter, r *http.Request) error {
 	if err := wire.Read(w, r, maxBody, &body); err != nil {
 		return err
 	}
-	switch n := len(body.Records); {
-	case n == 0:
-		return tracedb.ErrInvalid.At("records").Says("is empty")
-	case n > maxBatch:
-		return tracedb.ErrTooLarge.At("records").Says("%d records are too many at once", n).WithHint("send at most " + strconv.Itoa(maxBatch))
-	}
+	// The desk says how many it takes, and records that it refused more: one too many is enough for that.
+	body.Records = body.Records[:min(len(body.Records), ingest.MaxBatch+1)]
 	key := r.Header.Get("Idempotency-Key")
 	if len(key) > maxKey || strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' }) {
 		return tracedb.ErrInvalid.At("Idempotency-Key").Says("must be at most %d visible ASCII characters", maxKey)
@@ -117,7 +112,7 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.noted(r, "search", r.URL.Query().Encode()); err != nil {
+	if err := s.noted(r, "search", asked(query)); err != nil {
 		return err
 	}
 	page, err := s.Log.Search(r.Context(), query)
@@ -131,14 +126,46 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// asked is a search as it is recorded: whatever counts, once and in one order, however it was written.
+func asked(q tracedb.Query) string {
+	v := url.Values{}
+	set := func(name, value string) {
+		if value != "" {
+			v.Set(name, value)
+		}
+	}
+	for name, t := range map[string]time.Time{"from": q.From, "until": q.Until} {
+		if !t.IsZero() {
+			set(name, t.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	set("kind", joined(q.Kinds))
+	set("actor", q.Actor)
+	set("outcome", string(q.Outcome))
+	for _, ref := range q.Refs {
+		v.Add("ref", ref.String())
+	}
+	for name, n := range map[string]int64{"before": q.Before, "limit": int64(q.Limit)} {
+		if n > 0 {
+			set(name, strconv.FormatInt(n, 10))
+		}
+	}
+	return v.Encode()
+}
+
+func joined(kinds []tracedb.Kind) string {
+	out := make([]string, len(kinds))
+	for i, k := range kinds {
+		out[i] = string(k)
+	}
+	return strings.Join(out, ",")
+}
+
 func readQuery(r *http.Request) (tracedb.Query, error) {
 	var query tracedb.Query
 	q, err := params(r, "from", "until", "kind", "actor", "outcome", "repository", "service", "ref", "before", "limit")
 	if err != nil {
 		return query, err
-	}
-	if len(r.URL.RawQuery) > 4096 {
-		return query, tracedb.ErrInvalid.Says("the query is too long")
 	}
 	for name, t := range map[string]*time.Time{"from": &query.From, "until": &query.Until} {
 		text, err := one(q, name)
@@ -177,10 +204,10 @@ func readQuery(r *http.Request) (tracedb.Query, error) {
 		return query, err
 	}
 	query.Before, query.Limit = before, int(limit)
-	return query, nil
+	return query, query.Check()
 }
 
-// kinds reads kinds, each a parameter of its own or several with commas.
+// kinds reads kinds, each a parameter of its own or several with commas; they come sorted, once each.
 func kinds(values []string) ([]tracedb.Kind, error) {
 	var out []tracedb.Kind
 	for _, v := range values {
@@ -192,10 +219,12 @@ func kinds(values []string) ([]tracedb.Kind, error) {
 			out = append(out, k)
 		}
 	}
-	return out, nil
+	slices.Sort(out)
+	return slices.Compact(out), nil
 }
 
-// refs reads ref=type:value, and repository= and service=, which are both words for a repository.
+// refs reads ref=type:value, and repository= and service=, which are both words for a repository; they
+// come sorted, once each.
 func refs(q map[string][]string) ([]tracedb.Ref, error) {
 	var out []tracedb.Ref
 	for _, v := range q["ref"] {
@@ -215,7 +244,7 @@ func refs(q map[string][]string) ([]tracedb.Ref, error) {
 			return nil, tracedb.ErrInvalid.At("ref").Says("%v", err)
 		}
 	}
-	if len(out) > 8 {
+	if out = tracedb.SortRefs(out); len(out) > 8 {
 		return nil, tracedb.ErrInvalid.At("ref").Says("are more than 8")
 	}
 	return out, nil

@@ -3,10 +3,12 @@ package api
 import (
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/auth"
 	"github.com/druppie/druppie-up/tracedb/catalog"
 	"github.com/druppie/druppie-up/tracedb/export"
 	"github.com/druppie/druppie-up/tracedb/register"
@@ -56,8 +58,9 @@ func (s *service) export(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// The server's own limit is for answers of ordinary size.
-	if err := http.NewResponseController(w).SetWriteDeadline(time.Now().Add(exportIn)); err != nil && !errors.Is(err, http.ErrNotSupported) {
+	// The server's own limits are for requests and answers of ordinary size.
+	until := time.Now().Add(exportIn)
+	if err := errors.Join(readUntil(w, until), writeUntil(w, until)); err != nil {
 		return err
 	}
 	out := &archive{w: w, name: "trace-" + fileName(chain.Subject.Value) + ".zip"}
@@ -98,23 +101,59 @@ func fileName(subject string) string {
 	}, subject)
 }
 
+// entry is an entry of the register as its reader may see it.
+type entry struct {
+	catalog.Algorithm
+	Repository string `json:"repository,omitempty"` // for auditors
+}
+
+// version is a version of an entry.
+type version struct {
+	entry
+	Time time.Time `json:"time"`
+}
+
 // algorithms answers GET /v1/register.
 type algorithms struct {
-	Algorithms []catalog.Algorithm `json:"algorithms"`
+	Algorithms []entry `json:"algorithms"`
 }
 
 // versionList answers GET /v1/register/{id}/versions.
 type versionList struct {
-	Versions []catalog.Version `json:"versions"`
+	Versions []version `json:"versions"`
+}
+
+// seen gives the way in which the reader sees entries. Where the code is and how to reach those who answer
+// for it are for auditors, whose look is recorded; the contact address is meant for everybody. The pages
+// show the same.
+func (s *service) seen(r *http.Request, id string) (func(catalog.Algorithm) entry, error) {
+	if auth.Require(r.Context(), tracedb.RoleAuditor) != nil {
+		return public, nil
+	}
+	return whole, s.noted(r, "register", id)
+}
+
+func whole(a catalog.Algorithm) entry { return entry{a, a.Repository} }
+
+func public(a catalog.Algorithm) entry {
+	a.Document.Owners = slices.Clone(a.Document.Owners)
+	for i := range a.Document.Owners {
+		a.Document.Owners[i].Email = ""
+	}
+	return entry{Algorithm: a}
 }
 
 func (s *service) register(w http.ResponseWriter, r *http.Request) error {
 	if _, err := params(r); err != nil {
 		return err
 	}
-	list := s.Register.Algorithms()
-	if list == nil {
-		list = []catalog.Algorithm{}
+	see, err := s.seen(r, "")
+	if err != nil {
+		return err
+	}
+	list := []entry{}
+	for _, a := range s.Register.Algorithms() {
+		list = append(list, see(a))
 	}
 	wire.JSON(w, http.StatusOK, algorithms{list})
 	return nil
@@ -141,7 +180,11 @@ func (s *service) entry(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wire.JSON(w, http.StatusOK, a)
+	see, err := s.seen(r, a.ID)
+	if err != nil {
+		return err
+	}
+	wire.JSON(w, http.StatusOK, see(a))
 	return nil
 }
 
@@ -150,9 +193,17 @@ func (s *service) versions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list, err := s.Register.Versions(r.Context(), a.ID)
+	see, err := s.seen(r, a.ID)
 	if err != nil {
 		return err
+	}
+	all, err := s.Register.Versions(r.Context(), a.ID)
+	if err != nil {
+		return err
+	}
+	list := make([]version, len(all))
+	for i, v := range all {
+		list[i] = version{see(v.Algorithm), v.Time}
 	}
 	wire.JSON(w, http.StatusOK, versionList{list})
 	return nil

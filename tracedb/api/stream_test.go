@@ -158,3 +158,43 @@ func TestStreamsEndWithTheService(t *testing.T) {
 		t.Errorf("the stream didn't end well: %v", err)
 	}
 }
+
+// TestQuietStream reads a stream in which nothing happens: neither the limit of what was sent last nor
+// those of the server end it. It ends by itself, and its reader comes back without another record of it.
+func TestQuietStream(t *testing.T) {
+	for _, tt := range []struct {
+		protocol string
+		http2    bool
+	}{{"HTTP/2.0", true}, {"HTTP/1.1", false}} {
+		w := newWorld(t)
+		w.still()
+		w.service.pace = pace{heartbeat: 700 * time.Millisecond, sendIn: 500 * time.Millisecond, streamFor: 3 * time.Second}
+		server := httptest.NewUnstartedServer(w.api)
+		server.EnableHTTP2 = tt.http2
+		server.Config.ReadTimeout, server.Config.WriteTimeout = time.Second, time.Second
+		server.StartTLS()
+		t.Cleanup(server.Close)
+		before := w.log.Size()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		for _, query := range []string{"?kind=image,verdict", "?kind=verdict&kind=image&after=3"} {
+			req, err := http.NewRequestWithContext(ctx, http.MethodGet, server.URL+"/v1/events"+query, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Authorization", "Bearer "+auditorToken)
+			resp, err := server.Client().Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			raw, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.Proto != tt.protocol || strings.Count(string(raw), "id: ") < 4 {
+				t.Errorf("%s: the stream ended with %v after %q", resp.Proto, err, raw)
+			}
+		}
+		if diff := cmp.Diff([]string{"events image,verdict"}, w.reads(t, before)); diff != "" {
+			t.Errorf("%s (-want +recorded):\n%s", tt.protocol, diff)
+		}
+	}
+}

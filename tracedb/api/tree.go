@@ -57,9 +57,6 @@ func (s *service) checkpoint(w http.ResponseWriter, r *http.Request) error {
 // tileHeight is that of C2SP tlog-tiles.
 const tileHeight = 8
 
-// immutable is what a tile's path promises: another width has another path.
-const immutable = "max-age=31536000, immutable"
-
 // tile is GET /tile/<level>/<index>[.p/<width>]: hashes, which are everybody's.
 func (s *service) tile(w http.ResponseWriter, r *http.Request) error {
 	t, err := parseTile(r.PathValue("level"), r.PathValue("index"))
@@ -71,12 +68,14 @@ func (s *service) tile(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Cache-Control", "public, "+immutable)
+	// The path promises that: another width has another path.
+	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
 	_, _ = w.Write(data)
 	return nil
 }
 
-// entries is GET /tile/entries/<index>[.p/<width>]: the leaves themselves, which are for auditors.
+// entries is GET /tile/entries/<index>[.p/<width>]: the leaves themselves, which are for auditors. They
+// never change either, but a browser that kept them would show them to the next, and unrecorded.
 func (s *service) entries(w http.ResponseWriter, r *http.Request) error {
 	t, err := parseTile("0", r.PathValue("index"))
 	if err != nil {
@@ -90,7 +89,6 @@ func (s *service) entries(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
-	w.Header().Set("Cache-Control", "private, "+immutable)
 	_, _ = w.Write(data)
 	return nil
 }

@@ -202,7 +202,8 @@ func (one decision) draft() tracedb.Draft {
 	q := one.question
 	payload := tracedb.Admission{
 		Namespace: q.Namespace, Resource: clip(q.Resource), Algorithm: clip(q.Algorithm),
-		Images: []string{}, Policy: Policy, Reason: one.Reason, Remedy: one.Remedy, Exception: one.Exception,
+		Images: []string{}, Policy: Policy, Reason: one.Reason, Remedy: one.Remedy,
+		ReasonNL: one.ReasonNL, RemedyNL: one.RemedyNL, Exception: one.Exception,
 	}
 	for _, image := range q.Images {
 		if digest := catalog.Digest(image); digest != "" {

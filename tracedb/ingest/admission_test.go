@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -92,8 +93,15 @@ func TestAdmission(t *testing.T) {
 	if strings.Join(refs, " ") != want || first.Outcome != tracedb.Allowed || first.Writer != Writer || !first.At.Equal(noon) {
 		t.Errorf("recorded %+v, want refs %s", first, want)
 	}
-	if e := got["admission/u-3"]; e.Outcome != tracedb.Denied {
-		t.Errorf("recorded %+v", e)
+	refused := got["admission/u-3"]
+	var said tracedb.Admission
+	raw, err := b.log.Payload(t.Context(), refused.Seq)
+	if err == nil {
+		err = json.Unmarshal(raw, &said)
+	}
+	if err != nil || refused.Outcome != tracedb.Denied || !strings.Contains(said.Reason, "isn't an algorithm id") ||
+		!strings.Contains(said.ReasonNL, "is geen algoritme-id") || !strings.HasPrefix(said.Remedy, "put ") || !strings.HasPrefix(said.RemedyNL, "zet ") {
+		t.Errorf("recorded %+v: %+v, %v", refused, said, err)
 	}
 	if s := b.Stats(); s.DecisionsWaiting != 0 || s.DecisionsDropped != 0 {
 		t.Errorf("Stats() = %+v", s)

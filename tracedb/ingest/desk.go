@@ -21,7 +21,7 @@ import (
 const Writer = "tracedb"
 
 // MaxBatch is the most drafts that are taken at once.
-const MaxBatch = 1000
+const MaxBatch = 500
 
 // Log is where records go; *log.Log is one.
 type Log interface {

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
 )
@@ -87,25 +89,33 @@ func (d *Desk) Start(ctx context.Context) error {
 	return nil
 }
 
-// readEvery is how long one record stands for an auditor's looks at the same thing.
-const readEvery = time.Minute
+const (
+	// readEvery is how long one record stands for an auditor's looks at the same thing.
+	readEvery = time.Minute
+	// readIn is how long a look may take to be recorded; those who look at the same thing wait as long.
+	readIn = 10 * time.Second
+	// maxReads is how many looks are remembered before the old ones are forgotten.
+	maxReads = 10_000
+)
 
-// maxReads is how many looks are remembered before the old ones are forgotten.
-const maxReads = 10_000
-
-// reads remembers when who looked at what.
+// reads remembers when who looked at what, and was recorded.
 type reads struct {
-	mu   sync.Mutex
-	last map[string]time.Time
+	flight singleflight.Group
+	mu     sync.Mutex
+	last   map[string]time.Time
 }
 
-// fresh says whether a look is the first in its minute.
-func (r *reads) fresh(key string, now time.Time) bool {
+// known says whether a look was recorded in the minute before now.
+func (r *reads) known(key string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if last, ok := r.last[key]; ok && now.Sub(last) < readEvery && !now.Before(last) {
-		return false
-	}
+	last, ok := r.last[key]
+	return ok && now.Sub(last) < readEvery && !now.Before(last)
+}
+
+func (r *reads) keep(key string, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if r.last == nil || len(r.last) >= maxReads {
 		kept := map[string]time.Time{}
 		for k, t := range r.last {
@@ -116,42 +126,44 @@ func (r *reads) fresh(key string, now time.Time) bool {
 		r.last = kept
 	}
 	r.last[key] = now
-	return true
 }
 
-func (r *reads) forget(key string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.last, key)
-}
-
-// Read records that an auditor read something, at most once a minute for who, what and of. If it
-// can't be recorded, that is an error, and the reader decides: on tracedb.ErrFull reading goes on.
+// Read records that an auditor read something, at most once a minute for who, what and of. When it
+// returns nil the record is in the log, also for those who look at the same thing at the same time. If it
+// can't be recorded, that is an error, and the reader decides: on tracedb.ErrFull reading goes on. What
+// is read must fit into the record: of a part of a question nobody could tell what was asked.
 func (d *Desk) Read(ctx context.Context, who tracedb.Identity, read tracedb.Read) error {
 	d.ready()
 	if who.Name == "" {
 		return tracedb.ErrUnauthenticated
 	}
 	if len(read.Of) > maxName {
-		read.Of = strings.ToValidUTF8(read.Of[:maxName], "")
+		return tracedb.ErrInvalid.Says("what is asked for is too long to be recorded: it has more than %d bytes", maxName).WithHint("ask for less at once")
 	}
 	sum := sha256.Sum256([]byte(who.Name + "\x00" + read.What + "\x00" + read.Of))
 	key := hex.EncodeToString(sum[:16])
-	now := d.Now()
-	if !d.reads.fresh(key, now) {
-		return nil
-	}
+	_, err, _ := d.reads.flight.Do(key, func() (any, error) {
+		now := d.Now()
+		if d.reads.known(key, now) {
+			return nil, nil
+		}
+		// Others wait for this record too, so it mustn't end with the first one's patience.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readIn)
+		defer cancel()
+		if err := d.look(ctx, who, read, fmt.Sprintf("read/%s/%d", key, now.UnixMicro())); err != nil {
+			return nil, err
+		}
+		d.reads.keep(key, now)
+		return nil, nil
+	})
+	return err
+}
+
+func (d *Desk) look(ctx context.Context, who tracedb.Identity, read tracedb.Read, id string) error {
 	raw, err := encode(read)
 	if err != nil {
 		return fmt.Errorf("encode read: %w", err)
 	}
-	draft := tracedb.Draft{
-		ID:   fmt.Sprintf("read/%s/%d", key, now.UnixMicro()),
-		Kind: tracedb.KindRead, Actor: actor("", who.Name, Writer), Payload: raw,
-	}
-	if _, err := d.Note(ctx, []tracedb.Draft{draft}); err != nil {
-		d.reads.forget(key)
-		return err
-	}
-	return nil
+	_, err = d.Note(ctx, []tracedb.Draft{{ID: id, Kind: tracedb.KindRead, Actor: actor("", who.Name, Writer), Payload: raw}})
+	return err
 }

@@ -1,13 +1,17 @@
 package ingest
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +19,7 @@ import (
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/attest"
+	"github.com/druppie/druppie-up/tracedb/log"
 )
 
 // sealed signs any bytes.
@@ -132,6 +137,17 @@ func TestRead(t *testing.T) {
 	if err := b.Read(t.Context(), tracedb.Identity{}, why); code(err) != "unauthenticated" {
 		t.Errorf("nobody read: %v", err)
 	}
+	long := strings.Repeat("x", maxName)
+	before := b.log.Size()
+	for _, of := range []string{long, long + "a", long + "b"} {
+		err := b.Read(t.Context(), anna, tracedb.Read{What: "search", Of: of})
+		if fits := of == long; fits != (err == nil) || !fits && code(err) != "invalid" {
+			t.Errorf("%d bytes: %v", len(of), err)
+		}
+	}
+	if n := b.log.Size(); n != before+1 {
+		t.Errorf("%d records of one question that can be recorded", n-before)
+	}
 	desk := b.Desk
 	desk.Log = full{b.log}
 	other := tracedb.Read{What: "page", Of: "x"}
@@ -142,9 +158,55 @@ func TestRead(t *testing.T) {
 	}
 	var r reads
 	for i := range 3 * maxReads {
-		r.fresh(fmt.Sprint(i), noon)
+		r.keep(fmt.Sprint(i), noon)
 	}
 	if len(r.last) > maxReads {
 		t.Errorf("%d looks are remembered", len(r.last))
 	}
+}
+
+// late is a log whose records wait for the test.
+type late struct {
+	Log
+	asked atomic.Int32
+	end   chan error
+}
+
+func (l *late) Append(context.Context, string, []log.Prepared) ([]tracedb.Receipt, error) {
+	l.asked.Add(1)
+	return []tracedb.Receipt{{}}, <-l.end
+}
+
+// TestReadsAtOnce shows nothing to anybody before it is recorded that they looked, however many look at
+// the same thing.
+func TestReadsAtOnce(t *testing.T) {
+	b := newBench(t)
+	synctest.Test(t, func(t *testing.T) {
+		slow := &late{Log: b.log, end: make(chan error)}
+		desk := &Desk{Log: slow, Keyring: b.Keyring, Now: func() time.Time { return noon }}
+		answers := make(chan error, 3)
+		for i, tt := range []struct {
+			append error
+			want   string
+		}{{tracedb.ErrUnavailable, "unavailable"}, {nil, ""}} {
+			for range 3 {
+				go func() {
+					answers <- desk.Read(t.Context(), tracedb.Identity{Name: "gitea:anna"}, tracedb.Read{What: "why", Of: digest})
+				}()
+			}
+			synctest.Wait()
+			if n := len(answers); n > 0 {
+				t.Errorf("%d looks were allowed before any was recorded", n)
+			}
+			slow.end <- tt.append
+			for range 3 {
+				if err := <-answers; tt.want == "" && err != nil || tt.want != "" && code(err) != tt.want {
+					t.Errorf("record %d: %v, want %q", i, err, tt.want)
+				}
+			}
+		}
+		if n := slow.asked.Load(); n != 2 {
+			t.Errorf("two looks of three made %d records", n)
+		}
+	})
 }

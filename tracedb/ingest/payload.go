@@ -157,6 +157,8 @@ func admission(p *tracedb.Admission, c *content) {
 	c.name("policy", p.Policy)
 	c.prose("reason", p.Reason)
 	c.text("remedy", p.Remedy)
+	c.text("reason_nl", p.ReasonNL)
+	c.text("remedy_nl", p.RemedyNL)
 	c.record("exception", p.Exception)
 }
 
