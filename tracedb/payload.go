@@ -127,6 +127,8 @@ type Admission struct {
 	Policy    string   `json:"policy"` // who decided: register, or a Kyverno policy
 	Reason    string   `json:"reason"`
 	Remedy    string   `json:"remedy,omitempty"`
+	ReasonNL  string   `json:"reason_nl,omitempty"` // where whoever decided says it in Dutch as well
+	RemedyNL  string   `json:"remedy_nl,omitempty"`
 	Exception int64    `json:"exception,omitempty"` // seq of the exception that let it in
 }
 

@@ -18,6 +18,8 @@ func newSupplyCmd(a *app) *cobra.Command {
 clusters: nodes pull from it alone, and never from outside. supply list says what is in it and what is
 missing; fill gets what is missing; verify proves that it is complete and undamaged; lock pins upstream's
 digests.`,
+		Example: `  druppie-up supply list
+  druppie-up supply fill`,
 	}
 	cmd.AddCommand(newSupplyListCmd(a, nil), newSupplyFillCmd(a, nil), newSupplyVerifyCmd(a, nil), newSupplyLockCmd(a, nil))
 	return asGroup(cmd)

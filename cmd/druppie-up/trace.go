@@ -29,6 +29,9 @@ register, who let it in or refused it; with proof that nobody changed that since
 
 These commands ask the trace of the platform on this machine, or with --url that of another. Every
 question is recorded. trace verify and trace register validate ask nobody.`,
+		Example: `  druppie-up trace why druppie/drone-service
+  druppie-up trace search --kind admission --outcome denied
+  druppie-up trace register list`,
 	}
 	cmd.AddCommand(newTraceWhyCmd(a, nil), newTraceSearchCmd(a, nil), newTraceExportCmd(a, nil), newTraceVerifyCmd(a, nil), newTraceRegisterCmd(a))
 	return asGroup(cmd)

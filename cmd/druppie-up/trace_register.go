@@ -20,6 +20,9 @@ func newTraceRegisterCmd(a *app) *cobra.Command {
 		Short: "Read the AI register, and check an entry before it is committed",
 		Long: `The register holds an entry for every service, which comes from the algorithm.yaml in its repository.
 It is public: no token is needed to read it. grant and revoke are for the CISO.`,
+		Example: `  druppie-up trace register list
+  druppie-up trace register show alg-d1jk3vl8
+  druppie-up trace register validate algorithm.yaml`,
 	}
 	cmd.AddCommand(newTraceRegisterListCmd(a, nil), newTraceRegisterShowCmd(a, nil), newTraceRegisterExportCmd(a, nil), newTraceRegisterValidateCmd(a, nil),
 		newTraceRegisterGrantCmd(a, nil), newTraceRegisterRevokeCmd(a, nil))

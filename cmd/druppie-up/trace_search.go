@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -38,6 +39,9 @@ what they are about. What isn't said doesn't restrict. The next page is asked fo
   druppie-up trace search --ref image:sha256:0000000000000000000000000000000000000000000000000000000000000000 -o json`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("before") && opts.query.Before < 1 {
+				return ui.Usage(errors.New("--before must be a record's number, from 1"))
+			}
 			if err := opts.ask(); err != nil {
 				return err
 			}

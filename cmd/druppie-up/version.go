@@ -30,7 +30,9 @@ func newVersionCmd(a *app, runF func(context.Context, *versionOptions) error) *c
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Say which build of druppie-up this is",
-		Args:  noArgs,
+		Example: `  druppie-up version
+  druppie-up version -o json`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if runF != nil {
 				return runF(cmd.Context(), opts)

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -28,7 +27,8 @@ func (c *Client) Record(ctx context.Context, drafts []tracedb.Draft) ([]tracedb.
 	var answer struct {
 		Receipts []tracedb.Receipt `json:"receipts"`
 	}
-	err := c.read(ctx, call{method: http.MethodPost, path: "/v1/records", body: map[string]any{"records": drafts}}, &answer)
+	// Records may wait for others, and the service gives them twice as long as a question.
+	err := c.read(ctx, call{method: http.MethodPost, path: "/v1/records", body: map[string]any{"records": drafts}, timeout: 2 * c.o.Timeout}, &answer)
 	if err != nil {
 		return nil, err
 	}
@@ -39,14 +39,18 @@ func (c *Client) Record(ctx context.Context, drafts []tracedb.Draft) ([]tracedb.
 }
 
 // Why tells why a subject runs, or was refused. A subject is what why.Subject reads: a digest, a
-// commit, namespace/pod, an algorithm's id, owner/repository, or type:value.
+// commit, namespace/pod, an algorithm's id, owner/repository, an address in Gitea, or type:value.
 func (c *Client) Why(ctx context.Context, subject string, opts why.Options) (*why.Chain, error) {
+	ref, err := why.Subject(subject)
+	if err != nil {
+		return nil, err
+	}
 	q := url.Values{}
 	if opts.Proofs {
 		q.Set("proofs", "true")
 	}
 	var chain why.Chain
-	if err := c.read(ctx, call{method: http.MethodGet, path: "/v1/why/" + escape(subject), query: q}, &chain); err != nil {
+	if err := c.read(ctx, call{method: http.MethodGet, path: "/v1/why/" + why.Path(ref), query: q}, &chain); err != nil {
 		return nil, err
 	}
 	return &chain, nil
@@ -54,7 +58,11 @@ func (c *Client) Why(ctx context.Context, subject string, opts why.Options) (*wh
 
 // Export writes the archive of a subject's chain, as export.Verify checks it.
 func (c *Client) Export(ctx context.Context, subject string, w io.Writer) error {
-	resp, err := c.do(ctx, call{method: http.MethodGet, path: "/v1/export/" + escape(subject)})
+	ref, err := why.Subject(subject)
+	if err != nil {
+		return err
+	}
+	resp, err := c.do(ctx, call{method: http.MethodGet, path: "/v1/export/" + why.Path(ref), long: true})
 	if err != nil {
 		return err
 	}
@@ -180,13 +188,4 @@ func (c *Client) Keys(ctx context.Context) (Keys, error) {
 	var k Keys
 	err := c.read(ctx, call{method: http.MethodGet, path: "/v1/keys"}, &k)
 	return k, err
-}
-
-// escape keeps the slashes of a subject, which the path has too, and escapes the rest.
-func escape(subject string) string {
-	parts := strings.Split(subject, "/")
-	for i, p := range parts {
-		parts[i] = url.PathEscape(p)
-	}
-	return strings.Join(parts, "/")
 }

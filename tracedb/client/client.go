@@ -5,6 +5,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -31,6 +32,9 @@ type Options struct {
 	// Patience is how long Client tries again when the service can't be reached or has no time; the
 	// context's end counts too. 0: ten seconds; less: not at all.
 	Patience time.Duration
+	// Timeout is how long one attempt may take: to the end of its answer, and to the beginning of an
+	// archive or a stream, which may take long. 0: half a minute.
+	Timeout time.Duration
 }
 
 // Client is safe for concurrent use.
@@ -41,11 +45,36 @@ func New(o Options) *Client {
 	if o.HTTP == nil {
 		o.HTTP = http.DefaultClient
 	}
+	o.HTTP = staying(o.HTTP)
 	if o.Patience == 0 {
 		o.Patience = 10 * time.Second
 	}
+	if o.Timeout == 0 {
+		o.Timeout = 30 * time.Second
+	}
 	o.URL = strings.TrimSuffix(o.URL, "/")
 	return &Client{o}
+}
+
+// errElsewhere is an answer that sends the question, and the token with it, to somebody else.
+var errElsewhere = errors.New("the answer leads elsewhere, where no token is sent")
+
+// staying is a client that follows a redirect only to the scheme and host that were asked.
+func staying(given *http.Client) *http.Client {
+	c := *given
+	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
+		if to, asked := req.URL, via[0].URL; to.Scheme != asked.Scheme || to.Host != asked.Host {
+			return fmt.Errorf("%w: to %s://%s", errElsewhere, to.Scheme, to.Host)
+		}
+		if given.CheckRedirect != nil {
+			return given.CheckRedirect(req, via)
+		}
+		if len(via) >= maxRedirects {
+			return fmt.Errorf("%w: redirected %d times", errElsewhere, len(via))
+		}
+		return nil
+	}
+	return &c
 }
 
 const (
@@ -53,6 +82,8 @@ const (
 	maxAnswer = 64 << 20
 	// maxError bounds what is read of an error.
 	maxError = 64 << 10
+	// maxRedirects is as many as net/http follows.
+	maxRedirects = 10
 	// The pause before another attempt begins here, doubles, and ends there; half of it is chance, so
 	// that many who were refused together don't come back together.
 	firstPause, lastPause = 100 * time.Millisecond, 5 * time.Second
@@ -64,6 +95,9 @@ type call struct {
 	query        url.Values
 	body         any
 	header       http.Header
+	timeout      time.Duration // of one attempt; 0: the client's
+	long         bool          // once the answer has begun, it may take as long as it takes
+	always       bool          // asked until the context ends, whatever the client's patience
 }
 
 // do asks until there is an answer, and gives it with its body open. Every question of this package
@@ -87,10 +121,8 @@ func (c *Client) do(ctx context.Context, q call) (*http.Response, error) {
 			return nil, err
 		}
 		wait := max(after, pause/2+rand.N(pause/2+1))
-		if time.Now().Add(wait).After(until) {
-			return nil, err
-		}
-		if deadline, ok := ctx.Deadline(); ok && time.Now().Add(wait).After(deadline) {
+		next := time.Now().Add(wait)
+		if deadline, ok := ctx.Deadline(); !q.always && (next.After(until) || ok && next.After(deadline)) {
 			return nil, err
 		}
 		timer := time.NewTimer(wait)
@@ -103,7 +135,41 @@ func (c *Client) do(ctx context.Context, q call) (*http.Response, error) {
 	}
 }
 
+// errLate is an attempt that took too long.
+var errLate = errors.New("no answer in time")
+
+// answer is a body whose attempt ends with it.
+type answer struct {
+	io.ReadCloser
+	end func()
+}
+
+func (a *answer) Close() error {
+	defer a.end()
+	return a.ReadCloser.Close()
+}
+
+// try makes one attempt, which ends by itself when it takes too long.
 func (c *Client) try(ctx context.Context, q call, body []byte) (*http.Response, error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(cmp.Or(q.timeout, c.o.Timeout), func() { cancel(errLate) })
+	end := func() {
+		timer.Stop()
+		cancel(nil)
+	}
+	resp, err := c.attempt(ctx, q, body)
+	if err != nil {
+		end()
+		return nil, err
+	}
+	if q.long {
+		timer.Stop()
+	}
+	resp.Body = &answer{resp.Body, end}
+	return resp, nil
+}
+
+func (c *Client) attempt(ctx context.Context, q call, body []byte) (*http.Response, error) {
 	address := c.o.URL + q.path
 	if len(q.query) > 0 {
 		address += "?" + q.query.Encode()
@@ -165,9 +231,9 @@ func retry(err error) (after time.Duration, again bool) {
 	if !errors.As(err, &u) {
 		return 0, false
 	}
-	// A certificate that isn't trusted stays so.
+	// A certificate that isn't trusted stays so, and so does a way that leads elsewhere.
 	var untrusted *tls.CertificateVerificationError
-	return 0, !errors.As(err, &untrusted)
+	return 0, !errors.As(err, &untrusted) && !errors.Is(err, errElsewhere)
 }
 
 // refusal reads the error that the service wrote; whatever stands between us may write others.

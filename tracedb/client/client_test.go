@@ -254,22 +254,35 @@ func TestAdmissionIsNeverALeaveByAccident(t *testing.T) {
 	}
 }
 
-// TestSubjects holds how a subject travels in a path.
+// TestSubjects holds how a subject travels in a path: as what was meant, whatever was pasted.
 func TestSubjects(t *testing.T) {
 	for subject, want := range map[string]string{
-		"druppie/drone-service":   "/v1/why/druppie/drone-service",
-		"druppie/drone-service#3": "/v1/why/druppie/drone-service%233",
-		"pod:drones/x":            "/v1/why/pod:drones/x",
-		"a b?proofs=true":         "/v1/why/a%20b%3Fproofs=true",
+		"druppie/drone-service":                       "repository:druppie/drone-service",
+		"druppie/drone-service#3":                     "pull:druppie/drone-service%233",
+		"pod:drones/x":                                "pod:drones/x",
+		"https://gitea.example/druppie/drone-service": "repository:druppie/drone-service",
+		"spec:https://issues/1":                       "spec:https:%2F%2Fissues%2F1",
+		"spec:a/../b":                                 "spec:a%2F..%2Fb",
 	} {
-		var got string
+		var got []string
 		c, _ := answers(t, func(w http.ResponseWriter, r *http.Request) {
-			got = r.URL.EscapedPath()
+			got = append(got, r.URL.EscapedPath())
 			wire.JSON(w, http.StatusOK, why.Chain{})
 		})
-		if _, err := c.Why(t.Context(), subject, why.Options{}); err != nil || got != want {
-			t.Errorf("%q is asked as %q, want %q (%v)", subject, got, want, err)
+		if _, err := c.Why(t.Context(), subject, why.Options{}); err != nil {
+			t.Errorf("%q: %v", subject, err)
 		}
+		if err := c.Export(t.Context(), subject, io.Discard); err != nil {
+			t.Errorf("%q: %v", subject, err)
+		}
+		if diff := cmp.Diff([]string{"/v1/why/" + want, "/v1/export/" + want}, got); diff != "" {
+			t.Errorf("%q (-want +asked):\n%s", subject, diff)
+		}
+	}
+	c, asked := answers(t, say(why.Chain{}))
+	_, err := c.Why(t.Context(), "a b?proofs=true", why.Options{})
+	if !errors.Is(err, tracedb.ErrInvalid) || !errors.Is(c.Export(t.Context(), "abcdef1", io.Discard), tracedb.ErrInvalid) || asked.Load() != 0 {
+		t.Errorf("what is no subject was asked about %d times: %v", asked.Load(), err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -23,33 +24,36 @@ const Now = -2
 
 // Follow calls f for each record that the log takes from now on, of those kinds or of all, in the log's
 // order; with after also for those behind that place (-1: all; Now: none). It reconnects where it was,
-// and misses nothing and repeats nothing. It returns when ctx ends or f returns an error, with that error, and when the
-// service refuses.
+// and misses nothing and repeats nothing; while the service can't be reached it goes on trying, with
+// growing pauses, whatever the client's patience. It returns when ctx ends or f returns an error, with
+// that error, and when the service refuses.
 func (c *Client) Follow(ctx context.Context, after int64, kinds []tracedb.Kind, f func(tracedb.Entry) error) error {
 	q := url.Values{}
 	for _, k := range kinds {
 		q.Add("kind", string(k))
 	}
-	for {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		header := http.Header{"Accept": {"text/event-stream"}}
 		if after >= -1 {
 			header.Set("Last-Event-ID", strconv.FormatInt(after, 10))
 		}
-		resp, err := c.do(ctx, call{method: http.MethodGet, path: "/v1/events", query: q, header: header})
-		if err != nil {
-			return err
+		was := after
+		resp, err := c.do(ctx, call{method: http.MethodGet, path: "/v1/events", query: q, header: header, long: true, always: true})
+		if err == nil {
+			err = events(resp.Body, &after, f)
+			resp.Body.Close()
 		}
-		err = events(resp.Body, &after, f)
-		resp.Body.Close()
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
 		case err != nil:
 			return err
+		case after != was:
+			pause = firstPause
 		}
 		// The stream ended by itself: the service stopped, or something between us had enough.
 		select {
-		case <-time.After(firstPause):
+		case <-time.After(pause):
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
@@ -92,6 +96,10 @@ func events(body io.Reader, last *int64, f func(tracedb.Entry) error) error {
 		if err := f(e); err != nil {
 			return err
 		}
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		// It would be as long the next time.
+		return fmt.Errorf("read the stream: %w", lines.Err())
 	}
 	return nil
 }

@@ -89,6 +89,10 @@ const audit = `(() => {
   for (const el of document.querySelectorAll("nav")) if (!el.getAttribute("aria-label")) say("a menu without a name", el);
   for (const a of document.querySelectorAll("a[href^='#']")) if (!ids.has(decodeURIComponent(a.getAttribute("href").slice(1)))) say("leads nowhere", a);
 
+  // A list of tiles fills its last row.
+  for (const el of document.querySelectorAll(".totals"))
+    if (el.lastElementChild.getBoundingClientRect().right < el.getBoundingClientRect().right - 2) say("ends in an empty tile", el);
+
   // 2.5.8 Target size (of WCAG 2.2): 24 by 24, but for links within text
   for (const el of document.querySelectorAll("button, .button, summary, nav a, input:not([type=hidden]), select")) {
     const box = el.getBoundingClientRect();
@@ -172,6 +176,7 @@ func TestAuditControl(t *testing.T) {
 		{"same id", `document.querySelector("h1").id = "main"`, "same id twice"},
 		{"no focus", `{ const s = new CSSStyleSheet(); s.replaceSync("* { outline: none !important }"); document.adoptedStyleSheets = [s]; }`, "focus can't be seen"},
 		{"tiny", `document.querySelector(".ask button").style.cssText = "min-height:0;height:9px;padding:0"`, "too small to hit"},
+		{"empty tile", `document.querySelector(".totals").style.cssText = "display:grid;grid-template-columns:repeat(4,1fr)"`, "ends in an empty tile"},
 		{"leads nowhere", `document.querySelector("#main").id = "other"`, "leads nowhere"},
 	}
 	for _, tt := range tests {

@@ -106,16 +106,16 @@ func TestVerifyFinds(t *testing.T) {
 		{"a path that was cut", cheat{proof: func(p *tracedb.Proof) { p.Hashes = p.Hashes[:2] }}, "ends below the root"},
 		{"a path that was stretched", cheat{proof: func(p *tracedb.Proof) { p.Hashes = append(p.Hashes, p.Hashes[0]) }}, "longer than a tree"},
 		{"another path", cheat{proof: func(p *tracedb.Proof) { p.Hashes[0] = p.Hashes[1] }}, "another root"},
-		{"no hash", cheat{proof: func(p *tracedb.Proof) { p.Hashes[1] = "x" }}, "hash 1 of the proof isn&#39;t one"},
+		{"no hash", cheat{proof: func(p *tracedb.Proof) { p.Hashes[1] = "x" }}, "Hash 1 of the proof isn&#39;t a hash"},
 		{"another root", cheat{checkpoint: func(c *tracedb.Checkpoint) { c.Root[0]++ }}, "another root"},
 		{"a smaller tree", cheat{checkpoint: func(c *tracedb.Checkpoint) { c.Size-- }}, "another root"},
 		{"a note of another tree", cheat{checkpoint: func(c *tracedb.Checkpoint) {
 			c.Note = forged(t, "druppie.io/trace/test", c.Size, tlog.Hash{1}, ours)
-		}}, "the signed note is of another tree"},
+		}}, "about another tree"},
 		{"another key", cheat{checkpoint: func(c *tracedb.Checkpoint) {
 			c.Note = forged(t, "druppie.io/trace/test", c.Size, c.Root, stranger)
-		}}, "open checkpoint"},
-		{"no signature", cheat{checkpoint: func(c *tracedb.Checkpoint) { c.Note = []byte("druppie.io/trace/test\n") }}, "open checkpoint"},
+		}}, "isn&#39;t signed with this log&#39;s key"},
+		{"no signature", cheat{checkpoint: func(c *tracedb.Checkpoint) { c.Note = []byte("druppie.io/trace/test\n") }}, "isn&#39;t signed with this log&#39;s key"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -184,7 +184,10 @@ func TestOldCheckpoint(t *testing.T) {
 // TestDisposed shows what is left of a record whose payload's term is over.
 func TestDisposed(t *testing.T) {
 	w := newWorld(t, story(t)...)
-	if _, err := w.log.Dispose(t.Context(), now.Add(8*365*24*time.Hour)); err != nil {
+	// Terms are counted by the log's own time.
+	w.later = 8 * 365 * 24 * time.Hour
+	w.tell("collector:pods", tracedb.KindIncident, "kubelet", "", tracedb.Incident{Namespace: "dikes", Object: "Pod/x", Summary: "years later"}, "namespace", "dikes")
+	if _, err := w.log.Dispose(t.Context(), now.Add(w.later)); err != nil {
 		t.Fatal(err)
 	}
 	for path, want := range map[string]string{

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/auth"
@@ -64,4 +66,17 @@ func (s *Site) note(r *http.Request, what, of string) error {
 		return fmt.Errorf("record the read: %w", err)
 	}
 	return nil
+}
+
+// asked is a page's address as it is recorded: of its parameters those that decide what is shown, each
+// with the one value that counts, so that nothing else can stand before what was asked.
+func asked(r *http.Request, names ...string) string {
+	q, counts := r.URL.Query(), url.Values{}
+	for _, name := range names {
+		if v := strings.TrimSpace(q.Get(name)); v != "" {
+			counts.Set(name, v)
+		}
+	}
+	u := url.URL{Path: r.URL.Path, RawQuery: counts.Encode()}
+	return u.String()
 }

@@ -3,6 +3,7 @@ package pages
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -81,7 +82,7 @@ func newLines(entries []tracedb.Entry) []line {
 type head struct {
 	Origin, Root, Key, Note string
 	Size                    int64
-	Problem                 string
+	Problem                 *problem
 }
 
 func (s *Site) readHead(ctx context.Context) (head, error) {
@@ -96,11 +97,8 @@ func (s *Site) readHead(ctx context.Context) (head, error) {
 func (s *Site) checkHead(cp tracedb.Checkpoint) head {
 	h := head{Root: hexOf(cp.Root), Size: cp.Size, Key: s.o.VerifierKey, Note: string(cp.Note)}
 	origin, tree, err := openCheckpoint(cp.Note, s.o.VerifierKey)
-	switch {
-	case err != nil:
-		h.Problem = err.Error()
-	case tree.N != cp.Size || tree.Hash != cp.Root:
-		h.Problem = "the signed note is of another tree"
+	if !errors.As(err, &h.Problem) && (tree.N != cp.Size || tree.Hash != cp.Root) {
+		h.Problem = wrong("checkpoint.other-tree")
 	}
 	h.Origin = origin
 	return h

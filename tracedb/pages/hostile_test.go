@@ -129,7 +129,7 @@ func hostilePaths(w *world) []string {
 	paths := []string{"/", "/register", "/register/alg-evil0001", "/service/evil/service", "/why?q=alg-evil0001", "/refusals", "/refusals?what=log", "/search",
 		"/why?q=" + q, "/search?about=" + q + "&actor=" + q + "&from=" + q + "&until=" + q + "&kind=" + q + "&outcome=" + q, "/search?actor=" + q,
 		"/verify?seq=" + q, "/verify?old=" + q, "/refusals?what=" + q, "/search?before=" + q, "/?lang=" + q + "&theme=" + q,
-		"/register/" + url.PathEscape(evil), "/service/" + url.PathEscape(evil) + "/x", "/record/" + url.PathEscape(evil), "/" + url.PathEscape(evil)}
+		"/register/" + url.PathEscape(evil), "/service/" + url.PathEscape(evil) + "/x", "/%2Fevil.example/x", "/record/" + url.PathEscape(evil), "/" + url.PathEscape(evil)}
 	for seq := range w.log.Size() {
 		paths = append(paths, fmt.Sprintf("/record/%d", seq), fmt.Sprintf("/verify?seq=%d", seq))
 	}

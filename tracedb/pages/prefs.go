@@ -103,9 +103,30 @@ func here(r *http.Request, pairs ...string) string {
 			q.Set(pairs[i], pairs[i+1])
 		}
 	}
-	u := url.URL{Path: r.URL.Path, RawQuery: q.Encode()}
-	// A path that starts with two slashes would be another host's.
-	return "/" + strings.TrimLeft(u.String(), "/")
+	return address(r.URL.Path, q)
+}
+
+// address is a path of this service with parameters. One that starts with two slashes would be another
+// host's.
+func address(path string, q url.Values) string {
+	u := url.URL{Path: "/" + strings.TrimLeft(path, "/"), RawQuery: q.Encode()}
+	return u.String()
+}
+
+// again is the request that a page's links repeat. What a login or a logout is answered with is no page
+// to come back to, and its address holds a code that works once: the links lead to the start instead.
+func again(r *http.Request) *http.Request {
+	if !ofLogin(r.URL.Path) {
+		return r
+	}
+	start := r.WithContext(r.Context())
+	start.URL = &url.URL{Path: "/"}
+	return start
+}
+
+// ofLogin says whether a path is a step of logging in or out.
+func ofLogin(path string) bool {
+	return path == "/login" || path == "/logout" || strings.HasPrefix(path, "/login/")
 }
 
 // kept lists the request's parameters except the reader's choices, for a form's hidden fields.

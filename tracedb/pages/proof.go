@@ -3,14 +3,11 @@ package pages
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
 	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
-
-	"github.com/druppie/druppie-up/tracedb"
 )
 
 // pathStep is one combination on the way from a leaf to the root: the hash of 0x01, left and right.
@@ -23,13 +20,13 @@ type pathStep struct {
 // combination and the root that they lead to (RFC 9162, section 2.1.3.2).
 func climb(leaf tlog.Hash, seq, size int64, path []tlog.Hash) ([]pathStep, tlog.Hash, error) {
 	if seq < 0 || seq >= size {
-		return nil, tlog.Hash{}, fmt.Errorf("record %d is not in a tree of %d", seq, size)
+		return nil, tlog.Hash{}, wrong("proof.outside", size)
 	}
 	var out []pathStep
 	fn, sn, r := seq, size-1, leaf
 	for _, p := range path {
 		if sn == 0 {
-			return out, r, fmt.Errorf("the path is longer than a tree of %d is high", size)
+			return out, r, wrong("proof.long", size)
 		}
 		left, right, ours := r, p, "left"
 		if fn&1 == 1 || fn == sn {
@@ -43,7 +40,7 @@ func climb(leaf tlog.Hash, seq, size int64, path []tlog.Hash) ([]pathStep, tlog.
 		out = append(out, pathStep{Left: hexOf(left), Right: hexOf(right), Result: hexOf(r), Ours: ours})
 	}
 	if sn != 0 {
-		return out, r, fmt.Errorf("the path ends below the root of a tree of %d", size)
+		return out, r, wrong("proof.short", size)
 	}
 	return out, r, nil
 }
@@ -56,7 +53,7 @@ func decodeHashes(list []string) ([]tlog.Hash, error) {
 	for i, s := range list {
 		raw, err := base64.StdEncoding.DecodeString(s)
 		if err != nil || len(raw) != len(out[i]) {
-			return nil, fmt.Errorf("hash %d of the proof isn't one", i)
+			return nil, wrong("proof.no-hash", i)
 		}
 		copy(out[i][:], raw)
 	}
@@ -67,11 +64,11 @@ func decodeHashes(list []string) ([]tlog.Hash, error) {
 func openCheckpoint(raw []byte, verifierKey string) (origin string, tree tlog.Tree, err error) {
 	verifier, err := note.NewVerifier(verifierKey)
 	if err != nil {
-		return "", tlog.Tree{}, fmt.Errorf("read verifier key: %w", err)
+		return "", tlog.Tree{}, wrong("checkpoint.unsigned")
 	}
 	n, err := note.Open(raw, note.VerifierList(verifier))
 	if err != nil {
-		return "", tlog.Tree{}, fmt.Errorf("open checkpoint: %w", err)
+		return "", tlog.Tree{}, wrong("checkpoint.unsigned")
 	}
 	return parseHead(n.Text)
 }
@@ -80,7 +77,7 @@ func openCheckpoint(raw []byte, verifierKey string) (origin string, tree tlog.Tr
 // extension lines, which say nothing about the tree.
 func parseHead(text string) (origin string, tree tlog.Tree, err error) {
 	lines := strings.Split(text, "\n")
-	bad := tracedb.ErrInvalid.Says("this isn't a checkpoint: it must begin with the log's name, a size and a root")
+	bad := wrong("checkpoint.none")
 	if len(lines) < 4 {
 		return "", tlog.Tree{}, bad
 	}

@@ -84,6 +84,14 @@ func funcs(w words, assets *assets) template.FuncMap {
 		"day":   w.Day,
 		"pick":  w.pick,
 		"title": func(l why.Link) string { return w.pick(l.TitleNL, l.Title) },
+		"say":   func(p *problem) (string, error) { return w.T(p.key, p.args...) },
+		// foreign is the language of what a record says, where it is known and not the page's.
+		"foreign": func(d why.Detail) string {
+			if d.Lang == w.lang || w.lang == dutch && d.ValueNL != "" {
+				return ""
+			}
+			return d.Lang
+		},
 		"asset": assets.path,
 		"short": short,
 		"bad":   bad,
@@ -140,14 +148,15 @@ func outside(s string) string {
 func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
 	p := readPrefs(r)
 	v.prefs, v.Name = p, s.o.Name
-	v.Path, v.Kept = r.URL.Path, kept(r)
 	v.Who = s.who(r)
 	v.SignedIn, v.Auditor = v.Who.Name != "", v.Who.Has(tracedb.RoleAuditor)
+	v.Nav = nav(r.URL.Path, v.Auditor)
+	r = again(r)
+	v.Path, v.Kept = address(r.URL.Path, nil), kept(r)
 	v.LoginURL = "/login?next=" + url.QueryEscape(here(r))
 	for _, l := range languages() {
 		v.Langs = append(v.Langs, choice{Key: l, Href: here(r, langParam, l), Current: l == p.Lang})
 	}
-	v.Nav = nav(r.URL.Path, v.Auditor)
 	var b bytes.Buffer
 	if err := s.templates[p.Lang+"/"+name].ExecuteTemplate(&b, "layout", v); err != nil {
 		s.report(w, r, fmt.Errorf("make page %s: %w", name, err))
@@ -189,7 +198,14 @@ func nav(path string, auditor bool) []choice {
 	return items
 }
 
-// fail writes an error as a page, in the words that programs get too.
+// failure is an error, and the text that helps readers on.
+type failure struct {
+	*tracedb.Error
+	Help string
+}
+
+// fail writes an error as a page: in the reader's own language, where there is a text that helps, and
+// otherwise in the words that programs get.
 func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	e := tracedb.AsError(err)
 	s.report(w, r, err)
@@ -197,5 +213,12 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if terr != nil {
 		title = e.Message
 	}
-	s.show(w, r, e.Status, "error", view{Title: title, Data: e})
+	help := "help." + e.Code
+	switch {
+	case r.URL.Path == "/logout":
+		help = "help.logout"
+	case ofLogin(r.URL.Path) && e.Code == tracedb.ErrUnauthenticated.Code:
+		help = "help.login"
+	}
+	s.show(w, r, e.Status, "error", view{Title: title, Data: failure{e, help}})
 }

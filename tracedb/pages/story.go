@@ -3,9 +3,9 @@ package pages
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -49,10 +49,9 @@ type storyLink struct {
 }
 
 type whyData struct {
-	Query        string
-	Problem      *tracedb.Error
-	ProblemTitle string
-	Examples     []tracedb.Ref
+	Query    string
+	Problem  *problem
+	Examples []tracedb.Ref
 }
 
 // examples show how each kind of subject is written.
@@ -84,12 +83,11 @@ func (s *Site) why(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		err = s.story(w, r, subject, choice{Key: "nav.why", Href: "/why"})
 	}
-	if e, ok := asError(err); ok {
-		title, terr := s.words(r).T("error." + e.Code)
-		if terr != nil {
-			return err
-		}
-		return s.askAgain(w, r, e.Status, whyData{Query: q, Problem: e, ProblemTitle: title})
+	switch {
+	case errors.Is(err, tracedb.ErrInvalid):
+		return s.askAgain(w, r, tracedb.ErrInvalid.Status, whyData{Query: q, Problem: wrong("why.unreadable")})
+	case errors.Is(err, tracedb.ErrNotFound):
+		return s.askAgain(w, r, tracedb.ErrNotFound.Status, whyData{Query: q, Problem: wrong("why.unknown")})
 	}
 	return err
 }
@@ -113,7 +111,7 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 	if err != nil {
 		return fmt.Errorf("ask why %s: %w", subject, err)
 	}
-	d := storyData{Chain: chain, Export: "/v1/export/" + pathOf(subject), JSON: "/v1/why/" + pathOf(subject)}
+	d := storyData{Chain: chain, Export: "/v1/export/" + why.Path(subject), JSON: "/v1/why/" + why.Path(subject)}
 	if a, ok := s.o.Catalog.Algorithm(chain.Algorithm); ok {
 		f := a.Document.Register
 		d.Name, d.Organization, d.Status = f.Name, f.Organization, f.Status
@@ -229,9 +227,4 @@ func (s *Site) storyLinks(ctx context.Context, links []why.Link, left *int) []st
 	}
 	slices.Reverse(out)
 	return out
-}
-
-// pathOf is a subject as the last part of an address.
-func pathOf(subject tracedb.Ref) string {
-	return strings.ReplaceAll(url.PathEscape(subject.String()), "%2F", "/")
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -49,6 +50,17 @@ type words struct {
 // errText is a text that isn't in the table: a fault of ours, which a test finds before a reader does.
 var errText = errors.New("no such text")
 
+// problem is what is wrong, as a text of the table.
+type problem struct {
+	key  string
+	args []any
+}
+
+func wrong(key string, args ...any) *problem { return &problem{key, args} }
+
+// Error is for the service's own log.
+func (p *problem) Error() string { return fmt.Sprint(append([]any{p.key}, p.args...)...) }
+
 // T is the text under key, with args filled in.
 func (w words) T(key string, args ...any) (string, error) {
 	both, ok := w.table[key]
@@ -60,6 +72,7 @@ func (w words) T(key string, args ...any) (string, error) {
 		return "", fmt.Errorf("%w: %s in %s", errText, key, w.lang)
 	}
 	if len(args) > 0 {
+		args = slices.Clone(args)
 		for i, a := range args {
 			switch n := a.(type) {
 			case int:

@@ -154,6 +154,36 @@ func isFile(s string) bool {
 	return slices.Contains([]string{".html", ".css", ".js", ".svg", ".yaml", ".com", ".json"}, filepath.Ext(s))
 }
 
+// TestGuides holds the tables of steps and controls in the auditors' guides against the pages' own words.
+func TestGuides(t *testing.T) {
+	texts := table(t)
+	for file, lang := range map[string]string{"auditors-guide.md": english, "handleiding-auditor.nl.md": dutch} {
+		raw, err := os.ReadFile("../../docs/trace/" + file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := words{lang, texts}
+		row := func(cells ...string) {
+			if line := "\n| " + strings.Join(cells, " | ") + " |\n"; !strings.Contains(string(raw), line) {
+				t.Errorf("%s lacks %q", file, line)
+			}
+		}
+		say := func(key string) string {
+			said, err := w.T(key)
+			if err != nil {
+				t.Error(err)
+			}
+			return said
+		}
+		for _, s := range steps {
+			row(s.ID, say("step."+s.ID), say("about."+s.ID), strings.Join(s.Controls, " "))
+		}
+		for _, c := range composed()["control."] {
+			row(c, say("control."+c))
+		}
+	}
+}
+
 func TestWords(t *testing.T) {
 	at := time.Date(2026, 3, 2, 9, 5, 7, 0, time.UTC)
 	texts := map[string]text{"a.one": {"een", "one"}, "a.many": {"%s dingen", "%s things"}}

@@ -62,6 +62,7 @@ type world struct {
 	desk    *reads
 	site    *Site
 	n       int
+	later   time.Duration // added to what the log's clock says
 }
 
 // fixedKeys are a signing key for checkpoints that is the same in every run, so that pages are too.
@@ -89,7 +90,8 @@ func newWorld(t testing.TB, parts ...whytest.Part) *world {
 		t.Fatal(err)
 	}
 	w := &world{t: t, desk: &reads{}}
-	w.log = logtest.New(t, logtest.Now(whytest.Clock()), func(o *log.Options) { o.Signer = signer })
+	clock := whytest.Clock()
+	w.log = logtest.New(t, logtest.Now(func() time.Time { return clock().Add(w.later) }), func(o *log.Options) { o.Signer = signer })
 	w.add(parts...)
 	if w.catalog, err = catalog.Open(t.Context(), w.log); err != nil {
 		t.Fatal(err)

@@ -2,12 +2,16 @@ package why
 
 import (
 	"encoding/json"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
+
+// The names under which the service itself writes.
+const itself, collectors = "tracedb", "collector:"
 
 // MaxSBOM is the size, in bytes, up to which a list of parts is read to describe it. Larger ones are
 // only named: a chain must not wait for them.
@@ -27,6 +31,7 @@ type form struct {
 	en, nl   string
 	outcomes map[tracedb.Outcome]text // where the common words don't fit
 	labels   []label
+	english  []string // fields that hold the service's own words, or a program's that it heard
 	read     func(json.RawMessage, fields) error
 }
 
@@ -43,9 +48,15 @@ func describe(e tracedb.Entry, said fields) (title, titleNL string, details []De
 		return clean(string(e.Kind), maxQuote), clean(string(e.Kind), maxQuote), nil
 	}
 	for _, l := range f.labels {
-		if v := clean(said[l.field], maxValue); v != "" {
-			details = append(details, Detail{Name: l.en, NameNL: l.nl, Value: v})
+		v := clean(said[l.field], maxValue)
+		if v == "" {
+			continue
 		}
+		d := Detail{Name: l.en, NameNL: l.nl, Value: v, ValueNL: clean(said[l.field+"_nl"], maxValue)}
+		if slices.Contains(f.english, l.field) && byService(e.Writer) {
+			d.Lang = "en"
+		}
+		details = append(details, d)
 	}
 	value := func(name string) text {
 		if name != "outcome" {
@@ -62,6 +73,11 @@ func describe(e tracedb.Entry, said fields) (title, titleNL string, details []De
 	}
 	t := text{f.en, f.nl}.filled(value)
 	return t.EN, t.NL, details
+}
+
+// byService says whether the service itself wrote a record, as it does for what it hears.
+func byService(writer string) bool {
+	return writer == itself || strings.HasPrefix(writer, collectors)
 }
 
 // of is a field's value as a line for people: from the payload, or else from the entry.

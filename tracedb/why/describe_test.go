@@ -8,6 +8,8 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/why"
 	"github.com/druppie/druppie-up/tracedb/why/whytest"
@@ -69,6 +71,29 @@ func samples(t *testing.T) []tracedb.Record {
 		}
 	}
 	return out
+}
+
+// TestDescribeLanguages holds that what was said in Dutch, too, is told in it, and that only what the
+// service itself wrote is known to be English.
+func TestDescribeLanguages(t *testing.T) {
+	body, err := json.Marshal(tracedb.Admission{Namespace: "drones", Images: []string{}, Policy: "register", Reason: "unknown", ReasonNL: "onbekend", Remedy: "register it"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for writer, lang := range map[string]string{"tracedb": "en", "collector:kyverno": "en", "system:serviceaccount:foundry:builder": ""} {
+		en, nl, details := why.Describe(tracedb.Entry{Kind: tracedb.KindAdmission, Writer: writer, Outcome: tracedb.Denied}, body)
+		if !strings.Contains(en, "“unknown”") || !strings.Contains(nl, "“onbekend”") {
+			t.Errorf("%s: %q, %q", writer, en, nl)
+		}
+		want := []why.Detail{
+			{Name: "namespace", NameNL: "namespace", Value: "drones"}, {Name: "policy", NameNL: "beleid", Value: "register"},
+			{Name: "reason", NameNL: "reden", Value: "unknown", ValueNL: "onbekend", Lang: lang},
+			{Name: "what to do", NameNL: "wat te doen", Value: "register it", Lang: lang},
+		}
+		if diff := cmp.Diff(want, details); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", writer, diff)
+		}
+	}
 }
 
 func TestDescribe(t *testing.T) {

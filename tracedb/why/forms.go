@@ -48,7 +48,8 @@ var forms = map[tracedb.Kind]form{
 		labels: []label{{"pipeline", "pipeline", "pijplijn"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"}, {"image", "image", "image"},
 			{"passed", "tasks that passed", "geslaagde taken"}, {"failed", "tasks that failed", "mislukte taken"}, {"message", "message", "melding"},
 			{"started", "started", "begonnen"}, {"finished", "finished", "klaar"}},
-		read: readRun,
+		english: []string{"message"},
+		read:    readRun,
 	},
 	tracedb.KindProvenance: {
 		en: "Provenance[: {summary}]",
@@ -130,7 +131,8 @@ var forms = map[tracedb.Kind]form{
 		nl: "Toelating[ van {resource}][ tot {namespace}]: {outcome}[ door {policy}][, “{reason}”]",
 		labels: []label{{"namespace", "namespace", "namespace"}, {"resource", "what asked", "wat erom vroeg"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
 			{"policy", "policy", "beleid"}, {"reason", "reason", "reden"}, {"remedy", "what to do", "wat te doen"}, {"exception", "exception, record", "uitzondering, record"}},
-		read: plain[tracedb.Admission],
+		english: []string{"reason", "remedy"},
+		read:    plain[tracedb.Admission],
 	},
 	tracedb.KindDeployment: {
 		en:       "{object}[ in {namespace}]: {outcome}[ ({reason})]",
@@ -138,7 +140,8 @@ var forms = map[tracedb.Kind]form{
 		outcomes: map[tracedb.Outcome]text{tracedb.Passed: {"applied", "toegepast"}, tracedb.Failed: {"not applied", "niet toegepast"}},
 		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
 			{"source", "from", "uit"}, {"revision", "revision", "revisie"}, {"node", "node", "node"}, {"reason", "reason", "reden"}, {"message", "message", "melding"}},
-		read: plain[tracedb.Deployment],
+		english: []string{"reason", "message"},
+		read:    plain[tracedb.Deployment],
 	},
 	tracedb.KindDrift: {
 		en:       "{object}[ in {namespace}] {outcome}[, changed by {by}]",
@@ -146,14 +149,16 @@ var forms = map[tracedb.Kind]form{
 		outcomes: map[tracedb.Outcome]text{tracedb.Failed: {"differs from what Git says", "wijkt af van wat Git zegt"}, tracedb.Undone: {"was put back to what Git says", "is teruggezet naar wat Git zegt"}},
 		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"want", "Git says", "Git zegt"}, {"got", "found", "gevonden"},
 			{"by", "changed by", "gewijzigd door"}, {"revision", "revision", "revisie"}, {"message", "message", "melding"}},
-		read: plain[tracedb.Drift],
+		english: []string{"want", "got", "message"},
+		read:    plain[tracedb.Drift],
 	},
 	tracedb.KindIncident: {
 		en: "Incident[ in {namespace}][: “{summary}”]",
 		nl: "Incident[ in {namespace}][: “{summary}”]",
 		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
 			{"summary", "summary", "samenvatting"}, {"detail", "detail", "toelichting"}},
-		read: plain[tracedb.Incident],
+		english: []string{"summary", "detail"},
+		read:    plain[tracedb.Incident],
 	},
 	tracedb.KindRepair: {
 		en: "Repair[ in {commit}][: “{summary}”]",
@@ -169,10 +174,11 @@ var forms = map[tracedb.Kind]form{
 		read:   readKey,
 	},
 	tracedb.KindRefusal: {
-		en:     "The log refused a record[ of kind {kind}][: “{reason}”]",
-		nl:     "Het logboek weigerde een record[ van soort {kind}][: “{reason}”]",
-		labels: []label{{"kind", "kind", "soort"}, {"code", "code", "code"}, {"reason", "reason", "reden"}, {"id", "id", "id"}, {"payload", "digest of what was offered", "digest van wat werd aangeboden"}},
-		read:   plain[tracedb.Refusal],
+		en:      "The log refused a record[ of kind {kind}][: “{reason}”]",
+		nl:      "Het logboek weigerde een record[ van soort {kind}][: “{reason}”]",
+		labels:  []label{{"kind", "kind", "soort"}, {"code", "code", "code"}, {"reason", "reason", "reden"}, {"id", "id", "id"}, {"payload", "digest of what was offered", "digest van wat werd aangeboden"}},
+		english: []string{"reason"},
+		read:    plain[tracedb.Refusal],
 	},
 	tracedb.KindRead: {
 		en:     "{actor} read[ {what}][ of {of}]",
@@ -181,10 +187,11 @@ var forms = map[tracedb.Kind]form{
 		read:   plain[tracedb.Read],
 	},
 	tracedb.KindDisposal: {
-		en:     "Payloads[ of kind {kind}] disposed of after their term[, taken before {before}]",
-		nl:     "Inhoud[ van soort {kind}] opgeruimd na de bewaartermijn[, van voor {before}]",
-		labels: []label{{"kind", "kind", "soort"}, {"before", "taken before", "van voor"}, {"seqs", "records", "records"}, {"reason", "reason", "reden"}},
-		read:   readDisposal,
+		en:      "Payloads[ of kind {kind}] disposed of after their term[, taken before {before}]",
+		nl:      "Inhoud[ van soort {kind}] opgeruimd na de bewaartermijn[, van voor {before}]",
+		labels:  []label{{"kind", "kind", "soort"}, {"before", "taken before", "van voor"}, {"seqs", "records", "records"}, {"reason", "reason", "reden"}},
+		english: []string{"reason"},
+		read:    readDisposal,
 	},
 }
 

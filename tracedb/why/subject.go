@@ -3,6 +3,7 @@ package why
 import (
 	"fmt"
 	"net/url"
+	"path"
 	"regexp"
 	"strings"
 
@@ -58,6 +59,16 @@ func Subject(s string) (tracedb.Ref, error) {
 		return checked(tracedb.Ref{Type: tracedb.RefRepository, Value: s})
 	}
 	return tracedb.Ref{}, invalid("that isn't the name of anything in the log", Forms)
+}
+
+// Path is a subject as the last part of an address. Its slashes stay, which is easier to read, unless
+// the path would then have another simplest form: a spec's id may be an address, with two of them.
+func Path(ref tracedb.Ref) string {
+	escaped := url.PathEscape(ref.String())
+	if readable := strings.ReplaceAll(escaped, "%2F", "/"); readable == path.Clean(readable) {
+		return readable
+	}
+	return escaped
 }
 
 // typed reads type:value.

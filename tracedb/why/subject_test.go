@@ -69,6 +69,22 @@ func TestSubjectRefuses(t *testing.T) {
 	}
 }
 
+func TestPath(t *testing.T) {
+	for give, want := range map[string]string{
+		"repository:druppie/drone-service": "repository:druppie/drone-service",
+		"pull:druppie/drone-service#3":     "pull:druppie/drone-service%233",
+		"spec:https://issues/1":            "spec:https:%2F%2Fissues%2F1",
+		"spec:a/../b":                      "spec:a%2F..%2Fb",
+		"spec:a/./b":                       "spec:a%2F.%2Fb",
+		"spec:a/":                          "spec:a%2F",
+	} {
+		ref, err := why.Subject(give)
+		if got := why.Path(ref); err != nil || got != want {
+			t.Errorf("Path(%s) = %q, %v, want %q", give, got, err, want)
+		}
+	}
+}
+
 // FuzzSubject holds that whatever is pasted becomes a well-formed ref or an error.
 func FuzzSubject(f *testing.F) {
 	for _, s := range []string{"sha256:", "a/b", "https://x/y/z/commit/", "alg-", "pod:a/b", "@", "#", "a/b#1"} {

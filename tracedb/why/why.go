@@ -39,9 +39,11 @@ type Link struct {
 
 // Detail is one thing that a record says.
 type Detail struct {
-	Name   string `json:"name"`
-	NameNL string `json:"name_nl"`
-	Value  string `json:"value"`
+	Name    string `json:"name"`
+	NameNL  string `json:"name_nl"`
+	Value   string `json:"value"`
+	ValueNL string `json:"value_nl,omitempty"` // where it was said in Dutch as well
+	Lang    string `json:"lang,omitempty"`     // of Value, where that is known: a program's own words
 }
 
 // Gap is a step of the flow that nothing in the log is evidence of.
