@@ -2,7 +2,6 @@ package pages
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -118,12 +117,3 @@ func beforeParam(r *http.Request) (int64, error) {
 }
 
 var errBefore = tracedb.ErrInvalid.Says("a page ends before a record's number, a whole number from 1").At("before")
-
-// asError is err as a reader's mistake, false if it is a fault of the service.
-func asError(err error) (*tracedb.Error, bool) {
-	var e *tracedb.Error
-	if errors.As(err, &e) && e.Status < http.StatusInternalServerError {
-		return e, true
-	}
-	return nil, false
-}

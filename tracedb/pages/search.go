@@ -17,8 +17,6 @@ type searchData struct {
 	About, Actor, From, Until string
 	Kinds, Outcomes           []option
 	Problems                  map[string]string // by field
-	Problem                   *tracedb.Error
-	ProblemTitle              string
 	Lines                     []line
 	Next, Newest              string
 }
@@ -70,14 +68,7 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		page, err := s.find(r.Context(), query)
-		e, readers := asError(err)
-		switch {
-		case readers:
-			status, d.Problem = e.Status, e
-			if d.ProblemTitle, err = words.T("search.failed"); err != nil {
-				return err
-			}
-		case err != nil:
+		if err != nil {
 			return err
 		}
 		d.Lines = newLines(page.Entries)
@@ -142,6 +133,9 @@ func searchQuery(q url.Values, d searchData) (tracedb.Query, map[string]string) 
 			problems["about"] = "search.bad-about"
 		}
 		out.Refs = []tracedb.Ref{ref}
+	}
+	if out.Check() != nil {
+		problems["actor"] = "search.bad-actor"
 	}
 	return out, problems
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -16,15 +15,14 @@ import (
 )
 
 type verifyData struct {
-	Seq          string
-	Head         head
-	Problem      *tracedb.Error
-	ProblemTitle string
-	Shown        *shown
-	Old          string
-	OldProblem   string
-	OldOK        bool
-	OldSize      int64
+	Seq        string
+	Head       head
+	Problem    *problem
+	Shown      *shown
+	Old        string
+	OldProblem *problem
+	OldOK      bool
+	OldSize    int64
 }
 
 // shown is a record's way to the signed root, calculated here.
@@ -38,7 +36,7 @@ type shown struct {
 	Root           string
 	Head           head
 	OK             bool
-	Problem        string
+	Problem        *problem
 }
 
 func (s *Site) verify(w http.ResponseWriter, r *http.Request) error {
@@ -55,24 +53,21 @@ func (s *Site) verify(w http.ResponseWriter, r *http.Request) error {
 	status := http.StatusOK
 	if d.Seq != "" {
 		d.Shown, err = s.prove(r, d.Seq, d.Head)
-		if e, ok := asError(err); ok {
-			status, d.Problem = e.Status, e
-			if d.ProblemTitle, err = s.words(r).T("error." + e.Code); err != nil {
-				return err
-			}
-		} else if err != nil {
+		switch {
+		case errors.Is(err, tracedb.ErrInvalid):
+			status, d.Problem = tracedb.ErrInvalid.Status, wrong("verify.bad-seq")
+		case errors.Is(err, tracedb.ErrNotFound):
+			status, d.Problem = tracedb.ErrNotFound.Status, wrong("verify.no-record", d.Head.Size)
+		case err != nil:
 			return err
 		}
 	}
 	if d.Old != "" {
 		d.OldSize, err = s.consistent(r, d.Old, cp)
-		if err != nil && tracedb.AsError(err) == tracedb.ErrInternal {
+		if err != nil && !errors.As(err, &d.OldProblem) {
 			return err
 		}
 		d.OldOK = err == nil
-		if err != nil {
-			d.OldProblem = err.Error()
-		}
 	}
 	title, err := s.words(r).T("verify.title")
 	if err != nil {
@@ -111,41 +106,37 @@ func (s *Site) prove(r *http.Request, number string, h head) (*shown, error) {
 		out.Root = hexOf(root)
 	}
 	switch {
-	case err != nil:
-		out.Problem = err.Error()
+	case errors.As(err, &out.Problem):
 	case out.Root != h.Root:
-		out.Problem = "the path leads to another root than the checkpoint's"
+		out.Problem = wrong("proof.other-root")
 	case !out.Disposed && out.PayloadHash != e.Payload:
-		out.Problem = "the payload isn't the one that was recorded"
-	case h.Problem != "":
+		out.Problem = wrong("proof.other-payload")
+	default:
 		out.Problem = h.Problem
 	}
-	out.OK = out.Problem == ""
+	out.OK = out.Problem == nil
 	return out, nil
 }
 
-// errDiffers is what would show that history was rewritten.
-var errDiffers = tracedb.ErrInvalid.Says("the log of now doesn't hold what this checkpoint says that it held then: history was rewritten")
-
 // consistent checks that the log of now begins with the tree of a checkpoint that the reader kept, and
-// gives its size.
+// gives its size. What doesn't hold is a *problem.
 func (s *Site) consistent(r *http.Request, old string, now tracedb.Checkpoint) (int64, error) {
 	// A browser sends a form's lines with carriage returns, and people leave out the last line's end.
 	old = strings.TrimRight(strings.ReplaceAll(old, "\r\n", "\n"), "\n") + "\n"
 	origin, then, err := openCheckpoint([]byte(old), s.o.VerifierKey)
 	if err != nil {
-		return 0, tracedb.ErrInvalid.Says("the checkpoint isn't signed with this log's key: %s", errors.Unwrap(err))
+		return 0, err
 	}
 	if nowOrigin, _, err := openCheckpoint(now.Note, s.o.VerifierKey); err != nil || nowOrigin != origin {
-		return 0, tracedb.ErrInvalid.Says("the checkpoint is of another log")
+		return 0, wrong("checkpoint.other-log")
 	}
 	switch {
 	case then.N > now.Size:
-		return 0, tracedb.ErrInvalid.Says("the checkpoint is of %d records, and the log has %s: records were removed", then.N, strconv.FormatInt(now.Size, 10))
+		return 0, wrong("checkpoint.removed", then.N, now.Size)
 	case then.N == 0:
 		return 0, nil
 	case then.N == now.Size && then.Hash != now.Root:
-		return 0, errDiffers
+		return 0, wrong("checkpoint.rewritten")
 	case then.N == now.Size:
 		return then.N, nil
 	}
@@ -158,7 +149,7 @@ func (s *Site) consistent(r *http.Request, old string, now tracedb.Checkpoint) (
 		return 0, err
 	}
 	if err := tlog.CheckTree(tlog.TreeProof(proof), now.Size, now.Root, then.N, then.Hash); err != nil {
-		return 0, errDiffers
+		return 0, wrong("checkpoint.rewritten")
 	}
 	return then.N, nil
 }
