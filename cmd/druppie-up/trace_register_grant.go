@@ -31,9 +31,8 @@ func newTraceRegisterGrantCmd(a *app, runF func(context.Context, *traceGrantOpti
 register says that it is out of use, until the time that is given, at most a year ahead. What the AI Act
 forbids, and what the register doesn't know, no exception lifts. It stays in the log for ever, with the
 reason and whoever granted it, and every admission that it made possible names it.`,
-		Example: `  druppie-up trace register grant alg-d1jk3vl8 --until 2027-01-31 --by j.jansen --reason "Replaced in January"
-  druppie-up trace register grant alg-d1jk3vl8 --until 2027-01-31T12:00:00Z --by j.jansen --reason "Only this version" \
-    --image sha256:0000000000000000000000000000000000000000000000000000000000000000`,
+		Example: `  druppie-up trace register grant alg-d1jk3vl8 --until 2027-01-31 --by j.jansen --reason replaced
+  druppie-up trace register grant alg-d1jk3vl8 --until 2027-01-31T12:00:00Z --by j.jansen --reason migration --image sha256:0000000000000000000000000000000000000000000000000000000000000000`,
 	}, opts, runF)
 	cmd.Flags().StringVar(&opts.until, "until", "", "when it ends: 2027-01-31 (at the end of that day, UTC), or 2027-01-31T12:00:00Z")
 	complete(cmd, "until")
@@ -47,7 +46,7 @@ func newTraceRegisterRevokeCmd(a *app, runF func(context.Context, *traceGrantOpt
 		Short: "Take back an exception before its time is over",
 		Long: `revoke records that an exception ends now. It takes back the one for the same service, or with --image
 the one for the same image of it. What runs goes on running; it isn't let in again.`,
-		Example: `  druppie-up trace register revoke alg-d1jk3vl8 --by j.jansen --reason "The replacement is there"`,
+		Example: `  druppie-up trace register revoke alg-d1jk3vl8 --by j.jansen --reason replaced`,
 	}, opts, runF)
 }
 
