@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/sumdb/note"
@@ -51,8 +52,13 @@ func keys(t testing.TB, seed string) (note.Signer, string) {
 // newLog is a log with the story, or with some of its parts.
 func newLog(t testing.TB, parts ...whytest.Part) (*log.Log, string) {
 	t.Helper()
+	return newLogBy(t, whytest.Clock(), parts...)
+}
+
+func newLogBy(t testing.TB, clock func() time.Time, parts ...whytest.Part) (*log.Log, string) {
+	t.Helper()
 	signer, verifier := keys(t, "log")
-	l, err := log.Open(t.Context(), log.Options{DSN: "sqlite:" + filepath.Join(t.TempDir(), "trace.db"), Origin: origin, Signer: signer, Now: whytest.Clock()})
+	l, err := log.Open(t.Context(), log.Options{DSN: "sqlite:" + filepath.Join(t.TempDir(), "trace.db"), Origin: origin, Signer: signer, Now: clock})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -435,10 +441,9 @@ func deflatedFree(t *testing.T) []byte { archive, _ := small(t); return archive 
 // TestDisposed exports a chain eight years later: what is gone is accounted for, and what isn't is
 // proven still.
 func TestDisposed(t *testing.T) {
-	l, key := newLog(t)
-	if _, err := l.Dispose(t.Context(), whytest.Start.AddDate(8, 0, 0)); err != nil {
-		t.Fatal(err)
-	}
+	clock, age := whytest.Aging()
+	l, key := newLogBy(t, clock)
+	age(t, l)
 	archive := write(t, l, image)
 	r := verify(t, archive, key)
 	if !r.OK || r.Disposed < 15 || r.Signatures != 1 {
@@ -475,14 +480,13 @@ func TestDisposedAlways(t *testing.T) {
 	for i := range tracedb.MaxPage + 100 {
 		busy = append(busy, log.Prepared{Draft: tracedb.Draft{ID: fmt.Sprint("disposal-", i), Kind: tracedb.KindDisposal, Payload: []byte(`{"kind":"commit","seqs":[]}`)}})
 	}
-	l, key := newLog(t, append(whytest.Story(t), whytest.Part{Writer: "foundry", Drafts: []log.Prepared{large}})...)
+	clock, age := whytest.Aging()
+	l, key := newLogBy(t, clock, append(whytest.Story(t), whytest.Part{Writer: "foundry", Drafts: []log.Prepared{large}})...)
 	before, err := why.Ask(t.Context(), l, image, why.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Dispose(t.Context(), whytest.Start.AddDate(8, 0, 0)); err != nil {
-		t.Fatal(err)
-	}
+	age(t, l)
 	if _, err := l.Append(t.Context(), log.Self, busy); err != nil {
 		t.Fatal(err)
 	}

@@ -255,7 +255,7 @@ func TestBackup(t *testing.T) {
 		{"something is there", backup, "restored.db", "", before.Note, "is there already"},
 		{"something has the name that it would get", backup, "restored.db", ".before", before.Note, "restored.db.before is there already"},
 		{"something is in use", backup, "used.db", ".aside", before.Note, "is in use"},
-		{"no backup", path("empty"), "none.db", "", before.Note, "holds no log"},
+		{"no backup", path("empty"), "none.db", "", before.Note, "restore: open log"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

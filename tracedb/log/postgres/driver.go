@@ -153,8 +153,11 @@ func within(long time.Duration, call func(context.Context) error) error {
 	return call(ctx)
 }
 
-// listening sets how connections notice that the server has gone silent, as tcp_user_timeout says: what
-// was sent is acknowledged by then, and a new connection is there.
+// connecting is how long a new connection may take, where the DSN doesn't say it.
+const connecting = time.Minute
+
+// listening sets how connections notice that the server has gone silent: what was sent is acknowledged by
+// then, as tcp_user_timeout says.
 func listening(config *pgx.ConnConfig) (time.Duration, error) {
 	given := config.RuntimeParams["tcp_user_timeout"]
 	if _, err := strconv.Atoi(given); err == nil {
@@ -165,7 +168,7 @@ func listening(config *pgx.ConnConfig) (time.Duration, error) {
 		return 0, errors.New("tcp_user_timeout isn't a time such as 30s")
 	}
 	if config.ConnectTimeout == 0 {
-		config.ConnectTimeout = silence
+		config.ConnectTimeout = connecting
 	}
 	config.DialFunc = (&net.Dialer{Control: func(network, _ string, c syscall.RawConn) error {
 		if !strings.HasPrefix(network, "tcp") {

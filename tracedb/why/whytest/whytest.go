@@ -71,6 +71,24 @@ func Clock() func() time.Time {
 	}
 }
 
+// Aging is Clock, and lets eight years go by in its log: something is recorded then, and what is due is
+// disposed of.
+func Aging() (clock func() time.Time, age func(testing.TB, *log.Log)) {
+	start, later := Clock(), time.Duration(0)
+	clock = func() time.Time { return start().Add(later) }
+	return clock, func(t testing.TB, l *log.Log) {
+		t.Helper()
+		later = Start.AddDate(8, 0, 0).Sub(Start)
+		late := log.Prepared{Draft: tracedb.Draft{ID: "eight years later", Kind: tracedb.KindIncident, Payload: json.RawMessage(`{"summary":"nothing of the story"}`)}}
+		if _, err := l.Append(t.Context(), "later", []log.Prepared{late}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Dispose(t.Context(), Start.Add(later)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // Part is what one writer adds at once.
 type Part struct {
 	Writer string
