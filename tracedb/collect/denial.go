@@ -133,8 +133,8 @@ const gatekeeper = "kyverno"
 func denied(id string, at time.Time, kind, namespace, name string, r refusal, more ...tracedb.Ref) tracedb.Draft {
 	r.reason = cmp.Or(strings.TrimSpace(r.reason), unexplained)
 	a := tracedb.Admission{
-		Namespace: namespace, Resource: clip(object(kind, name), maxName), Images: digests(r.reason), Policy: first(r.policy),
-		Reason: clip(r.reason, maxText),
+		Namespace: namespace, Resource: tracedb.Clip(object(kind, name), maxName), Images: digests(r.reason), Policy: first(r.policy),
+		Reason: tracedb.Clip(r.reason, maxText),
 	}
 	about := append(refs(tracedb.RefImage, a.Images), more...)
 	about = append(about, ref(tracedb.RefNamespace, namespace))
@@ -146,7 +146,7 @@ func denied(id string, at time.Time, kind, namespace, name string, r refusal, mo
 
 // digests are the images that a text names by digest; never nil.
 func digests(text string) []string {
-	found := anyDigest.FindAllString(clip(text, maxText), -1)
+	found := anyDigest.FindAllString(tracedb.Clip(text, maxText), -1)
 	slices.Sort(found)
 	found = slices.Compact(found)
 	if len(found) > maxImages {

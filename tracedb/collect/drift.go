@@ -207,8 +207,8 @@ func (w workload) deviations() []tracedb.Draft {
 			continue
 		}
 		p := tracedb.Drift{
-			Namespace: w.meta.GetNamespace(), Object: object(w.kind, w.meta.GetName()), By: clip(e.Manager, 128),
-			Want: "as in Git", Got: "changed: " + clip(strings.Join(fields, ", "), 2048),
+			Namespace: w.meta.GetNamespace(), Object: object(w.kind, w.meta.GetName()), By: tracedb.Clip(e.Manager, 128),
+			Want: "as in Git", Got: "changed: " + tracedb.Clip(strings.Join(fields, ", "), 2048),
 		}
 		if !ours {
 			p.Want, p.Got = "not there: no file in Git has it", "there"

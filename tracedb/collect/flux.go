@@ -160,7 +160,7 @@ func (b *fluxBook) read(ctx context.Context, h happening) ([]tracedb.Draft, erro
 	about := []tracedb.Ref{ref(tracedb.RefRevision, revisionHash(h.revision)), ref(tracedb.RefNamespace, place.namespace)}
 	d := tracedb.Deployment{
 		Namespace: h.namespace, Object: object(h.kind, h.name), Revision: revisionHash(h.revision), Source: place.source,
-		Reason: clip(h.reason, maxName), Message: clip(strings.TrimSpace(h.message), maxText),
+		Reason: tracedb.Clip(h.reason, maxName), Message: tracedb.Clip(strings.TrimSpace(h.message), maxText),
 	}
 	same := hash(lapse.ReplaceAllString(afterWaiting.ReplaceAllString(strings.TrimSpace(h.message), ""), "…"))
 	switch changes, ok := parseChanges(h.message); {

@@ -129,7 +129,7 @@ func (h *GiteaHook) read(ctx context.Context, event string, body []byte) ([]trac
 // decode reads an event. Gitea adds fields with every release, so unknown ones are no error.
 func decode(body []byte, into any) error {
 	if err := json.Unmarshal(body, into); err != nil {
-		return tracedb.ErrInvalid.Says("the event isn't the JSON it should be: %s", clip(err.Error(), 200))
+		return tracedb.ErrInvalid.Says("the event isn't the JSON it should be: %s", tracedb.Clip(err.Error(), 200))
 	}
 	return nil
 }
@@ -221,7 +221,7 @@ func (h *GiteaHook) push(ctx context.Context, p pushEvent) ([]tracedb.Draft, err
 		return nil, nil
 	}
 	if !isHash(p.After) {
-		return nil, tracedb.ErrInvalid.Says("%q isn't a commit hash", clip(p.After, 80)).At("after")
+		return nil, tracedb.ErrInvalid.Says("%q isn't a commit hash", tracedb.Clip(p.After, 80)).At("after")
 	}
 	c := commit{
 		repository: p.Repository.FullName, branch: branch, hash: p.After, before: p.Before, pusher: login(p.Pusher),

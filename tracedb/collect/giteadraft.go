@@ -39,7 +39,7 @@ const maxOthers = 48
 func (c commit) draft(repos Repositories, more ...tracedb.Ref) tracedb.Draft {
 	p := tracedb.Commit{
 		Repository: c.repository, Branch: first(c.branch), Commit: c.hash, Author: first(c.author), Pusher: first(c.pusher, c.author),
-		Message: clip(strings.TrimSpace(c.message), maxText), Others: c.others,
+		Message: tracedb.Clip(strings.TrimSpace(c.message), maxText), Others: c.others,
 	}
 	if isHash(c.before) {
 		p.Before = c.before
@@ -67,7 +67,7 @@ func (p *giteaPull) mergedAs() string {
 // merged is the record of a pull request that came into its branch.
 func (repos Repositories) merged(repository string, p *giteaPull) []tracedb.Draft {
 	m := tracedb.Merge{
-		Repository: repository, Pull: p.Number, Title: clip(p.Title, maxName), Author: first(login(p.User)),
+		Repository: repository, Pull: p.Number, Title: tracedb.Clip(p.Title, maxName), Author: first(login(p.User)),
 		MergedBy: first(login(p.MergedBy)), Head: p.Head.SHA, Commit: p.mergedAs(),
 	}
 	var at time.Time
@@ -119,8 +119,8 @@ func (v review) draft(repos Repositories, repository string, p *giteaPull) (trac
 		return tracedb.Draft{}, false
 	}
 	r := tracedb.Review{
-		Repository: repository, Pull: p.Number, Title: clip(p.Title, maxName), Author: first(login(p.User)),
-		Reviewer: first(v.reviewer), Reason: clip(v.body, maxText), Commit: v.commit,
+		Repository: repository, Pull: p.Number, Title: tracedb.Clip(p.Title, maxName), Author: first(login(p.User)),
+		Reviewer: first(v.reviewer), Reason: tracedb.Clip(v.body, maxText), Commit: v.commit,
 	}
 	if !isHash(r.Commit) {
 		r.Commit = p.Head.SHA // Gitea keeps no commit with a comment on none
@@ -139,7 +139,7 @@ var said = regexp.MustCompile(`(?m)^(Service|Commit|Image): (\S+)\s*$`)
 // readRelease reads what the text of a promotion says, as far as it says it well.
 func readRelease(text string) release {
 	var r release
-	for _, m := range said.FindAllStringSubmatch(clip(text, maxText), -1) {
+	for _, m := range said.FindAllStringSubmatch(tracedb.Clip(text, maxText), -1) {
 		switch m[1] {
 		case "Service":
 			r.repository = m[2]

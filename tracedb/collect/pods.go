@@ -253,7 +253,7 @@ func incidents(pod *corev1.Pod) []tracedb.Draft {
 			if last != nil {
 				i.Detail = fmt.Sprintf("it ended with exit code %d", last.ExitCode)
 				if last.Reason != "" {
-					i.Detail += " (" + clip(last.Reason, 100) + ")"
+					i.Detail += " (" + tracedb.Clip(last.Reason, 100) + ")"
 				}
 				at = last.FinishedAt.Time
 			}

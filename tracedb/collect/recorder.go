@@ -266,9 +266,6 @@ func hash(texts ...string) string {
 	return hex.EncodeToString(sum[:12])
 }
 
-// clip shortens a text from outside to at most n bytes, in whole characters.
-func clip(s string, n int) string { return tracedb.Clip(s, n) }
-
 // maxName is the most of a name or a title from outside that goes into a payload.
 const maxName = 300
 
@@ -276,7 +273,7 @@ const maxName = 300
 const nobody = "unknown"
 
 // first is the first text that isn't empty, as a name.
-func first(texts ...string) string { return clip(cmp.Or(append(texts, nobody)...), maxName) }
+func first(texts ...string) string { return tracedb.Clip(cmp.Or(append(texts, nobody)...), maxName) }
 
 // maxText is the most of a text from outside that goes into a payload.
 const maxText = 16 << 10

@@ -159,7 +159,7 @@ func endingOf(pod *corev1.Pod, now time.Time) ending {
 	}
 	// Who is told to go ends with whatever code: that says nothing.
 	if pod.DeletionTimestamp == nil {
-		how.reason, how.message = first(pod.Status.Reason, string(pod.Status.Phase)), clip(pod.Status.Message, maxText)
+		how.reason, how.message = first(pod.Status.Reason, string(pod.Status.Phase)), tracedb.Clip(pod.Status.Message, maxText)
 	}
 	return how
 }

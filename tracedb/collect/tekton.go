@@ -112,7 +112,7 @@ func runDraft(r *v1.PipelineRun, tasks []v1.TaskRun) tracedb.Draft {
 	outcome := tracedb.Failed
 	p.Reason = nobody
 	if c := r.Status.GetCondition(apis.ConditionSucceeded); c != nil {
-		p.Reason, p.Message = first(c.Reason), clip(c.Message, maxText)
+		p.Reason, p.Message = first(c.Reason), tracedb.Clip(c.Message, maxText)
 		if c.Status == corev1.ConditionTrue {
 			outcome = tracedb.Passed
 		}
@@ -148,7 +148,7 @@ func tasksOf(r *v1.PipelineRun, runs []v1.TaskRun) (tasks []tracedb.Task, pushed
 		run := runs[i]
 		task.Started, task.Finished = moment(run.Status.StartTime), moment(run.Status.CompletionTime)
 		if c := run.Status.GetCondition(apis.ConditionSucceeded); c != nil {
-			task.Message = clip(c.Message, 1024)
+			task.Message = tracedb.Clip(c.Message, 1024)
 			task.Outcome = tracedb.Failed
 			if c.Status == corev1.ConditionTrue {
 				task.Outcome = tracedb.Passed

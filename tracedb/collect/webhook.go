@@ -23,7 +23,7 @@ const maxEvent = 1 << 20
 func readEvent(w http.ResponseWriter, r *http.Request, secret []byte, headers ...signature) ([]byte, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		return nil, tracedb.ErrMethod.Says("an event is sent with POST, not %s", clip(r.Method, 20))
+		return nil, tracedb.ErrMethod.Says("an event is sent with POST, not %s", tracedb.Clip(r.Method, 20))
 	}
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return nil, errContentType
