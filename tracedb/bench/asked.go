@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/api/apitest"
@@ -179,10 +183,18 @@ func askDoor(ctx context.Context, b *bench, s *service, size int64) ([][]string,
 	errs := make([]error, count)
 	var refused atomic.Int64
 	var wait sync.WaitGroup
+	// Those who ask have a machine of their own: their garbage mustn't be what is measured.
+	defer debug.SetGCPercent(debug.SetGCPercent(1000))
+	// Who sleeps in the kernel keeps a processor of Go's for a while.
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4 + runtime.NumCPU()))
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	start := time.Now()
 	for i := range count {
 		due := start.Add(time.Duration(i) * time.Second / asked)
-		time.Sleep(time.Until(due))
+		if err := sleep(time.Until(due)); err != nil {
+			return nil, err
+		}
 		wait.Go(func() {
 			var d catalog.Decision
 			d, errs[i] = c.Admission(ctx, question(i))
@@ -204,6 +216,21 @@ func askDoor(ctx context.Context, b *bench, s *service, size int64) ([][]string,
 	return [][]string{{"questions/s", "p50", "p99", "p99.9", "most"}, {
 		fmt.Sprintf("%.0f", float64(count)/took.Seconds()), short(part(times, 50)), short(part(times, 99)), short(times[len(times)*999/1000]), short(times[len(times)-1]),
 	}}, nil
+}
+
+// sleep waits as exactly as the kernel can. Go's own sleep may be a millisecond late when nothing else
+// goes on, and a question that is sent late looks like one that was answered late.
+func sleep(d time.Duration) error {
+	if d <= 0 {
+		return nil
+	}
+	left := unix.NsecToTimespec(d.Nanoseconds())
+	for {
+		err := unix.Nanosleep(&left, &left)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
 }
 
 // askWhy asks for chains one after the other, of another service and release each time: over HTTP, where

@@ -16,6 +16,8 @@ import (
 type bench struct {
 	dir      string
 	keep     string
+	engine   string   // the only one that is measured; empty: all
+	only     []string // the only ones to measure; empty: all
 	records  int
 	span     time.Duration
 	tracedb  string // the service's program; empty: it is built
@@ -24,14 +26,15 @@ type bench struct {
 	progress io.Writer
 }
 
-// measurements are what can be measured, in the order of the report. Each prints rows of its own.
+// measurements are what can be measured, in the order of the report, with the names that ask for it. Each
+// prints rows of its own.
 var measurements = []struct {
-	name    string
+	names   []string
 	measure func(context.Context, *bench, *table) error
 }{
-	{"append", measureAppend},
-	{"http", measureHTTP},
-	{"large", measureLarge},
+	{[]string{"append"}, measureAppend},
+	{[]string{"http"}, measureHTTP},
+	{[]string{"large", "start", "check", "service"}, measureLarge},
 }
 
 // childOf is what is measured in a process of its own, by name: its memory and its start are then
@@ -47,7 +50,7 @@ func childOf(name string) (func(context.Context, *table, []string) error, error)
 	return f, nil
 }
 
-func (b *bench) run(ctx context.Context, w io.Writer, only, child string, args []string) error {
+func (b *bench) run(ctx context.Context, w io.Writer, child string, args []string) error {
 	if child != "" {
 		f, err := childOf(child)
 		if err != nil {
@@ -71,14 +74,19 @@ func (b *bench) run(ctx context.Context, w io.Writer, only, child string, args [
 	t := &table{w: w}
 	var errs []error
 	for _, m := range measurements {
-		if only != "" && !slices.Contains(strings.Split(only, ","), m.name) {
+		if !b.wants(m.names...) {
 			continue
 		}
 		if err := m.measure(ctx, b, t); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", m.name, err))
+			errs = append(errs, fmt.Errorf("%s: %w", m.names[0], err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// wants says whether to measure what has one of those names.
+func (b *bench) wants(names ...string) bool {
+	return len(b.only) == 0 || slices.ContainsFunc(names, func(name string) bool { return slices.Contains(b.only, name) })
 }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(b.progress, format+"\n", args...) }

@@ -31,7 +31,7 @@ func TestBench(t *testing.T) {
 	}
 	var out, progress bytes.Buffer
 	b := bench{dir: dir, keep: filepath.Join(dir, "large.db"), records: 2000, span: 20 * time.Millisecond, progress: &progress}
-	if err := b.run(t.Context(), &out, "", "", nil); err != nil {
+	if err := b.run(t.Context(), &out, "", nil); err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
 	for _, want := range []string{"log/plain", "sqlite", "over HTTP on sqlite", "the large log, on sqlite", "start of the log alone", "inclusion proof", "check of everything"} {
@@ -39,7 +39,7 @@ func TestBench(t *testing.T) {
 			t.Errorf("nothing about %q in:\n%s", want, out.String())
 		}
 	}
-	if err := b.run(t.Context(), io.Discard, "", "none", nil); err == nil {
+	if err := b.run(t.Context(), io.Discard, "none", nil); err == nil {
 		t.Error("a child that doesn't exist ran")
 	}
 }

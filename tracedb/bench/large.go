@@ -44,6 +44,9 @@ func measureLarge(ctx context.Context, b *bench, t *table) error {
 			continue
 		}
 		for _, m := range largeMeasurements {
+			if !b.wants("large", m.name) {
+				continue
+			}
 			if err := m.measure(ctx, b, t, dsn); err != nil {
 				errs = append(errs, fmt.Errorf("%s: %s: %w", e.name, m.name, err))
 			}

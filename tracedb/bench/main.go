@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"time"
 )
 
@@ -22,14 +23,18 @@ func main() {
 	flag.IntVar(&b.records, "records", 1_000_000, "records in the large log")
 	flag.DurationVar(&b.span, "span", 5*time.Second, "time for each measurement of appends; each is made three times")
 	flag.StringVar(&b.keep, "keep", "", "file for the large log on SQLite, which is kept, and used if it is there")
-	only := flag.String("only", "", "measure only these, by comma: append, http, large")
+	flag.StringVar(&b.engine, "engine", "", "measure only on this one: sqlite or postgres")
+	only := flag.String("only", "", "measure only these, by comma: append, http, large, or of large: start, check, service")
 	flag.StringVar(&b.tracedb, "tracedb", "", "the service's program; default: build it")
 	child := flag.String("child", "", "for the program itself: measure this one thing in a process of its own")
 	flag.Parse()
 	if *short {
 		b.span, b.records = 500*time.Millisecond, min(b.records, 20_000)
 	}
-	if err := b.run(ctx, os.Stdout, *only, *child, flag.Args()); err != nil {
+	if *only != "" {
+		b.only = strings.Split(*only, ",")
+	}
+	if err := b.run(ctx, os.Stdout, *child, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"strings"
@@ -36,19 +37,50 @@ CREATE INDEX records_outcome ON records (outcome%[5]s) WHERE outcome <> '';
 CREATE TABLE refs (type %[3]s NOT NULL, value %[3]s NOT NULL, seq %[1]s NOT NULL, PRIMARY KEY (type, value, seq)) %[4]s;
 `
 
-// plainSQLite inserts many rows with one statement, which is the fastest this driver does.
-type plainSQLite struct{ db *sql.DB }
+// plainSQLite inserts many rows with one statement that it compiled once, which is the fastest this
+// driver does.
+type plainSQLite struct {
+	db       *sql.DB
+	payloads plainInsert
+	records  plainInsert
+	refs     plainInsert
+}
+
+// plainInsert is an INSERT of one table, for each number of rows that it brings.
+type plainInsert struct {
+	columns int
+	rows    map[int]*sql.Stmt
+}
+
+// plainRows are those numbers: most often the first.
+var plainRows = []int{32, 8, 1}
 
 func openPlainSQLite(ctx context.Context, dsn string) (plain, error) {
-	driver := &sqlite.Driver{}
 	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"synchronous(full)", "secure_delete(on)", "cache_size(-16384)", "wal_autocheckpoint(1000)"}}
-	db := sql.OpenDB(opener(func() (sqlConn, error) {
-		return driver.Open("file:" + strings.TrimPrefix(dsn, sqliteScheme) + "?" + query.Encode())
-	}))
-	db.SetMaxOpenConns(1)
+	c, err := sqlite.NewConnector("file:" + strings.TrimPrefix(dsn, sqliteScheme) + "?" + query.Encode())
+	if err != nil {
+		return nil, err
+	}
+	p := plainSQLite{db: sql.OpenDB(c)}
+	p.db.SetMaxOpenConns(1)
 	// An index of SQLite's has the row's place, which seq is, by itself.
-	_, err := db.ExecContext(ctx, "PRAGMA page_size = 8192; PRAGMA journal_mode = wal;"+fmt.Sprintf(plainTables, "INTEGER", "BLOB", "TEXT", "WITHOUT ROWID", ""))
-	return plainSQLite{db}, err
+	if _, err := p.db.ExecContext(ctx, "PRAGMA page_size = 8192; PRAGMA journal_mode = wal;"+fmt.Sprintf(plainTables, "INTEGER", "BLOB", "TEXT", "WITHOUT ROWID", "")); err != nil {
+		return nil, err
+	}
+	for _, t := range []struct {
+		into    string
+		columns int
+		insert  *plainInsert
+	}{{"payloads", 2, &p.payloads}, {"records", 10, &p.records}, {"refs", 3, &p.refs}} {
+		*t.insert = plainInsert{t.columns, map[int]*sql.Stmt{}}
+		row := "(?" + strings.Repeat(",?", t.columns-1) + ")"
+		for _, n := range plainRows {
+			if t.insert.rows[n], err = p.db.PrepareContext(ctx, "INSERT INTO "+t.into+" VALUES "+row+strings.Repeat(","+row, n-1)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return p, nil
 }
 
 func (p plainSQLite) close(context.Context) error { return p.db.Close() }
@@ -69,21 +101,21 @@ func (p plainSQLite) insert(ctx context.Context, first int64, drafts []log.Prepa
 		return err
 	}
 	defer tx.Rollback()
-	for _, t := range []struct {
-		into    string
-		columns int
-		args    []any
-	}{{"payloads", 2, payloads}, {"records", 10, records}, {"refs", 3, refs}} {
-		row := "(?" + strings.Repeat(",?", t.columns-1) + ")"
-		for args := t.args; len(args) > 0; {
-			n := min(len(args)/t.columns, 24)
-			if _, err := tx.ExecContext(ctx, "INSERT INTO "+t.into+" VALUES "+row+strings.Repeat(","+row, n-1), args[:n*t.columns]...); err != nil {
-				return err
-			}
-			args = args[n*t.columns:]
-		}
+	if err := errors.Join(p.payloads.of(ctx, tx, payloads), p.records.of(ctx, tx, records), p.refs.of(ctx, tx, refs)); err != nil {
+		return err
 	}
 	return tx.Commit()
+}
+
+func (i plainInsert) of(ctx context.Context, tx *sql.Tx, args []any) error {
+	for _, n := range plainRows {
+		for ; len(args) >= n*i.columns; args = args[n*i.columns:] {
+			if _, err := tx.StmtContext(ctx, i.rows[n]).ExecContext(ctx, args[:n*i.columns]...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 // plainWriter is who the rows are from.

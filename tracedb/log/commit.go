@@ -196,7 +196,7 @@ func (b *batch) add(writer string, o offer) (tracedb.Receipt, error) {
 		}
 		return tracedb.Receipt{Seq: old.Seq, Time: time.UnixMicro(old.Time).UTC(), Leaf: base64.StdEncoding.EncodeToString(old.Hash), Duplicate: true}, nil
 	}
-	if _, ok := b.known.attested[o.Unique]; ok && o.Unique != "" {
+	if o.Unique != "" && b.known.attested[o.Unique] {
 		return tracedb.Receipt{}, tracedb.ErrReplayed
 	}
 	row, err := o.row(writer, b.edge, b.log)

@@ -16,7 +16,7 @@ type (
 // known is what the log holds already of what a batch brings, also what the batch itself has brought.
 type known struct {
 	ids      map[idKey]store.Known
-	attested map[string]int64
+	attested map[string]bool
 	bound    map[factKey][]byte
 	disposed map[int64]int64
 
@@ -25,13 +25,17 @@ type known struct {
 
 // look reads it for the calls of a batch.
 func look(ctx context.Context, db *store.DB, q store.Querier, calls []*call) (*known, error) {
-	k := &known{ids: map[idKey]store.Known{}, bound: map[factKey][]byte{}, disposed: map[int64]int64{}}
+	k := &known{ids: map[idKey]store.Known{}, attested: map[string]bool{}, bound: map[factKey][]byte{}, disposed: map[int64]int64{}}
 	ids := map[string][]string{}
 	tables := map[string]map[string]bool{}
 	var digests []string
 	for _, c := range calls {
-		if err := store.DisposedBy(ctx, q, c.dispose, k.disposed); err != nil {
+		disposed, err := db.DisposedBy(ctx, q, c.dispose)
+		if err != nil {
 			return nil, err
+		}
+		for _, d := range disposed {
+			k.disposed[d.Seq] = d.By
 		}
 		for _, d := range c.drafts {
 			ids[c.writer] = append(ids[c.writer], d.ID)
@@ -55,9 +59,12 @@ func look(ctx context.Context, db *store.DB, q store.Querier, calls []*call) (*k
 			k.ids[idKey{writer, f.ID}] = f
 		}
 	}
-	var err error
-	if k.attested, err = db.Attested(ctx, q, digests); err != nil {
+	attested, err := db.Attested(ctx, q, digests)
+	if err != nil {
 		return nil, err
+	}
+	for _, digest := range attested {
+		k.attested[digest] = true
 	}
 	for table, keys := range tables {
 		facts, err := db.Bound(ctx, q, table, slices.Collect(maps.Keys(keys)))
@@ -95,7 +102,7 @@ func (k *known) learn(writer string, o offer, row store.Row) {
 	id := idKey{writer, o.ID}
 	k.ids[id] = store.Known{Seq: row.Seq, ID: o.ID, Kind: o.Kind, Outcome: o.Outcome, Digest: o.digest[:], Time: row.Time.UnixMicro(), Hash: row.Hash[:]}
 	if o.Unique != "" {
-		k.attested[o.Unique] = row.Seq
+		k.attested[o.Unique] = true
 	}
 	k.undos = append(k.undos, func() {
 		delete(k.ids, id)

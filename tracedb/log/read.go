@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	fast "github.com/go-json-experiment/json"
+
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
@@ -24,7 +26,7 @@ func (l *Log) Entries(ctx context.Context, seqs ...int64) ([]tracedb.Entry, erro
 	sorted := slices.Compact(slices.Sorted(slices.Values(seqs)))
 	out := make([]tracedb.Entry, 0, len(sorted))
 	for some := range slices.Chunk(sorted, entriesAtOnce) {
-		leaves, err := store.LeavesAt(ctx, l.db.Read, some)
+		leaves, err := l.db.LeavesAt(ctx, some)
 		if err != nil {
 			return nil, l.db.Explain(err)
 		}
@@ -74,8 +76,11 @@ func (l *Log) Payload(ctx context.Context, seq int64) (json.RawMessage, error) {
 
 // DisposedBy says of those places whose payload was disposed of which record says so.
 func (l *Log) DisposedBy(ctx context.Context, seqs ...int64) (map[int64]int64, error) {
-	by := map[int64]int64{}
-	err := store.DisposedBy(ctx, l.db.Read, seqs, by)
+	found, err := l.db.DisposedBy(ctx, l.db.Read, seqs)
+	by := make(map[int64]int64, len(found))
+	for _, d := range found {
+		by[d.Seq] = d.By
+	}
 	return by, l.db.Explain(err)
 }
 
@@ -157,7 +162,7 @@ func (l *Log) entries(leaves []store.Leaf, err error) ([]tracedb.Entry, error) {
 func parse(out []tracedb.Entry, leaves []store.Leaf) ([]tracedb.Entry, error) {
 	for _, leaf := range leaves {
 		var e tracedb.Entry
-		if err := json.Unmarshal(leaf.Leaf, &e); err != nil {
+		if err := fast.Unmarshal(leaf.Leaf, &e); err != nil {
 			return nil, fmt.Errorf("leaf %d: %w", leaf.Seq, err)
 		}
 		out = append(out, e)

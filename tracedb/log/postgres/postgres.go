@@ -56,6 +56,9 @@ func Open(ctx context.Context, dsn string, readOnly bool) (*store.DB, error) {
 	// Every question that is asked often has an index. Without statistics, as in a new database, the
 	// planner would read whole tables instead, and keep to that plan while they grow.
 	config.RuntimeParams["enable_seqscan"] = "off"
+	// Such a plan, where there is no other, as for a table of one row, counts as so costly that the server
+	// would compile it to machine code, each time: that takes longer than the log's longest transaction.
+	config.RuntimeParams["jit"] = "off"
 	for name, value := range patience {
 		if _, ok := config.RuntimeParams[name]; !ok {
 			config.RuntimeParams[name] = value
@@ -175,8 +178,14 @@ func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
 // Patience is how long a batch's transaction may take.
 func (e *engine) Patience() time.Duration { return e.silence }
 
-// Arrays is true.
-func (e *engine) Arrays() bool { return true }
+// List is an array.
+func (e *engine) List(items any) (store.List, error) {
+	of := "text"
+	if _, ok := items.([]int64); ok {
+		of = "bigint"
+	}
+	return store.List{Items: items, Among: "= ANY($%d::" + of + "[])", Table: "unnest($%d::" + of + "[]) k (value)"}, nil
+}
 
 // Shared is true: replicas serve the same database.
 func (e *engine) Shared() bool { return true }

@@ -5,19 +5,14 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
-// rowsPerStatement is how many rows one INSERT brings. The driver compiles a statement at each use, so
-// one row at a time would compile as much as it writes; it matches parameters by trying each, so many
-// rows would be slow too.
-const rowsPerStatement = 24
-
-// deletesPerStatement is how many payloads one DELETE takes.
-const deletesPerStatement = 100
+// portions are how many rows one INSERT brings: statements of many rows are faster, and a statement for
+// each number of rows would be too many to keep.
+var portions = []int{32, 8, 1}
 
 // table collects rows for one table and writes them in statements of many rows.
 type table struct {
@@ -30,15 +25,14 @@ func (t *table) add(args ...any) { t.args = append(t.args, args...) }
 
 func (t *table) flush(ctx context.Context, tx *sql.Tx) error {
 	row := "(?" + strings.Repeat(",?", t.columns-1) + ")"
-	for args := t.args; len(args) > 0; {
-		n := min(len(args)/t.columns, rowsPerStatement)
+	for _, n := range portions {
 		query := "INSERT INTO " + t.into + " VALUES " + row + strings.Repeat(","+row, n-1)
-		if _, err := tx.ExecContext(ctx, query, args[:n*t.columns]...); err != nil {
-			return fmt.Errorf("insert into %s: %w", strings.Fields(t.into)[0], err)
+		for ; len(t.args) >= n*t.columns; t.args = t.args[n*t.columns:] {
+			if _, err := tx.ExecContext(ctx, query, t.args[:n*t.columns]...); err != nil {
+				return fmt.Errorf("insert into %s: %w", strings.Fields(t.into)[0], err)
+			}
 		}
-		args = args[n*t.columns:]
 	}
-	t.args = t.args[:0]
 	return nil
 }
 
@@ -75,14 +69,24 @@ func (e *engine) Insert(ctx context.Context, tx *sql.Tx, b *store.Batch) error {
 	if err := disposals.flush(ctx, tx); err != nil {
 		return err
 	}
-	for some := range slices.Chunk(b.Disposed, deletesPerStatement) {
-		args := make([]any, len(some))
-		for i, d := range some {
-			args[i] = d.Seq
-		}
-		if _, err := tx.ExecContext(ctx, "DELETE FROM payloads WHERE seq IN (?"+strings.Repeat(",?", len(some)-1)+")", args...); err != nil {
-			return fmt.Errorf("dispose of payloads: %w", err)
-		}
+	return e.dispose(ctx, tx, b.Disposed)
+}
+
+// dispose deletes payloads, after what says why.
+func (e *engine) dispose(ctx context.Context, tx *sql.Tx, gone []store.Disposed) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	seqs := make([]int64, len(gone))
+	for i, d := range gone {
+		seqs[i] = d.Seq
+	}
+	in, err := e.List(seqs)
+	if err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, "DELETE FROM payloads WHERE seq "+in.As(1), in.Items); err != nil {
+		return fmt.Errorf("dispose of payloads: %w", err)
 	}
 	return nil
 }

@@ -63,7 +63,11 @@ func (e *engine) Inspect(ctx context.Context) ([]string, error) {
 
 // made is the schema that the migrations make.
 func made(ctx context.Context) (map[string]string, error) {
-	fresh := &engine{write: sql.OpenDB(connector{dsn: ":memory:"})}
+	c, err := connect(":memory:")
+	if err != nil {
+		return nil, err
+	}
+	fresh := &engine{write: sql.OpenDB(c)}
 	defer fresh.write.Close()
 	fresh.write.SetMaxOpenConns(1)
 	if err := fresh.migrate(ctx); err != nil {

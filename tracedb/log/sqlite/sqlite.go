@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,6 +56,11 @@ func Open(ctx context.Context, path string, readOnly bool) (*store.DB, error) {
 	if path == "" {
 		return nil, errors.New("open sqlite: no file is named")
 	}
+	// What is committed is as durable with either, but fsync also waits for the file's timestamps. The
+	// driver has one switch for the whole program.
+	if _, err := sqlite.Fdatasync(true); err != nil && !errors.Is(err, sqlite.ErrFdatasyncUnavailable) {
+		return nil, fmt.Errorf("open sqlite: %w", err)
+	}
 	e := &engine{path: path}
 	if readOnly {
 		if _, err := os.Stat(path); err != nil {
@@ -92,7 +98,11 @@ func Open(ctx context.Context, path string, readOnly bool) (*store.DB, error) {
 func open(path string, query url.Values, wait time.Duration, pragmas ...string) (*sql.DB, error) {
 	query["_pragma"] = append(pragmas, fmt.Sprintf("busy_timeout(%d)", wait.Milliseconds()), "mmap_size(0)", "temp_store(file)", "trusted_schema(off)")
 	dsn := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query.Encode()}
-	return sql.OpenDB(connector{dsn: dsn.String()}), nil
+	c, err := connect(dsn.String())
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(c), nil
 }
 
 // private makes a file that is its owner's alone, unless it is there. SQLite takes an empty file for a new
@@ -187,8 +197,11 @@ func (e *engine) Watch(context.Context, func(int64)) {}
 // Patience is unbounded: a file answers, and a busy one says so.
 func (e *engine) Patience() time.Duration { return 0 }
 
-// Arrays is false: SQLite has none.
-func (e *engine) Arrays() bool { return false }
+// List is JSON: SQLite has no arrays. A statement for each length of a list would be compiled for each.
+func (e *engine) List(items any) (store.List, error) {
+	text, err := json.Marshal(items)
+	return store.List{Items: string(text), Among: "IN (SELECT value FROM json_each($%d))", Table: "json_each($%d) k"}, err
+}
 
 // Shared is false: one program serves a file, and another that writes is an exception.
 func (e *engine) Shared() bool { return false }

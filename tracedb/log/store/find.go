@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -76,9 +75,6 @@ func search(args *arguments, q tracedb.Query, kind tracedb.Kind, w Window, limit
 		" ORDER BY " + seq + " DESC LIMIT " + args.add(limit)
 }
 
-// chunk is how many keys one statement looks up, where each is a parameter of its own.
-const chunk = 100
-
 // Known is a record that was there already.
 type Known struct {
 	Seq     int64
@@ -90,37 +86,36 @@ type Known struct {
 	Hash    []byte
 }
 
-// ByID finds a writer's records with those ids. Most often there are none, so their hashes are asked for
-// only then.
-func (db *DB) ByID(ctx context.Context, q Querier, writer string, ids []string) ([]Known, error) {
-	found, err := keyed(db, ids, func(in list) ([]Known, error) {
-		return all(ctx, q, func(rows *sql.Rows, k *Known) error {
-			return rows.Scan(&k.Seq, &k.ID, &k.Kind, &k.Outcome, &k.Digest, &k.Time)
-		}, "SELECT seq, id, kind, outcome, payload, time FROM records WHERE writer = $1 AND id "+in.from(2), append([]any{writer}, in.args...)...)
-	})
-	for i := range found {
-		if err == nil {
-			err = q.QueryRowContext(ctx, "SELECT hash FROM leaves WHERE seq = $1", found[i].Seq).Scan(&found[i].Hash)
-		}
-	}
-	return found, err
+// taken is what of a list has a row in a table. Most often nothing has. The question about the row is one
+// for each item, so that the engine can't but use the index for it: of a table that grew since it was
+// last looked at, PostgreSQL would think that reading all is less work.
+func taken(in List, n int, table, where string) string {
+	return "SELECT k.value FROM " + in.From(n) + " WHERE (SELECT seq FROM " + table + " WHERE " + where + " = k.value) IS NOT NULL"
 }
 
-// Attested finds which of those attestations are in the log, and where.
-func (db *DB) Attested(ctx context.Context, q Querier, digests []string) (map[string]int64, error) {
-	type at struct {
-		digest string
-		seq    int64
-	}
-	found, err := keyed(db, digests, func(in list) ([]at, error) {
-		return all(ctx, q, func(rows *sql.Rows, a *at) error { return rows.Scan(&a.digest, &a.seq) },
-			"SELECT digest, seq FROM attestations WHERE digest "+in.from(1), in.args...)
+func scanText(rows *sql.Rows, s *string) error { return rows.Scan(s) }
+
+// ByID finds a writer's records with those ids.
+func (db *DB) ByID(ctx context.Context, q Querier, writer string, ids []string) ([]Known, error) {
+	there, err := among(db, ids, func(in List) ([]string, error) {
+		return all(ctx, q, scanText, taken(in, 2, "records", "writer = $1 AND id"), writer, in.Items)
 	})
-	out := make(map[string]int64, len(found))
-	for _, f := range found {
-		out[f.digest] = f.seq
+	if err != nil {
+		return nil, err
 	}
-	return out, err
+	return among(db, there, func(in List) ([]Known, error) {
+		return all(ctx, q, func(rows *sql.Rows, k *Known) error {
+			return rows.Scan(&k.Seq, &k.ID, &k.Kind, &k.Outcome, &k.Digest, &k.Time, &k.Hash)
+		}, `SELECT r.seq, r.id, r.kind, r.outcome, r.payload, r.time, l.hash FROM records r JOIN leaves l ON l.seq = r.seq
+			WHERE r.writer = $1 AND r.id `+in.As(2), writer, in.Items)
+	})
+}
+
+// Attested finds which of those attestations are in the log.
+func (db *DB) Attested(ctx context.Context, q Querier, digests []string) ([]string, error) {
+	return among(db, digests, func(in List) ([]string, error) {
+		return all(ctx, q, scanText, taken(in, 1, "attestations", "digest"), in.Items)
+	})
 }
 
 func scanFact(rows *sql.Rows, f *tracedb.Fact) error {
@@ -144,15 +139,21 @@ func (db *DB) Facts(ctx context.Context, q Querier, table string, keys []string)
 	if len(keys) == 0 {
 		return all(ctx, q, scanFact, factColumns+fmt.Sprintf(newest, ""), table)
 	}
-	return keyed(db, keys, func(in list) ([]tracedb.Fact, error) {
-		return all(ctx, q, scanFact, factColumns+fmt.Sprintf(newest, " AND key "+in.from(2)), append([]any{table}, in.args...)...)
+	return among(db, keys, func(in List) ([]tracedb.Fact, error) {
+		return all(ctx, q, scanFact, factColumns+fmt.Sprintf(newest, " AND key "+in.As(2)), table, in.Items)
 	})
 }
 
 // Bound returns the bound facts of those keys of a table.
 func (db *DB) Bound(ctx context.Context, q Querier, table string, keys []string) ([]tracedb.Fact, error) {
-	return keyed(db, keys, func(in list) ([]tracedb.Fact, error) {
-		return all(ctx, q, scanFact, factColumns+"facts f WHERE f.bound = 1 AND f.tbl = $1 AND f.key "+in.from(2), append([]any{table}, in.args...)...)
+	there, err := among(db, keys, func(in List) ([]string, error) {
+		return all(ctx, q, scanText, taken(in, 2, "facts", "bound = 1 AND tbl = $1 AND key"), table, in.Items)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return among(db, there, func(in List) ([]tracedb.Fact, error) {
+		return all(ctx, q, scanFact, factColumns+"facts f WHERE f.bound = 1 AND f.tbl = $1 AND f.key "+in.As(2), table, in.Items)
 	})
 }
 
@@ -178,58 +179,22 @@ func LastTime(ctx context.Context, q Querier, but tracedb.Kind) (time.Time, bool
 	return instant(at), err == nil, err
 }
 
-// DisposedBy adds to by, for those places whose payload was disposed of, the record that says so.
-func DisposedBy(ctx context.Context, q Querier, seqs []int64, by map[int64]int64) error {
-	for some := range slices.Chunk(seqs, chunk) {
-		args := make([]any, len(some))
-		for i, s := range some {
-			args[i] = s
-		}
-		found, err := all(ctx, q, func(rows *sql.Rows, d *Disposed) error { return rows.Scan(&d.Seq, &d.By) },
-			"SELECT seq, record FROM disposals WHERE seq IN ("+places(1, len(some))+")", args...)
-		if err != nil {
-			return err
-		}
-		for _, d := range found {
-			by[d.Seq] = d.By
-		}
-	}
-	return nil
+// DisposedBy finds, of those places whose payload was disposed of, the record that says so.
+func (db *DB) DisposedBy(ctx context.Context, q Querier, seqs []int64) ([]Disposed, error) {
+	return among(db, seqs, func(in List) ([]Disposed, error) {
+		return all(ctx, q, func(rows *sql.Rows, d *Disposed) error { return rows.Scan(&d.Seq, &d.By) },
+			"SELECT seq, record FROM disposals WHERE seq "+in.As(1), in.Items)
+	})
 }
 
-// list is what a column is looked for in.
-type list struct {
-	args  []any
-	array bool
-}
-
-// from is the condition after the column's name, whose first parameter has that number.
-func (l list) from(n int) string {
-	if l.array {
-		return fmt.Sprintf("= ANY($%d)", n)
-	}
-	return "IN (" + places(n, len(l.args)) + ")"
-}
-
-// keyed asks for keys as the engine takes them: all in one array, or in portions with a parameter each.
-func keyed[T any](db *DB, keys []string, ask func(list) ([]T, error)) ([]T, error) {
+// among asks for what is among the keys; without keys there is nothing to ask.
+func among[K string | int64, T any](db *DB, keys []K, ask func(List) ([]T, error)) ([]T, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	if db.Arrays() {
-		return ask(list{[]any{keys}, true})
+	in, err := db.List(keys)
+	if err != nil {
+		return nil, err
 	}
-	var out []T
-	for some := range slices.Chunk(keys, chunk) {
-		args := make([]any, len(some))
-		for i, k := range some {
-			args[i] = k
-		}
-		found, err := ask(list{args, false})
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, found...)
-	}
-	return out, nil
+	return ask(in)
 }

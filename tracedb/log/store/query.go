@@ -5,27 +5,12 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
-
-// places writes n placeholders, the first of which is $from.
-func places(from, n int) string {
-	var b strings.Builder
-	for i := range n {
-		if i > 0 {
-			b.WriteByte(',')
-		}
-		b.WriteByte('$')
-		b.WriteString(strconv.Itoa(from + i))
-	}
-	return b.String()
-}
 
 // all scans every row of a query.
 func all[T any](ctx context.Context, q Querier, scan func(*sql.Rows, *T) error, query string, args ...any) ([]T, error) {
@@ -130,12 +115,10 @@ func Leaves(ctx context.Context, q Querier, from int64, limit int) ([]Leaf, erro
 }
 
 // LeavesAt returns the leaves at those places that exist, in the log's order.
-func LeavesAt(ctx context.Context, q Querier, seqs []int64) ([]Leaf, error) {
-	args := make([]any, len(seqs))
-	for i, s := range seqs {
-		args[i] = s
-	}
-	return all(ctx, q, scanLeaf, "SELECT seq, leaf FROM leaves WHERE seq IN ("+places(1, len(seqs))+") ORDER BY seq", args...)
+func (db *DB) LeavesAt(ctx context.Context, seqs []int64) ([]Leaf, error) {
+	return among(db, seqs, func(in List) ([]Leaf, error) {
+		return all(ctx, db.Read, scanLeaf, "SELECT seq, leaf FROM leaves WHERE seq "+in.As(1)+" ORDER BY seq", in.Items)
+	})
 }
 
 // LeavesByRef returns up to limit leaves of records about ref, oldest first.

@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -75,8 +76,8 @@ type Engine interface {
 	// Patience is how long a batch's transaction may take, and looking for what others wrote, before the
 	// database counts as gone; 0: as long as it likes.
 	Patience() time.Duration
-	// Arrays says whether a parameter may be a list.
-	Arrays() bool
+	// List makes a parameter of a slice of strings or numbers.
+	List(items any) (List, error)
 	// Shared says whether others are expected to write to the same log.
 	Shared() bool
 	// Watch calls seen with the log's size when somebody has written, until ctx ends. It may miss some.
@@ -85,6 +86,20 @@ type Engine interface {
 	Explain(err error) error
 	Close() error
 }
+
+// List is a parameter that holds many values.
+type List struct {
+	Items any
+	// Among is the condition on a column, after its name, that its value is one of them; Table is them as a
+	// table k with the column value. Both have %d for the parameter's number.
+	Among, Table string
+}
+
+// As is the condition, with the parameter's number.
+func (l List) As(n int) string { return fmt.Sprintf(l.Among, n) }
+
+// From is the table, with the parameter's number.
+func (l List) From(n int) string { return fmt.Sprintf(l.Table, n) }
 
 // DB is an open database.
 type DB struct {
