@@ -134,10 +134,14 @@ func (w *walk) run(ctx context.Context) error {
 		entries, ok := about[s.ref]
 		if !ok {
 			var err error
-			if entries, err = w.about(ctx, s.ref); err != nil {
+			if s.ref.Type == tracedb.RefSpec && s.way != forth && s.ref != w.subject {
+				entries, err = w.spec(ctx, s.ref)
+			} else if entries, err = w.about(ctx, s.ref); err == nil {
+				about[s.ref] = entries
+			}
+			if err != nil {
 				return err
 			}
-			about[s.ref] = entries
 		}
 		types := onward[s.way][s.ref.Type]
 		if s.ref == w.subject {
@@ -208,6 +212,14 @@ func (w *walk) about(ctx context.Context, ref tracedb.Ref) ([]tracedb.Entry, err
 		entries = append(entries, e)
 	}
 	return entries, nil
+}
+
+// spec reads the newest versions of a spec alone. One may ask for release after release: the sessions of
+// the others are its own story, not that of one of them.
+func (w *walk) spec(ctx context.Context, ref tracedb.Ref) ([]tracedb.Entry, error) {
+	page, err := w.Search(ctx, tracedb.Query{Refs: []tracedb.Ref{ref}, Kinds: []tracedb.Kind{tracedb.KindSpec}, Limit: newest})
+	slices.Reverse(page.Entries)
+	return page.Entries, err
 }
 
 // belongs tells a record of the story from one that only has something in common with it: the same

@@ -73,6 +73,27 @@ func has(c *why.Chain, seq int64) bool {
 	return slices.ContainsFunc(c.Links, func(l why.Link) bool { return l.Seq == seq })
 }
 
+// TestOtherSessions asks about an image whose spec was worked on again later: that session is the spec's
+// story and not the image's.
+func TestOtherSessions(t *testing.T) {
+	l := filled(t)
+	c := ask(t, l, whytest.Image)
+	specs := slices.DeleteFunc(slices.Clone(c.Links), func(l why.Link) bool { return l.Kind != tracedb.KindSpec })
+	if len(specs) != 1 {
+		t.Fatalf("the image has %d specs", len(specs))
+	}
+	spec := specs[0].Refs[slices.IndexFunc(specs[0].Refs, func(r tracedb.Ref) bool { return r.Type == tracedb.RefSpec })]
+	s := &scribe{t: t, log: l}
+	later := s.add(tracedb.KindSession, "", tracedb.Session{Session: "session-later", Spec: spec.Value, AskedBy: "user", Model: "m", Tool: "t", PromptDigest: whytest.Image},
+		"session", "session-later", "spec", spec.Value)
+	if c := ask(t, l, whytest.Image); has(c, later) || !has(c, specs[0].Seq) {
+		t.Errorf("the later session %d: %v, the spec: %v", later, has(c, later), has(c, specs[0].Seq))
+	}
+	if c := ask(t, l, "spec:"+spec.Value); !has(c, later) {
+		t.Error("asked about itself, the spec doesn't know its later session")
+	}
+}
+
 // TestNotTheFuture asks about an image whose commit is also in a branch that was made later: what came
 // of that branch is another story.
 func TestNotTheFuture(t *testing.T) {
