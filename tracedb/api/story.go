@@ -24,10 +24,14 @@ func (s *service) chain(r *http.Request, what string, opts why.Options) (*why.Ch
 	if err != nil {
 		return nil, err
 	}
-	if err := s.noted(r, what, subject.String()); err != nil {
-		return nil, err
+	// To write down who asks takes as long as to answer, so both are done at once; nothing is shown before.
+	recorded := make(chan error, 1)
+	go func() { recorded <- s.noted(r, what, subject.String()) }()
+	chain, err := why.Ask(r.Context(), s.Log, subject, opts)
+	if noted := <-recorded; noted != nil {
+		return nil, noted
 	}
-	return why.Ask(r.Context(), s.Log, subject, opts)
+	return chain, err
 }
 
 // why is GET /v1/why/{subject}.

@@ -15,8 +15,10 @@ import (
 const (
 	// maxWaiting is how many decisions may wait to be recorded.
 	maxWaiting = 8192
-	// together is how many are recorded in one go.
+	// together is how many are recorded in one go, and breath how long it takes at least until the next: of
+	// a rush, each alone would cost several times as much, at the expense of the answers.
 	together = 256
+	breath   = 25 * time.Millisecond
 	// catchUp is how long a question that was refused waits for what other programs wrote.
 	catchUp = time.Second
 	// again is how long the writer waits before it tries again what failed; it doubles up to the most.
@@ -123,6 +125,10 @@ func (d *Desk) Run(ctx context.Context) error {
 		select {
 		case one := <-d.decisions.queue:
 			d.write(writing, d.gather(one))
+			select {
+			case <-time.After(breath):
+			case <-ctx.Done():
+			}
 		case <-ctx.Done():
 			for {
 				select {
