@@ -165,7 +165,7 @@ func searchView(page tracedb.Page, lang string) view {
 		if lang == dutch {
 			title, outcome = titleNL, outcomeNL
 		}
-		v.rows = append(v.rows, []string{strconv.FormatInt(e.Seq, 10), e.At.UTC().Format("2006-01-02 15:04:05"), shortAccount(e.Actor), outcome, title})
+		v.rows = append(v.rows, []string{strconv.FormatInt(e.Seq, 10), e.At.UTC().Format("2006-01-02 15:04:05"), why.Account(e.Actor), outcome, title})
 	}
 	return v
 }

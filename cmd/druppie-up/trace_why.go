@@ -124,7 +124,7 @@ func writeChain(w io.Writer, c *why.Chain, lang string, proven bool) error {
 		if lang == dutch {
 			title = l.TitleNL
 		}
-		v.rows = append(v.rows, []string{l.Step, l.At.UTC().Format("2006-01-02 15:04:05"), shortAccount(l.Actor), outcome, title})
+		v.rows = append(v.rows, []string{l.Step, l.At.UTC().Format("2006-01-02 15:04:05"), why.Account(l.Actor), outcome, title})
 	}
 	if err := ui.Table(w, v.headers, v.rows); err != nil {
 		return err
@@ -191,14 +191,6 @@ func plain(text string) string {
 		}
 		return r
 	}, text))
-}
-
-// shortAccount is a ServiceAccount without what the names of all of them share.
-func shortAccount(name string) string {
-	if account, ok := strings.CutPrefix(name, "system:serviceaccount:"); ok {
-		return strings.Replace(account, ":", "/", 1)
-	}
-	return name
 }
 
 // oneArg is for commands that take one argument.

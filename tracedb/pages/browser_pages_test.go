@@ -89,6 +89,13 @@ const audit = `(() => {
   for (const el of document.querySelectorAll("nav")) if (!el.getAttribute("aria-label")) say("a menu without a name", el);
   for (const a of document.querySelectorAll("a[href^='#']")) if (!ids.has(decodeURIComponent(a.getAttribute("href").slice(1)))) say("leads nowhere", a);
 
+  // Names are shown as they are: who copies one copies how it looks.
+  for (const el of document.querySelectorAll(".line-title, .link h3, .link h4"))
+    if (getComputedStyle(el, "::first-letter").textTransform !== "none") say("a name in other letters", el);
+
+  // Times are written the same way by the page and by its script.
+  if (/\d [AP]M\b/.test(document.body.innerText)) say("a time of twelve hours");
+
   // A list of tiles fills its last row.
   for (const el of document.querySelectorAll(".totals"))
     if (el.lastElementChild.getBoundingClientRect().right < el.getBoundingClientRect().right - 2) say("ends in an empty tile", el);
@@ -176,6 +183,8 @@ func TestAuditControl(t *testing.T) {
 		{"same id", `document.querySelector("h1").id = "main"`, "same id twice"},
 		{"no focus", `{ const s = new CSSStyleSheet(); s.replaceSync("* { outline: none !important }"); document.adoptedStyleSheets = [s]; }`, "focus can't be seen"},
 		{"tiny", `document.querySelector(".ask button").style.cssText = "min-height:0;height:9px;padding:0"`, "too small to hit"},
+		{"capitals", `{ const s = new CSSStyleSheet(); s.replaceSync(".line-title::first-letter { text-transform: uppercase }"); document.adoptedStyleSheets = [s]; }`, "a name in other letters"},
+		{"twelve hours", `document.querySelector("h1").textContent = "9:41:00 AM"`, "a time of twelve hours"},
 		{"empty tile", `document.querySelector(".totals").style.cssText = "display:grid;grid-template-columns:repeat(4,1fr)"`, "ends in an empty tile"},
 		{"leads nowhere", `document.querySelector("#main").id = "other"`, "leads nowhere"},
 	}

@@ -2,6 +2,7 @@ package pages
 
 import (
 	"bytes"
+	"cmp"
 	"embed"
 	"fmt"
 	"html/template"
@@ -9,7 +10,6 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/why"
@@ -98,13 +98,13 @@ func funcs(w words, assets *assets) template.FuncMap {
 		"subject": func(r tracedb.Ref) string {
 			return "/why?q=" + url.QueryEscape(r.String())
 		},
-		"kindKey":    func(k tracedb.Kind) string { return "kind." + string(k) },
-		"outcomeKey": func(o tracedb.Outcome) string { return "outcome." + string(o) },
-		"link":       outside,
-		"lines":      func(s string) []string { return strings.Split(strings.TrimSpace(s), "\n") },
-		"join":       strings.Join,
-		"zero":       time.Time.IsZero,
-		"list":       func(s ...string) []string { return s },
+		"kindKey": func(k tracedb.Kind) string { return "kind." + string(k) },
+		"outcome": func(o string) string {
+			en, nl := why.OutcomeName(tracedb.Outcome(o))
+			return cmp.Or(w.pick(nl, en), o)
+		},
+		"account": why.Account,
+		"list":    func(s ...string) []string { return s },
 	}
 }
 

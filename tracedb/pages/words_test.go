@@ -78,9 +78,6 @@ func composed() map[string][]string {
 			out["step."] = append(out["step."], k.Step)
 		}
 	}
-	for _, o := range outcomes() {
-		out["outcome."] = append(out["outcome."], string(o))
-	}
 	for _, r := range tracedb.RefTypes() {
 		out["ref."] = append(out["ref."], string(r))
 	}

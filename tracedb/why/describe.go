@@ -62,7 +62,7 @@ func describe(e tracedb.Entry, said fields) (title, titleNL string, details []De
 		if name != "outcome" {
 			v := said.of(e, name)
 			if name == "object" && v.EN == "" {
-				return text{"something", "iets"}
+				return text{"Something", "Iets"}
 			}
 			return v
 		}

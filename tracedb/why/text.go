@@ -58,10 +58,15 @@ func brief(s string) string {
 	if hash.MatchString(s) {
 		return s[:10]
 	}
-	if account, ok := strings.CutPrefix(s, "system:serviceaccount:"); ok {
+	return Account(s)
+}
+
+// Account is a ServiceAccount without what the names of all of them share, and any other name as it is.
+func Account(name string) string {
+	if account, ok := strings.CutPrefix(name, "system:serviceaccount:"); ok {
 		return strings.Replace(account, ":", "/", 1)
 	}
-	return s
+	return name
 }
 
 // when is a moment for people: the same in both languages.

@@ -4,7 +4,8 @@
 "use strict";
 (() => {
   const said = document.body.dataset;
-  const lang = document.documentElement.lang;
+  // English as the pages write it: the day before the month, and no AM or PM.
+  const lang = document.documentElement.lang === "en" ? "en-GB" : document.documentElement.lang;
 
   // Times, in the reader's own zone; UTC stays readable as the title.
   const format = new Intl.DateTimeFormat(lang, { dateStyle: "medium", timeStyle: "medium" });
