@@ -56,7 +56,7 @@ type plainInsert struct {
 var plainRows = []int{32, 8, 1}
 
 func openPlainSQLite(ctx context.Context, dsn string) (plain, error) {
-	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"synchronous(full)", "secure_delete(on)", "cache_size(-16384)", "wal_autocheckpoint(1000)"}}
+	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"synchronous(full)", "secure_delete(on)", "cache_size(-8192)", "wal_autocheckpoint(1000)"}}
 	c, err := sqlite.NewConnector("file:" + strings.TrimPrefix(dsn, sqliteScheme) + "?" + query.Encode())
 	if err != nil {
 		return nil, err

@@ -238,3 +238,41 @@ func parseHashes(t *testing.T, in []string) []tlog.Hash {
 	}
 	return out
 }
+
+// TestLooksUp counts what PostgreSQL reads to find whether ids are there already, in a database that grew
+// and that it has no statistics of: not more for each record as there are more.
+func TestLooksUp(t *testing.T) {
+	s := logtest.Postgres(t, "fsync = off", "autovacuum = off")
+	dsn, err := s.Database(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := logtest.New(t, logtest.With(func(o *log.Options) { o.DSN = dsn }))
+	const batches, size = 30, 100
+	for i := range batches {
+		var drafts []log.Prepared
+		for j := range size {
+			id := fmt.Sprintf("%d-%d", i, j)
+			drafts = append(drafts, draft(id, payload(`{}`), unique("att-"+id), about(tracedb.RefCommit, id)))
+		}
+		add(t, l, drafts...)
+	}
+	// Those who leave report what they read.
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	conn, err := pgx.Connect(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(t.Context())
+	for _, index := range []string{"records_id", "attestations_pkey"} {
+		var scans, read int64
+		if err := conn.QueryRow(t.Context(), "SELECT idx_scan, idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = $1", index).Scan(&scans, &read); err != nil {
+			t.Fatal(err)
+		}
+		if scans < batches*size || read > batches*size {
+			t.Errorf("%s: %d questions for %d records read %d rows", index, scans, batches*size, read)
+		}
+	}
+}

@@ -34,8 +34,8 @@ const projections = "migrations/projections.sql"
 // The page caches, in KiB: together they bound what SQLite takes of memory. The operating system
 // caches the file besides.
 const (
-	writeCache = 16 << 10
-	readCache  = 2 << 10
+	writeCache = 8 << 10
+	readCache  = 1 << 10
 )
 
 // How long a connection waits for others' locks; whoever only tidies up waits for nobody.

@@ -31,10 +31,10 @@ func TestSettings(t *testing.T) {
 		{"writes go to a log first", e.write, "journal_mode", "wal"},
 		{"pages have the size of what is written at once", e.write, "page_size", "8192"},
 		{"deleted payloads are overwritten", e.write, "secure_delete", "1"},
-		{"the writer's cache is bounded", e.write, "cache_size", "-16384"},
+		{"the writer's cache is bounded", e.write, "cache_size", "-8192"},
 		{"no mapped memory", e.write, "mmap_size", "0"},
 		{"readers can't write", e.read, "query_only", "1"},
-		{"readers' caches are bounded", e.read, "cache_size", "-2048"},
+		{"readers' caches are bounded", e.read, "cache_size", "-1024"},
 		{"readers map no memory", e.read, "mmap_size", "0"},
 		{"readers wait", e.read, "busy_timeout", "10000"},
 	}
