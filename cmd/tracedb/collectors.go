@@ -6,7 +6,6 @@ import (
 	"net/http"
 
 	"code.gitea.io/sdk/gitea"
-	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	"golang.org/x/mod/sumdb/note"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -154,6 +153,10 @@ func (w *wiring) watchers() (*collect.Kustomizations, error) {
 	if err != nil {
 		return nil, fmt.Errorf("talk to the cluster: %w", err)
 	}
+	objects, err := dynamic.NewForConfig(w.kube)
+	if err != nil {
+		return nil, fmt.Errorf("talk to the cluster: %w", err)
+	}
 	l, take := w.server.log, w.desk.Take
 	kyverno := &collect.Kyverno{Client: client, Sink: take, Log: l, Logger: w.logger}
 	pods := &collect.Pods{Client: client, Selector: w.config.Tenants.Selector, Sink: take, Log: l, Logger: w.logger}
@@ -164,11 +167,7 @@ func (w *wiring) watchers() (*collect.Kustomizations, error) {
 	if w.config.Tekton.Namespace == "" {
 		w.off("tekton", "the configuration has no tekton.namespace")
 	} else {
-		client, err := versioned.NewForConfig(w.kube)
-		if err != nil {
-			return nil, fmt.Errorf("talk to Tekton: %w", err)
-		}
-		t := &collect.Tekton{Client: client, Namespace: w.config.Tekton.Namespace, Pipelines: w.config.Tekton.Pipelines, Sink: take, Log: l, Logger: w.logger}
+		t := &collect.Tekton{Client: objects, Namespace: w.config.Tekton.Namespace, Pipelines: w.config.Tekton.Pipelines, Sink: take, Log: l, Logger: w.logger}
 		w.server.health.watch(t.Status)
 		w.loop("tekton", t.Run)
 	}
@@ -176,11 +175,7 @@ func (w *wiring) watchers() (*collect.Kustomizations, error) {
 		w.off("flux", "the configuration has no flux.namespace")
 		return nil, nil
 	}
-	dyn, err := dynamic.NewForConfig(w.kube)
-	if err != nil {
-		return nil, fmt.Errorf("talk to Flux: %w", err)
-	}
-	k := &collect.Kustomizations{Client: dyn, Namespace: w.config.Flux.Namespace, Sink: take, Log: l, Logger: w.logger}
+	k := &collect.Kustomizations{Client: objects, Namespace: w.config.Flux.Namespace, Sink: take, Log: l, Logger: w.logger}
 	w.server.health.watch(k.Status)
 	w.loop("flux", k.Run)
 	return k, nil

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"testing"
 
-	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -30,11 +29,22 @@ func TestLive(t *testing.T) {
 	hasty(r)
 	var drafts []tracedb.Draft
 
-	run := live[v1.PipelineRun](t, "pipelinerun.json")
-	if !run.IsDone() || pipelineOf(&run) != "release" {
-		t.Errorf("the run of %q is done: %v", pipelineOf(&run), run.IsDone())
+	var run tektonRun
+	if err := read(&unstructured.Unstructured{Object: live[map[string]any](t, "pipelinerun.json")}, &run); err != nil {
+		t.Fatal(err)
 	}
-	drafts = append(drafts, runDraft(&run, live[v1.TaskRunList](t, "taskruns.json").Items))
+	if !run.done() || run.pipeline() != "release" {
+		t.Errorf("the run of %q is done: %v", run.pipeline(), run.done())
+	}
+	var tasks []tektonRun
+	for _, item := range live[struct{ Items []map[string]any }](t, "taskruns.json").Items {
+		var task tektonRun
+		if err := read(&unstructured.Unstructured{Object: item}, &task); err != nil {
+			t.Fatal(err)
+		}
+		tasks = append(tasks, task)
+	}
+	drafts = append(drafts, runDraft(&run, tasks))
 
 	pod := live[corev1.Pod](t, "pod.json")
 	d, _, ok := podDraft(&pod, 0)

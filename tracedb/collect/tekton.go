@@ -9,15 +9,19 @@ import (
 	"sync"
 	"time"
 
-	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
-	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
-	"knative.dev/pkg/apis"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/druppie/druppie-up/tracedb"
+)
+
+var (
+	pipelineRunResource = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "pipelineruns"}
+	taskRunResource     = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "taskruns"}
 )
 
 // Tekton watches the runs of pipelines and records each when it is done. When it starts it records
@@ -25,7 +29,7 @@ import (
 // long as the pipelines' watch, which keeps the newest finished runs of each repository (20 unless
 // told otherwise), hasn't cleared it away. Its exported fields are set before its first use.
 type Tekton struct {
-	Client    versioned.Interface
+	Client    dynamic.Interface
 	Namespace string   // foundry
 	Pipelines []string // nil: release
 	Sink      Sink
@@ -53,7 +57,7 @@ func (t *Tekton) Status() Status { return t.health.read("tekton") }
 // Run watches until ctx ends.
 func (t *Tekton) Run(ctx context.Context) error {
 	t.ready()
-	of := t.Client.TektonV1().PipelineRuns(t.Namespace)
+	of := t.Client.Resource(pipelineRunResource).Namespace(t.Namespace)
 	f := &feed{
 		name: "pipelineruns", health: &t.health, rec: t.rec, relist: t.relist,
 		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return of.List(ctx, o) },
@@ -74,53 +78,123 @@ func (t *Tekton) Run(ctx context.Context) error {
 }
 
 func ended(o runtime.Object) time.Time {
-	if r, ok := o.(*v1.PipelineRun); ok && r.Status.CompletionTime != nil {
-		return r.Status.CompletionTime.Time
+	var r tektonRun
+	if read(o, &r) != nil {
+		return time.Time{}
 	}
-	return time.Time{}
+	return moment(r.Status.CompletionTime)
 }
 
 // one records a run that is done, also one that was deleted before anybody looked.
 func (t *Tekton) one(ctx context.Context, _ watch.EventType, o runtime.Object) error {
-	r, ok := o.(*v1.PipelineRun)
-	if !ok || !r.IsDone() || !slices.Contains(t.Pipelines, pipelineOf(r)) || t.rec.seen(runID(r)) {
+	var r tektonRun
+	if err := read(o, &r); err != nil {
+		return fmt.Errorf("read a run: %w", err)
+	}
+	if !r.done() || !slices.Contains(t.Pipelines, r.pipeline()) || t.rec.seen(runID(&r)) {
 		return nil
 	}
-	tasks, err := t.Client.TektonV1().TaskRuns(r.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + r.Name})
+	list, err := t.Client.Resource(taskRunResource).Namespace(r.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + r.Name})
 	if err != nil {
 		return fmt.Errorf("tasks of run %s: %w", r.Name, err)
 	}
-	return t.rec.put(ctx, []tracedb.Draft{runDraft(r, tasks.Items)})
-}
-
-func pipelineOf(r *v1.PipelineRun) string {
-	if r.Spec.PipelineRef != nil && r.Spec.PipelineRef.Name != "" {
-		return r.Spec.PipelineRef.Name
+	tasks := make([]tektonRun, len(list.Items))
+	for i := range list.Items {
+		if err := read(&list.Items[i], &tasks[i]); err != nil {
+			return fmt.Errorf("tasks of run %s: %w", r.Name, err)
+		}
 	}
-	return r.Labels["tekton.dev/pipeline"]
+	return t.rec.put(ctx, []tracedb.Draft{runDraft(&r, tasks)})
 }
 
-func runID(r *v1.PipelineRun) string { return "run/" + string(r.UID) }
+// tektonRun is what is read of a PipelineRun or a TaskRun (tekton.dev/v1). Tekton's own types would bring all
+// that checks and runs pipelines into a service that only reads about them.
+type tektonRun struct {
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		PipelineRef struct {
+			Name string `json:"name"`
+		} `json:"pipelineRef"`
+		Params []tektonValue `json:"params"`
+	} `json:"spec"`
+	Status struct {
+		StartTime       *metav1.Time       `json:"startTime"`
+		CompletionTime  *metav1.Time       `json:"completionTime"`
+		Conditions      []metav1.Condition `json:"conditions"`
+		Results         []tektonValue      `json:"results"`
+		ChildReferences []struct {
+			Name             string `json:"name"`
+			PipelineTaskName string `json:"pipelineTaskName"`
+		} `json:"childReferences"`
+		SkippedTasks []struct {
+			Name   string `json:"name"`
+			Reason string `json:"reason"`
+		} `json:"skippedTasks"`
+	} `json:"status"`
+}
+
+// tektonValue is a parameter or a result: a text, or else a list or an object.
+type tektonValue struct {
+	Name  string `json:"name"`
+	Value any    `json:"value"`
+}
+
+// text is the value of that name; empty if there is none, or no text.
+func text(values []tektonValue, name string) string {
+	for _, v := range values {
+		if v.Name == name {
+			s, _ := v.Value.(string)
+			return s
+		}
+	}
+	return ""
+}
+
+func read(o runtime.Object, r *tektonRun) error {
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok {
+		return fmt.Errorf("it is a %T", o)
+	}
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, r)
+}
+
+// succeeded is the condition that says how it goes, or went; nil before Tekton has looked at it.
+func (r *tektonRun) succeeded() *metav1.Condition {
+	i := slices.IndexFunc(r.Status.Conditions, func(c metav1.Condition) bool { return c.Type == "Succeeded" })
+	if i < 0 {
+		return nil
+	}
+	return &r.Status.Conditions[i]
+}
+
+func (r *tektonRun) done() bool {
+	c := r.succeeded()
+	return c != nil && c.Status != metav1.ConditionUnknown
+}
+
+func (r *tektonRun) pipeline() string {
+	return cmp.Or(r.Spec.PipelineRef.Name, r.Labels["tekton.dev/pipeline"])
+}
+
+func runID(r *tektonRun) string { return "run/" + string(r.UID) }
 
 // runDraft is the record of a run that is done.
-func runDraft(r *v1.PipelineRun, tasks []v1.TaskRun) tracedb.Draft {
+func runDraft(r *tektonRun, tasks []tektonRun) tracedb.Draft {
 	p := tracedb.Run{
-		Run: r.Namespace + "/" + r.Name, UID: string(r.UID), Pipeline: pipelineOf(r),
-		Repository: valid(tracedb.RefRepository, param(r.Spec.Params, "repository")), Commit: valid(tracedb.RefCommit, param(r.Spec.Params, "revision")),
+		Run: r.Namespace + "/" + r.Name, UID: string(r.UID), Pipeline: r.pipeline(),
+		Repository: valid(tracedb.RefRepository, text(r.Spec.Params, "repository")), Commit: valid(tracedb.RefCommit, text(r.Spec.Params, "revision")),
 		Started: moment(r.Status.StartTime), Finished: moment(r.Status.CompletionTime), Tasks: []tracedb.Task{},
 	}
 	outcome := tracedb.Failed
 	p.Reason = nobody
-	if c := r.Status.GetCondition(apis.ConditionSucceeded); c != nil {
+	if c := r.succeeded(); c != nil {
 		p.Reason, p.Message = first(c.Reason), tracedb.Clip(c.Message, maxText)
-		if c.Status == corev1.ConditionTrue {
+		if c.Status == metav1.ConditionTrue {
 			outcome = tracedb.Passed
 		}
 	}
-	for _, result := range r.Status.Results {
-		if result.Name == "digest" && isDigest(result.Value.StringVal) {
-			p.Image = result.Value.StringVal
-		}
+	if digest := text(r.Status.Results, "digest"); isDigest(digest) {
+		p.Image = digest
 	}
 	pushed := ""
 	p.Tasks, pushed = tasksOf(r, tasks)
@@ -135,11 +209,11 @@ func runDraft(r *v1.PipelineRun, tasks []v1.TaskRun) tracedb.Draft {
 }
 
 // tasksOf are the tasks of the run as they went, and the digest that the task push says it pushed.
-func tasksOf(r *v1.PipelineRun, runs []v1.TaskRun) (tasks []tracedb.Task, pushed string) {
+func tasksOf(r *tektonRun, runs []tektonRun) (tasks []tracedb.Task, pushed string) {
 	tasks = []tracedb.Task{}
 	for _, child := range r.Status.ChildReferences {
 		task := tracedb.Task{Name: child.PipelineTaskName}
-		i := slices.IndexFunc(runs, func(t v1.TaskRun) bool { return t.Name == child.Name })
+		i := slices.IndexFunc(runs, func(t tektonRun) bool { return t.Name == child.Name })
 		if i < 0 {
 			task.Message = "its own record is gone"
 			tasks = append(tasks, task)
@@ -147,22 +221,20 @@ func tasksOf(r *v1.PipelineRun, runs []v1.TaskRun) (tasks []tracedb.Task, pushed
 		}
 		run := runs[i]
 		task.Started, task.Finished = moment(run.Status.StartTime), moment(run.Status.CompletionTime)
-		if c := run.Status.GetCondition(apis.ConditionSucceeded); c != nil {
+		if c := run.succeeded(); c != nil {
 			task.Message = tracedb.Clip(c.Message, 1024)
 			task.Outcome = tracedb.Failed
-			if c.Status == corev1.ConditionTrue {
+			if c.Status == metav1.ConditionTrue {
 				task.Outcome = tracedb.Passed
 			}
 		}
-		for _, result := range run.Status.Results {
-			if child.PipelineTaskName == "push" && result.Name == "digest" && isDigest(result.Value.StringVal) {
-				pushed = result.Value.StringVal
-			}
+		if digest := text(run.Status.Results, "digest"); child.PipelineTaskName == "push" && isDigest(digest) {
+			pushed = digest
 		}
 		tasks = append(tasks, task)
 	}
 	for _, s := range r.Status.SkippedTasks {
-		tasks = append(tasks, tracedb.Task{Name: s.Name, Message: "skipped: " + string(s.Reason)})
+		tasks = append(tasks, tracedb.Task{Name: s.Name, Message: "skipped: " + s.Reason})
 	}
 	slices.SortStableFunc(tasks, func(a, b tracedb.Task) int {
 		// What never started comes last.
@@ -184,15 +256,6 @@ func valid(t tracedb.RefType, value string) string {
 		return ""
 	}
 	return value
-}
-
-func param(params v1.Params, name string) string {
-	for _, p := range params {
-		if p.Name == name {
-			return p.Value.StringVal
-		}
-	}
-	return ""
 }
 
 func moment(t *metav1.Time) time.Time {

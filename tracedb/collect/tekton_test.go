@@ -9,11 +9,13 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
+	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned/scheme"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
@@ -82,7 +84,22 @@ func taskRuns(r *v1.PipelineRun, n int) []runtime.Object {
 	return out
 }
 
-func newTekton(tr *trace, client *fake.Clientset) *Tekton {
+// tektonCluster holds objects of Tekton's own types, as the API server gives them to whoever doesn't know those.
+func tektonCluster(objects ...runtime.Object) *fake.FakeDynamicClient {
+	return fake.NewSimpleDynamicClient(scheme.Scheme, objects...)
+}
+
+func plain(t *testing.T, r *v1.PipelineRun) *unstructured.Unstructured {
+	t.Helper()
+	r.APIVersion, r.Kind = "tekton.dev/v1", "PipelineRun"
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &unstructured.Unstructured{Object: object}
+}
+
+func newTekton(tr *trace, client *fake.FakeDynamicClient) *Tekton {
 	c := &Tekton{Client: client, Namespace: "foundry", Sink: tr.sink, Log: tr.log, relist: often}
 	c.ready()
 	hasty(c.rec)
@@ -95,7 +112,7 @@ func TestTektonRecords(t *testing.T) {
 	other := pipelineRun(3, corev1.ConditionTrue, "Succeeded")
 	other.Spec.PipelineRef.Name, other.Labels["tekton.dev/pipeline"] = "verify", "verify"
 	objects := append([]runtime.Object{bad, good, other, pipelineRun(4, "", "")}, append(taskRuns(good, 1), taskRuns(bad, 2)...)...)
-	c := newTekton(tr, fake.NewSimpleClientset(objects...))
+	c := newTekton(tr, tektonCluster(objects...))
 	stop := runs(t, c.Run)
 	eventually(t, "two runs are recorded", func() bool { return len(tr.records()) == 2 })
 	stop()
@@ -105,18 +122,18 @@ func TestTektonRecords(t *testing.T) {
 // The service stops and starts while runs end: each is recorded once.
 func TestTektonRestarts(t *testing.T) {
 	tr := newTrace(t)
-	client := fake.NewSimpleClientset()
+	client := tektonCluster()
 	ctx := t.Context()
 	end := func(n int) {
 		t.Helper()
 		r := pipelineRun(n, corev1.ConditionTrue, "Succeeded")
-		if _, err := client.TektonV1().PipelineRuns("foundry").Update(ctx, r, metav1.UpdateOptions{}); err != nil {
+		if _, err := client.Resource(pipelineRunResource).Namespace("foundry").Update(ctx, plain(t, r), metav1.UpdateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	begin := func(n int) {
 		t.Helper()
-		if _, err := client.TektonV1().PipelineRuns("foundry").Create(ctx, pipelineRun(n, "", ""), metav1.CreateOptions{}); err != nil {
+		if _, err := client.Resource(pipelineRunResource).Namespace("foundry").Create(ctx, plain(t, pipelineRun(n, "", "")), metav1.CreateOptions{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -158,7 +175,7 @@ func TestTektonRestarts(t *testing.T) {
 // A run that is deleted just after it ended is recorded, if anybody watches.
 func TestTektonDeleted(t *testing.T) {
 	tr := newTrace(t)
-	client := fake.NewSimpleClientset(pipelineRun(1, "", ""))
+	client := tektonCluster(pipelineRun(1, "", ""))
 	c := newTekton(tr, client)
 	c.relist = time.Hour
 	runs(t, c.Run)
@@ -172,11 +189,11 @@ func TestTektonDeleted(t *testing.T) {
 	})
 	tr.down(tracedb.ErrFull)
 	ctx := t.Context()
-	if _, err := client.TektonV1().PipelineRuns("foundry").Update(ctx, pipelineRun(1, corev1.ConditionTrue, "Succeeded"), metav1.UpdateOptions{}); err != nil {
+	if _, err := client.Resource(pipelineRunResource).Namespace("foundry").Update(ctx, plain(t, pipelineRun(1, corev1.ConditionTrue, "Succeeded")), metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "it tries", func() bool { return tr.called() > 1 })
-	if err := client.TektonV1().PipelineRuns("foundry").Delete(ctx, "drone-service-1", metav1.DeleteOptions{}); err != nil {
+	if err := client.Resource(pipelineRunResource).Namespace("foundry").Delete(ctx, "drone-service-1", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	tr.up()
@@ -189,7 +206,7 @@ func TestTektonDeleted(t *testing.T) {
 
 func TestTektonWithoutTasks(t *testing.T) {
 	tr := newTrace(t)
-	client := fake.NewSimpleClientset(pipelineRun(1, corev1.ConditionTrue, "Succeeded"))
+	client := tektonCluster(pipelineRun(1, corev1.ConditionTrue, "Succeeded"))
 	left := 2
 	client.PrependReactor("list", "taskruns", func(clienttesting.Action) (bool, runtime.Object, error) {
 		if left--; left >= 0 {
