@@ -92,10 +92,10 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 		}
 	}()
 	// Loading the catalog reads every image's facts, of which little is kept: until it is loaded the heap
-	// is kept close to what is in use, and then given back. Later, too, garbage may be half of that at most:
-	// what is in use is small, so looking for more of it takes little time. GOGC may ask for less still.
+	// is kept close to what is in use, and then given back. Later, too, there may be less garbage than Go
+	// allows by itself. GOGC may ask for less still.
 	usual := debug.SetGCPercent(25)
-	defer func() { debug.SetGCPercent(min(usual, 50)) }()
+	defer func() { debug.SetGCPercent(min(usual, 75)) }()
 	cat, err := catalog.Open(ctx, l)
 	if err != nil {
 		return nil, fmt.Errorf("load the catalog: %w", err)

@@ -152,15 +152,15 @@ func (b *bench) serve(ctx context.Context, dsn string) (_ *service, err error) {
 	}
 }
 
-// http is a client with connections of its own, as every caller has.
-func (s *service) http() *http.Client {
+// http is a client with connections of its own, as every caller has. Kyverno's speaks HTTP/1.1.
+func (s *service) http(second bool) *http.Client {
 	return &http.Client{Transport: &http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: s.pool, ServerName: "trace.test"}, ForceAttemptHTTP2: true, MaxIdleConnsPerHost: 64,
+		TLSClientConfig: &tls.Config{RootCAs: s.pool, ServerName: "trace.test"}, ForceAttemptHTTP2: second, MaxIdleConnsPerHost: 64,
 	}}
 }
 
 func (s *service) client(token string) *client.Client {
-	return client.New(client.Options{URL: s.url, HTTP: s.http(), Patience: -1, Token: func(context.Context) (string, error) { return token, nil }})
+	return client.New(client.Options{URL: s.url, HTTP: s.http(token != doorToken), Patience: -1, Token: func(context.Context) (string, error) { return token, nil }})
 }
 
 // phase is what the service has of memory now and had at most in a phase, and begins the next one: 5 to

@@ -16,9 +16,10 @@ const (
 	// maxWaiting is how many decisions may wait to be recorded.
 	maxWaiting = 8192
 	// together is how many are recorded in one go, and breath how long it takes at least until the next: of
-	// a rush, each alone would cost several times as much, at the expense of the answers.
+	// a rush, each alone would cost several times as much, and a crowd would keep the processors from the
+	// answers for longer than these take.
 	together = 256
-	breath   = 25 * time.Millisecond
+	breath   = 2 * time.Millisecond
 	// catchUp is how long a question that was refused waits for what other programs wrote.
 	catchUp = time.Second
 	// again is how long the writer waits before it tries again what failed; it doubles up to the most.
