@@ -184,8 +184,7 @@ func runPoke(c *call) error {
 	if err != nil {
 		return err
 	}
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":%q}}}`,
-		time.Now().Format(time.RFC3339Nano))
+	patch := lookNow(time.Now().Format(time.RFC3339Nano))
 	for _, o := range []struct {
 		gvr  schema.GroupVersionResource
 		name string

@@ -42,6 +42,10 @@ func runOutage(c *call) error {
 	switch verb {
 	case "release":
 		return suspend(c.ctx, owner, gone.owner, false)
+	case "stop":
+		if err := awaitLook(c, owner, gone.owner); err != nil {
+			return err
+		}
 	case "hold":
 		if err := awaitIdle(c, owner, gone.owner); err != nil {
 			return err
@@ -74,6 +78,29 @@ func runOutage(c *call) error {
 		}
 		return ready > 0, "for Flux to put " + gone.name + " back", nil
 	})
+}
+
+// awaitLook asks Flux to look at a Kustomization and waits until it has, so that what is taken away now is
+// gone for nearly an interval: it could be put back before anybody has seen that it was gone.
+func awaitLook(c *call, owner dynamic.ResourceInterface, name string) error {
+	at := time.Now().Format(time.RFC3339Nano)
+	if _, err := owner.Patch(c.ctx, name, types.MergePatchType, lookNow(at), metav1.PatchOptions{}); err != nil {
+		return fmt.Errorf("ask Flux for %s: %w", name, err)
+	}
+	return c.wait(fluxTimeout, func() (bool, string, error) {
+		k, err := owner.Get(c.ctx, name, metav1.GetOptions{})
+		if err != nil {
+			return false, "", fmt.Errorf("kustomization %s: %w", name, err)
+		}
+		handled, _, _ := unstructured.NestedString(k.Object, "status", "lastHandledReconcileAt")
+		ready, message := condition(k, "Ready")
+		return handled == at && ready == "True", "for Flux to look at " + name + ": " + message, nil
+	})
+}
+
+// lookNow is the patch that asks Flux to look now instead of at its next interval.
+func lookNow(at string) []byte {
+	return fmt.Appendf(nil, `{"metadata":{"annotations":{"reconcile.fluxcd.io/requestedAt":%q}}}`, at)
 }
 
 // awaitIdle waits until Flux does nothing about a Kustomization: what it has

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"encoding/json"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -41,7 +42,7 @@ func TestOutage(t *testing.T) {
 		fails        bool
 		want         []string // what was changed
 	}{
-		{"stopped", "outage trace stop", false, []string{gone}},
+		{"stopped", "outage trace stop", false, []string{"asked", "looked", gone}},
 		{"held to the end", "outage trace hold", false, []string{"idle", held, gone, free}},
 		{"held when the script fails", "outage trace hold\nsame x a b", true, []string{"idle", held, gone, free}},
 		{"released", "outage trace hold\noutage trace release", false, []string{"idle", held, gone, free, free}},
@@ -52,16 +53,31 @@ func TestOutage(t *testing.T) {
 				kustomizations: "KustomizationList", parts["trace"].resource: "StatefulSetList",
 			}, ready("True"), tracedbObject("apps/v1", "StatefulSet", "druppie-system", map[string]any{"spec": map[string]any{"replicas": int64(1)}}))
 			var did []string
-			looks := 0
+			looks, asked := 0, ""
 			client.PrependReactor("get", "kustomizations", func(clienttesting.Action) (bool, runtime.Object, error) {
-				if looks++; looks == 1 {
+				switch looks++; {
+				case looks == 1:
 					return true, ready("Unknown"), nil // Flux is at it, and would put the part back
+				case looks == 2 && asked != "":
+					return true, ready("True"), nil // it was, and hasn't heard yet that it was asked
+				case asked != "":
+					did = append(did, "looked")
+					k := ready("True")
+					return true, k, unstructured.SetNestedField(k.Object, asked, "status", "lastHandledReconcileAt")
 				}
 				did = append(did, "idle")
 				return false, nil, nil
 			})
 			client.PrependReactor("patch", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
-				did = append(did, string(a.(clienttesting.PatchAction).GetPatch()))
+				patch := a.(clienttesting.PatchAction).GetPatch()
+				var object metav1.PartialObjectMetadata
+				if err := json.Unmarshal(patch, &object); err != nil {
+					return true, nil, err
+				}
+				if at := object.Annotations["reconcile.fluxcd.io/requestedAt"]; at != "" {
+					asked, patch = at, []byte("asked")
+				}
+				did = append(did, string(patch))
 				return false, nil, nil
 			})
 			e := newEngine(t.Context(), Options{Reporter: ui.Discard()})
@@ -72,6 +88,7 @@ func TestOutage(t *testing.T) {
 			if d := cmp.Diff(tt.want, did); d != "" {
 				t.Error(d)
 			}
+			asked, looks = "", 1
 			k, err := client.Resource(kustomizations).Namespace(fluxNamespace).Get(t.Context(), "tracedb", metav1.GetOptions{})
 			if err != nil {
 				t.Fatal(err)
