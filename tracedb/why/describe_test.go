@@ -39,7 +39,7 @@ func samples(t *testing.T) []tracedb.Record {
 	out := []tracedb.Record{
 		record(tracedb.KindReview, tracedb.Rejected, tracedb.Review{Repository: "o/r", Pull: 4, Author: "builder", Reviewer: "reviewer", Reason: "no test for the wind"}, "pull", "o/r#4"),
 		record(tracedb.KindReview, tracedb.Commented, tracedb.Review{Repository: "o/r", Pull: 4, Author: "builder", Reviewer: "reviewer"}, "pull", "o/r#4"),
-		record(tracedb.KindRun, tracedb.Failed, tracedb.Run{Run: "foundry/x", Reason: "Failed", Message: "a task failed", Tasks: []tracedb.Task{{Name: "clone", Outcome: tracedb.Passed}, {Name: "test", Outcome: tracedb.Failed, Message: "1 of 3 failed"}}}, "run", "foundry/x"),
+		record(tracedb.KindRun, tracedb.Failed, tracedb.Run{Run: "foundry/x", Reason: "Failed", Message: "a task failed", Tasks: []tracedb.Task{{Name: "clone", Outcome: tracedb.Passed}, {Name: "test", Outcome: tracedb.Failed, Message: "1 of 3 failed"}, {Name: "withdraw", Message: "skipped: PipelineRun was stopping"}}}, "run", "foundry/x"),
 		record(tracedb.KindDrift, tracedb.Failed, tracedb.Drift{Namespace: "drones", Object: "Deployment/drone", Want: "replicas: 1", Got: "replicas: 3", By: "kubectl-scale"}, "namespace", "drones"),
 		record(tracedb.KindDrift, tracedb.Undone, tracedb.Drift{Namespace: "drones", Object: "Deployment/drone", By: "kubectl-scale"}, "namespace", "drones"),
 		record(tracedb.KindDeployment, tracedb.Failed, tracedb.Deployment{Namespace: "flux-system", Object: "Kustomization/fleet", Reason: "HealthCheckFailed", Message: "denied by register"}, "namespace", "flux-system"),

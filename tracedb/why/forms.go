@@ -46,7 +46,8 @@ var forms = map[tracedb.Kind]form{
 		en: "Pipeline run {run}: {outcome}[ ({reason})]",
 		nl: "Pijplijnrun {run}: {outcome}[ ({reason})]",
 		labels: []label{{"pipeline", "pipeline", "pijplijn"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"}, {"image", "image", "image"},
-			{"passed", "tasks that passed", "geslaagde taken"}, {"failed", "tasks that failed", "mislukte taken"}, {"message", "message", "melding"},
+			{"passed", "tasks that passed", "geslaagde taken"}, {"failed", "tasks that failed", "mislukte taken"},
+			{"neither", "tasks without an outcome", "taken zonder uitkomst"}, {"message", "message", "melding"},
 			{"started", "started", "begonnen"}, {"finished", "finished", "klaar"}},
 		english: []string{"message"},
 		read:    readRun,
@@ -204,19 +205,22 @@ func readRun(raw json.RawMessage, out fields) error {
 	if err := plain[tracedb.Run](raw, out); err != nil {
 		return err
 	}
-	var passed, failed []string
+	var passed, failed, neither []string
 	for _, t := range r.Tasks {
-		if t.Outcome == tracedb.Passed {
-			passed = append(passed, t.Name)
-			continue
-		}
 		name := t.Name
-		if t.Message != "" {
+		if t.Message != "" && t.Outcome != tracedb.Passed {
 			name += " (" + clean(t.Message, maxQuote) + ")"
 		}
-		failed = append(failed, name)
+		switch t.Outcome {
+		case tracedb.Passed:
+			passed = append(passed, name)
+		case tracedb.Failed:
+			failed = append(failed, name)
+		default: // it was skipped, as one that there was no need for, or nobody knows any more
+			neither = append(neither, name)
+		}
 	}
-	out["passed"], out["failed"] = commas(passed), commas(failed)
+	out["passed"], out["failed"], out["neither"] = commas(passed), commas(failed), commas(neither)
 	return nil
 }
 

@@ -225,7 +225,8 @@ func (b *book) foundry(image, commit, run string, found []attest.Vulnerability) 
 		Run: run, UID: "u-" + run, Pipeline: "release", Repository: Repository, Commit: commit, Image: image, Reason: "Succeeded",
 		Started: b.at.Add(-10 * time.Minute), Finished: b.at,
 		Tasks: []tracedb.Task{{Name: "clone", Outcome: tracedb.Passed}, {Name: "test", Outcome: tracedb.Passed}, {Name: "build", Outcome: tracedb.Passed},
-			{Name: "scan", Outcome: tracedb.Passed}, {Name: "push", Outcome: tracedb.Passed}, {Name: "sign", Outcome: tracedb.Passed}},
+			{Name: "scan", Outcome: tracedb.Passed}, {Name: "push", Outcome: tracedb.Passed}, {Name: "sign", Outcome: tracedb.Passed},
+			{Name: "withdraw", Message: "skipped: When Expressions evaluated to false"}},
 	}, refs...)
 }
 
