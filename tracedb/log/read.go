@@ -89,6 +89,11 @@ func (l *Log) Search(ctx context.Context, q tracedb.Query) (tracedb.Page, error)
 	if err := q.Check(); err != nil {
 		return tracedb.Page{}, err
 	}
+	for _, kind := range q.Kinds {
+		if _, ok := kind.Info(); !ok {
+			return tracedb.Page{}, tracedb.ErrInvalid.Says("there is no such kind of record").At("kind")
+		}
+	}
 	limit := q.Limit
 	if limit <= 0 {
 		limit = tracedb.DefaultPage

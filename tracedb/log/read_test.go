@@ -61,6 +61,11 @@ func testSearch(t *testing.T, e engine) {
 		{"until earlier", tracedb.Query{Until: at(-60)}, []int64{}, 0},
 		{"nobody", tracedb.Query{Actor: "' OR 1=1 --"}, []int64{}, 0},
 	}
+	for _, hostile := range []tracedb.Kind{"", "review' OR '1'='1", "review'--", "x\x00"} {
+		if page, err := l.Search(t.Context(), tracedb.Query{Kinds: []tracedb.Kind{hostile}}); !errors.Is(err, tracedb.ErrInvalid) || len(page.Entries) > 0 {
+			t.Errorf("the kind %q: %d entries, %v", hostile, len(page.Entries), err)
+		}
+	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			page, err := l.Search(t.Context(), tt.give)
