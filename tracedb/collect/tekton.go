@@ -77,12 +77,15 @@ func (t *Tekton) Run(ctx context.Context) error {
 	return f.run(ctx)
 }
 
+// ended is when a run ended; zero if it hasn't. Sorting asks often, so no more than that is read.
 func ended(o runtime.Object) time.Time {
-	var r tektonRun
-	if read(o, &r) != nil {
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok {
 		return time.Time{}
 	}
-	return moment(r.Status.CompletionTime)
+	at, _, _ := unstructured.NestedString(u.Object, "status", "completionTime")
+	t, _ := time.Parse(time.RFC3339, at) // zero if it can't be read
+	return t
 }
 
 // one records a run that is done, also one that was deleted before anybody looked.
