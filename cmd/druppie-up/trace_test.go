@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/mod/sumdb/note"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/api"
@@ -41,11 +41,11 @@ func newTrace(t *testing.T) *httptest.Server {
 	cluster := authtest.NewCluster(t, map[string]authtest.Token{
 		"an-auditors-token": {User: auditor, Audiences: []string{"tracedb"}}, "a-cisos-token": {User: ciso, Audiences: []string{"tracedb"}},
 	})
-	clientset, err := kubernetes.NewForConfig(cluster.Config)
+	client, err := dynamic.NewForConfig(cluster.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reviewer, err := auth.NewReviewer(clientset.AuthenticationV1().TokenReviews(), "tracedb", []auth.Grant{
+	reviewer, err := auth.NewReviewer(client, "tracedb", []auth.Grant{
 		{Subject: auditor, Roles: []tracedb.Role{tracedb.RoleAuditor}},
 		{Subject: ciso, Roles: []tracedb.Role{tracedb.RoleWriter}, Kinds: []tracedb.Kind{tracedb.KindException}},
 	}, nil)

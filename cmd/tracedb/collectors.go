@@ -8,7 +8,6 @@ import (
 	"code.gitea.io/sdk/gitea"
 	"golang.org/x/mod/sumdb/note"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/kubernetes"
 
 	"github.com/druppie/druppie-up/tracedb/auth"
 	"github.com/druppie/druppie-up/tracedb/collect"
@@ -149,11 +148,7 @@ func (w *wiring) watchers() (*collect.Kustomizations, error) {
 		}
 		return nil, nil
 	}
-	client, err := kubernetes.NewForConfig(w.kube)
-	if err != nil {
-		return nil, fmt.Errorf("talk to the cluster: %w", err)
-	}
-	objects, err := dynamic.NewForConfig(w.kube)
+	client, err := dynamic.NewForConfig(w.kube)
 	if err != nil {
 		return nil, fmt.Errorf("talk to the cluster: %w", err)
 	}
@@ -167,7 +162,7 @@ func (w *wiring) watchers() (*collect.Kustomizations, error) {
 	if w.config.Tekton.Namespace == "" {
 		w.off("tekton", "the configuration has no tekton.namespace")
 	} else {
-		t := &collect.Tekton{Client: objects, Namespace: w.config.Tekton.Namespace, Pipelines: w.config.Tekton.Pipelines, Sink: take, Log: l, Logger: w.logger}
+		t := &collect.Tekton{Client: client, Namespace: w.config.Tekton.Namespace, Pipelines: w.config.Tekton.Pipelines, Sink: take, Log: l, Logger: w.logger}
 		w.server.health.watch(t.Status)
 		w.loop("tekton", t.Run)
 	}
@@ -175,7 +170,7 @@ func (w *wiring) watchers() (*collect.Kustomizations, error) {
 		w.off("flux", "the configuration has no flux.namespace")
 		return nil, nil
 	}
-	k := &collect.Kustomizations{Client: objects, Namespace: w.config.Flux.Namespace, Sink: take, Log: l, Logger: w.logger}
+	k := &collect.Kustomizations{Client: client, Namespace: w.config.Flux.Namespace, Sink: take, Log: l, Logger: w.logger}
 	w.server.health.watch(k.Status)
 	w.loop("flux", k.Run)
 	return k, nil

@@ -10,7 +10,7 @@ import (
 	"os"
 	"time"
 
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
@@ -89,11 +89,11 @@ func (w *wiring) people(fail failing) (*auth.Authenticator, *auth.Login, error) 
 	if w.kube == nil {
 		w.off("service accounts", "there is no cluster: no kubeconfig is named, and this is no pod")
 	} else {
-		client, err := kubernetes.NewForConfig(w.kube)
+		client, err := dynamic.NewForConfig(w.kube)
 		if err != nil {
 			return nil, nil, fmt.Errorf("talk to the cluster: %w", err)
 		}
-		if o.Tokens, err = auth.NewReviewer(client.AuthenticationV1().TokenReviews(), w.config.Audience, w.config.Roles, nil); err != nil {
+		if o.Tokens, err = auth.NewReviewer(client, w.config.Audience, w.config.Roles, nil); err != nil {
 			return nil, nil, err
 		}
 	}

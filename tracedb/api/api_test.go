@@ -21,7 +21,7 @@ import (
 	"github.com/getkin/kin-openapi/openapi3filter"
 	"github.com/getkin/kin-openapi/routers"
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/api/apitest"
@@ -131,11 +131,11 @@ func newWorldOn(t *testing.T, l *log.Log, change ...func(*Options)) *world {
 		nobodyToken:  {User: "system:serviceaccount:drones:default", Audiences: []string{"tracedb"}},
 		foreignToken: {User: writerName, Audiences: []string{"https://kubernetes.default.svc"}},
 	})
-	client, err := kubernetes.NewForConfig(cluster.Config)
+	client, err := dynamic.NewForConfig(cluster.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reviewer, err := auth.NewReviewer(client.AuthenticationV1().TokenReviews(), "tracedb", []auth.Grant{
+	reviewer, err := auth.NewReviewer(client, "tracedb", []auth.Grant{
 		{Subject: writerName, Roles: []tracedb.Role{tracedb.RoleWriter}, Kinds: []tracedb.Kind{
 			"provenance", "test-result", "vulns", "verdict", "image", "signature", "promotion", "register",
 		}},

@@ -12,6 +12,9 @@ import (
 	"golang.org/x/sync/singleflight"
 	authenticationv1 "k8s.io/api/authentication/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -60,14 +63,9 @@ func (g Grant) Check() error {
 	return nil
 }
 
-// TokenReviews is Kubernetes' judgement of tokens; client-go's TokenReviewInterface is one.
-type TokenReviews interface {
-	Create(ctx context.Context, review *authenticationv1.TokenReview, opts metav1.CreateOptions) (*authenticationv1.TokenReview, error)
-}
-
 // Reviewer asks Kubernetes whose a token is.
 type Reviewer struct {
-	reviews  TokenReviews
+	cluster  dynamic.Interface
 	audience string
 	grants   map[string]Grant
 	now      func() time.Time
@@ -86,11 +84,11 @@ type verdict struct {
 
 // NewReviewer asks for tokens that were made for the audience. Identities without a grant are known
 // by name, and may do what everybody may.
-func NewReviewer(reviews TokenReviews, audience string, grants []Grant, now func() time.Time) (*Reviewer, error) {
+func NewReviewer(cluster dynamic.Interface, audience string, grants []Grant, now func() time.Time) (*Reviewer, error) {
 	if audience == "" {
 		return nil, errors.New("audience: is missing: without one every token of the cluster would count")
 	}
-	r := &Reviewer{reviews: reviews, audience: audience, grants: map[string]Grant{}, now: now,
+	r := &Reviewer{cluster: cluster, audience: audience, grants: map[string]Grant{}, now: now,
 		asking: make(chan struct{}, maxAsking), seen: map[[sha256.Size]byte]verdict{}}
 	if now == nil {
 		r.now = time.Now
@@ -144,13 +142,11 @@ func (r *Reviewer) Identify(ctx context.Context, token string) (tracedb.Identity
 }
 
 func (r *Reviewer) ask(ctx context.Context, token string) (tracedb.Identity, error) {
-	review, err := r.reviews.Create(ctx, &authenticationv1.TokenReview{
-		Spec: authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{r.audience}},
-	}, metav1.CreateOptions{})
+	s, err := r.review(ctx, authenticationv1.TokenReviewSpec{Token: token, Audiences: []string{r.audience}})
 	if err != nil {
 		return tracedb.Identity{}, fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the cluster can't be asked whose this token is"), err)
 	}
-	switch s := review.Status; {
+	switch {
 	case !s.Authenticated || s.User.Username == "":
 		// Kubernetes' own words may quote the token: they stay inside.
 		return tracedb.Identity{}, tracedb.ErrUnauthenticated.Says("the cluster doesn't accept this token for the audience %s", r.audience).
@@ -163,6 +159,24 @@ func (r *Reviewer) ask(ctx context.Context, token string) (tracedb.Identity, err
 		g := r.grants[s.User.Username]
 		return tracedb.Identity{Name: s.User.Username, Roles: g.Roles, Kinds: g.Kinds}, nil
 	}
+}
+
+// review has the cluster judge a token.
+func (r *Reviewer) review(ctx context.Context, spec authenticationv1.TokenReviewSpec) (authenticationv1.TokenReviewStatus, error) {
+	asked := authenticationv1.TokenReview{Spec: spec}
+	asked.SetGroupVersionKind(authenticationv1.SchemeGroupVersion.WithKind("TokenReview"))
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&asked)
+	if err != nil {
+		return authenticationv1.TokenReviewStatus{}, err
+	}
+	answer, err := r.cluster.Resource(authenticationv1.SchemeGroupVersion.WithResource("tokenreviews")).
+		Create(ctx, &unstructured.Unstructured{Object: object}, metav1.CreateOptions{})
+	if err != nil {
+		return authenticationv1.TokenReviewStatus{}, err
+	}
+	var judged authenticationv1.TokenReview
+	err = runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, &judged)
+	return judged.Status, err
 }
 
 func (r *Reviewer) known(hash [sha256.Size]byte) (verdict, bool) {

@@ -28,31 +28,21 @@ var clerks = []string{fluxManager, "kube-controller-manager", "kube-scheduler", 
 
 // workloads are the feeds of a tenant's workloads: what somebody other than Flux changed in them.
 func (p *Pods) workloads(namespace string) []*feed {
-	apps := p.Client.AppsV1()
-	deployments, sets, daemons := apps.Deployments(namespace), apps.StatefulSets(namespace), apps.DaemonSets(namespace)
-	out := []*feed{
-		{
-			name: "deployments of " + namespace,
-			list: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-				return deployments.List(ctx, o)
-			},
-			watch: deployments.Watch,
-		},
-		{
-			name:  "statefulsets of " + namespace,
-			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return sets.List(ctx, o) },
-			watch: sets.Watch,
-		},
-		{
-			name:  "daemonsets of " + namespace,
-			list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return daemons.List(ctx, o) },
-			watch: daemons.Watch,
-		},
-	}
-	for _, f := range out {
-		f.health, f.rec, f.relist = &p.health, p.rec, p.relist
+	var out []*feed
+	for _, of := range []struct {
+		resource string
+		as       func() runtime.Object
+	}{
+		{"deployments", func() runtime.Object { return &appsv1.Deployment{} }},
+		{"statefulsets", func() runtime.Object { return &appsv1.StatefulSet{} }},
+		{"daemonsets", func() runtime.Object { return &appsv1.DaemonSet{} }},
+	} {
 		d := &drifts{pods: p, namespace: namespace}
-		f.all, f.one = d.all, d.one
+		out = append(out, &feed{
+			name: of.resource + " of " + namespace, of: p.Client.Resource(appsv1.SchemeGroupVersion.WithResource(of.resource)).Namespace(namespace),
+			as: of.as, health: &p.health, rec: p.rec, relist: p.relist,
+			all: d.all, one: d.one,
+		})
 	}
 	return out
 }

@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 )
@@ -30,10 +31,10 @@ const (
 // nothing more is read, and what the server forgot meanwhile is listed again. So there is no queue that
 // could overflow, and nothing comes out of order.
 type feed struct {
-	name  string // in the status
-	list  func(context.Context, metav1.ListOptions) (runtime.Object, error)
-	watch func(context.Context, metav1.ListOptions) (watch.Interface, error)
-	opts  metav1.ListOptions // selectors
+	name string // in the status
+	of   objects
+	as   func() runtime.Object // a new object of the type that they are handled as; nil: as they come
+	opts metav1.ListOptions    // selectors
 
 	// all handles everything that is there, oldest first; one, what happened to one object. They
 	// return only when that is recorded; an error makes the feed list again.
@@ -43,6 +44,13 @@ type feed struct {
 	health *health
 	rec    *recorder     // for its clock, its pause and its output
 	relist time.Duration // 0: relist
+}
+
+// objects are one kind of object, in a namespace or everywhere, as a dynamic client has them. The client
+// that knows all of Kubernetes' types would make the service twice as large.
+type objects interface {
+	List(context.Context, metav1.ListOptions) (*unstructured.UnstructuredList, error)
+	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
 // errAgain ends a watch for a list.
@@ -102,25 +110,40 @@ func (f *feed) everything(ctx context.Context) ([]runtime.Object, string, error)
 	opts.Limit = listPage
 	var out []runtime.Object
 	for {
-		list, err := f.list(ctx, opts)
+		list, err := f.of.List(ctx, opts)
 		if err != nil {
 			return nil, "", err
 		}
-		items, err := meta.ExtractList(list)
-		if err != nil {
-			return nil, "", err
+		for i := range list.Items {
+			o, err := f.typed(&list.Items[i])
+			if err != nil {
+				return nil, "", err
+			}
+			out = append(out, o)
 		}
-		out = append(out, items...)
-		m, err := meta.ListAccessor(list)
-		if err != nil {
-			return nil, "", err
-		}
-		if m.GetContinue() == "" {
+		if opts.Continue = list.GetContinue(); opts.Continue == "" {
 			slices.SortStableFunc(out, older)
-			return out, m.GetResourceVersion(), nil
+			return out, list.GetResourceVersion(), nil
 		}
-		opts.Continue = m.GetContinue()
 	}
+}
+
+// typed gives an object the type that it is handled as.
+func (f *feed) typed(o runtime.Object) (runtime.Object, error) {
+	if f.as == nil {
+		return o, nil
+	}
+	out := f.as()
+	return out, read(o, out)
+}
+
+// read gives what came from a dynamic client a type.
+func read(o runtime.Object, into any) error {
+	u, ok := o.(*unstructured.Unstructured)
+	if !ok {
+		return fmt.Errorf("it is a %T", o)
+	}
+	return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, into)
 }
 
 func older(a, b runtime.Object) int {
@@ -144,7 +167,7 @@ func (f *feed) look(ctx context.Context, version string, most time.Duration) (st
 	// The server ends the watch too, in case we are gone and nobody noticed.
 	seconds := int64(most/time.Second) + 30
 	opts.TimeoutSeconds = &seconds
-	w, err := f.watch(ctx, opts)
+	w, err := f.of.Watch(ctx, opts)
 	if err != nil {
 		return version, f.ended(err)
 	}
@@ -168,7 +191,11 @@ func (f *feed) look(ctx context.Context, version string, most time.Duration) (st
 				version = m.GetResourceVersion()
 			}
 			if e.Type != watch.Bookmark {
-				if err := f.one(ctx, e.Type, e.Object); err != nil {
+				o, err := f.typed(e.Object)
+				if err == nil {
+					err = f.one(ctx, e.Type, o)
+				}
+				if err != nil {
 					return version, err
 				}
 			}

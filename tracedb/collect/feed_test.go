@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -24,7 +25,7 @@ import (
 // end, versions that are forgotten.
 type apiServer struct {
 	mu      sync.Mutex
-	objects []corev1.ConfigMap
+	objects []unstructured.Unstructured
 	events  []watch.Event // since the start; the version of an object is its place here
 	page    int
 	since   int // versions before this are forgotten
@@ -37,10 +38,11 @@ type apiServer struct {
 func (s *apiServer) add(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	o := corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{
-		Name: name, ResourceVersion: fmt.Sprint(len(s.events) + 1), CreationTimestamp: metav1.NewTime(noon.Add(time.Duration(len(s.events)) * time.Second)),
-	}}
-	s.objects = append([]corev1.ConfigMap{o}, s.objects...) // newest first, as no server promises otherwise
+	o := unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "ConfigMap"}}
+	o.SetName(name)
+	o.SetResourceVersion(fmt.Sprint(len(s.events) + 1))
+	o.SetCreationTimestamp(metav1.NewTime(noon.Add(time.Duration(len(s.events)) * time.Second)))
+	s.objects = append([]unstructured.Unstructured{o}, s.objects...) // newest first, as no server promises otherwise
 	s.events = append(s.events, watch.Event{Type: watch.Added, Object: &o})
 }
 
@@ -52,14 +54,15 @@ func (s *apiServer) failing() error {
 	return nil
 }
 
-func (s *apiServer) list(_ context.Context, o metav1.ListOptions) (runtime.Object, error) {
+func (s *apiServer) List(_ context.Context, o metav1.ListOptions) (*unstructured.UnstructuredList, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.lists++
 	if err := s.failing(); err != nil {
 		return nil, err
 	}
-	out := &corev1.ConfigMapList{ListMeta: metav1.ListMeta{ResourceVersion: fmt.Sprint(len(s.events))}}
+	out := &unstructured.UnstructuredList{Object: map[string]any{}}
+	out.SetResourceVersion(fmt.Sprint(len(s.events)))
 	from := 0
 	if o.Continue != "" {
 		_, _ = fmt.Sscan(o.Continue, &from)
@@ -67,13 +70,13 @@ func (s *apiServer) list(_ context.Context, o metav1.ListOptions) (runtime.Objec
 	to := len(s.objects)
 	if s.page > 0 && from+s.page < to {
 		to = from + s.page
-		out.Continue = fmt.Sprint(to)
+		out.SetContinue(fmt.Sprint(to))
 	}
 	out.Items = slices.Clone(s.objects[from:to])
 	return out, nil
 }
 
-func (s *apiServer) watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+func (s *apiServer) Watch(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.watches++
@@ -137,7 +140,7 @@ func (s *apiServer) follow(tr *trace) (*feed, *health) {
 		d.ID = m.Name
 		return r.put(ctx, []tracedb.Draft{d})
 	}
-	return &feed{name: "maps", list: s.list, watch: s.watch, health: h, rec: r, one: one,
+	return &feed{name: "maps", of: s, as: func() runtime.Object { return &corev1.ConfigMap{} }, health: h, rec: r, one: one,
 		all: func(ctx context.Context, objects []runtime.Object) error {
 			for _, o := range objects {
 				if err := one(ctx, watch.Added, o); err != nil {

@@ -17,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
-	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -106,7 +105,7 @@ func TestKyverno(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrace(t)
-			client := fake.NewClientset()
+			client := newCluster()
 			collector := func() *Kyverno {
 				k := &Kyverno{Client: client, Sink: tr.sink, Log: tr.log, relist: often}
 				k.ready()
@@ -117,9 +116,7 @@ func TestKyverno(t *testing.T) {
 			stop := runs(t, k.Run)
 			eventually(t, "it looks", func() bool { return !k.Status().LastSuccess.IsZero() })
 			for _, e := range tt.events {
-				if _, err := client.CoreV1().Events(e.Namespace).Create(t.Context(), e, metav1.CreateOptions{}); err != nil {
-					t.Fatal(err)
-				}
+				client.create(t, e)
 			}
 			eventually(t, "they are recorded", func() bool { return len(tr.records()) >= len(tt.want) })
 			before := len(client.Actions())

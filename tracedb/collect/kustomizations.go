@@ -74,11 +74,9 @@ func (k *Kustomizations) place(namespace, name string) fluxPlace {
 // Run watches until ctx ends.
 func (k *Kustomizations) Run(ctx context.Context) error {
 	k.ready()
-	of := k.Client.Resource(kustomizationResource).Namespace(k.Namespace)
 	f := &feed{
-		name: "kustomizations", health: &k.health, rec: k.book.rec, relist: k.relist,
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return of.List(ctx, o) },
-		watch: of.Watch,
+		name: "kustomizations", of: k.Client.Resource(kustomizationResource).Namespace(k.Namespace),
+		health: &k.health, rec: k.book.rec, relist: k.relist,
 		all: func(ctx context.Context, objects []runtime.Object) error {
 			k.mu.Lock()
 			k.places = map[string]fluxPlace{}

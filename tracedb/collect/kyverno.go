@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -24,7 +24,7 @@ import (
 // that is down for longer misses those of before; what Flux asked for stands in Flux's status too. Its
 // exported fields are set before its first use.
 type Kyverno struct {
-	Client kubernetes.Interface
+	Client dynamic.Interface
 	Sink   Sink
 	Log    tracedb.Reader // may be nil
 	Logger *slog.Logger
@@ -57,7 +57,6 @@ func (k *Kyverno) Run(ctx context.Context) error {
 }
 
 func (k *Kyverno) feed(reason string) *feed {
-	of := k.Client.CoreV1().Events(metav1.NamespaceAll)
 	one := func(ctx context.Context, what watch.EventType, o runtime.Object) error {
 		e, ok := o.(*corev1.Event)
 		if !ok || what == watch.Deleted || e.Reason != reason {
@@ -66,11 +65,11 @@ func (k *Kyverno) feed(reason string) *feed {
 		return k.rec.put(ctx, eventDrafts(e))
 	}
 	return &feed{
-		name: "events " + reason, health: &k.health, rec: k.rec, relist: k.relist,
-		opts:  metav1.ListOptions{FieldSelector: "reason=" + reason},
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return of.List(ctx, o) },
-		watch: of.Watch,
-		one:   one,
+		name: "events " + reason, of: k.Client.Resource(corev1.SchemeGroupVersion.WithResource("events")),
+		as:     func() runtime.Object { return &corev1.Event{} },
+		opts:   metav1.ListOptions{FieldSelector: "reason=" + reason},
+		health: &k.health, rec: k.rec, relist: k.relist,
+		one: one,
 		all: func(ctx context.Context, objects []runtime.Object) error {
 			for _, o := range objects {
 				if err := one(ctx, watch.Added, o); err != nil {

@@ -13,7 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/dynamic"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -24,7 +24,7 @@ const TenantSelector = "druppie.io/tenant=true"
 // Pods watches what runs in tenants: pods that run, are gone or go wrong, and workloads that somebody
 // other than Flux changed. Its exported fields are set before its first use.
 type Pods struct {
-	Client   kubernetes.Interface
+	Client   dynamic.Interface
 	Selector string // of tenants' namespaces; empty: TenantSelector
 	Sink     Sink
 	// Log says which pods ran when the service went down; without it a pod that ended meanwhile stays
@@ -76,12 +76,11 @@ func (p *Pods) Run(ctx context.Context) error {
 		recalled = recalled && err == nil
 		return err
 	}
-	of := p.Client.CoreV1().Namespaces()
 	f := &feed{
-		name: "namespaces", health: &p.health, rec: p.rec, relist: p.relist,
-		opts:  metav1.ListOptions{LabelSelector: p.Selector},
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return of.List(ctx, o) },
-		watch: of.Watch,
+		name: "namespaces", of: p.Client.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")),
+		as:     func() runtime.Object { return &corev1.Namespace{} },
+		opts:   metav1.ListOptions{LabelSelector: p.Selector},
+		health: &p.health, rec: p.rec, relist: p.relist,
 		all: func(ctx context.Context, objects []runtime.Object) error {
 			there := map[string]bool{}
 			for _, o := range objects {

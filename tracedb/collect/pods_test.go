@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -54,7 +53,7 @@ func stateIn(phase corev1.PodPhase) corev1.ContainerState {
 	return corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{StartedAt: *at(1), FinishedAt: *at(3)}}
 }
 
-func newPods(tr *trace, client *fake.Clientset) *Pods {
+func newPods(tr *trace, client cluster) *Pods {
 	p := &Pods{Client: client, Sink: tr.sink, Log: tr.log, relist: often}
 	p.ready()
 	hasty(p.rec)
@@ -62,7 +61,7 @@ func newPods(tr *trace, client *fake.Clientset) *Pods {
 }
 
 // looked waits until the pods were listed twice more: what was to be recorded by then is.
-func looked(t *testing.T, client *fake.Clientset) {
+func looked(t *testing.T, client cluster) {
 	t.Helper()
 	lists := func() (n int) {
 		for _, a := range client.Actions() {
@@ -95,20 +94,14 @@ func TestPods(t *testing.T) {
 	tr := newTrace(t)
 	outside := pod("other", registry+"@"+imageX, registry+"@"+imageX, corev1.PodRunning)
 	outside.Namespace = "kube-system"
-	client := fake.NewClientset(namespace("drones"), outside, pod("first", registry+"@"+imageX, registry+"@"+imageX, corev1.PodRunning), pod("waits", registry+"@"+imageX, "", corev1.PodPending))
-	ctx := t.Context()
+	client := newCluster(namespace("drones"), outside, pod("first", registry+"@"+imageX, registry+"@"+imageX, corev1.PodRunning), pod("waits", registry+"@"+imageX, "", corev1.PodPending))
 	stop := runs(t, newPods(tr, client).Run)
 	eventually(t, "the first is recorded", func() bool { return len(tr.records()) == 1 })
 
 	// Nobody looks while one goes and one comes.
 	stop()
-	pods := client.CoreV1().Pods("drones")
-	if err := pods.Delete(ctx, "first", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := pods.Create(ctx, pod("second", registry+":latest", registry+"@"+imageZ, corev1.PodRunning), metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	client.delete(t, pod("first", "", "", ""))
+	client.create(t, pod("second", registry+":latest", registry+"@"+imageZ, corev1.PodRunning))
 	p := newPods(tr, client)
 	stop = runs(t, p.Run)
 	eventually(t, "both are recorded", func() bool { return len(tr.records()) == 3 })
@@ -117,13 +110,9 @@ func TestPods(t *testing.T) {
 	debugged := pod("second", registry+":latest", registry+"@"+imageZ, corev1.PodRunning)
 	debugged.Spec.EphemeralContainers = []corev1.EphemeralContainer{{EphemeralContainerCommon: corev1.EphemeralContainerCommon{Name: "debug", Image: registry + "@" + imageX}}}
 	debugged.Status.EphemeralContainerStatuses = []corev1.ContainerStatus{{Name: "debug", ImageID: registry + "@" + imageX, State: stateIn(corev1.PodRunning)}}
-	if _, err := pods.Update(ctx, debugged, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	client.update(t, debugged)
 	eventually(t, "the debug container is recorded", func() bool { return len(tr.records()) == 4 })
-	if err := pods.Delete(ctx, "second", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	client.delete(t, debugged)
 	eventually(t, "the end is recorded", func() bool { return len(tr.records()) == 5 })
 	stop()
 	stop = runs(t, newPods(tr, client).Run) // and again
@@ -145,25 +134,17 @@ func TestPods(t *testing.T) {
 // Tenants come and go.
 func TestTenants(t *testing.T) {
 	tr := newTrace(t)
-	client := fake.NewClientset()
+	client := newCluster()
 	p := newPods(tr, client)
 	runs(t, p.Run)
 	eventually(t, "it looks", func() bool { return !p.Status().LastSuccess.IsZero() })
-	ctx := t.Context()
-	if _, err := client.CoreV1().Namespaces().Create(ctx, namespace("drones"), metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := client.CoreV1().Pods("drones").Create(ctx, pod("first", registry+"@"+imageX, registry+"@"+imageX, corev1.PodRunning), metav1.CreateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	first := pod("first", registry+"@"+imageX, registry+"@"+imageX, corev1.PodRunning)
+	client.create(t, namespace("drones"))
+	client.create(t, first)
 	eventually(t, "the pod is recorded", func() bool { return len(tr.records()) == 1 })
-	if err := client.CoreV1().Pods("drones").Delete(ctx, "first", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	client.delete(t, first)
 	eventually(t, "its end is recorded", func() bool { return len(tr.records()) == 2 })
-	if err := client.CoreV1().Namespaces().Delete(ctx, "drones", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	client.delete(t, namespace("drones"))
 	eventually(t, "nobody looks there any more", func() bool {
 		p.health.mu.Lock()
 		defer p.health.mu.Unlock()
@@ -208,14 +189,12 @@ func TestIncidents(t *testing.T) {
 		return p
 	}
 	tr := newTrace(t)
-	client := fake.NewClientset(namespace("drones"), crashing(3, 4))
+	client := newCluster(namespace("drones"), crashing(3, 4))
 	p := newPods(tr, client)
 	stop := runs(t, p.Run)
 	eventually(t, "they are recorded", func() bool { return len(tr.records()) == 3 })
 	for n := range 20 {
-		if _, err := client.CoreV1().Pods("drones").Update(t.Context(), crashing(int32(4+n), 5+n), metav1.UpdateOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		client.update(t, crashing(int32(4+n), 5+n))
 	}
 	looked(t, client)
 	stop()
@@ -289,7 +268,7 @@ func TestDrift(t *testing.T) {
 		for _, restart := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, restart %v", tt.name, restart), func(t *testing.T) {
 				tr := newTrace(t)
-				client := fake.NewClientset(namespace("drones"))
+				client := newCluster(namespace("drones"))
 				p := newPods(tr, client)
 				d := p.workloads("drones")[0]
 				for _, step := range tt.steps {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
@@ -39,11 +38,11 @@ type ending struct {
 
 // feed follows the tenant's pods.
 func (r *running) feed() *feed {
-	of := r.pods.Client.CoreV1().Pods(r.namespace)
 	return &feed{
-		name: "pods of " + r.namespace, health: &r.pods.health, rec: r.pods.rec, relist: r.pods.relist,
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return of.List(ctx, o) },
-		watch: of.Watch, all: r.all, one: r.one,
+		name: "pods of " + r.namespace, of: r.pods.Client.Resource(corev1.SchemeGroupVersion.WithResource("pods")).Namespace(r.namespace),
+		as:     func() runtime.Object { return &corev1.Pod{} },
+		health: &r.pods.health, rec: r.pods.rec, relist: r.pods.relist,
+		all: r.all, one: r.one,
 	}
 }
 

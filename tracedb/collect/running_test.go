@@ -6,10 +6,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -89,7 +87,7 @@ func TestRunning(t *testing.T) {
 		for _, restart := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, restart %v", tt.name, restart), func(t *testing.T) {
 				tr := newTrace(t)
-				begin := func() *running { return &running{pods: newPods(tr, fake.NewClientset()), namespace: "drones"} }
+				begin := func() *running { return &running{pods: newPods(tr, newCluster()), namespace: "drones"} }
 				r := begin()
 				for i, step := range tt.steps {
 					if restart {
@@ -149,7 +147,7 @@ func TestLostSightOf(t *testing.T) {
 	for _, down := range []bool{false, true} {
 		t.Run(fmt.Sprintf("down %v", down), func(t *testing.T) {
 			tr := newTrace(t)
-			client := fake.NewClientset(namespace("drones"), namespace("other"), pod("first", registry+"@"+imageX, registry+"@"+imageX, corev1.PodRunning))
+			client := newCluster(namespace("drones"), namespace("other"), pod("first", registry+"@"+imageX, registry+"@"+imageX, corev1.PodRunning))
 			stop := func() {}
 			start := func() { stop = runs(t, newPods(tr, client).Run) }
 			label := func(n *corev1.Namespace) {
@@ -157,9 +155,7 @@ func TestLostSightOf(t *testing.T) {
 				if down {
 					stop()
 				}
-				if _, err := client.CoreV1().Namespaces().Update(t.Context(), n, metav1.UpdateOptions{}); err != nil {
-					t.Fatal(err)
-				}
+				client.update(t, n)
 				if down {
 					start()
 				}
@@ -171,9 +167,7 @@ func TestLostSightOf(t *testing.T) {
 			label(namespace("drones"))
 			eventually(t, "it is seen again", func() bool { return len(tr.records()) == 3 })
 			looked(t, client)
-			if err := client.CoreV1().Pods("drones").Delete(t.Context(), "first", metav1.DeleteOptions{}); err != nil {
-				t.Fatal(err)
-			}
+			client.delete(t, pod("first", "", "", ""))
 			eventually(t, "its end is recorded", func() bool { return len(tr.records()) == 4 })
 			stop()
 			start() // and again

@@ -57,11 +57,9 @@ func (t *Tekton) Status() Status { return t.health.read("tekton") }
 // Run watches until ctx ends.
 func (t *Tekton) Run(ctx context.Context) error {
 	t.ready()
-	of := t.Client.Resource(pipelineRunResource).Namespace(t.Namespace)
 	f := &feed{
-		name: "pipelineruns", health: &t.health, rec: t.rec, relist: t.relist,
-		list:  func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) { return of.List(ctx, o) },
-		watch: of.Watch,
+		name: "pipelineruns", of: t.Client.Resource(pipelineRunResource).Namespace(t.Namespace),
+		health: &t.health, rec: t.rec, relist: t.relist,
 		all: func(ctx context.Context, objects []runtime.Object) error {
 			// In the order in which they ended.
 			slices.SortStableFunc(objects, func(a, b runtime.Object) int { return ended(a).Compare(ended(b)) })
@@ -151,14 +149,6 @@ func text(values []tektonValue, name string) string {
 		}
 	}
 	return ""
-}
-
-func read(o runtime.Object, r *tektonRun) error {
-	u, ok := o.(*unstructured.Unstructured)
-	if !ok {
-		return fmt.Errorf("it is a %T", o)
-	}
-	return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, r)
 }
 
 // succeeded is the condition that says how it goes, or went; nil before Tekton has looked at it.

@@ -12,10 +12,8 @@ import (
 	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned/scheme"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
@@ -84,22 +82,9 @@ func taskRuns(r *v1.PipelineRun, n int) []runtime.Object {
 	return out
 }
 
-// tektonCluster holds objects of Tekton's own types, as the API server gives them to whoever doesn't know those.
-func tektonCluster(objects ...runtime.Object) *fake.FakeDynamicClient {
-	return fake.NewSimpleDynamicClient(scheme.Scheme, objects...)
-}
+func tektonCluster(objects ...runtime.Object) cluster { return clusterOf(scheme.Scheme, objects...) }
 
-func plain(t *testing.T, r *v1.PipelineRun) *unstructured.Unstructured {
-	t.Helper()
-	r.APIVersion, r.Kind = "tekton.dev/v1", "PipelineRun"
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &unstructured.Unstructured{Object: object}
-}
-
-func newTekton(tr *trace, client *fake.FakeDynamicClient) *Tekton {
+func newTekton(tr *trace, client cluster) *Tekton {
 	c := &Tekton{Client: client, Namespace: "foundry", Sink: tr.sink, Log: tr.log, relist: often}
 	c.ready()
 	hasty(c.rec)
@@ -123,22 +108,12 @@ func TestTektonRecords(t *testing.T) {
 func TestTektonRestarts(t *testing.T) {
 	tr := newTrace(t)
 	client := tektonCluster()
-	ctx := t.Context()
 	end := func(n int) {
 		t.Helper()
-		r := pipelineRun(n, corev1.ConditionTrue, "Succeeded")
-		if _, err := client.Resource(pipelineRunResource).Namespace("foundry").Update(ctx, plain(t, r), metav1.UpdateOptions{}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	begin := func(n int) {
-		t.Helper()
-		if _, err := client.Resource(pipelineRunResource).Namespace("foundry").Create(ctx, plain(t, pipelineRun(n, "", "")), metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
+		client.update(t, pipelineRun(n, corev1.ConditionTrue, "Succeeded"))
 	}
 	for n := range 12 {
-		begin(n)
+		client.create(t, pipelineRun(n, "", ""))
 	}
 	stop := runs(t, newTekton(tr, client).Run)
 	end(0)
@@ -188,14 +163,9 @@ func TestTektonDeleted(t *testing.T) {
 		return false
 	})
 	tr.down(tracedb.ErrFull)
-	ctx := t.Context()
-	if _, err := client.Resource(pipelineRunResource).Namespace("foundry").Update(ctx, plain(t, pipelineRun(1, corev1.ConditionTrue, "Succeeded")), metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	client.update(t, pipelineRun(1, corev1.ConditionTrue, "Succeeded"))
 	eventually(t, "it tries", func() bool { return tr.called() > 1 })
-	if err := client.Resource(pipelineRunResource).Namespace("foundry").Delete(ctx, "drone-service-1", metav1.DeleteOptions{}); err != nil {
-		t.Fatal(err)
-	}
+	client.delete(t, pipelineRun(1, "", ""))
 	tr.up()
 	eventually(t, "it is recorded", func() bool { return len(tr.records()) == 1 })
 	// Its tasks went with it; the record says so.
