@@ -115,7 +115,7 @@ func texts(ctx context.Context, db *sql.DB, query string) ([]string, error) {
 // zeros, and empties it. While somebody writes or reads an older state that isn't possible. It has a
 // connection of its own, since whoever waits for readers holds the lock that writers need.
 func (e *engine) Forget(ctx context.Context) (bool, error) {
-	db, err := open(e.path, url.Values{"mode": {"rw"}}, tidying)
+	db, err := open(e.path, url.Values{"mode": {"rw"}}, tidying, sort)
 	if err != nil {
 		return false, err
 	}
@@ -158,7 +158,7 @@ func (e *engine) Backup(ctx context.Context, path string) error {
 // vacuum uses a connection of its own: the file is only read, but a connection that only queries may not
 // make another file either.
 func (e *engine) vacuum(ctx context.Context, to string) error {
-	db, err := open(e.path, url.Values{"mode": {"ro"}}, busy, fmt.Sprintf("cache_size(-%d)", readCache))
+	db, err := open(e.path, url.Values{"mode": {"ro"}}, busy, fmt.Sprintf("cache_size(-%d)", readCache), sort)
 	if err != nil {
 		return err
 	}

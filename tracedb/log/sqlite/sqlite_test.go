@@ -32,10 +32,12 @@ func TestSettings(t *testing.T) {
 		{"pages have the size of what is written at once", e.write, "page_size", "8192"},
 		{"deleted payloads are overwritten", e.write, "secure_delete", "1"},
 		{"the writer's cache is bounded", e.write, "cache_size", "-8192"},
+		{"statements are undone from memory", e.write, "temp_store", "2"},
 		{"no mapped memory", e.write, "mmap_size", "0"},
 		{"readers can't write", e.read, "query_only", "1"},
 		{"readers' caches are bounded", e.read, "cache_size", "-1024"},
 		{"readers map no memory", e.read, "mmap_size", "0"},
+		{"readers sort in a file", e.read, "temp_store", "1"},
 		{"readers wait", e.read, "busy_timeout", "10000"},
 	}
 	for _, tt := range tests {
