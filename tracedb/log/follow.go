@@ -12,6 +12,8 @@ import (
 const (
 	followAtOnce = 256
 	followEvery  = time.Second
+	// followBreath lets entries gather: in a rush, reading each commit's alone costs several times as much.
+	followBreath = 50 * time.Millisecond
 )
 
 // Follow sends entries from seq on as they come, until ctx ends, the log is closed, or an entry can't be
@@ -46,11 +48,16 @@ func (l *Log) follow(ctx context.Context, from int64, out chan<- tracedb.Entry) 
 				return
 			}
 		}
-		if len(entries) > 0 {
+		if len(entries) == followAtOnce {
 			continue
+		}
+		var breath <-chan time.Time
+		if len(entries) > 0 {
+			grown, breath = nil, time.After(followBreath)
 		}
 		select {
 		case <-grown:
+		case <-breath:
 		case <-look.C:
 		case <-l.stop:
 			return
