@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -22,6 +23,9 @@ func recordHash(leaf []byte) tlog.Hash { return tlog.RecordHash(leaf) }
 // commitAll is the committer: it commits calls that come at the same time together, until the log is closed.
 func (l *Log) commitAll() {
 	defer close(l.stopped)
+	// The thread isn't given back: it ends with this goroutine.
+	runtime.LockOSThread()
+	giveWay()
 	q := gather.Queue[*call]{Calls: l.calls, Stop: l.stop, Size: (*call).size}
 	q.Run(l.commitBatch)
 }

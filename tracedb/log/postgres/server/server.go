@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"syscall"
@@ -134,15 +135,23 @@ func (s *Server) Run(ctx context.Context) error {
 	s.process.Stdout, s.process.Stderr = &s.log, &s.log
 	// A test that is killed takes its server along.
 	s.process.SysProcAttr.Pdeathsig = syscall.SIGQUIT
-	if err := s.process.Start(); err != nil {
+	started, ended := make(chan error, 1), make(chan struct{})
+	go func(p *exec.Cmd) {
+		// The kernel takes the end of the thread that started it for the end of the test, and a log's
+		// threads end: this one stays as long as the server.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		defer close(ended)
+		err := p.Start()
+		started <- err
+		if err == nil {
+			_ = p.Wait()
+		}
+	}(s.process)
+	if err := <-started; err != nil {
 		return fmt.Errorf("start postgres: %w", err)
 	}
-	ended := make(chan struct{})
 	s.ended = ended
-	go func(p *exec.Cmd) {
-		_ = p.Wait()
-		close(ended)
-	}(s.process)
 	for {
 		conn, err := pgx.Connect(ctx, s.DSN("postgres"))
 		if err == nil {
