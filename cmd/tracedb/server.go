@@ -92,10 +92,14 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 		}
 	}()
 	// Loading the catalog reads every image's facts, of which little is kept: until it is loaded the heap
-	// is kept close to what is in use, and then given back. Later, too, there may be less garbage than Go
-	// allows by itself. GOGC may ask for less still.
-	usual := debug.SetGCPercent(25)
-	defer func() { debug.SetGCPercent(min(usual, 75)) }()
+	// is kept close to what is in use, and then given back. Later there may be more garbage than Go allows by
+	// itself: a heap this small would be collected several times a second, and whoever asks at the door waits
+	// for that. GOGC in the environment still says otherwise.
+	share := debug.SetGCPercent(25)
+	if share == 100 {
+		share = 150
+	}
+	defer func() { debug.SetGCPercent(share) }()
 	cat, err := catalog.Open(ctx, l)
 	if err != nil {
 		return nil, fmt.Errorf("load the catalog: %w", err)
