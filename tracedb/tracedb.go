@@ -227,10 +227,14 @@ type Reader interface {
 	Range(ctx context.Context, from int64, limit int) ([]Entry, error)
 	// Payload returns a record's payload; ErrDisposed if its term was over.
 	Payload(ctx context.Context, seq int64) (json.RawMessage, error)
+	// Payloads returns those payloads of records at those places that are there.
+	Payloads(ctx context.Context, seqs ...int64) (map[int64]json.RawMessage, error)
 	// DisposedBy says of those places whose payload was disposed of which record says so.
 	DisposedBy(ctx context.Context, seqs ...int64) (map[int64]int64, error)
 	// ByRef returns the entries about ref, oldest first, at most limit.
 	ByRef(ctx context.Context, ref Ref, limit int) ([]Entry, error)
+	// ByRefs is ByRef for many refs at once, the limit being that of each.
+	ByRefs(ctx context.Context, refs []Ref, limit int) (map[Ref][]Entry, error)
 	// Search returns entries newest first.
 	Search(ctx context.Context, q Query) (Page, error)
 	// Facts returns the newest fact for each key of a table; with keys, only of those.

@@ -108,6 +108,9 @@ func testDispose(t *testing.T, e engine) {
 			t.Errorf("payload %d: %v", r.Seq, err)
 		}
 	}
+	if left, err := l.Payloads(t.Context(), old[0].Seq, kept[0].Seq); err != nil || len(left) != 1 || left[kept[0].Seq] == nil {
+		t.Errorf("payloads: %v, %v, want that which was kept", left, err)
+	}
 	facts, err := l.History(t.Context(), "image", "sha256:pod")
 	if err != nil || len(facts) != n {
 		t.Errorf("%d facts of what was disposed of, %v", len(facts), err)

@@ -52,10 +52,28 @@ func (l *Log) Range(ctx context.Context, from int64, limit int) ([]tracedb.Entry
 
 // ByRef returns the entries about ref, oldest first, at most limit.
 func (l *Log) ByRef(ctx context.Context, ref tracedb.Ref, limit int) ([]tracedb.Entry, error) {
+	found, err := l.ByRefs(ctx, []tracedb.Ref{ref}, limit)
+	return found[ref], err
+}
+
+// ByRefs is ByRef for many refs at once, the limit being that of each.
+func (l *Log) ByRefs(ctx context.Context, refs []tracedb.Ref, limit int) (map[tracedb.Ref][]tracedb.Entry, error) {
+	out := make(map[tracedb.Ref][]tracedb.Entry, len(refs))
 	if limit <= 0 {
-		return nil, nil
+		return out, nil
 	}
-	return l.entries(store.LeavesByRef(ctx, l.db.Read, ref, limit))
+	for some := range slices.Chunk(refs, maxQueryRefs) {
+		leaves, err := store.LeavesByRefs(ctx, l.db.Read, some, limit)
+		if err != nil {
+			return nil, l.db.Explain(err)
+		}
+		for i, ref := range some {
+			if out[ref], err = parse(nil, leaves[i]); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
 }
 
 // Payload returns a record's payload: tracedb.ErrDisposed if its term was over, tracedb.ErrNotFound if
@@ -72,6 +90,21 @@ func (l *Log) Payload(ctx context.Context, seq int64) (json.RawMessage, error) {
 		return nil, err
 	}
 	return nil, tracedb.ErrDisposed
+}
+
+// Payloads returns those payloads of records at those places that are there.
+func (l *Log) Payloads(ctx context.Context, seqs ...int64) (map[int64]json.RawMessage, error) {
+	out := make(map[int64]json.RawMessage, len(seqs))
+	for some := range slices.Chunk(seqs, entriesAtOnce) {
+		payloads, err := l.db.Payloads(ctx, some)
+		if err != nil {
+			return nil, l.db.Explain(err)
+		}
+		for _, p := range payloads {
+			out[p.Seq] = p.Body
+		}
+	}
+	return out, nil
 }
 
 // DisposedBy says of those places whose payload was disposed of which record says so.

@@ -132,6 +132,26 @@ func testRead(t *testing.T, e engine) {
 	if got, err := l.ByRef(t.Context(), ref, 1000); len(got) != 50 || err != nil {
 		t.Errorf("by ref: %d, %v", len(got), err)
 	}
+	run := tracedb.Ref{Type: tracedb.RefRun, Value: "r"}
+	refs := []tracedb.Ref{ref, run}
+	for i := range 2 * 8 { // more than one statement asks for
+		refs = append(refs, tracedb.Ref{Type: tracedb.RefRun, Value: fmt.Sprint("none", i)})
+	}
+	if got, err := l.ByRefs(t.Context(), append(refs, run), 3); err != nil || len(got) != len(refs) ||
+		fmt.Sprint(seqs(got[ref])) != "[0 10 20]" || fmt.Sprint(seqs(got[run])) != "[0 10 20]" || len(got[refs[2]]) != 0 {
+		t.Errorf("by refs: %v, %v", got, err)
+	}
+	for _, none := range []func() (map[tracedb.Ref][]tracedb.Entry, error){
+		func() (map[tracedb.Ref][]tracedb.Entry, error) { return l.ByRefs(t.Context(), nil, 3) },
+		func() (map[tracedb.Ref][]tracedb.Entry, error) { return l.ByRefs(t.Context(), refs, 0) },
+	} {
+		if got, err := none(); err != nil || len(got) != 0 {
+			t.Errorf("by refs: %v, %v, want none", got, err)
+		}
+	}
+	if got, err := l.Payloads(t.Context(), append(every, 7, 500, -1)...); err != nil || len(got) != 500 || string(got[499]) != `{"said": "payload of a-499"}` {
+		t.Errorf("payloads: %d, %s, %v", len(got), got[499], err)
+	}
 	if body, err := l.Payload(t.Context(), 499); string(body) != `{"said": "payload of a-499"}` || err != nil {
 		t.Errorf("payload: %s, %v", body, err)
 	}

@@ -49,6 +49,16 @@ func (c cheat) Payload(ctx context.Context, seq int64) (json.RawMessage, error) 
 	return out, err
 }
 
+func (c cheat) Payloads(ctx context.Context, seqs ...int64) (map[int64]json.RawMessage, error) {
+	out, err := c.Reader.Payloads(ctx, seqs...)
+	for seq, payload := range out {
+		if c.payload != nil {
+			out[seq] = c.payload(payload)
+		}
+	}
+	return out, err
+}
+
 func (c cheat) Prove(ctx context.Context, seq, size int64) (tracedb.Proof, error) {
 	out, err := c.Reader.Prove(ctx, seq, size)
 	if c.proof != nil {

@@ -11,13 +11,19 @@ import (
 
 // read reads the payloads of all records. What is too large to be told isn't read for it.
 func (w *walk) read(ctx context.Context) error {
-	for _, e := range w.sorted() {
-		if e.Kind == tracedb.KindSBOM && e.Size > MaxSBOM {
-			continue
+	var unread []int64
+	for _, e := range w.entries {
+		if _, ok := w.bodies[e.Seq]; !ok && (e.Kind != tracedb.KindSBOM || e.Size <= MaxSBOM) {
+			unread = append(unread, e.Seq)
 		}
-		if _, err := w.body(ctx, e); err != nil {
-			return fmt.Errorf("read record %d: %w", e.Seq, err)
-		}
+	}
+	found, err := w.Payloads(ctx, unread...)
+	if err != nil {
+		return fmt.Errorf("read the records' payloads: %w", err)
+	}
+	for _, seq := range unread {
+		raw, ok := found[seq]
+		w.bodies[seq] = body{raw, !ok}
 	}
 	return nil
 }

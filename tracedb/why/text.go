@@ -21,6 +21,9 @@ const (
 // clean takes out of a text what doesn't belong on one line of it: line breaks, control characters,
 // and the marks that turn the direction of writing, with which one text can pose as another.
 func clean(s string, most int) string {
+	if len(s) <= most && fine(s) {
+		return s
+	}
 	var b strings.Builder
 	space, letters := false, 0
 	for _, r := range s {
@@ -44,6 +47,19 @@ func clean(s string, most int) string {
 		letters++
 	}
 	return b.String()
+}
+
+// fine says of a text that nothing of it needs cleaning, which holds for most: words of ASCII with one space
+// between them.
+func fine(s string) bool {
+	last := byte(' ')
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == ' ' && last == ' ' {
+			return false
+		}
+		last = s[i]
+	}
+	return last != ' ' || s == ""
 }
 
 // brief is enough of a name for people to tell two apart: a digest's or hash's start, a ServiceAccount

@@ -129,17 +129,15 @@ func (w *walk) add(e tracedb.Entry) bool {
 func (w *walk) run(ctx context.Context) error {
 	about := map[tracedb.Ref][]tracedb.Entry{} // a thing that is met on both ways is read once
 	for len(w.queue) > 0 {
+		if err := w.look(ctx, about); err != nil {
+			return err
+		}
 		s := w.queue[0]
 		w.queue = w.queue[1:]
-		entries, ok := about[s.ref]
-		if !ok {
+		entries := about[s.ref]
+		if w.passing(s) {
 			var err error
-			if s.ref.Type == tracedb.RefSpec && s.way != forth && s.ref != w.subject {
-				entries, err = w.spec(ctx, s.ref)
-			} else if entries, err = w.about(ctx, s.ref); err == nil {
-				about[s.ref] = entries
-			}
-			if err != nil {
+			if entries, err = w.spec(ctx, s.ref); err != nil {
 				return err
 			}
 		}
@@ -187,11 +185,35 @@ func fleets(e tracedb.Entry, ref tracedb.Ref) bool {
 	return ref.Type == tracedb.RefCommit && slices.Contains(e.Refs, tracedb.Ref{Type: tracedb.RefRevision, Value: ref.Value})
 }
 
-// about reads a thing's records: the oldest, and of what has many the newest too.
-func (w *walk) about(ctx context.Context, ref tracedb.Ref) ([]tracedb.Entry, error) {
-	entries, err := w.ByRef(ctx, ref, perStop)
-	if err != nil || len(entries) < perStop {
-		return entries, err
+// look reads about the next thing in line if that wasn't done, and about all behind it too: the log is asked
+// once for as many as are known to be wanted.
+func (w *walk) look(ctx context.Context, about map[tracedb.Ref][]tracedb.Entry) error {
+	unread := func(s stop) bool { _, ok := about[s.ref]; return !ok && !w.passing(s) }
+	if !unread(w.queue[0]) {
+		return nil
+	}
+	var refs []tracedb.Ref
+	for _, s := range w.queue {
+		if unread(s) && !slices.Contains(refs, s.ref) {
+			refs = append(refs, s.ref)
+		}
+	}
+	oldest, err := w.ByRefs(ctx, refs, perStop)
+	if err != nil {
+		return err
+	}
+	for _, ref := range refs {
+		if about[ref], err = w.rest(ctx, ref, oldest[ref]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rest adds the newest records of a thing to its oldest, if it has many.
+func (w *walk) rest(ctx context.Context, ref tracedb.Ref, entries []tracedb.Entry) ([]tracedb.Entry, error) {
+	if len(entries) < perStop {
+		return entries, nil
 	}
 	page, err := w.Search(ctx, tracedb.Query{Refs: []tracedb.Ref{ref}, Limit: newest})
 	if err != nil {
@@ -212,6 +234,11 @@ func (w *walk) about(ctx context.Context, ref tracedb.Ref) ([]tracedb.Entry, err
 		entries = append(entries, e)
 	}
 	return entries, nil
+}
+
+// passing says of a stop that it is a spec which was come upon on the way back.
+func (w *walk) passing(s stop) bool {
+	return s.ref.Type == tracedb.RefSpec && s.way != forth && s.ref != w.subject
 }
 
 // spec reads the newest versions of a spec alone. One may ask for release after release: the sessions of
