@@ -140,7 +140,7 @@ func (l *Log) Search(ctx context.Context, q tracedb.Query) (tracedb.Page, error)
 		return tracedb.Page{Entries: []tracedb.Entry{}}, l.db.Explain(err)
 	}
 	q.Kinds = slices.Compact(slices.Sorted(slices.Values(q.Kinds)))
-	entries, err := l.entries(store.Search(ctx, l.db.Read, q, w, limit+1))
+	entries, err := l.entries(l.db.Search(ctx, q, w, limit+1))
 	if err != nil {
 		return tracedb.Page{}, err
 	}

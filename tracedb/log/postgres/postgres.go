@@ -187,6 +187,9 @@ func (e *engine) List(items any) (store.List, error) {
 	return store.List{Items: items, Among: "= ANY($%d::" + of + "[])", Table: "unnest($%d::" + of + "[]) k (value)"}, nil
 }
 
+// By is empty: the planner chooses by what the tables hold.
+func (e *engine) By(string) string { return "" }
+
 // Shared is true: replicas serve the same database.
 func (e *engine) Shared() bool { return true }
 

@@ -210,6 +210,9 @@ func (e *engine) List(items any) (store.List, error) {
 	return store.List{Items: string(text), Among: "IN (SELECT value FROM json_each($%d))", Table: "json_each($%d) k"}, err
 }
 
+// By names the index. SQLite would take a row's place alone, and read the row to see the rest.
+func (e *engine) By(index string) string { return " INDEXED BY " + index }
+
 // Shared is false: one program serves a file, and another that writes is an exception.
 func (e *engine) Shared() bool { return false }
 

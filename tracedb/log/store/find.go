@@ -19,7 +19,7 @@ type Window struct{ From, Until int64 }
 // CROSS JOIN lets SQLite keep the order in which the tables are written: refs first, if there are any,
 // since a thing has few records and a kind many. Each kind is searched for itself, in the order of its
 // index, and stops at the limit; together they would all be read and sorted.
-func Search(ctx context.Context, db Querier, q tracedb.Query, w Window, limit int) ([]Leaf, error) {
+func (db *DB) Search(ctx context.Context, q tracedb.Query, w Window, limit int) ([]Leaf, error) {
 	var args arguments
 	kinds := q.Kinds
 	if len(kinds) == 0 {
@@ -27,9 +27,9 @@ func Search(ctx context.Context, db Querier, q tracedb.Query, w Window, limit in
 	}
 	var searches []string
 	for i, kind := range kinds {
-		searches = append(searches, fmt.Sprintf("SELECT seq FROM (%s) k%d", search(&args, q, kind, w, limit), i))
+		searches = append(searches, fmt.Sprintf("SELECT seq FROM (%s) k%d", db.search(&args, q, kind, w, limit), i))
 	}
-	return all(ctx, db, scanLeaf, "SELECT l.seq, l.leaf FROM (SELECT seq FROM ("+strings.Join(searches, " UNION ALL ")+") found ORDER BY seq DESC LIMIT "+args.add(limit)+
+	return all(ctx, db.Read, scanLeaf, "SELECT l.seq, l.leaf FROM (SELECT seq FROM ("+strings.Join(searches, " UNION ALL ")+") found ORDER BY seq DESC LIMIT "+args.add(limit)+
 		") newest CROSS JOIN leaves l WHERE l.seq = newest.seq ORDER BY newest.seq DESC", args...)
 }
 
@@ -43,7 +43,7 @@ func (a *arguments) add(v any) string {
 }
 
 // search selects the places of records of one kind, or of any if kind is empty.
-func search(args *arguments, q tracedb.Query, kind tracedb.Kind, w Window, limit int) string {
+func (db *DB) search(args *arguments, q tracedb.Query, kind tracedb.Kind, w Window, limit int) string {
 	var from, where []string
 	for i, ref := range q.Refs {
 		alias := fmt.Sprintf("f%d", i)
@@ -72,6 +72,9 @@ func search(args *arguments, q tracedb.Query, kind tracedb.Kind, w Window, limit
 	switch {
 	case len(q.Refs) == 0:
 		from, seq = append(from, "records r"), "r.seq"
+	case kind != "":
+		// Many records of a thing are of other kinds, and the index knows that without reading them.
+		from, where = append(from, "records r"+db.By("records_kind")), append(where, "r.seq = f0.seq")
 	case restricted:
 		from, where = append(from, "records r"), append(where, "r.seq = f0.seq")
 	}

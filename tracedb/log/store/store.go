@@ -78,6 +78,8 @@ type Engine interface {
 	Patience() time.Duration
 	// List makes a parameter of a slice of strings or numbers.
 	List(items any) (List, error)
+	// By is what stands behind a table's name for an index of it to be used, if it must be told.
+	By(index string) string
 	// Shared says whether others are expected to write to the same log.
 	Shared() bool
 	// Watch calls seen with the log's size when somebody has written, until ctx ends. It may miss some.
