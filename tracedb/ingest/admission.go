@@ -35,7 +35,7 @@ const Policy = "register"
 
 // decisions wait to be recorded.
 type decisions struct {
-	queue            chan decision
+	queue            chan *decision
 	waiting, dropped atomic.Int64
 	told             atomic.Int64 // of the dropped ones, those that the log knows of
 }
@@ -68,7 +68,7 @@ func (d *Desk) Admission(ctx context.Context, q catalog.Question) (catalog.Decis
 		}
 	}
 	if !q.DryRun {
-		d.leave(decision{question: q, Decision: answer, at: d.Now()})
+		d.leave(&decision{question: q, Decision: answer, at: d.Now()})
 	}
 	return answer, nil
 }
@@ -98,7 +98,7 @@ func askable(q catalog.Question) error {
 
 // leave puts a decision where Run finds it. If nobody comes for them any more, it is dropped and
 // counted, and the log will say how many were.
-func (d *Desk) leave(one decision) {
+func (d *Desk) leave(one *decision) {
 	d.decisions.waiting.Add(1)
 	select {
 	case d.decisions.queue <- one:
@@ -143,8 +143,8 @@ func (d *Desk) Run(ctx context.Context) error {
 	}
 }
 
-func (d *Desk) gather(first decision) []decision {
-	out := []decision{first}
+func (d *Desk) gather(first *decision) []*decision {
+	out := []*decision{first}
 	for len(out) < together {
 		select {
 		case one := <-d.decisions.queue:
@@ -158,7 +158,7 @@ func (d *Desk) gather(first decision) []decision {
 
 // write records decisions, and tries again as long as the log can't. What the log refuses is refused
 // for ever: it is looked at one by one, and left out.
-func (d *Desk) write(ctx context.Context, some []decision) {
+func (d *Desk) write(ctx context.Context, some []*decision) {
 	drafts := make([]tracedb.Draft, 0, len(some)+1)
 	for _, one := range some {
 		drafts = append(drafts, one.draft())
@@ -205,7 +205,7 @@ func (d *Desk) record(ctx context.Context, drafts []tracedb.Draft) {
 
 // draft is the record of a decision. Its id is the admission request's, so that whoever asks twice is
 // recorded once; without one, the same answer to the same question counts once a minute.
-func (one decision) draft() tracedb.Draft {
+func (one *decision) draft() tracedb.Draft {
 	q := one.question
 	payload := tracedb.Admission{
 		Namespace: q.Namespace, Resource: clip(q.Resource), Algorithm: clip(q.Algorithm),

@@ -290,7 +290,7 @@ func TestRunGivesUp(t *testing.T) {
 		d := &Desk{Log: full{}}
 		d.ready()
 		for i := range 3 {
-			d.leave(decision{question: catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}, Decision: catalog.Decision{Reason: "r"}})
+			d.leave(&decision{question: catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}, Decision: catalog.Decision{Reason: "r"}})
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)

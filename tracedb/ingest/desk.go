@@ -69,7 +69,7 @@ func (d *Desk) ready() {
 		if d.Logger == nil {
 			d.Logger = slog.New(slog.DiscardHandler)
 		}
-		d.decisions.queue = make(chan decision, maxWaiting)
+		d.decisions.queue = make(chan *decision, maxWaiting)
 	})
 }
 
