@@ -72,21 +72,13 @@ func (e *engine) Insert(ctx context.Context, tx *sql.Tx, b *store.Batch) error {
 	return e.dispose(ctx, tx, b.Disposed)
 }
 
-// dispose deletes payloads, after what says why.
+// dispose deletes payloads, after what says why. Each is a statement of its own: what is overwritten can be
+// undone until its statement ends, and all of them together may not fit into memory.
 func (e *engine) dispose(ctx context.Context, tx *sql.Tx, gone []store.Disposed) error {
-	if len(gone) == 0 {
-		return nil
-	}
-	seqs := make([]int64, len(gone))
-	for i, d := range gone {
-		seqs[i] = d.Seq
-	}
-	in, err := e.List(seqs)
-	if err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, "DELETE FROM payloads WHERE seq "+in.As(1), in.Items); err != nil {
-		return fmt.Errorf("dispose of payloads: %w", err)
+	for _, d := range gone {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM payloads WHERE seq = $1", d.Seq); err != nil {
+			return fmt.Errorf("dispose of payload %d: %w", d.Seq, err)
+		}
 	}
 	return nil
 }

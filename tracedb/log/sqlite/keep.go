@@ -11,16 +11,19 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 )
 
 // Rebuild drops the projections, whose triggers go with them, and makes them anew. Readers see the old
-// ones until tx commits.
+// ones until tx commits. What is dropped isn't overwritten: it comes again, and all of it together, which
+// can be undone until its statement ends, may not fit into memory.
 func (e *engine) Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) error {
-	for _, table := range []string{"records", "refs", "facts"} {
-		if _, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS "+table); err != nil {
-			return err
-		}
+	drop := []string{"PRAGMA secure_delete = off", "DROP TABLE IF EXISTS records", "DROP TABLE IF EXISTS refs", "DROP TABLE IF EXISTS facts"}
+	_, err := tx.ExecContext(ctx, strings.Join(drop, ";"))
+	// Whatever became of ctx, the connection deletes as it should from here on.
+	if _, again := tx.ExecContext(context.WithoutCancel(ctx), "PRAGMA secure_delete = on"); err != nil || again != nil {
+		return errors.Join(err, again)
 	}
 	if err := makeProjections(ctx, tx); err != nil {
 		return err

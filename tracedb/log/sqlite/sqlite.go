@@ -38,8 +38,8 @@ const (
 	readCache  = 1 << 10
 )
 
-// Where a connection keeps what it needs for a while. What a statement would have to undo is small, and in a
-// file it is a fifth of the work of writing; what is sorted may be large.
+// Where a connection keeps what it needs for a while. What a statement would have to undo is small, if the
+// statement is, and in a file it is a fifth of the work of writing; what is sorted may be large.
 const (
 	undo = "temp_store(memory)"
 	sort = "temp_store(file)"
