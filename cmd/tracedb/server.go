@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime/debug"
 	"time"
 
@@ -96,7 +97,7 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 	// itself: a heap this small would be collected several times a second, and whoever asks at the door waits
 	// for that. GOGC in the environment still says otherwise.
 	share := debug.SetGCPercent(25)
-	if share == 100 {
+	if _, ok := os.LookupEnv("GOGC"); !ok {
 		share = 150
 	}
 	defer func() { debug.SetGCPercent(share) }()

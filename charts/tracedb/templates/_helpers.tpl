@@ -43,6 +43,8 @@ spec:
       args: [serve, --config=/etc/tracedb/config.yaml]
       env:
         - {name: TMPDIR, value: /tmp}
+        # Go collects garbage sooner near this; SQLite's memory lies beside it.
+        - {name: GOMEMLIMIT, value: 192MiB}
       ports:
         - {name: https, containerPort: 8443}
         - {name: health, containerPort: 8080}
