@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 )
 
@@ -19,10 +18,12 @@ import (
 // ones until tx commits. What is dropped isn't overwritten: it comes again, and all of it together, which
 // can be undone until its statement ends, may not fit into memory.
 func (e *engine) Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) error {
-	drop := []string{"PRAGMA secure_delete = off", "DROP TABLE IF EXISTS records", "DROP TABLE IF EXISTS refs", "DROP TABLE IF EXISTS facts"}
-	_, err := tx.ExecContext(ctx, strings.Join(drop, ";"))
-	// Whatever became of ctx, the connection deletes as it should from here on.
-	if _, again := tx.ExecContext(context.WithoutCancel(ctx), "PRAGMA secure_delete = on"); err != nil || again != nil {
+	// The end of ctx ends the transaction only between two calls, so in one call, which it can't end, the
+	// connection is put right again.
+	uncut := context.WithoutCancel(ctx)
+	const right = "PRAGMA secure_delete = on"
+	if _, err := tx.ExecContext(uncut, "PRAGMA secure_delete = off; DROP TABLE IF EXISTS records; DROP TABLE IF EXISTS refs; DROP TABLE IF EXISTS facts; "+right); err != nil {
+		_, again := tx.ExecContext(uncut, right)
 		return errors.Join(err, again)
 	}
 	if err := makeProjections(ctx, tx); err != nil {
