@@ -6,50 +6,62 @@ import (
 	"strings"
 	"sync"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// meter counts bytes over all images. The sizes of images whose manifests are
-// still on their way are taken to be as large as the others.
+// meter counts bytes over all images. It reports nothing before the sizes of
+// all are known, since a guess at the whole would have to be taken back.
 type meter struct {
 	task   ui.Task
 	images int
 
 	mu      sync.Mutex
 	at      map[string]bool // images being fetched
-	known   int
-	size    int64
-	done    int64
-	fetched int64
+	known   int             // images whose manifests have been asked for
+	size    int64           // bytes of those images
+	done    int64           // bytes that are there, each counted once
+	fetched int64           // bytes that came over the line
 }
 
-// know adds an image's size to the whole.
-func (m *meter) know(w *want) {
+// know adds the sizes of an image's blobs to the whole; one that can't be had
+// has none.
+func (m *meter) know(blobs []v1.Descriptor) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.known++
-	for _, d := range w.blobs() {
+	for _, d := range blobs {
 		m.size += d.Size
 	}
 	m.show()
 }
 
-// moved counts bytes as they come.
-func (m *meter) moved(n int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.done += n
-	m.fetched += n
-	m.show()
+// blobMeter counts one blob, which may be fetched more than once, or not at all.
+type blobMeter struct {
+	*meter
+	size, counted int64
 }
 
-// settle corrects the count of a blob that is there now: what was fetched twice
-// counts once, what needn't be fetched counts too.
-func (m *meter) settle(size, counted int64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.done += size - counted
-	m.show()
+// moved counts bytes as they come.
+func (b *blobMeter) moved(n int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.fetched += n
+	b.count(min(n, b.size-b.counted))
+}
+
+// there counts what needn't be fetched.
+func (b *blobMeter) there() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.count(b.size - b.counted)
+}
+
+func (b *blobMeter) count(n int64) {
+	b.counted += n
+	b.done += n
+	b.show()
 }
 
 func (m *meter) working(name string) (done func()) {
@@ -72,7 +84,7 @@ func (m *meter) name() {
 }
 
 func (m *meter) show() {
-	if m.known > 0 {
-		m.task.Progress(m.done, m.size*int64(m.images)/int64(m.known))
+	if m.known == m.images {
+		m.task.Progress(m.done, m.size)
 	}
 }

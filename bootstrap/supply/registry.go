@@ -288,9 +288,10 @@ func (r *Registry) resolveAll(ctx context.Context, todo []*want, m *meter) error
 			defer close(w.resolved)
 			if w.err = r.retrier(m, w).do(ctx, func(ctx context.Context) (bool, error) { return false, r.resolve(ctx, w) }); w.err != nil {
 				w.err = fmt.Errorf("%s: %w", w.ref, w.err)
+				m.know(nil)
 				return nil
 			}
-			m.know(w)
+			m.know(w.blobs())
 			return nil
 		})
 	}
@@ -375,13 +376,14 @@ func (r *Registry) pull(ctx context.Context, s *Store, w *want, m *meter) error 
 	g.SetLimit(r.opt.Layers)
 	for _, d := range w.blobs() {
 		g.Go(func() error {
-			var n int64
-			err := r.retrier(m, w).do(blobCtx, func(ctx context.Context) (bool, error) {
-				before := n
-				err := r.fetch.blob(ctx, s, w.repo, d, func(more int64) { n += more; m.moved(more) })
-				return n > before, err
+			count := &blobMeter{meter: m, size: d.Size}
+			err := r.retrier(m, w).do(blobCtx, func(ctx context.Context) (moved bool, err error) {
+				err = r.fetch.blob(ctx, s, w.repo, d, func(n int64) { moved = true; count.moved(n) })
+				return moved, err
 			})
-			m.settle(d.Size, n)
+			if err == nil {
+				count.there()
+			}
 			return err
 		})
 	}

@@ -118,7 +118,7 @@ func (t *termTask) line(now time.Time) string {
 	s := t.r.s
 	parts := []string{s.busy.Render(spinner[t.r.frame%len(spinner)]) + " " + t.title}
 	if t.counting && t.total > 0 {
-		full := int(t.done * barWidth / t.total)
+		full := int(t.share * barWidth)
 		parts = append(parts, s.busy.Render(strings.Repeat("█", full))+s.faint.Render(strings.Repeat("░", barWidth-full)))
 	}
 	if c := t.counts(); c != "" {

@@ -13,23 +13,22 @@ type track struct {
 	ended     bool
 
 	done, total int64
+	share       float64   // how much of the bar is full, from 0 to 1
 	counting    bool      // a first Progress came
 	base        int64     // what was done when counting began
 	counted     time.Time // when counting began
-	moved       time.Time // when done moved last
 }
 
+// progress takes a report. What was done stays done, and a bar never falls: where the total grows,
+// it stands until the work has caught up.
 func (t *track) progress(now time.Time, done, total int64) {
-	done = max(done, 0)
+	done = max(done, t.done)
 	if total > 0 {
 		done = min(done, total)
+		t.share = max(t.share, float64(done)/float64(total))
 	}
-	// A total that changes is not speed, and neither is work that turns out to be undone: in the
-	// latter case all that was measured is void.
-	if !t.counting || done < t.base {
-		t.counting, t.base, t.counted, t.moved = true, done, now, now
-	} else if done != t.done {
-		t.moved = now
+	if !t.counting {
+		t.counting, t.base, t.counted = true, done, now
 	}
 	t.done, t.total = done, total
 }
@@ -41,23 +40,18 @@ const (
 )
 
 // eta works out the time left from the work done since counting began; ok is false as long as there
-// is too little to go by. Between two reports it counts down, since the work goes on; once that runs
-// out, the current unit takes longer than its weight said, and all the time it took so far counts.
+// is too little to go by. While nothing moves it grows with the clock, so that it has no leap to make
+// when a late unit of work ends.
 func (t *track) eta(now time.Time) (left time.Duration, ok bool) {
 	gained := t.done - t.base
 	if t.total <= 0 || gained <= 0 || t.done >= t.total {
 		return 0, false
 	}
-	spent := t.moved.Sub(t.counted)
+	spent := now.Sub(t.counted)
 	if spent < etaMinElapsed || float64(gained) < etaMinShare*float64(t.total-t.base) {
 		return 0, false
 	}
-	todo := float64(t.total-t.done) / float64(gained)
-	left = time.Duration(todo*float64(spent)) - now.Sub(t.moved)
-	if left <= 0 {
-		left = time.Duration(todo * float64(now.Sub(t.counted)))
-	}
-	return left, true
+	return time.Duration(float64(spent) * float64(t.total-t.done) / float64(gained)), true
 }
 
 // counts gives "3/30" for small numbers of things and a percentage for large amounts (bytes, weights).
@@ -70,7 +64,7 @@ func (t *track) counts() string {
 	case t.total <= 1000:
 		return fmt.Sprintf("%d/%d", t.done, t.total)
 	}
-	return fmt.Sprintf("%d%%", t.done*100/t.total)
+	return fmt.Sprintf("%d%%", int(t.share*100))
 }
 
 // short writes a duration the way people say it: tenths below ten seconds, no seconds above an hour.

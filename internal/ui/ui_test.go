@@ -141,10 +141,10 @@ func TestETA(t *testing.T) {
 		{name: "too little", report: [][3]int64{{0, 0, 1000}, {60, 10, 1000}}, asked: 60},
 		{name: "total unknown", report: [][3]int64{{0, 0, 0}, {60, 10, 0}}, asked: 60},
 		{name: "half", report: [][3]int64{{0, 0, 10}, {60, 5, 10}}, asked: 60, want: time.Minute, wantOK: true},
-		{name: "counts down", report: [][3]int64{{0, 0, 10}, {60, 5, 10}}, asked: 90, want: 30 * time.Second, wantOK: true},
-		{name: "overdue grows", report: [][3]int64{{0, 0, 10}, {60, 5, 10}}, asked: 180, want: 3 * time.Minute, wantOK: true},
+		{name: "grows with the clock while nothing moves", report: [][3]int64{{0, 0, 10}, {60, 5, 10}}, asked: 90, want: 90 * time.Second, wantOK: true},
+		{name: "doesn't jump when a late unit ends", report: [][3]int64{{0, 0, 10}, {60, 5, 10}, {120, 5, 10}}, asked: 120, want: 2 * time.Minute, wantOK: true},
 		{name: "resumed work is not speed", report: [][3]int64{{0, 50, 100}, {60, 75, 100}}, asked: 60, want: time.Minute, wantOK: true},
-		{name: "work undone starts over", report: [][3]int64{{0, 50, 100}, {60, 75, 100}, {61, 0, 100}}, asked: 61},
+		{name: "work undone doesn't count twice", report: [][3]int64{{0, 0, 100}, {30, 50, 100}, {60, 0, 100}}, asked: 60, want: time.Minute, wantOK: true},
 		{name: "done", report: [][3]int64{{0, 0, 10}, {60, 10, 10}}, asked: 60},
 	}
 	for _, tt := range tests {
@@ -156,6 +156,35 @@ func TestETA(t *testing.T) {
 			got, ok := tr.eta(at(tt.asked))
 			if got != tt.want || ok != tt.wantOK {
 				t.Errorf("eta = %v, %v, want %v, %v", got, ok, tt.want, tt.wantOK)
+			}
+		})
+	}
+}
+
+// TestBarNeverFalls reports what must not pull a bar back: less done than before, and more to do.
+func TestBarNeverFalls(t *testing.T) {
+	tests := []struct {
+		name   string
+		report [][2]int64 // done, total
+		want   float64
+		counts string
+	}{
+		{"less done", [][2]int64{{5, 10}, {3, 10}}, 0.5, "5/10"},
+		{"more to do", [][2]int64{{5, 10}, {5, 20}}, 0.5, "5/20"},
+		{"more to do, as a percentage", [][2]int64{{4300, 10_000}, {4300, 20_000}}, 0.43, "43%"},
+		{"catches up with what was added", [][2]int64{{5, 10}, {5, 20}, {15, 20}}, 0.75, "15/20"},
+		{"total forgotten", [][2]int64{{5, 10}, {6, 0}}, 0.5, "6"},
+		{"more done than there is", [][2]int64{{12, 10}}, 1, "10/10"},
+		{"nothing known", [][2]int64{{-1, 0}}, 0, "0"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			var tr track
+			for _, r := range tt.report {
+				tr.progress(time.Unix(0, 0), r[0], r[1])
+			}
+			if tr.share != tt.want || tr.counts() != tt.counts {
+				t.Errorf("bar at %v, %s; want %v, %s", tr.share, tr.counts(), tt.want, tt.counts)
 			}
 		})
 	}

@@ -60,7 +60,7 @@ func (b *Builder) rootfs(ctx context.Context, d component.Debian, m *meter) (*ro
 		}
 		m.built("debian", name)
 	} else {
-		done := m.work("debian", name, debianSeconds)
+		done := m.work("debian", name)
 		err := b.mmdebstrap(ctx, base, d.Packages, r)
 		done()
 		if err != nil {

@@ -190,7 +190,7 @@ func (b *Builder) binaries(ctx context.Context, c component.Component, s compone
 		m.built(c.Name, s.Name)
 		return final, nil
 	}
-	defer m.work(c.Name, s.Name, s.Build.Seconds)()
+	defer m.work(c.Name, s.Name)()
 	src, err := b.source(ctx, c, s)
 	if err != nil {
 		return "", err
@@ -225,7 +225,7 @@ func (b *Builder) binaries(ctx context.Context, c component.Component, s compone
 		return "", err
 	}
 	if s.Build.Web != nil {
-		if err := b.web(ctx, s, src, tmp, m); err != nil {
+		if err := b.web(ctx, c, s, src, tmp, m); err != nil {
 			return "", err
 		}
 	}

@@ -67,7 +67,7 @@ func (b *Builder) image(ctx context.Context, c component.Component, img componen
 	if err := a.collect(ctx); err != nil {
 		return nil, err
 	}
-	defer m.work(c.Name, img.Name, 3)()
+	defer m.work(c.Name, img.Name)()
 	p := &product{key: key, tmp: tmp}
 	if p.image, err = a.finish(); err != nil {
 		return nil, err

@@ -7,22 +7,23 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// meter turns builds of known weight into progress: while a build runs it
-// moves with the clock, never past that build's own weight.
+// meter turns builds of known weight into progress: a build that runs counts
+// by the clock, never past its own weight, beside all others that run.
 type meter struct {
 	task ui.Task
 
 	mu      sync.Mutex
-	weights map[string]int
+	weights map[string]int // of the builds that haven't ended, in seconds
+	running map[string]time.Time
 	done    int
 	total   int
 }
 
-// tick is how often a running build moves the meter.
+// tick is how often running builds move the meter.
 const tick = time.Second
 
 func newMeter(task ui.Task, p plan) *meter {
-	m := &meter{task: task, weights: map[string]int{}}
+	m := &meter{task: task, weights: map[string]int{}, running: map[string]time.Time{}}
 	for _, u := range p.work {
 		m.weights[u.component+"/"+u.source] = u.seconds
 		m.total += u.seconds
@@ -30,31 +31,40 @@ func newMeter(task ui.Task, p plan) *meter {
 	return m
 }
 
-// built counts a build that was there already.
+// built counts a build that is there, once.
 func (m *meter) built(component, source string) {
 	if m == nil {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.finish(component + "/" + source)
-}
-
-// finish counts a build once.
-func (m *meter) finish(key string) {
+	key := component + "/" + source
 	m.done += m.weights[key]
 	delete(m.weights, key)
-	m.task.Progress(int64(m.done), int64(m.total))
+	delete(m.running, key)
+	m.show()
 }
 
-// work begins a build; the function it returns ends it.
-func (m *meter) work(component, source string, seconds int) func() {
+// show reports what is done with what is under way.
+func (m *meter) show() {
+	done := m.done
+	for key, begun := range m.running {
+		done += min(int(time.Since(begun).Seconds()), m.weights[key])
+	}
+	m.task.Progress(int64(done), int64(m.total))
+}
+
+// work begins a build, which may be part of one that runs already; the
+// function it returns ends it.
+func (m *meter) work(component, source string) func() {
 	if m == nil {
 		return func() {}
 	}
 	m.task.Detail("building %s (%s)", component, source)
+	m.mu.Lock()
+	m.running[component+"/"+source] = time.Now()
+	m.mu.Unlock()
 	stop, stopped := make(chan struct{}), make(chan struct{})
-	begun := time.Now()
 	go func() {
 		defer close(stopped)
 		t := time.NewTicker(tick)
@@ -65,8 +75,7 @@ func (m *meter) work(component, source string, seconds int) func() {
 				return
 			case <-t.C:
 				m.mu.Lock()
-				part := min(int(time.Since(begun).Seconds()), m.weights[component+"/"+source])
-				m.task.Progress(int64(m.done+part), int64(m.total))
+				m.show()
 				m.mu.Unlock()
 			}
 		}

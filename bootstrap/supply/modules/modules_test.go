@@ -7,10 +7,13 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/module"
 	modzip "golang.org/x/mod/zip"
 
@@ -238,26 +241,51 @@ func TestHint(t *testing.T) {
 	}
 }
 
-// The meter moves with the clock but never past what a build weighs, and
-// counts a build once.
-func TestMeter(t *testing.T) {
-	task := &lastProgress{Task: ui.Discard().Start("", "")}
+// TestMeterCountsABuildOnce also counts builds that the plan doesn't know.
+func TestMeterCountsABuildOnce(t *testing.T) {
+	task := &recordedProgress{Task: ui.Discard().Start("", "")}
 	m := newMeter(task, plan{work: []unit{{"one", "one", 10}, {"two", "two", 30}}})
-	m.work("one", "one", 10)()
+	m.work("one", "one")()
 	m.built("one", "one")
-	if task.done != 10 || task.total != 40 {
-		t.Errorf("after one: %d of %d", task.done, task.total)
-	}
-	m.work("unknown", "unknown", 99)()
+	m.work("unknown", "unknown")()
 	m.built("two", "two")
-	if task.done != 40 {
-		t.Errorf("at the end: %d of %d", task.done, task.total)
+	if diff := cmp.Diff([]int64{10, 10, 10, 40}, task.done); diff != "" {
+		t.Errorf("done (-want +got):\n%s", diff)
+	}
+	if task.total != 40 {
+		t.Errorf("of %d, want 40", task.total)
 	}
 }
 
-type lastProgress struct {
-	ui.Task
-	done, total int64
+// TestMeterNeverFalls runs a build inside another one, as web assets are built inside the build of the
+// program that serves them: neither takes back what the other has counted.
+func TestMeterNeverFalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		task := &recordedProgress{Task: ui.Discard().Start("", "")}
+		m := newMeter(task, plan{work: []unit{{"gitea", "gitea", 290}, {"gitea", "gitea web", 41}, {"later", "later", 100}}})
+		outer := m.work("gitea", "gitea")
+		time.Sleep(200 * time.Second)
+		inner := m.work("gitea", "gitea web")
+		time.Sleep(50 * time.Second)
+		inner()
+		time.Sleep(10 * time.Second)
+		outer()
+		if !slices.IsSorted(task.done) {
+			t.Errorf("progress fell: %v", task.done)
+		}
+		if last := task.done[len(task.done)-1]; last != 331 {
+			t.Errorf("in the end %d, want both builds' weight, 331", last)
+		}
+	})
 }
 
-func (p *lastProgress) Progress(done, total int64) { p.done, p.total = done, total }
+// recordedProgress keeps what a meter reported.
+type recordedProgress struct {
+	ui.Task
+	done  []int64
+	total int64
+}
+
+func (p *recordedProgress) Progress(done, total int64) {
+	p.done, p.total = append(p.done, done), total
+}

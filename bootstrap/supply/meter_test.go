@@ -1,0 +1,47 @@
+package supply
+
+import (
+	"slices"
+	"testing"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// TestMeterNeverFalls fetches one blob twice, finds another one there, and learns late how large the
+// last image is.
+func TestMeterNeverFalls(t *testing.T) {
+	task := &recordedProgress{Task: ui.Discard().Start("", "")}
+	m := &meter{task: task, images: 3, at: map[string]bool{}}
+	m.know([]v1.Descriptor{{Size: 100}, {Size: 50}})
+	twice, there, large := &blobMeter{meter: m, size: 100}, &blobMeter{meter: m, size: 50}, &blobMeter{meter: m, size: 1000}
+	twice.moved(80)
+	m.know(nil)
+	m.know([]v1.Descriptor{{Size: 1000}})
+	twice.moved(20)
+	twice.moved(100)
+	twice.there()
+	there.there()
+	large.moved(1000)
+	large.there()
+	if !slices.IsSorted(task.share) {
+		t.Errorf("progress fell: %v", task.share)
+	}
+	if last := task.share[len(task.share)-1]; last != 1 {
+		t.Errorf("in the end %v of the work is done, want all", last)
+	}
+	if m.fetched != 1200 {
+		t.Errorf("%d bytes were fetched, want 1200", m.fetched)
+	}
+}
+
+// recordedProgress keeps how much of the work was reported as done.
+type recordedProgress struct {
+	ui.Task
+	share []float64
+}
+
+func (p *recordedProgress) Progress(done, total int64) {
+	p.share = append(p.share, float64(done)/float64(total))
+}
