@@ -3,16 +3,16 @@ package bootstrap
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sort"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/bootstrap/gitops"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 )
 
@@ -29,9 +29,10 @@ type Status struct {
 
 // Condition says whether one thing is ready and, if it isn't, why.
 type Condition struct {
-	Name    string `json:"name"`
-	Ready   bool   `json:"ready"`
-	Message string `json:"message,omitempty"`
+	Name      string `json:"name"`
+	Ready     bool   `json:"ready"`
+	Suspended bool   `json:"suspended,omitempty"` // somebody told Flux to leave it alone; then it isn't ready
+	Message   string `json:"message,omitempty"`
 }
 
 // GetStatus looks and changes nothing.
@@ -91,25 +92,58 @@ func nodes(ctx context.Context, c *kube.Client) ([]Condition, error) {
 	return out, nil
 }
 
-// parts are the foundation's Deployments and what Flux installs.
+// parts are the foundation's Deployments, what Flux installs, and of the rest of
+// the platform what isn't ready.
 func parts(ctx context.Context, c *kube.Client) ([]Condition, error) {
 	out, err := foundationParts(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(kustomizev1.GroupVersion.WithKind("KustomizationList"))
-	if err := c.List(ctx, list, client.InNamespace("flux-system")); err != nil {
-		if meta.IsNoMatchError(err) {
-			return out, nil // Flux isn't there yet
-		}
-		return nil, fmt.Errorf("list what flux installs: %w", err)
+	installed, err := gitops.Inspect(ctx, c)
+	if err != nil {
+		return nil, err
 	}
-	for _, k := range list.Items {
-		out = append(out, fluxCondition(k))
+	for _, s := range installed {
+		out = append(out, Condition{Name: s.Name, Ready: s.Ready, Suspended: s.Suspended, Message: s.Message})
+	}
+	workloads, err := platformWorkloads(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range workloads {
+		if out, err = withWorkload(ctx, c, out, o); err != nil {
+			return nil, err
+		}
 	}
 	sort.SliceStable(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out, nil
+}
+
+// withWorkload says of a part that it isn't ready if a workload of it isn't:
+// Flux looks seldom at what it found ready once. A workload of no part is one.
+func withWorkload(ctx context.Context, c *kube.Client, parts []Condition, o *unstructured.Unstructured) ([]Condition, error) {
+	why := ""
+	if replicas, set, _ := unstructured.NestedInt64(o.Object, "spec", "replicas"); set && replicas == 0 {
+		why = o.GetKind() + "/" + o.GetNamespace() + "/" + o.GetName() + ": scaled to nothing"
+	} else {
+		causes, err := c.Check(ctx, []*unstructured.Unstructured{o})
+		if err != nil || len(causes) == 0 {
+			return parts, err
+		}
+		why = causes[0].String()
+	}
+	name, ok := o.GetLabels()[kustomizev1.GroupVersion.Group+"/name"]
+	if !ok {
+		name = o.GetName()
+	}
+	i := slices.IndexFunc(parts, func(p Condition) bool { return p.Name == name })
+	switch {
+	case i < 0:
+		return append(parts, Condition{Name: o.GetNamespace() + "/" + name, Message: why}), nil
+	case parts[i].Ready:
+		parts[i].Ready, parts[i].Message = false, why
+	}
+	return parts, nil
 }
 
 func foundationParts(ctx context.Context, c *kube.Client) ([]Condition, error) {
@@ -127,20 +161,6 @@ func foundationParts(ctx context.Context, c *kube.Client) ([]Condition, error) {
 		out = append(out, cond)
 	}
 	return out, nil
-}
-
-func fluxCondition(k unstructured.Unstructured) Condition {
-	cond := Condition{Name: k.GetName(), Message: "not reconciled yet"}
-	conditions, _, _ := unstructured.NestedSlice(k.Object, "status", "conditions") // absent reads as empty
-	for _, item := range conditions {
-		fields, ok := item.(map[string]any)
-		if !ok || fields["type"] != "Ready" {
-			continue
-		}
-		cond.Ready = fields["status"] == "True"
-		cond.Message = fmt.Sprint(fields["message"])
-	}
-	return cond
 }
 
 func allReady(conditions []Condition) bool {

@@ -5,11 +5,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/cluster"
 	"github.com/druppie/druppie-up/bootstrap/component"
@@ -214,7 +215,15 @@ func (p *platform) platformRepository(ctx context.Context, task ui.Task) (string
 	if err := gitops.EnsureFlux(ctx, p.kube); err != nil {
 		return "", err
 	}
-	return "at " + p.revision[:min(12, len(p.revision))], nil
+	resumed, err := gitops.Resume(ctx, p.kube)
+	if err != nil {
+		return "", err
+	}
+	summary := "at " + p.revision[:min(12, len(p.revision))]
+	if len(resumed) > 0 {
+		summary += "; resumed " + strings.Join(resumed, ", ")
+	}
+	return summary, nil
 }
 
 // seed puts the base image of services where builds find it.
@@ -243,25 +252,29 @@ func (p *platform) ready(ctx context.Context, task ui.Task) (string, error) {
 // whoever installed them: what Flux found ready may have been restarted with its
 // node since. Tenants are not the installer's matter.
 func (p *platform) settled(ctx context.Context, task ui.Task) error {
-	var objs []*unstructured.Unstructured
-	for _, kind := range []string{"Deployment", "StatefulSet"} {
-		list := &metav1.PartialObjectMetadataList{}
-		list.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind + "List"))
-		if err := p.kube.List(ctx, list); err != nil {
-			return fmt.Errorf("list %ss: %w", kind, err)
-		}
-		for _, found := range list.Items {
-			if !slices.Contains(platformNamespaces, found.Namespace) {
-				continue
-			}
-			o := &unstructured.Unstructured{}
-			o.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind))
-			o.SetNamespace(found.Namespace)
-			o.SetName(found.Name)
-			objs = append(objs, o)
-		}
+	objs, err := platformWorkloads(ctx, p.kube)
+	if err != nil {
+		return err
 	}
 	return p.waitReady(ctx, task, objs)
+}
+
+// platformWorkloads are the Deployments and StatefulSets of the platform itself.
+func platformWorkloads(ctx context.Context, c client.Reader) ([]*unstructured.Unstructured, error) {
+	var objs []*unstructured.Unstructured
+	for _, kind := range []string{"Deployment", "StatefulSet"} {
+		list := &unstructured.UnstructuredList{}
+		list.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind + "List"))
+		if err := c.List(ctx, list); err != nil {
+			return nil, fmt.Errorf("list %ss: %w", kind, err)
+		}
+		for i := range list.Items {
+			if slices.Contains(platformNamespaces, list.Items[i].GetNamespace()) {
+				objs = append(objs, &list.Items[i])
+			}
+		}
+	}
+	return objs, nil
 }
 
 // platformNamespaces hold the platform itself, as against its tenants.

@@ -11,6 +11,7 @@ import (
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -159,6 +160,10 @@ func TestWaitFlux(t *testing.T) {
 		want      string // part of the error; empty: none
 	}{
 		{"all is ready", []client.Object{fluxSource(newRevision), ok("flux-system"), ok("kyverno")}, nil, ""},
+		{"Flux compares all with Git again", []client.Object{
+			fluxSource(newRevision), lastly(fluxPart("flux-system", "flux-system", newRevision, "Unknown", "Progressing", "Reconciliation in progress"), "ReconciliationSucceeded"),
+			lastly(fluxPart("kyverno", "flux-system", newRevision, "False", "DependencyNotReady", "dependency isn't ready"), "ReconciliationSucceeded"),
+		}, nil, ""},
 		{"a tenant's refusal isn't the platform's", []client.Object{
 			fluxSource(newRevision), ok("flux-system"), ok("kyverno"),
 			fluxPart("tenant-drones", "fleet", oldRevision, "False", "ReconciliationFailed", "denied the request"),
@@ -224,11 +229,26 @@ func fluxVersions(t *testing.T, c client.Client) map[string]string {
 }
 
 func TestWaitFluxHasWhatIsGonePutBack(t *testing.T) {
+	for name, present := range map[string][]client.Object{
+		"gone":              nil,
+		"scaled to nothing": {scaled("kyverno", 0)},
+	} {
+		t.Run(name, func(t *testing.T) { testPutBack(t, present...) })
+	}
+}
+
+func scaled(name string, replicas int32) client.Object {
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}
+	d.Spec.Replicas = &replicas
+	return d
+}
+
+func testPutBack(t *testing.T, present ...client.Object) {
 	ready := func(name string) client.Object {
 		return fluxPart(name, "flux-system", newRevision, "True", "ReconciliationSucceeded", "Applied")
 	}
 	objs := append(applied("flux-system"), applied("kyverno")[1], fluxSource(newRevision), ready("flux-system"), ready("kyverno"))
-	c := fakeFlux(t, nil, objs...)
+	c := fakeFlux(t, nil, append(objs, present...)...)
 	go func() { // Flux
 		k := &kustomizev1.Kustomization{}
 		for t.Context().Err() == nil {

@@ -9,6 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -63,7 +64,7 @@ func workloads(k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, erro
 // touched: Flux compares them by itself within a minute, and a platform that is
 // as it should be stays as it is.
 func (w *fluxWait) mend(ctx context.Context) error {
-	all, err := w.kustomizations(ctx)
+	all, err := kustomizations(ctx, w)
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,7 @@ func (w *fluxWait) mend(ctx context.Context) error {
 			if have[e.key] {
 				continue
 			}
-			w.task.Detail("%s: %s %s is gone, it is put back", e.part, e.kind.Kind, e.key.Name)
+			w.task.Detail("%s: %s %s is gone or scaled to nothing, it is put back", e.part, e.kind.Kind, e.key.Name)
 			if err := w.request(ctx, kustomizev1.KustomizationKind, e.part); err != nil {
 				return err
 			}
@@ -95,11 +96,15 @@ func (w *fluxWait) mend(ctx context.Context) error {
 	return nil
 }
 
-// existing lists the objects of a kind; a kind that is gone has none.
+// existing lists the objects of a kind, but not those that were scaled to
+// nothing: they do no more than objects that are gone. A kind that is gone has none.
 func (w *fluxWait) existing(ctx context.Context, kind schema.GroupVersionKind) (map[client.ObjectKey]bool, error) {
-	list := &metav1.PartialObjectMetadataList{}
+	list := client.ObjectList(&metav1.PartialObjectMetadataList{})
+	if kind.Kind == "Deployment" || kind.Kind == "StatefulSet" {
+		list = &unstructured.UnstructuredList{}
+	}
 	kind.Kind += "List"
-	list.SetGroupVersionKind(kind)
+	list.GetObjectKind().SetGroupVersionKind(kind)
 	if err := w.List(ctx, list); err != nil {
 		if meta.IsNoMatchError(err) {
 			return nil, nil
@@ -107,10 +112,18 @@ func (w *fluxWait) existing(ctx context.Context, kind schema.GroupVersionKind) (
 		return nil, fmt.Errorf("list %s: %w", kind.Kind, err)
 	}
 	have := map[client.ObjectKey]bool{}
-	for _, o := range list.Items {
-		if o.DeletionTimestamp == nil {
-			have[client.ObjectKeyFromObject(&o)] = true
+	return have, meta.EachListItem(list, func(item runtime.Object) error {
+		o, err := meta.Accessor(item)
+		if err != nil || o.GetDeletionTimestamp() != nil {
+			return err
 		}
-	}
-	return have, nil
+		if u, ok := item.(*unstructured.Unstructured); ok {
+			replicas, set, _ := unstructured.NestedInt64(u.Object, "spec", "replicas")
+			if set && replicas == 0 {
+				return nil
+			}
+		}
+		have[client.ObjectKey{Namespace: o.GetNamespace(), Name: o.GetName()}] = true
+		return nil
+	})
 }

@@ -140,7 +140,7 @@ func (w *fluxWait) look(ctx context.Context) (ready int, waiting []string, err e
 		cond := apimeta.FindStatusCondition(src.Status.Conditions, meta.ReadyCondition)
 		return 0, []string{"flux to fetch the platform repository" + because(cond)}, w.lasting("the platform repository", cond)
 	}
-	all, err := w.kustomizations(ctx)
+	all, err := kustomizations(ctx, w)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -185,8 +185,7 @@ func (w *fluxWait) ready(k *kustomizev1.Kustomization) bool {
 	if r, ok := w.requested[kustomizev1.KustomizationKind+"/"+k.Name]; ok && k.Status.LastHandledReconcileAt != r {
 		return false
 	}
-	return k.Status.ObservedGeneration == k.Generation && k.Status.LastAppliedRevision == w.want &&
-		apimeta.IsStatusConditionTrue(k.Status.Conditions, meta.ReadyCondition)
+	return isReady(k, w.want)
 }
 
 func (w *fluxWait) describe(name string, cond *metav1.Condition) string {
@@ -267,23 +266,6 @@ func (w *fluxWait) get(ctx context.Context, kind, name string, into any) error {
 		return fmt.Errorf("flux: %w", err)
 	}
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, into)
-}
-
-func (w *fluxWait) kustomizations(ctx context.Context) ([]*kustomizev1.Kustomization, error) {
-	list := &unstructured.UnstructuredList{}
-	list.SetGroupVersionKind(kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind + "List"))
-	if err := w.List(ctx, list, client.InNamespace(NamespaceFlux)); err != nil {
-		return nil, fmt.Errorf("flux: %w", err)
-	}
-	var out []*kustomizev1.Kustomization
-	for _, u := range list.Items {
-		k := &kustomizev1.Kustomization{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, k); err != nil {
-			return nil, fmt.Errorf("flux: read %s: %w", u.GetName(), err)
-		}
-		out = append(out, k)
-	}
-	return out, nil
 }
 
 // request tells Flux to look now, once for each object.

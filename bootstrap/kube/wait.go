@@ -115,6 +115,13 @@ func (c *Client) WaitReady(ctx context.Context, objs []*unstructured.Unstructure
 	}
 }
 
+// Check returns, of the objects that aren't ready now, why they aren't.
+func (c *Client) Check(ctx context.Context, objs []*unstructured.Unstructured) ([]Cause, error) {
+	w := watch{Client: c, since: map[string]time.Time{}, patience: time.Minute}
+	_, causes, err := w.look(ctx, objs)
+	return causes, err
+}
+
 func waitEnded(ctx context.Context, causes []Cause) error {
 	err := context.Cause(ctx)
 	if s := sentences(causes); len(s) > 0 {

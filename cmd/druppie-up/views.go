@@ -40,7 +40,10 @@ func statusView(s bootstrap.Status) view {
 	conditions := func(what string, list []bootstrap.Condition) {
 		for _, c := range list {
 			state := "ready"
-			if !c.Ready {
+			switch {
+			case c.Suspended:
+				state = "suspended"
+			case !c.Ready:
 				state = "not ready"
 			}
 			v.rows = append(v.rows, []string{what, c.Name, state, c.Message})

@@ -1,0 +1,174 @@
+package gitops
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// State is how one of Flux's objects stands.
+type State struct {
+	Name      string
+	Ready     bool
+	Suspended bool
+	Message   string
+}
+
+const suspendedMessage = "suspended: Flux neither updates it nor puts back what was changed; `druppie-up up` resumes it"
+
+// Inspect says how everything stands that Flux installs, and names any other
+// object of Flux's that is suspended. It changes nothing; where Flux isn't
+// installed it finds nothing.
+func Inspect(ctx context.Context, c client.Reader) ([]State, error) {
+	installed, err := kustomizations(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	revisions, err := fetched(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var out []State
+	for _, k := range installed {
+		s := State{Name: k.Name, Ready: isReady(k, revisions[k.Spec.SourceRef.Name]), Suspended: k.Spec.Suspend, Message: "not reconciled yet"}
+		if cond := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition); cond != nil {
+			s.Message = cond.Message
+		}
+		if s.Suspended {
+			s.Message = suspendedMessage
+		}
+		out = append(out, s)
+	}
+	others, err := suspended(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range others {
+		if o.GetKind() != kustomizev1.KustomizationKind {
+			out = append(out, State{Name: strings.ToLower(o.GetKind()) + "/" + o.GetName(), Suspended: true, Message: suspendedMessage})
+		}
+	}
+	return out, nil
+}
+
+// isReady says whether a Kustomization was applied and healthy at a revision and
+// hasn't failed since. Flux reports Ready as unknown each time it compares the
+// cluster with Git, and as false while it does so with a dependency: the outcome
+// of the last attempt counts until there is another.
+func isReady(k *kustomizev1.Kustomization, revision string) bool {
+	if k.Spec.Suspend || k.Status.ObservedGeneration != k.Generation || k.Status.LastAppliedRevision != revision {
+		return false
+	}
+	cond := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
+	switch {
+	case cond == nil:
+		return false
+	case cond.Reason == meta.ProgressingReason, cond.Reason == meta.DependencyNotReadyReason:
+		h := k.Status.History
+		return len(h) > 0 && h[0].LastReconciledStatus == meta.ReconciliationSucceededReason
+	}
+	return cond.Status == "True"
+}
+
+// Resume resumes all that is suspended of what the installer made of Flux, and
+// names it. A stopped scenario or a repair by hand may have left it so, and Flux
+// never resumes anything by itself.
+func Resume(ctx context.Context, c Objects) ([]string, error) {
+	objs, err := suspended(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, o := range objs {
+		patch := []byte(`{"spec":{"suspend":null}}`)
+		if err := c.Patch(ctx, &o, client.RawPatch("application/merge-patch+json", patch)); err != nil {
+			return names, fmt.Errorf("resume %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+		names = append(names, o.GetKind()+" "+o.GetName())
+	}
+	return names, nil
+}
+
+// suspendable are the kinds of Flux's that the platform is made of and that can
+// be suspended.
+func suspendable() []schema.GroupVersionKind {
+	notification := schema.GroupVersion{Group: "notification.toolkit.fluxcd.io", Version: "v1"}
+	return []schema.GroupVersionKind{
+		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
+		kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind),
+		notification.WithKind("Receiver"),
+		{Group: notification.Group, Version: "v1beta3", Kind: "Alert"},
+	}
+}
+
+// suspended lists the platform's own objects of Flux's that are suspended.
+func suspended(ctx context.Context, c client.Reader) ([]unstructured.Unstructured, error) {
+	var out []unstructured.Unstructured
+	for _, kind := range suspendable() {
+		objs, err := list(ctx, c, kind, client.MatchingLabels{"app.kubernetes.io/part-of": "druppie"})
+		if err != nil {
+			return nil, err
+		}
+		for _, o := range objs {
+			if yes, _, _ := unstructured.NestedBool(o.Object, "spec", "suspend"); yes { // absent is false
+				out = append(out, o)
+			}
+		}
+	}
+	return out, nil
+}
+
+func kustomizations(ctx context.Context, c client.Reader) ([]*kustomizev1.Kustomization, error) {
+	objs, err := list(ctx, c, kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind))
+	if err != nil {
+		return nil, err
+	}
+	var out []*kustomizev1.Kustomization
+	for _, u := range objs {
+		k := &kustomizev1.Kustomization{}
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, k); err != nil {
+			return nil, fmt.Errorf("flux: read %s: %w", u.GetName(), err)
+		}
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+// fetched are the revisions that Flux has of its sources, by name.
+func fetched(ctx context.Context, c client.Reader) (map[string]string, error) {
+	objs, err := list(ctx, c, sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind))
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{}
+	for _, o := range objs {
+		revision, _, err := unstructured.NestedString(o.Object, "status", "artifact", "revision")
+		if err != nil {
+			return nil, fmt.Errorf("flux: read %s: %w", o.GetName(), err)
+		}
+		out[o.GetName()] = revision
+	}
+	return out, nil
+}
+
+// list lists Flux's objects of a kind; there are none of a kind that the cluster
+// doesn't know.
+func list(ctx context.Context, c client.Reader, kind schema.GroupVersionKind, opts ...client.ListOption) ([]unstructured.Unstructured, error) {
+	found := &unstructured.UnstructuredList{}
+	kind.Kind += "List"
+	found.SetGroupVersionKind(kind)
+	err := c.List(ctx, found, append(opts, client.InNamespace(NamespaceFlux))...)
+	if err != nil && !apimeta.IsNoMatchError(err) {
+		return nil, fmt.Errorf("flux: list %ss: %w", strings.TrimSuffix(kind.Kind, "List"), err)
+	}
+	return found.Items, nil
+}

@@ -1,0 +1,105 @@
+package bootstrap
+
+import (
+	"testing"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	clientscheme "k8s.io/client-go/kubernetes/scheme"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/druppie/druppie-up/bootstrap/kube"
+)
+
+// deployment has so many pods wanted and as many ready; owner is the
+// Kustomization that Flux applied it from.
+func deployment(namespace, name, owner string, wanted, ready int32) *appsv1.Deployment {
+	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	if owner != "" {
+		d.Labels = map[string]string{"kustomize.toolkit.fluxcd.io/name": owner}
+	}
+	d.Spec.Replicas = &wanted
+	d.Status.Replicas, d.Status.ReadyReplicas, d.Status.UpdatedReplicas, d.Status.AvailableReplicas = wanted, ready, wanted, ready
+	if ready == wanted {
+		d.Status.Conditions = []appsv1.DeploymentCondition{{Type: appsv1.DeploymentAvailable, Status: "True"}}
+	}
+	return d
+}
+
+func installed(name, reason string, status metav1.ConditionStatus) *kustomizev1.Kustomization {
+	k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: name, Labels: map[string]string{"app.kubernetes.io/part-of": "druppie"}}}
+	k.Spec.SourceRef.Name = "flux-system"
+	k.Status.LastAppliedRevision = "main@sha1:1"
+	k.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: status, Reason: reason, Message: reason}}
+	k.Status.History = meta.History{{LastReconciledStatus: "ReconciliationSucceeded"}}
+	return k
+}
+
+// What isn't ready is named, and a platform that Flux merely compares with Git
+// again is ready.
+func TestPartsSaysWhatIsNotReady(t *testing.T) {
+	kyverno := func() *kustomizev1.Kustomization { return installed("kyverno", "Progressing", "Unknown") }
+	tests := []struct {
+		name string
+		objs []client.Object
+		want map[string]string // message of each part that isn't ready
+	}{
+		{"healthy, while Flux reconciles", []client.Object{kyverno(), deployment("kyverno", "admission", "kyverno", 1, 1)}, nil},
+		{"suspended", []client.Object{
+			func() client.Object { k := kyverno(); k.Spec.Suspend = true; return k }(),
+			deployment("kyverno", "admission", "kyverno", 1, 1),
+		}, map[string]string{"kyverno": "suspended: Flux neither updates it nor puts back what was changed; `druppie-up up` resumes it"}},
+		{"scaled to nothing", []client.Object{kyverno(), deployment("kyverno", "admission", "kyverno", 0, 0)},
+			map[string]string{"kyverno": "Deployment/kyverno/admission: scaled to nothing"}},
+		{"fewer pods than wanted", []client.Object{kyverno(), deployment("kyverno", "admission", "kyverno", 2, 1)},
+			map[string]string{"kyverno": "Deployment/kyverno/admission: Available: 1/2"}},
+		{"a controller of Flux itself", []client.Object{kyverno(), deployment("flux-system", "source-controller", "", 1, 0)},
+			map[string]string{"flux-system/source-controller": "Deployment/flux-system/source-controller: Available: 0/1"}},
+		{"a tenant's", []client.Object{kyverno(), deployment("drones", "drone-service", "tenant-drones", 1, 0)}, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			scheme := runtime.NewScheme()
+			for _, add := range []func(*runtime.Scheme) error{clientscheme.AddToScheme, sourcev1.AddToScheme, kustomizev1.AddToScheme} {
+				if err := add(scheme); err != nil {
+					t.Fatal(err)
+				}
+			}
+			source := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "flux-system"}}
+			source.Status.Artifact = &meta.Artifact{Revision: "main@sha1:1", LastUpdateTime: metav1.Now()}
+			foundation := kubefake.NewClientset()
+			for _, c := range foundationCharts {
+				if err := foundation.Tracker().Add(deployment(c.namespace, c.chart, "", 1, 1)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c := &kube.Client{
+				Client:    fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(tt.objs, source)...).Build(),
+				Clientset: foundation,
+			}
+			got, err := parts(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			unready := map[string]string{}
+			for _, p := range got {
+				if !p.Ready {
+					unready[p.Name] = p.Message
+				}
+			}
+			if tt.want == nil {
+				tt.want = map[string]string{}
+			}
+			if diff := cmp.Diff(tt.want, unready); diff != "" {
+				t.Errorf("not ready (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
