@@ -1,5 +1,6 @@
-# make demo   prepares the host, builds, brings the platform up, runs the first flight
-# make test   everything that needs no cluster
+# make demo      prepares the host, builds, brings the platform up, runs the first flight
+# make install   puts druppie-up on the PATH
+# make test      everything that needs no cluster
 #
 # Nothing here but Go and make is needed; demo and e2e also want root or the right to use docker.
 
@@ -9,20 +10,33 @@ GO := CGO_ENABLED=0 go
 FLAGS := -trimpath -buildvcs=false
 
 DRUPPIE := bin/druppie-up
+# What is packed into images and onto the host, from beside the command.
+PACKED := foundry mirror podnet tracedb druppie-runc
 REVISION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
-.PHONY: demo build test e2e test-containers test-policies bench bench-tracedb chaos e2e-registry lint clean
+# Where make install puts things; packagers set DESTDIR too.
+PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
+
+.PHONY: demo build install test e2e test-containers test-policies bench bench-tracedb chaos e2e-registry lint clean
 
 demo: build
 	$(DRUPPIE) doctor --fix --yes
 	$(DRUPPIE) up
 	$(DRUPPIE) scenario run first-flight
+	@command -v druppie-up >/dev/null || echo 'make install puts druppie-up on your PATH; until then it is $(DRUPPIE)'
 
 # What is packed into images carries no revision, so that its bytes change only when its code does.
 build:
 	mkdir -p bin
-	$(GO) build $(FLAGS) -ldflags='-s -w -buildid=' -o bin/ ./cmd/foundry ./cmd/mirror ./cmd/podnet ./cmd/tracedb ./cmd/druppie-runc
+	$(GO) build $(FLAGS) -ldflags='-s -w -buildid=' -o bin/ $(PACKED:%=./cmd/%)
 	$(GO) build $(FLAGS) -ldflags='-s -w -X main.revision=$(REVISION)' -o bin/ ./cmd/druppie-up
+
+# The link keeps the programs that the command looks for beside itself out of the PATH.
+install: build
+	install -d '$(DESTDIR)$(PREFIX)/bin' '$(DESTDIR)$(PREFIX)/libexec/druppie-up'
+	install -m 755 $(DRUPPIE) $(PACKED:%=bin/%) '$(DESTDIR)$(PREFIX)/libexec/druppie-up'
+	ln -sf ../libexec/druppie-up/druppie-up '$(DESTDIR)$(PREFIX)/bin/druppie-up'
+	@case ":$$PATH:" in *:'$(PREFIX)/bin':*) ;; *) echo '$(PREFIX)/bin is not on your PATH: export PATH="$(PREFIX)/bin:$$PATH"';; esac
 
 test:
 	$(GO) test $(FLAGS) ./...

@@ -23,12 +23,17 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command as users do, in a home of its own. No script gets as far as an engine.
 func TestScripts(t *testing.T) {
+	repo, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
 			home := filepath.Join(e.WorkDir, "home")
 			e.Setenv("HOME", home)
 			e.Setenv("NO_COLOR", "1")
+			e.Setenv("REPO", repo)
 			// Whoever gets further than a script meant finds no engine.
 			e.Setenv("DOCKER_HOST", "unix://"+filepath.Join(e.WorkDir, "no-engine.sock"))
 			for _, name := range []string{"XDG_CACHE_HOME", "XDG_STATE_HOME"} {
@@ -105,40 +110,6 @@ func TestCommandsAreDocumented(t *testing.T) {
 		}
 	}
 	walk(root)
-}
-
-// TestExamplesParse runs every example as far as flags and arguments go.
-func TestExamplesParse(t *testing.T) {
-	root := newRootCmd(&app{})
-	var examples []string
-	var walk func(*cobra.Command)
-	walk = func(cmd *cobra.Command) {
-		for line := range strings.Lines(cmd.Example) {
-			line, _, _ = strings.Cut(strings.TrimSpace(line), " | ")
-			examples = append(examples, line)
-		}
-		for _, sub := range cmd.Commands() {
-			walk(sub)
-		}
-	}
-	walk(root)
-	if len(examples) < 10 {
-		t.Fatalf("only %d examples", len(examples))
-	}
-	for _, example := range examples {
-		args := strings.Fields(example)[1:]
-		cmd, rest, err := newRootCmd(&app{}).Find(args)
-		if err != nil {
-			t.Errorf("%s: %v", example, err)
-			continue
-		}
-		if err := cmd.ParseFlags(rest); err != nil {
-			t.Errorf("%s: %v", example, err)
-		}
-		if err := cmd.ValidateArgs(cmd.Flags().Args()); err != nil {
-			t.Errorf("%s: %v", example, err)
-		}
-	}
 }
 
 func TestCompletion(t *testing.T) {
