@@ -39,9 +39,11 @@ func (p *platform) engine(ctx context.Context, task ui.Task) (string, error) {
 	if err := state.Accepts(p.clusterOptions()); err != nil || state.Exists() {
 		return "answers", err
 	}
-	findings, err := host.Run(ctx, host.Options{
-		CacheDir: filepath.Dir(p.opts.StoreDir), Cluster: p.opts.Name, Port: p.opts.Port, Supply: p.opts.Supply,
-	}, ui.Discard())
+	needs, err := HostOptions(p.opts)
+	if err != nil {
+		return "", err
+	}
+	findings, err := host.Run(ctx, needs, ui.Discard())
 	if err != nil {
 		return "", err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 
@@ -67,10 +68,7 @@ func Checks(opt Options) []Check {
 // Run makes all checks and reports each; a failed check is a finding, not an
 // error. See Failed for turning findings into one.
 func Run(ctx context.Context, opt Options, rep ui.Reporter) ([]Finding, error) {
-	h, err := New(opt)
-	if err != nil {
-		return nil, err
-	}
+	h := thisMachine(opt)
 	return h.check(ctx, Checks(h.opt), rep)
 }
 
@@ -84,6 +82,7 @@ func (h *Host) check(ctx context.Context, checks []Check, rep ui.Reporter) ([]Fi
 			return findings, fmt.Errorf("check %s: %w", c.Name, err)
 		}
 		f.Name, f.Title, f.Why = c.Name, c.Title, c.Why
+		f.Found = hideProxyUsers(f.Found, os.Getenv)
 		bad := f.Status == Fail || f.Status == Warn
 		f.Fixable = bad && c.Fix != nil && len(f.FixDoes) > 0
 		if !f.Fixable {
@@ -135,10 +134,7 @@ func Failed(findings []Finding) error {
 // isn't ours are asked apart, and left out when nobody is there to ask and
 // Options.ChangeEngine doesn't say so.
 func Fix(ctx context.Context, opt Options, findings []Finding, confirm func([]string) (bool, error), rep ui.Reporter) error {
-	h, err := New(opt)
-	if err != nil {
-		return err
-	}
+	h := thisMachine(opt)
 	return h.fix(ctx, Checks(h.opt), findings, confirm, rep)
 }
 

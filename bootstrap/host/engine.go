@@ -149,10 +149,7 @@ func (h *Host) ours() bool {
 // until it answers. It returns ErrNoEngine where none is installed and
 // ErrEngineSilent for one that runs and doesn't answer.
 func StartEngine(ctx context.Context) error {
-	h, err := New(Options{})
-	if err != nil {
-		return err
-	}
+	h := thisMachine(Options{})
 	return h.startEngine(ctx)
 }
 

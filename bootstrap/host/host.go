@@ -20,15 +20,19 @@ import (
 	"time"
 )
 
-// Options say what the machine is needed for. The zero value asks for the
-// defaults.
+// Options say what the machine is needed for; they are complete when they come
+// here.
 type Options struct {
-	CacheDir   string // the installer's cache folder; default <user cache>/druppie-up
 	Cluster    string // name of the cluster; a port that its own containers hold is not in the way
-	Port       int    // front door's port on loopback; default 8443
+	Port       int    // front door's port on loopback
 	PortChosen bool   // the user named the port, so that it may not move
+	StoreDir   string // the image store
+	StoreFull  bool   // the store has everything: nothing has to be pulled or built
+	BuildDir   string // caches of the builds
+	Wrapper    string // the built runtime wrapper
 	Supply     string // auto, registry or modules: which tools and which network are needed
-	Wrapper    string // the built runtime wrapper; default: druppie-runc beside this program
+	// Registry asks whether the registries answer that images are pulled from.
+	Registry func(context.Context) error
 
 	// ChangeEngine is the consent to change an engine that Fix did not
 	// install. Unattended says that confirm answers without a human, which
@@ -48,9 +52,6 @@ const (
 	enginePID   = "/run/docker.pid" // dockerd's own
 )
 
-// DefaultPort is the front door's when nobody chose one.
-const DefaultPort = 8443
-
 // Host is the machine that the checks look at. Its root lets tests show it
 // another machine's files.
 type Host struct {
@@ -64,32 +65,9 @@ type Host struct {
 // runner runs a program and returns its standard output.
 type runner func(ctx context.Context, name string, args ...string) ([]byte, error)
 
-// New looks at this machine.
-func New(opt Options) (*Host, error) {
-	if opt.CacheDir == "" {
-		dir, err := os.UserCacheDir()
-		if err != nil {
-			return nil, fmt.Errorf("find the cache folder: %w", err)
-		}
-		opt.CacheDir = filepath.Join(dir, "druppie-up")
-	}
-	if opt.Port == 0 {
-		opt.Port = DefaultPort
-	}
-	if opt.Supply == "" {
-		opt.Supply = "auto"
-	}
-	if opt.Cluster == "" {
-		opt.Cluster = "druppie"
-	}
-	if opt.Wrapper == "" {
-		self, err := os.Executable()
-		if err != nil {
-			return nil, fmt.Errorf("find this program: %w", err)
-		}
-		opt.Wrapper = filepath.Join(filepath.Dir(self), "druppie-runc")
-	}
-	return &Host{opt: opt, root: "/", run: command, wait: engineDeadline}, nil
+// thisMachine is the Host that we run on.
+func thisMachine(opt Options) *Host {
+	return &Host{opt: opt, root: "/", run: command, wait: engineDeadline}
 }
 
 // path is where a file of the machine is to be found.

@@ -23,7 +23,7 @@ func machine(t *testing.T, files map[string]string, programs map[string]string) 
 	for path, content := range files {
 		write(t, filepath.Join(root, path), content)
 	}
-	h := &Host{root: root, opt: Options{Cluster: "druppie", Port: DefaultPort, Supply: "auto", CacheDir: filepath.Join(root, "cache"), Wrapper: filepath.Join(root, "bin/druppie-runc")}}
+	h := &Host{root: root, opt: Options{Cluster: "druppie", Port: 8443, Supply: "auto", Wrapper: filepath.Join(root, "bin/druppie-runc")}}
 	h.run = func(_ context.Context, name string, args ...string) ([]byte, error) {
 		line := strings.Join(append([]string{name}, args...), " ")
 		for prefix, answer := range programs {
@@ -236,7 +236,10 @@ func TestFailed(t *testing.T) {
 // TestRunHere makes all checks on the machine that the test runs on: none may
 // change anything, and each must say something.
 func TestRunHere(t *testing.T) {
-	findings, err := Run(t.Context(), Options{CacheDir: t.TempDir(), Supply: "registry"}, ui.Discard())
+	findings, err := Run(t.Context(), Options{
+		Cluster: "druppie", Port: 8443, Supply: "registry", StoreDir: t.TempDir(), BuildDir: t.TempDir(),
+		Registry: func(context.Context) error { return errors.New("not asked") },
+	}, ui.Discard())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,14 +117,15 @@ func diskCheck() Check {
 		Name: "disk", Title: "Disk", Why: "a full disk corrupts what is being built and makes the node evict pods",
 		Run: func(ctx context.Context, h *Host) Finding {
 			// The store is what the builds are for: with it there, little more is written.
-			cache := need{"the cache " + h.opt.CacheDir, 12 * gib, 25 * gib}
+			store := need{"the store " + h.opt.StoreDir, 5 * gib, 8 * gib}
+			needs := map[string]need{}
 			switch {
-			case h.storeFilled():
-				cache.least, cache.want = gib, 4*gib
-			case h.opt.Supply == "registry":
-				cache.least, cache.want = 5*gib, 8*gib
+			case h.opt.StoreFull:
+				store.least, store.want = gib, 4*gib
+			case h.opt.Supply != "registry":
+				needs[h.opt.BuildDir] = need{"the builds in " + h.opt.BuildDir, 7 * gib, 17 * gib}
 			}
-			needs := map[string]need{h.opt.CacheDir: cache}
+			needs[h.opt.StoreDir] = store
 			if root := h.dataRoot(ctx); root != "" {
 				images := need{"the engine's " + root, 4 * gib, 10 * gib}
 				if h.platformRuns() {
@@ -195,17 +196,6 @@ func diskFree(dir string) (device uint64, bytes int64, err error) {
 		}
 		dir = parent
 	}
-}
-
-// storeFilled tells whether a supply has filled the store, as far as can be
-// seen from outside.
-func (h *Host) storeFilled() bool {
-	st, err := os.Stat(filepath.Join(h.opt.CacheDir, "store", "index.json"))
-	if err != nil {
-		return false
-	}
-	blobs, err := os.ReadDir(filepath.Join(h.opt.CacheDir, "store", "blobs", "sha256"))
-	return err == nil && st.Size() > 0 && len(blobs) > 100
 }
 
 func (h *Host) dataRoot(ctx context.Context) string {

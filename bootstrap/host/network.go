@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"net/url"
-	"os"
 	"strings"
 	"time"
 )
@@ -151,62 +149,4 @@ func namesCheck() Check {
 			return Finding{Status: OK, Found: name + " is " + addresses[0].String()}
 		},
 	}
-}
-
-// proxyVariables as they are read, in both spellings, by what we start.
-var proxyVariables = []string{"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"}
-
-func proxyCheck() Check {
-	return Check{
-		Name: "proxy", Title: "Proxy settings", Why: "they are handed on to the nodes; what is inside must not be asked for outside",
-		Run: func(_ context.Context, h *Host) Finding { return judgeProxy(os.Getenv, h.opt.Cluster) },
-	}
-}
-
-func judgeProxy(env func(string) string, cluster string) Finding {
-	get := func(name string) string {
-		if v := env(name); v != "" {
-			return v
-		}
-		return env(strings.ToLower(name))
-	}
-	var set []string
-	for _, name := range proxyVariables {
-		if v := get(name); v != "" {
-			set = append(set, name+"="+redact(v))
-		}
-	}
-	if len(set) == 0 {
-		return Finding{Status: OK, Found: "none"}
-	}
-	inside := []string{"localhost", "127.0.0.1", ".svc", ".cluster.local", "10.96.0.0/16", "10.244.0.0/16", cluster + "-mirror"}
-	exempt := strings.Split(strings.ReplaceAll(get("NO_PROXY"), " ", ""), ",")
-	var missing []string
-	for _, name := range inside {
-		found := false
-		for _, e := range exempt {
-			found = found || e == name || e == "*" || strings.TrimPrefix(e, "*") == name
-		}
-		if !found {
-			missing = append(missing, name)
-		}
-	}
-	f := Finding{Status: OK, Found: strings.Join(set, ", ")}
-	if len(missing) > 0 {
-		f.Status, f.Found = Warn, f.Found+"; NO_PROXY lacks "+strings.Join(missing, ", ")
-		f.Mend = "export NO_PROXY=" + strings.Trim(get("NO_PROXY")+","+strings.Join(missing, ","), ",")
-	}
-	return f
-}
-
-// redact takes the password out of a proxy's address.
-func redact(address string) string {
-	u, err := url.Parse(address)
-	if err != nil || u.Host == "" {
-		if _, host, ok := strings.Cut(address, "@"); ok {
-			return "…@" + host
-		}
-		return address
-	}
-	return u.Redacted()
 }

@@ -1,12 +1,16 @@
 package host
 
 import (
+	"context"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/druppie/druppie-up/internal/ui"
 )
 
 func TestMergeDaemon(t *testing.T) {
@@ -183,18 +187,57 @@ func TestJudgeProxy(t *testing.T) {
 		env   map[string]string
 		want  Status
 		found string
+		mend  string
 	}{
 		{name: "none", want: OK, found: "none"},
 		{name: "all inside exempt", env: map[string]string{"HTTPS_PROXY": "http://p:3128", "NO_PROXY": inside}, want: OK, found: "p:3128"},
 		{name: "in small letters", env: map[string]string{"https_proxy": "http://p:3128", "no_proxy": "*"}, want: OK, found: "p:3128"},
 		{name: "inside not exempt", env: map[string]string{"HTTP_PROXY": "http://p:3128", "NO_PROXY": "localhost, 127.0.0.1"}, want: Warn, found: "lacks .svc"},
-		{name: "a password is not shown", env: map[string]string{"HTTP_PROXY": "http://me:secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "me:xxxxx@p"},
-		{name: "nor one without a scheme", env: map[string]string{"HTTP_PROXY": "me:secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "…@p:3128"},
+		{name: "a password is not shown", env: map[string]string{"HTTP_PROXY": "http://me:secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "http://…@p:3128"},
+		{name: "nor one without a scheme", env: map[string]string{"HTTP_PROXY": "me:secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "=…@p:3128"},
+		{name: "nor one with an @", env: map[string]string{"HTTP_PROXY": "me:a@secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "=…@p:3128"},
+		{name: "nor one with an @ after a scheme", env: map[string]string{"https_proxy": "http://me:a@secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "http://…@p:3128"},
+		{name: "nor one with a blank", env: map[string]string{"HTTP_PROXY": "http://me:a@b secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "http://…@p:3128"},
+		{name: "nor one that looks like a path", env: map[string]string{"HTTP_PROXY": "http://me:12/secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "http://…@p:3128"},
+		{name: "nor one that looks like a scheme", env: map[string]string{"ALL_PROXY": "me:secret://secret@p:3128", "NO_PROXY": "*"}, want: OK, found: "=…@p:3128"},
+		{name: "larger networks cover ours", env: map[string]string{"HTTP_PROXY": "http://p:3128", "NO_PROXY": "localhost,127.0.0.0/8,svc,*.local,10.0.0.0/8,druppie-mirror"}, want: OK, found: "p:3128"},
+		{name: "smaller networks don't", env: map[string]string{"HTTP_PROXY": "http://p:3128", "NO_PROXY": inside[:strings.Index(inside, "10.")] + "10.96.0.0/24,10.244.0.0/16,druppie-mirror"}, want: Warn, found: "lacks 10.96.0.0/16"},
+		{
+			name: "blanks separate nothing", env: map[string]string{"HTTP_PROXY": "http://p:3128", "NO_PROXY": "localhost 127.0.0.1"}, want: Warn, found: "lacks localhost, 127.0.0.1",
+			mend: "export NO_PROXY=localhost,127.0.0.1,.svc,.cluster.local,druppie-mirror,10.96.0.0/16,10.244.0.0/16",
+		},
+		{
+			name: "what is pasted has commas alone", env: map[string]string{"HTTP_PROXY": "http://p:3128", "NO_PROXY": "localhost, 127.0.0.1 , a.example, .svc,.cluster.local,10.0.0.0/8"}, want: Warn, found: "lacks druppie-mirror",
+			mend: "export NO_PROXY=localhost,127.0.0.1,a.example,.svc,.cluster.local,10.0.0.0/8,druppie-mirror",
+		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			f := judgeProxy(func(k string) string { return tt.env[k] }, "druppie")
 			if f.Status != tt.want || !strings.Contains(f.Found, tt.found) || strings.Contains(f.Found, "secret") {
 				t.Errorf("%+v, want %s with %q", f, tt.want, tt.found)
+			}
+			if tt.mend != "" && f.Mend != tt.mend {
+				t.Errorf("mend %q, want %q", f.Mend, tt.mend)
+			}
+		})
+	}
+}
+
+// TestFindingsHideProxyUsers: a library that can't read a proxy's address
+// repeats it in its error, the password with it.
+func TestFindingsHideProxyUsers(t *testing.T) {
+	for _, proxy := range []string{"http://me:sec ret@p:3128", "http://me:a@sec\"ret@p:3128", "me:secret@p:3128"} {
+		t.Run(proxy, func(t *testing.T) {
+			t.Setenv("HTTPS_PROXY", proxy)
+			failing := Check{Name: "supply", Title: "Sources", Why: "images", Run: func(context.Context, *Host) Finding {
+				return Finding{Status: Fail, Found: fmt.Sprintf("invalid proxy address %q: %s is unreadable", proxy, proxy)}
+			}}
+			findings, err := machine(t, nil, nil).check(t.Context(), []Check{failing}, ui.Discard())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := findings[0].Found; strings.Contains(got, "ret") || !strings.Contains(got, "p:3128") {
+				t.Errorf("found %q, want the address without user and password", got)
 			}
 		})
 	}

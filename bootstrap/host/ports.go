@@ -40,10 +40,7 @@ func (o PortOwner) String() string {
 // CheckPort returns an error that wraps ErrPortInUse and names the owner if
 // nobody else can listen on the loopback port.
 func CheckPort(ctx context.Context, port int) error {
-	h, err := New(Options{})
-	if err != nil {
-		return err
-	}
+	h := thisMachine(Options{})
 	owner, free, err := h.portOwner(ctx, port)
 	switch {
 	case err != nil:
@@ -56,10 +53,7 @@ func CheckPort(ctx context.Context, port int) error {
 
 // OwnerOf tells who listens on a loopback port; free if nobody does.
 func OwnerOf(ctx context.Context, port int) (owner PortOwner, free bool, err error) {
-	h, err := New(Options{})
-	if err != nil {
-		return PortOwner{}, false, err
-	}
+	h := thisMachine(Options{})
 	return h.portOwner(ctx, port)
 }
 

@@ -67,7 +67,7 @@ func toolsCheck() Check {
 			}
 			f.Mend = strings.Join(mend, "; ")
 			// They are needed only while the store lacks images, and not where a registry has them.
-			if h.storeFilled() || (h.opt.Supply == "auto" && h.registries(ctx) == nil) {
+			if h.opt.StoreFull || h.opt.Supply == "auto" && h.registry(ctx) == nil {
 				f.Status = Warn
 			}
 			return f
@@ -115,10 +115,6 @@ func (h *Host) oldGo(ctx context.Context) string {
 	return ""
 }
 
-// registryHosts hold upstream's images; one that can't be reached leaves the
-// platform incomplete.
-var registryHosts = []string{"registry-1.docker.io", "ghcr.io", "registry.k8s.io", "docker.gitea.com"}
-
 // probeDeadline bounds each look at the network.
 const probeDeadline = 8 * time.Second
 
@@ -131,7 +127,7 @@ func supplyCheck() Check {
 			for _, p := range []struct {
 				err *error
 				ask func(context.Context) error
-			}{{&registry, h.registries}, {&modules, h.moduleProxy}, {&debian, h.debian}, {&npm, h.npm}} {
+			}{{&registry, h.registry}, {&modules, h.moduleProxy}, {&debian, h.debian}, {&npm, h.npm}} {
 				wait.Go(func() {
 					deadline, cancel := context.WithTimeout(ctx, probeDeadline)
 					defer cancel()
@@ -139,7 +135,7 @@ func supplyCheck() Check {
 				})
 			}
 			wait.Wait()
-			return judgeSupply(h.opt.Supply, h.storeFilled(), registry, errors.Join(modules, debian, npm))
+			return judgeSupply(h.opt.Supply, h.opt.StoreFull, registry, errors.Join(modules, debian, npm))
 		},
 	}
 }
@@ -172,34 +168,18 @@ func judgeSupply(want string, filled bool, registry, modules error) Finding {
 		return f
 	}
 	f.Status = Fail
-	f.Mend = "connect to the network, set HTTPS_PROXY if it has a proxy, or `go env -w GOPROXY=...` to a module proxy that it reaches"
+	f.Mend = "connect to the network, set HTTPS_PROXY if it has a proxy, or name what it reaches: --registry-mirror, or `go env -w GOPROXY=...` for a module proxy"
 	if filled {
 		f.Status, f.Found = Warn, f.Found+"; the store on disk will have to do"
 	}
 	return f
 }
 
-// registries asks whether the container registries answer.
-func (h *Host) registries(ctx context.Context) error {
+// registry asks whether the container registries answer.
+func (h *Host) registry(ctx context.Context) error {
 	deadline, cancel := context.WithTimeout(ctx, probeDeadline)
 	defer cancel()
-	errs := make([]error, len(registryHosts))
-	var wait sync.WaitGroup
-	for i, name := range registryHosts {
-		wait.Go(func() { errs[i] = answers(deadline, http.MethodHead, "https://"+name+"/v2/") })
-	}
-	wait.Wait()
-	var missing []string
-	var cause error
-	for i, err := range errs {
-		if err != nil {
-			missing, cause = append(missing, registryHosts[i]), err
-		}
-	}
-	if len(missing) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%s: %w", strings.Join(missing, ", "), cause)
+	return h.opt.Registry(deadline)
 }
 
 // moduleProxy asks for a module in the way that builds will: by the go
@@ -230,7 +210,7 @@ func (h *Host) debian(ctx context.Context) error {
 	if !strings.HasPrefix(address, "http") {
 		return nil // a disk, or a method of apt's own
 	}
-	if err := answers(ctx, http.MethodHead, address); err != nil {
+	if err := answers(ctx, address); err != nil {
 		return fmt.Errorf("Debian packages: %w", err)
 	}
 	return nil
@@ -261,8 +241,8 @@ func (h *Host) npm(ctx context.Context) error {
 
 // answers tells whether anything that speaks HTTP is at an address: also one
 // that wants credentials is.
-func answers(ctx context.Context, method, address string) error {
-	req, err := http.NewRequestWithContext(ctx, method, address, nil)
+func answers(ctx context.Context, address string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
 	if err != nil {
 		return err
 	}

@@ -17,10 +17,7 @@ import (
 // confirm. An engine with containers or volumes in it stays until those are
 // gone: it can't know whose they are.
 func Undo(ctx context.Context, opt Options, confirm func([]string) (bool, error), rep ui.Reporter) error {
-	h, err := New(opt)
-	if err != nil {
-		return err
-	}
+	h := thisMachine(opt)
 	return h.undo(ctx, confirm, rep)
 }
 

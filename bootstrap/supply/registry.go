@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -94,7 +95,7 @@ func NewRegistry(opt RegistryOptions) (*Registry, error) {
 		opt.Keychain = authn.DefaultKeychain
 	}
 	if opt.Transport == nil {
-		opt.Transport = remote.DefaultTransport
+		opt.Transport = upstreamTransport()
 	}
 	r := &Registry{opt: opt, fetch: &fetcher{
 		base: opt.Transport, keychain: opt.Keychain, stall: opt.Stall, sessions: map[string]http.RoundTripper{},
@@ -105,6 +106,25 @@ func NewRegistry(opt RegistryOptions) (*Registry, error) {
 		}
 	}
 	return r, nil
+}
+
+// upstreamTransport is go-containerregistry's own, but for the error about a
+// proxy's address that can't be read: it would repeat the password in it.
+func upstreamTransport() http.RoundTripper {
+	t, ok := remote.DefaultTransport.(*http.Transport)
+	if !ok {
+		return remote.DefaultTransport
+	}
+	t = t.Clone()
+	t.Proxy = func(req *http.Request) (*url.URL, error) {
+		proxy, err := http.ProxyFromEnvironment(req)
+		if err != nil {
+			return nil, ui.WithHint(errors.New("the proxy's address in the environment can't be read"),
+				"write characters such as @, / and blanks in its password as %40, %2F and %20")
+		}
+		return proxy, nil
+	}
+	return t
 }
 
 // Name is the supply's name.

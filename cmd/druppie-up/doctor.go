@@ -8,18 +8,20 @@ import (
 	"io"
 	"strings"
 
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/bootstrap/host"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
 )
 
 type doctorOptions struct {
-	app    *app
-	format string
-	fix    bool
-	yes    bool
-	undo   bool
-	host.Options
+	app          *app
+	format       string
+	fix          bool
+	yes          bool
+	undo         bool
+	changeEngine bool
+	bootstrap.Options
 }
 
 func newDoctorCmd(a *app, runF func(context.Context, *doctorOptions) error) *cobra.Command {
@@ -37,9 +39,10 @@ your yes at the terminal; --undo takes back everything that doctor ever changed.
   druppie-up doctor --undo`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.PortChosen = cmd.Flags().Changed("port")
-			opts.Unattended = opts.yes
 			if err := opts.check(); err != nil {
+				return err
+			}
+			if err := settle(cmd, &opts.Options); err != nil {
 				return err
 			}
 			if runF != nil {
@@ -48,16 +51,15 @@ your yes at the terminal; --undo takes back everything that doctor ever changed.
 			return runDoctor(cmd.Context(), opts)
 		},
 	}
-	opts.Supply = "auto"
 	flags := cmd.Flags()
 	flags.BoolVar(&opts.fix, "fix", false, "mend what can be mended, after showing it")
 	flags.BoolVar(&opts.yes, "yes", false, "with --fix or --undo: don't ask")
 	flags.BoolVar(&opts.undo, "undo", false, "take back what doctor changed on this machine")
-	flags.BoolVar(&opts.ChangeEngine, "change-engine", false, "with --fix: also change an engine that doctor didn't install")
-	flags.StringVar(&opts.Cluster, "name", "druppie", "name of the cluster; a port that it holds itself is not in the way")
-	flags.IntVar(&opts.Port, "port", host.DefaultPort, "port on 127.0.0.1 that has to be free")
-	flags.Var(oneOf(&opts.Supply, "auto", "registry", "modules"), "supply", "where images will come from")
-	complete(cmd, "supply", "auto", "registry", "modules")
+	flags.BoolVar(&opts.changeEngine, "change-engine", false, "with --fix: also change an engine that doctor didn't install")
+	nameFlag(cmd, &opts.Options)
+	portFlag(cmd, &opts.Options)
+	storeFlag(cmd, &opts.Options)
+	supplyFlags(cmd, &opts.Options)
 	outputFlag(cmd, &opts.format)
 	return cmd
 }
@@ -68,31 +70,34 @@ func (o *doctorOptions) check() error {
 		return ui.Usage(errors.New("--fix and --undo exclude each other"))
 	case o.yes && !o.fix && !o.undo:
 		return ui.Usage(errors.New("--yes means something only with --fix or --undo"))
-	case o.ChangeEngine && !o.fix:
+	case o.changeEngine && !o.fix:
 		return ui.Usage(errors.New("--change-engine means something only with --fix"))
-	case o.Port < 1 || o.Port > 65535:
-		return ui.Usage(fmt.Errorf("--port must be from 1 to 65535, not %d", o.Port))
 	}
 	return nil
 }
 
 func runDoctor(ctx context.Context, opts *doctorOptions) error {
-	if opts.undo {
-		return host.Undo(ctx, opts.Options, opts.confirm, opts.app.rep)
+	needs, err := bootstrap.HostOptions(opts.Options)
+	if err != nil {
+		return err
 	}
-	findings, err := opts.look(ctx)
+	needs.ChangeEngine, needs.Unattended = opts.changeEngine, opts.yes
+	if opts.undo {
+		return host.Undo(ctx, needs, opts.confirm, opts.app.rep)
+	}
+	findings, err := opts.inspect(ctx, needs)
 	if err != nil {
 		return err
 	}
 	if opts.fix {
-		err := host.Fix(ctx, opts.Options, findings, opts.confirm, opts.app.rep)
+		err := host.Fix(ctx, needs, findings, opts.confirm, opts.app.rep)
 		if errors.Is(err, host.ErrDeclined) {
 			return err
 		}
 		// Also when a fix failed: what it left behind is what the user has to know.
-		again, lookErr := opts.look(ctx)
-		if lookErr != nil {
-			return errors.Join(err, lookErr)
+		again, againErr := opts.inspect(ctx, needs)
+		if againErr != nil {
+			return errors.Join(err, againErr)
 		}
 		findings = again
 		if err != nil {
@@ -102,14 +107,14 @@ func runDoctor(ctx context.Context, opts *doctorOptions) error {
 	return errors.Join(opts.write(findings), host.Failed(findings))
 }
 
-// look makes the checks. The result lists each of them, so that people see one line of progress
+// inspect makes the checks. The result lists each of them, so that people see one line of progress
 // and not the same list twice.
-func (o *doctorOptions) look(ctx context.Context) ([]host.Finding, error) {
+func (o *doctorOptions) inspect(ctx context.Context, needs host.Options) ([]host.Finding, error) {
 	if o.app.progress == ui.ModeJSON {
-		return host.Run(ctx, o.Options, o.app.rep)
+		return host.Run(ctx, needs, o.app.rep)
 	}
 	task := o.app.rep.Start("doctor", "Look at this machine")
-	findings, err := host.Run(ctx, o.Options, titles{ui.Discard(), task})
+	findings, err := host.Run(ctx, needs, titles{ui.Discard(), task})
 	if err != nil {
 		task.Fail(err)
 		return nil, err

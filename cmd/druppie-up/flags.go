@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // choice is a flag that takes one of a few words.
@@ -76,6 +78,22 @@ func portFlag(cmd *cobra.Command, opts *bootstrap.Options) {
 	complete(cmd, "port")
 }
 
+// refuseEmpty refuses flags that were given without a value: a variable that a script forgot to set
+// must not mean the default.
+func refuseEmpty(flags *pflag.FlagSet) error {
+	var errs []error
+	flags.Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		if len(values) == 0 || slices.ContainsFunc(values, func(v string) bool { return strings.TrimSpace(v) == "" }) {
+			errs = append(errs, fmt.Errorf("--%s can't be empty", f.Name))
+		}
+	})
+	return errors.Join(errs...)
+}
+
 // settle tells the library which flags were given, and has it check all options before anything is
 // touched.
 func settle(cmd *cobra.Command, opts *bootstrap.Options) (err error) {
@@ -85,9 +103,6 @@ func settle(cmd *cobra.Command, opts *bootstrap.Options) (err error) {
 	}
 	if cmd.Flags().Changed("timeout") && opts.Timeout <= 0 {
 		return ui.Usage(fmt.Errorf("--timeout must be more than zero, not %s", opts.Timeout))
-	}
-	if cmd.Flags().Changed("name") && opts.Name == "" {
-		return ui.Usage(fmt.Errorf("--name can't be empty"))
 	}
 	*opts, err = opts.Complete()
 	return err

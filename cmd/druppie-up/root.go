@@ -63,6 +63,9 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) (err error) {
+			if err := refuseEmpty(cmd.Flags()); err != nil {
+				return err
+			}
 			if a.rep, err = ui.NewReporter(a.Err, a.progress); err != nil {
 				return err
 			}
