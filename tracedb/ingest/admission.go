@@ -10,6 +10,7 @@ import (
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/catalog"
+	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 const (
@@ -234,7 +235,7 @@ func (one *decision) draft() tracedb.Draft {
 		draft.Refs = []tracedb.Ref{{Type: tracedb.RefRepository, Value: one.Repository}}
 	}
 	draft.ID = "admission/" + q.UID
-	if q.UID == "" || !recordID.MatchString(draft.ID) || Secret(draft.ID) != "" {
+	if q.UID == "" || !recordID.MatchString(draft.ID) || redact.Secret(draft.ID) != "" {
 		sum := sha256.Sum256(fmt.Appendf(raw, "%s %s", draft.Outcome, one.at.UTC().Format("2006-01-02T15:04")))
 		draft.ID = "admission/" + hex.EncodeToString(sum[:])
 	}
@@ -257,7 +258,7 @@ func (d *Desk) gap(lost int64) tracedb.Draft {
 // what is cut may look like one: then less of it must do.
 func clip(s string) string {
 	for most := maxQuestion; ; most /= 2 {
-		s, _ = Redact(tracedb.Clip(s, most))
+		s, _ = redact.Text(tracedb.Clip(s, most))
 		if len(s) <= maxName {
 			return s
 		}

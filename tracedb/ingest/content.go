@@ -8,6 +8,7 @@ import (
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/attest/strict"
+	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 // Limits of what people and programs write into payloads.
@@ -141,7 +142,7 @@ func own[T any](say func(p *T, c *content)) decoder {
 		if err != nil {
 			return nil, tracedb.ErrInvalidRecord.Says("a time is out of range")
 		}
-		if redacted, found := redactJSON(clean); found {
+		if redacted, found := redact.JSON(clean); found {
 			// What is recorded is read anew, so that nothing is derived from what was taken out.
 			clean = redacted
 			p = *new(T)

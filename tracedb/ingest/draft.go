@@ -10,6 +10,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 // future is how far ahead of ours a writer's clock may be.
@@ -76,7 +77,7 @@ func envelope(draft tracedb.Draft, now time.Time) error {
 	if !recordID.MatchString(draft.ID) {
 		return refuse("id", "want at most 256 printable characters of ASCII without spaces")
 	}
-	if what := Secret(draft.ID); what != "" {
+	if what := redact.Secret(draft.ID); what != "" {
 		return secretFound("id", what)
 	}
 	if !draft.At.IsZero() && (draft.At.After(now.Add(future)) || draft.At.Before(past)) {
@@ -93,7 +94,7 @@ func envelope(draft tracedb.Draft, now time.Time) error {
 		if err := r.Check(); err != nil {
 			return refuse(fmt.Sprintf("refs[%d]", i), "%s", err)
 		}
-		if what := Secret(r.Value); what != "" {
+		if what := redact.Secret(r.Value); what != "" {
 			return secretFound(fmt.Sprintf("refs[%d].value", i), what)
 		}
 	}
@@ -128,7 +129,7 @@ func (d *Desk) attestation(p *log.Prepared, c *content) error {
 	if err != nil {
 		return at(tracedb.AsError(err).At("payload"))
 	}
-	if path, what := secretIn(v.Body); what != "" {
+	if path, what := redact.SecretIn(v.Body); what != "" {
 		return at(secretFound(path, what).At("payload"))
 	}
 	p.Unique = v.Unique
@@ -251,7 +252,7 @@ func (d *Desk) bound(kind tracedb.Kind, all, derived []tracedb.Ref) error {
 func actor(declared, derived, writer string) string {
 	for _, a := range []string{declared, derived} {
 		if a != "" && len(a) <= maxActor && line(a) {
-			a, _ = Redact(a)
+			a, _ = redact.Text(a)
 			return a
 		}
 	}

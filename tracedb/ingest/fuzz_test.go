@@ -10,6 +10,7 @@ import (
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/attest"
+	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 // FuzzPrepare holds that any payload of any kind is taken or refused in the log's own words; that
@@ -73,7 +74,7 @@ func FuzzPrepare(f *testing.F) {
 			}
 			return
 		}
-		if clean, found := redactJSON(p.Payload); found {
+		if clean, found := redact.JSON(p.Payload); found {
 			t.Errorf("took %s, which would become %s", p.Payload, clean)
 		}
 		draft.Payload = p.Payload

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 // Refusals are recorded at most so often, or whoever is refused could fill the disk with it: in the
@@ -91,7 +92,7 @@ func (d *Desk) refuse(ctx context.Context, who tracedb.Identity, draft tracedb.D
 		payload.Reason += fmt.Sprintf(" (and %d refusals before this one weren't recorded: too many at once)", left)
 	}
 	// Only what has the right shape is repeated; the rest could be anything.
-	if recordID.MatchString(draft.ID) && Secret(draft.ID) == "" {
+	if recordID.MatchString(draft.ID) && redact.Secret(draft.ID) == "" {
 		payload.ID = draft.ID
 	}
 	if _, ok := draft.Kind.Info(); ok {

@@ -1,4 +1,4 @@
-package ingest
+package redact
 
 import (
 	"crypto/ed25519"
@@ -116,14 +116,14 @@ func TestRedact(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, found := Redact(tt.give)
+			got, found := Text(tt.give)
 			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("Redact(%q) (-want +got):\n%s", tt.give, diff)
+				t.Errorf("Text(%q) (-want +got):\n%s", tt.give, diff)
 			}
 			if len(found) == 0 {
 				t.Error("found nothing")
 			}
-			if again, found := Redact(got); again != got || len(found) > 0 {
+			if again, found := Text(got); again != got || len(found) > 0 {
 				t.Errorf("again: %q, found %q", again, found)
 			}
 		})
@@ -221,8 +221,8 @@ func TestRedactLeaves(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got, found := Redact(tt.give); got != tt.give || len(found) > 0 {
-				t.Errorf("Redact(%q) = %q, found %q", tt.give, got, found)
+			if got, found := Text(tt.give); got != tt.give || len(found) > 0 {
+				t.Errorf("Text(%q) = %q, found %q", tt.give, got, found)
 			}
 			if what := Secret(tt.give); what != "" {
 				t.Errorf("Secret(%q) = %q", tt.give, what)
@@ -263,8 +263,8 @@ func TestSecretIn(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if path, what := secretIn([]byte(tt.give)); path != tt.path {
-				t.Errorf("secretIn(%s) = %q, %q, want %q", tt.give, path, what, tt.path)
+			if path, what := SecretIn([]byte(tt.give)); path != tt.path {
+				t.Errorf("SecretIn(%s) = %q, %q, want %q", tt.give, path, what, tt.path)
 			}
 		})
 	}
@@ -281,10 +281,10 @@ func FuzzRedact(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		once, _ := Redact(s)
-		twice, found := Redact(once)
+		once, _ := Text(s)
+		twice, found := Text(once)
 		if once != twice || len(found) > 0 {
-			t.Errorf("Redact(%q) = %q, then %q (%q)", s, once, twice, found)
+			t.Errorf("Text(%q) = %q, then %q (%q)", s, once, twice, found)
 		}
 	})
 }
@@ -298,7 +298,7 @@ func BenchmarkRedactBeginnings(b *testing.B) {
 				text := strings.Repeat(beginning, n/len(beginning)) + "@"
 				b.SetBytes(int64(len(text)))
 				for b.Loop() {
-					Redact(text)
+					Text(text)
 				}
 			})
 		}
@@ -309,6 +309,6 @@ func BenchmarkRedact(b *testing.B) {
 	text := strings.Repeat("Fixes the landing in druppie/drone at 3f9a3f9a, reviewed by piet; see https://gitea.druppie.localhost:8443/druppie/drone/pulls/12. ", 16)
 	b.SetBytes(int64(len(text)))
 	for b.Loop() {
-		Redact(text)
+		Text(text)
 	}
 }

@@ -1,4 +1,4 @@
-package ingest
+package redact
 
 import (
 	"bytes"
@@ -11,9 +11,9 @@ import (
 	"github.com/druppie/druppie-up/tracedb/attest/strict"
 )
 
-// redactJSON is raw with every secret in its texts replaced; false if there was none, and raw as it
+// JSON is raw with every secret in its texts replaced; false if there was none, and raw as it
 // was. Names of fields stay: they are the types' own.
-func redactJSON(raw json.RawMessage) (json.RawMessage, bool) {
+func JSON(raw json.RawMessage) (json.RawMessage, bool) {
 	var out bytes.Buffer
 	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))
 	enc := jsontext.NewEncoder(&out)
@@ -27,7 +27,7 @@ func redactJSON(raw json.RawMessage) (json.RawMessage, bool) {
 			return raw, false // not JSON: whoever reads it next says so
 		}
 		if tok.Kind() == '"' && !isMemberName(dec) {
-			if clean, what := Redact(tok.String()); len(what) > 0 {
+			if clean, what := Text(tok.String()); len(what) > 0 {
 				found, tok = true, jsontext.String(clean)
 			}
 		}
@@ -41,9 +41,9 @@ func redactJSON(raw json.RawMessage) (json.RawMessage, bool) {
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), true
 }
 
-// secretIn is the first secret in a document that can't be altered: where it is, and of what sort.
+// SecretIn is the first secret in a document that can't be altered: where it is, and of what sort.
 // Here names count, too: {"password": "…"}.
-func secretIn(raw []byte) (path, what string) {
+func SecretIn(raw []byte) (path, what string) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))
 	name := ""
 	for {

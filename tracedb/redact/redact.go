@@ -1,4 +1,7 @@
-package ingest
+// Package redact finds secrets in texts and takes them out. It owns how passwords, tokens and private keys
+// look; it refuses to call anything secret for being long and random, since digests, commits and public
+// keys are that too.
+package redact
 
 import (
 	"encoding/base64"
@@ -115,9 +118,9 @@ func present(lower string) (bits uint64) {
 // out brings to light is rare; twice is made up.
 const rounds = 4
 
-// Redact returns s with every secret in it replaced by [redacted:<what>], and what was found. Doing
+// Text returns s with every secret in it replaced by [redacted:<what>], and what was found. Doing
 // it again changes nothing.
-func Redact(s string) (string, []string) {
+func Text(s string) (string, []string) {
 	var found []string
 	for range rounds {
 		before := len(found)
@@ -130,7 +133,21 @@ func Redact(s string) (string, []string) {
 	return redacted("text"), append(found, "text")
 }
 
-// Secret says what sort of secret s holds; empty if none. It is less keen than Redact, for texts that
+// Value is Text for a value that stands alone, such as an address in a setting: the password in it may
+// hold what ends one in running text, blanks and quotes.
+func Value(s string) string {
+	address, digest := s, ""
+	if i := strings.LastIndex(s, "@sha256:"); i >= 0 {
+		address, digest = s[:i], s[i:]
+	}
+	s, _ = Text(userinfo.ReplaceAllString(address, "${1}"+redacted("password")+"@"))
+	return s + digest
+}
+
+// userinfo is the user of an address with a password, up to the last @.
+var userinfo = regexp.MustCompile(`(?s)(://[^/?#@:]*:).*@`)
+
+// Secret says what sort of secret s holds; empty if none. It is less keen than Text, for texts that
 // can't be altered and would be refused: a word after "token:" isn't enough, it must look like one.
 func Secret(s string) string {
 	lower := lowerASCII(s)
