@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 // top is the file's first place.
@@ -30,28 +32,44 @@ func (r *reader) parse(data []byte) (root *yaml.Node) {
 	// The library has panicked on crafted input before (CVE-2022-28948), and this is everybody's input.
 	defer func() {
 		if p := recover(); p != nil {
-			r.say(top, "", RuleSyntax, "write it as YAML", "can't be read as YAML: %v", p)
+			r.say(top, "", RuleSyntax, "write it as YAML", "can't be read as YAML: %s", redact.Value(fmt.Sprint(p)))
 			root = nil
 		}
 	}()
-	dec := yaml.NewDecoder(bytes.NewReader(data))
-	var first, second yaml.Node
-	err := dec.Decode(&first)
-	if errors.Is(err, io.EOF) || err == nil && (len(first.Content) == 0 || null(first.Content[0])) {
-		r.say(top, "", RuleDocuments, "write the fields "+strings.Join(below[""], ", "), "is empty")
-		return nil
+	for dec := yaml.NewDecoder(bytes.NewReader(version11(data))); ; {
+		var document yaml.Node
+		switch err := dec.Decode(&document); {
+		case errors.Is(err, io.EOF) && root == nil:
+			r.say(top, "", RuleDocuments, "write the fields "+strings.Join(below[""], ", "), "is empty")
+			return nil
+		case errors.Is(err, io.EOF):
+			return root
+		case err != nil:
+			r.syntax(err)
+			return root
+		case len(document.Content) == 0 || null(document.Content[0]):
+			// Between --- and the end, or the next ---, nothing was written.
+		case root == nil:
+			root = document.Content[0]
+		default:
+			r.say(&document, "", RuleDocuments, "keep one, without --- between", "holds another YAML document from here on")
+			return root
+		}
 	}
-	if err != nil {
-		r.syntax(err)
-		return nil
+}
+
+var version12 = regexp.MustCompile(`\A\x{FEFF}?(?:[ \t]*(?:#.*)?\r?\n)*%YAML[ \t]+1\.2[ \t\r\n]`)
+
+// version11 is a file that calls itself YAML 1.2 as one of 1.1: the library reads both alike, but refuses the
+// directive. Every place in the file stays where it is.
+func version11(data []byte) []byte {
+	at := version12.FindIndex(data)
+	if at == nil {
+		return data
 	}
-	switch err := dec.Decode(&second); {
-	case err == nil:
-		r.say(&second, "", RuleDocuments, "keep one, without --- between", "holds another YAML document from here on")
-	case !errors.Is(err, io.EOF):
-		r.syntax(err)
-	}
-	return first.Content[0]
+	data = bytes.Clone(data)
+	data[at[1]-2] = '1'
+	return data
 }
 
 var lineOf = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
@@ -65,7 +83,7 @@ func (r *reader) syntax(err error) {
 		}
 	}
 	// The library counts the lines of some mistakes from 0.
-	r.say(&at, "", RuleSyntax, "mend the YAML here, or on the next line", "isn't YAML: %s", what)
+	r.say(&at, "", RuleSyntax, "mend the YAML here, or on the next line", "isn't YAML: %s", redact.Value(what))
 }
 
 // broken is where the text stops being UTF-8.

@@ -9,6 +9,8 @@ import (
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 // maxDepth is how deep eu_database may nest, which is the one part without fields of its own.
@@ -60,7 +62,7 @@ func (r *reader) content(root *yaml.Node) (d Document) {
 	// What remains are texts, lists and objects of the right names, so this can't fail; if it does
 	// after all, the document isn't what the file says.
 	if err := clean.Decode(&d); err != nil {
-		r.say(root, "", RuleType, "write the fields as "+Schema+" has them", "can't be read: %v", err)
+		r.say(root, "", RuleType, "write the fields as "+Schema+" has them", "can't be read: %s", redact.Value(err.Error()))
 	}
 	return d
 }
@@ -341,7 +343,7 @@ var plainName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 // join makes a path. A name that the file made up is quoted unless it is as plain as the table's.
 func join(path, name string) string {
-	if !plainName.MatchString(name) {
+	if !plainName.MatchString(name) || redact.Secret(name) != "" {
 		name = quote(name)
 	}
 	if path == "" {

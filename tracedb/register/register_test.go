@@ -1,12 +1,14 @@
 package register
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -158,6 +160,12 @@ func TestViolations(t *testing.T) {
 		{"documents: null", "~", Violations{{"", 1, 1, RuleDocuments, "is empty", topFields}}},
 		{"documents: two", small + "---\nid: alg-1\n", Violations{
 			{"", 16, 1, RuleDocuments, "holds another YAML document from here on", "keep one, without --- between"}}},
+		{"documents: an empty one behind", small + "...\n---\n...\n", nil},
+		{"documents: an empty one before", "---\n---\n" + small, nil},
+		{"a directive and an end", "%YAML 1.1\n---\n" + small + "...\n", nil},
+		{"YAML 1.2", "\ufeff# ours\n%YAML 1.2\n---\n" + small + "...\n", nil},
+		{"YAML 1.2, and something wrong", "%YAML 1.2\n---\n" + with("In gebruik", "in gebruik"), Violations{
+			{"register.status", 9, 11, RuleEnum, `"in gebruik" isn't a value of this field`, `write one of "In ontwikkeling", "In gebruik" or "Buiten gebruik"`}}},
 		{"not an object", "- id: alg-0a1b2c3d\n", Violations{{"", 1, 1, RuleType, "is a list, not fields with values", topFields}}},
 		{"max-size", small + "# " + strings.Repeat("x", MaxSize), Violations{
 			{"", 1, 1, RuleMaxSize, fmt.Sprintf("has %d bytes", MaxSize+len(small)+2), "keep it within 262144 bytes"}}},
@@ -398,6 +406,58 @@ func TestValidateTree(t *testing.T) {
 				t.Errorf("%s\n%s", diff, violations.Error())
 			}
 		})
+	}
+}
+
+// TestSecretsStayOut sees that no violation repeats a secret of the file, in whatever field somebody wrote it.
+func TestSecretsStayOut(t *testing.T) {
+	token := "gh" + "p_" + strings.Repeat("aB3", 12)
+	for _, secret := range []string{"hond12", "a@b", "correct horse", "p/q?r#s", `a"b`, strings.Repeat("hond", 20)} {
+		for _, field := range []string{"data: [{uri: %s, sha256: x}]", "data: [{uri: a, sha256: %s}]", "%s: x", "requirements: [{urn: %[1]s, state: x}, {urn: %[1]s, state: x}]", "eu_database: {%s: {a: b, a: c}}", "x: *%s"} {
+			address := strconv.Quote("https://piet:" + secret + "@data.example/x.csv")
+			_, violations := Validate([]byte(small + fmt.Sprintf(field, address) + "\n"))
+			if got := violations.Error(); got == "" || strings.Contains(got, secret) || strings.Contains(got, strconv.Quote(secret)[1:]) {
+				t.Errorf("%s is told:\n%s", fmt.Sprintf(field, address), got)
+			}
+		}
+	}
+	for _, file := range []string{"website: " + token, token + ": x", "data: [{uri: https://" + token + "@data.example/x}]", "data: *" + token} {
+		_, violations := Validate([]byte(small + file))
+		if got := violations.Error(); got == "" || strings.Contains(got, token) {
+			t.Errorf("%s is told:\n%s", file, got)
+		}
+	}
+	_, violations, err := ValidateTree(fstest.MapFS{File: {Data: []byte(small + "data: [{uri: 'x/" + token + "', sha256: x}]")}})
+	if err != nil || strings.Contains(violations.Error(), token) {
+		t.Errorf("%v, %s", err, violations)
+	}
+}
+
+// TestPointer sees that what is declared is the hash of the data, also where Git holds only a pointer to it.
+func TestPointer(t *testing.T) {
+	oid := strings.Repeat("ab", 32)
+	pointer := "version https://git-lfs.github.com/spec/v1\noid sha256:" + oid + "\nsize 12345\n"
+	own := fmt.Sprintf("%x", sha256.Sum256([]byte(pointer)))
+	check := func(file, declared string) Violations {
+		_, got, err := ValidateTree(fstest.MapFS{File: {Data: []byte(small + "data: [{uri: a.csv, sha256: " + declared + "}]\n")}, "a.csv": {Data: []byte(file)}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := check(pointer, oid); len(got) > 0 {
+		t.Error(got)
+	}
+	for _, declared := range []string{own, strings.Repeat("f", 64)} {
+		want := Violations{{"data[0].sha256", 16, 29, RuleSHA256, `isn't the hash of the data that "a.csv", a Git LFS pointer, stands for`, `write "` + oid + `" if the file is what is meant, or put back the file that was declared`}}
+		if diff := cmp.Diff(want, check(pointer, declared)); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for name, file := range map[string]string{"long": pointer + strings.Repeat("x", maxPointer), "more": pointer + "\n", "no hash": "version https://git-lfs.github.com/spec/v1\nsize 1\n"} {
+		if got := check(file, fmt.Sprintf("%x", sha256.Sum256([]byte(file)))); len(got) > 0 {
+			t.Errorf("%s: taken for a pointer: %v", name, got)
+		}
 	}
 }
 

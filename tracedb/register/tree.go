@@ -1,12 +1,14 @@
 package register
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -76,16 +78,31 @@ func (r *reader) hash(tree fs.FS, path string, s Source) error {
 	}
 	defer f.Close()
 	h := sha256.New()
+	var begin bytes.Buffer
+	if _, err := io.Copy(h, io.TeeReader(io.LimitReader(f, maxPointer), &begin)); err != nil {
+		return fmt.Errorf("read %s: %w", s.URI, err)
+	}
 	if _, err := io.Copy(h, f); err != nil {
 		return fmt.Errorf("read %s: %w", s.URI, err)
 	}
-	if got := hex.EncodeToString(h.Sum(nil)); got != s.SHA256 {
+	got, what := hex.EncodeToString(h.Sum(nil)), quote(s.URI)
+	if m := lfsPointer.FindSubmatch(begin.Bytes()); m != nil {
+		got, what = string(m[1]), "the data that "+what+", a Git LFS pointer, stands for"
+	}
+	if got != s.SHA256 {
 		r.say(r.given[path+".sha256"], path+".sha256", RuleSHA256,
 			"write "+strconv.Quote(got)+" if the file is what is meant, or put back the file that was declared",
-			"isn't the hash of %s", quote(s.URI))
+			"isn't the hash of %s", what)
 	}
 	return nil
 }
+
+// maxPointer is the size that every Git LFS pointer stays below.
+const maxPointer = 1024
+
+// lfsPointer is what Git holds of a file that lies in Git LFS: the hash of the data, which isn't there. The
+// data is declared alike, whether or not whoever checks has fetched it.
+var lfsPointer = regexp.MustCompile(`\Aversion https://git-lfs\.github\.com/spec/v1\n(?:ext-[^\n]*\n)*oid sha256:([0-9a-f]{64})\nsize [0-9]+\n?\z`)
 
 // regular says whether there is a file of that name which no link leads to: a link could lead out of
 // the tree, and a pipe or a device would never end.

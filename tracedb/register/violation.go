@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 // Violation is one rule that the file breaks.
@@ -68,7 +70,7 @@ var dutch = map[string]string{
 var dutchRemedies = map[string]string{
 	RuleUnique: "noem elk maar één keer", RuleCharacters: "schrijf gewone leesbare tekst, een naam of titel op één regel", RuleDuplicateKey: "laat een van de twee staan",
 	RuleOrder: "een einddatum op of na de begindatum", RuleMissingFile: "voeg het bestand toe, of verbeter het pad",
-	RuleSHA256: "de hash van het bestand zoals het in de repository staat", RuleSyntax: "herstel de YAML hier of op de volgende regel",
+	RuleSHA256: "de hash van het bestand zelf, bij Git LFS niet die van de verwijzing", RuleSyntax: "herstel de YAML hier of op de volgende regel",
 	RuleDocuments: "één document met de velden van " + Schema, RuleMaxSize: fmt.Sprintf("ten hoogste %d bytes", MaxSize),
 	RuleMaxDepth: fmt.Sprintf("ten hoogste %d niveaus", maxDepth), RuleMore: "los eerst deze op",
 }
@@ -221,9 +223,11 @@ func (f field) oneLine() bool {
 	return strings.HasSuffix(f.path, "title") || f.max < paragraph && f.path != "measures[].value"
 }
 
-// quote shows what the file says, without what it may do to a terminal and not more than fits a line.
+// quote shows what the file says, without secrets, without what it may do to a terminal, and not more
+// than fits a line.
 func quote(s string) string {
 	const most = 60
+	s = redact.Value(s)
 	if r := []rune(s); len(r) > most {
 		s = string(r[:most]) + "…"
 	}
