@@ -26,6 +26,9 @@ const MaxLeaf = 1<<16 - 1
 // MaxRefs is the most things that one record may be about.
 const MaxRefs = 64
 
+// MaxQueryRefs is the most things that a search may ask for at once: each is another join.
+const MaxQueryRefs = 8
+
 // Entry is one record of the log without its payload. Its JSON form, as Leaf writes it, is what the
 // tree's leaf hash is taken of (RFC 6962, section 2.1): everything in it is proven for ever, also
 // after the payload was disposed of.
@@ -175,7 +178,7 @@ type Query struct {
 	Kinds       []Kind
 	Actor       string
 	Outcome     Outcome
-	Refs        []Ref // all must match
+	Refs        []Ref // all must match; at most MaxQueryRefs
 	Before      int64 // only records with a smaller seq; 0: from the newest
 	Limit       int   // at most MaxPage; 0: DefaultPage
 }

@@ -1,19 +1,18 @@
 package main
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
 	"time"
 
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/tracedb/auth"
 	"github.com/druppie/druppie-up/tracedb/ingest"
 )
@@ -141,21 +140,12 @@ func (w *wiring) login(o *auth.Options, fail failing) (*auth.Login, error) {
 
 // http is a client that trusts the platform's CA, and nobody else if there is one.
 func (w *wiring) http() (*http.Client, error) {
-	transport, ok := http.DefaultTransport.(*http.Transport)
-	if !ok {
-		return nil, errors.New("the default transport was replaced")
-	}
-	transport = transport.Clone()
+	o := httpclient.Options{SystemCAs: w.config.CA == "", Proxy: true, Timeout: 30 * time.Second}
+	var err error
 	if w.config.CA != "" {
-		raw, err := os.ReadFile(w.config.CA)
-		if err != nil {
+		if o.CA, err = httpclient.ReadCA(w.config.CA); err != nil {
 			return nil, fmt.Errorf("ca: %w", err)
 		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(raw) {
-			return nil, fmt.Errorf("ca: %s holds no certificate", w.config.CA)
-		}
-		transport.TLSClientConfig.RootCAs = pool
 	}
-	return &http.Client{Transport: transport, Timeout: 30 * time.Second}, nil
+	return httpclient.New(o)
 }

@@ -244,8 +244,8 @@ func refs(q map[string][]string) ([]tracedb.Ref, error) {
 			return nil, tracedb.ErrInvalid.At("ref").Says("%v", err)
 		}
 	}
-	if out = tracedb.SortRefs(out); len(out) > 8 {
-		return nil, tracedb.ErrInvalid.At("ref").Says("are more than 8")
+	if out = tracedb.SortRefs(out); len(out) > tracedb.MaxQueryRefs {
+		return nil, tracedb.ErrInvalid.At("ref").Says("are more than %d", tracedb.MaxQueryRefs)
 	}
 	return out, nil
 }

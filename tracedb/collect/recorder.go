@@ -177,16 +177,32 @@ func (r *recorder) known(ctx context.Context, d tracedb.Draft) bool {
 	if r.log == nil {
 		return false
 	}
-	q := tracedb.Query{Kinds: []tracedb.Kind{d.Kind}, Refs: tracedb.SortRefs(d.Refs), Limit: tracedb.MaxPage}
+	q := tracedb.Query{Kinds: []tracedb.Kind{d.Kind}, Refs: telling(d.Refs), Limit: tracedb.MaxPage}
 	if !d.At.IsZero() {
 		q.From = d.At.Add(-skew) // nothing is in the log before it happened
 	}
 	page, err := r.log.Search(ctx, q)
 	if err != nil {
-		return false // the sink knows it too, only less gently
+		// The sink knows it too, but refuses it in other words.
+		r.logger.WarnContext(ctx, "can't ask the log whether it has a record", "id", d.ID, "kind", d.Kind, "error", err)
+		return false
 	}
 	who := r.identity().Name
 	return slices.ContainsFunc(page.Entries, func(e tracedb.Entry) bool { return e.ID == d.ID && e.Writer == who })
+}
+
+// telling are as many of a record's refs as one search takes, one of each type before a second of any: few
+// records are about the same thing of every type.
+func telling(refs []tracedb.Ref) []tracedb.Ref {
+	refs = tracedb.SortRefs(refs)
+	seen := map[tracedb.RefType]int{}
+	nth := make(map[tracedb.Ref]int, len(refs))
+	for _, r := range refs {
+		nth[r] = seen[r.Type]
+		seen[r.Type]++
+	}
+	slices.SortStableFunc(refs, func(a, b tracedb.Ref) int { return nth[a] - nth[b] })
+	return refs[:min(len(refs), tracedb.MaxQueryRefs)]
 }
 
 func (r *recorder) seen(id string) bool {

@@ -66,6 +66,64 @@ func TestPutTriesUntilItIsThere(t *testing.T) {
 	}
 }
 
+// TestRecordAboutManyThings sees that a record about more than a search takes is found all the same when it is
+// told again in other words.
+func TestRecordAboutManyThings(t *testing.T) {
+	tr := newTrace(t)
+	push := commit{repository: "druppie/x", branch: "main", hash: fmt.Sprintf("%040x", 1), at: noon, message: "once"}
+	for n := range 60 {
+		push.others = append(push.others, fmt.Sprintf("%040x", n+2))
+	}
+	out := &bytes.Buffer{}
+	for _, message := range []string{"once", "and again"} {
+		push.message = message
+		r, h := newTestRecorder(tr)
+		r.logger = slog.New(slog.NewTextHandler(out, nil))
+		if err := r.put(t.Context(), []tracedb.Draft{push.draft(Repositories{}.whole())}); err != nil {
+			t.Fatal(err)
+		}
+		if s := h.read("x"); s.Recorded+s.Duplicates != 1 || s.Refused != 0 {
+			t.Errorf("%s: %+v", message, s)
+		}
+	}
+	if out.Len() > 0 || tr.called() != 1 {
+		t.Errorf("the log was offered it %d times, and the collector said:\n%s", tr.called(), out)
+	}
+}
+
+// TestKnownSaysWhatItCouldNotAsk sees that a search which fails is told.
+func TestKnownSaysWhatItCouldNotAsk(t *testing.T) {
+	tr := newTrace(t)
+	r, _ := newTestRecorder(tr)
+	out := &bytes.Buffer{}
+	r.log, r.logger = unsearchable{tr.log}, slog.New(slog.NewTextHandler(out, nil))
+	if err := r.put(t.Context(), []tracedb.Draft{aCommit(1)}); err != nil {
+		t.Fatal(err)
+	}
+	if len(tr.records()) != 1 || !strings.Contains(out.String(), tracedb.ErrUnavailable.Error()) {
+		t.Errorf("%d records, and the collector said: %s", len(tr.records()), out)
+	}
+}
+
+type unsearchable struct{ tracedb.Reader }
+
+func (unsearchable) Search(context.Context, tracedb.Query) (tracedb.Page, error) {
+	return tracedb.Page{}, tracedb.ErrUnavailable
+}
+
+// TestTelling sees that of a record about many things of one type those of others are asked for too.
+func TestTelling(t *testing.T) {
+	var about []tracedb.Ref
+	for n := range 60 {
+		about = append(about, ref(tracedb.RefCommit, fmt.Sprintf("%040x", n)))
+	}
+	about = append(about, ref(tracedb.RefRepository, "druppie/x"), ref(tracedb.RefRevision, fmt.Sprintf("%040x", 1)))
+	got := telling(about)
+	if len(got) != tracedb.MaxQueryRefs || !slices.Contains(got, about[60]) || !slices.Contains(got, about[61]) {
+		t.Errorf("asks for %v", got)
+	}
+}
+
 func TestPutEndsWithItsContext(t *testing.T) {
 	tr := newTrace(t)
 	r, _ := newTestRecorder(tr)

@@ -17,9 +17,6 @@ var _ tracedb.Reader = (*Log)(nil)
 // entriesAtOnce is how many places one statement asks for.
 const entriesAtOnce = 200
 
-// maxQueryRefs is how many refs one search may ask for: each is another join.
-const maxQueryRefs = 8
-
 // Entries returns the entries at those places, in the order of the log. A place that isn't in the log
 // is tracedb.ErrNotFound.
 func (l *Log) Entries(ctx context.Context, seqs ...int64) ([]tracedb.Entry, error) {
@@ -62,7 +59,7 @@ func (l *Log) ByRefs(ctx context.Context, refs []tracedb.Ref, limit int) (map[tr
 	if limit <= 0 {
 		return out, nil
 	}
-	for some := range slices.Chunk(refs, maxQueryRefs) {
+	for some := range slices.Chunk(refs, tracedb.MaxQueryRefs) {
 		leaves, err := store.LeavesByRefs(ctx, l.db.Read, some, limit)
 		if err != nil {
 			return nil, l.db.Explain(err)
@@ -132,8 +129,8 @@ func (l *Log) Search(ctx context.Context, q tracedb.Query) (tracedb.Page, error)
 		limit = tracedb.DefaultPage
 	}
 	limit = min(limit, tracedb.MaxPage)
-	if q.Refs = tracedb.SortRefs(q.Refs); len(q.Refs) > maxQueryRefs {
-		return tracedb.Page{}, tracedb.ErrInvalid.Says("a search is for at most %d refs", maxQueryRefs).At("refs")
+	if q.Refs = tracedb.SortRefs(q.Refs); len(q.Refs) > tracedb.MaxQueryRefs {
+		return tracedb.Page{}, tracedb.ErrInvalid.Says("a search is for at most %d refs", tracedb.MaxQueryRefs).At("refs")
 	}
 	w, err := l.window(ctx, q)
 	if err != nil || w.From >= w.Until {
