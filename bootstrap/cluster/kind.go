@@ -189,7 +189,7 @@ func lastError(log string) string {
 		if strings.HasPrefix(l, "E") && len(l) > 1 && l[1] >= '0' && l[1] <= '9' || strings.Contains(l, "level=error") || strings.Contains(l, "level=fatal") {
 			const most = 400
 			if len(l) > most {
-				l = l[:most] + "…"
+				l = strings.ToValidUTF8(l[:most], "") + "…"
 			}
 			return l
 		}

@@ -68,7 +68,7 @@ func lastLine(s string) string {
 	}
 	const most = 300
 	if len(s) > most {
-		s = s[:most] + "…"
+		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
 	return strings.TrimSpace(s)
 }

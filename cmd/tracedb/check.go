@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/spf13/cobra"
+
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/log"
-	"github.com/spf13/cobra"
 )
 
 func newCheckCmd() *cobra.Command {

@@ -9,10 +9,12 @@ import (
 	"regexp"
 	"strings"
 
+	"sigs.k8s.io/yaml"
+
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/auth"
-	"sigs.k8s.io/yaml"
+	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 // config is the service's configuration, config.yaml. It holds no secret: those are in files that it
@@ -140,7 +142,7 @@ func (c *config) check() error {
 			continue
 		}
 		if u, err := url.Parse(value); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-			say(key, "%q is no https address", value)
+			say(key, "%q is no https address without a user", redact.Value(value))
 		}
 	}
 	if owner, name, ok := strings.Cut(c.Gitea.CheckpointRepository, "/"); c.Gitea.CheckpointRepository != "" && (!ok || owner == "" || name == "" || strings.Contains(name, "/")) {

@@ -7,11 +7,12 @@ import (
 	"os"
 	"strings"
 
+	"github.com/spf13/cobra"
+	"golang.org/x/mod/sumdb/note"
+
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
-	"github.com/spf13/cobra"
-	"golang.org/x/mod/sumdb/note"
 )
 
 // database says which log a tool works on: the service's, by its configuration, or any other.

@@ -9,9 +9,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/druppie/druppie-up/internal/ui"
 )
 
 func newKeygenCmd() *cobra.Command {

@@ -8,12 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/druppie/druppie-up/internal/ui"
-	"github.com/druppie/druppie-up/tracedb"
-	"github.com/druppie/druppie-up/tracedb/log"
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log"
 )
 
 func TestMain(m *testing.M) {

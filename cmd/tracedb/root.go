@@ -5,8 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
+
+	"github.com/druppie/druppie-up/internal/ui"
 )
 
 // run runs the command line and returns the exit code.

@@ -7,9 +7,10 @@ import (
 	"io"
 	"os"
 
+	"github.com/spf13/cobra"
+
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/export"
-	"github.com/spf13/cobra"
 )
 
 func newVerifyCmd() *cobra.Command {

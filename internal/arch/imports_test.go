@@ -27,7 +27,7 @@ var allowed = []struct{ pkg, imports string }{
 	{"cmd/tracedb", "tracedb tracedb/... internal/ui"},
 	{"cmd/podnet", ""},
 	{"cmd/druppie-runc", ""},
-	{"cmd/foundry/...", "cmd/foundry/... tracedb tracedb/client tracedb/register tracedb/attest"},
+	{"cmd/foundry/...", "cmd/foundry/... tracedb tracedb/client tracedb/register tracedb/attest tracedb/redact"},
 
 	// The only orchestrator, and the packages that it orchestrates, which know each other downwards.
 	{"bootstrap", "bootstrap/... manifests charts pipelines policies scenarios/drone-service internal/ui"},

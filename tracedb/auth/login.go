@@ -14,6 +14,7 @@ import (
 	"golang.org/x/oauth2"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/redact"
 	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
@@ -54,7 +55,7 @@ func NewLogin(o LoginOptions) (*Login, error) {
 	for _, a := range []struct{ name, value string }{{"publicURL", o.PublicURL}, {"url", o.URL}, {"redirectURL", o.RedirectURL}} {
 		u, err := url.Parse(a.value)
 		if err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil {
-			return nil, fmt.Errorf("%s: %q is no https address", a.name, a.value)
+			return nil, fmt.Errorf("%s: %q is no https address without a user", a.name, redact.Value(a.value))
 		}
 	}
 	if !strings.HasSuffix(o.RedirectURL, "/login/callback") {

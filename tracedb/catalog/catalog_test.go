@@ -189,6 +189,23 @@ func TestDecide(t *testing.T) {
 }
 
 // TestGeneralException lifts the status for whatever the owner built.
+// TestDecisionsAreReadable sees that what a decision repeats of a question is text without a secret.
+func TestDecisionsAreReadable(t *testing.T) {
+	c := &Catalog{}
+	for name, q := range map[string]Question{
+		"a cut inside a letter": {Algorithm: droneID, Images: []string{"x" + strings.Repeat("é", 2*maxQuoted)}},
+		"a password":            {Algorithm: droneID, Images: []string{"https://piet:hond12@registry/x:v1"}},
+		"one in the id":         {Algorithm: "https://piet:hond12@registry/x:v1"},
+	} {
+		d := c.Decide(q)
+		for _, text := range []string{d.Reason, d.ReasonNL} {
+			if text == "" || strings.Contains(text, `\x`) || strings.Contains(text, "hond12") {
+				t.Errorf("%s: %s", name, text)
+			}
+		}
+	}
+}
+
 func TestGeneralException(t *testing.T) {
 	s, _ := world(t)
 	seq := s.excepted(retiredID, "", noon.Add(time.Hour))

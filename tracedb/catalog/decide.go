@@ -3,10 +3,12 @@ package catalog
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/redact"
 	"github.com/druppie/druppie-up/tracedb/register"
 )
 
@@ -230,8 +232,5 @@ func short(image string) string {
 const maxQuoted = 120
 
 func quote(s string) string {
-	if len(s) > maxQuoted {
-		s = s[:maxQuoted] + "…"
-	}
-	return fmt.Sprintf("%q", s)
+	return strconv.Quote(tracedb.Clip(redact.Value(s), maxQuoted))
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -288,10 +290,11 @@ func (t text) trimmed() text {
 // upper starts a sentence with a capital.
 func upper(t text) text {
 	one := func(s string) string {
-		if s == "" {
+		first, n := utf8.DecodeRuneInString(s)
+		if n == 0 {
 			return s
 		}
-		return strings.ToUpper(s[:1]) + s[1:]
+		return string(unicode.ToUpper(first)) + s[n:]
 	}
 	return text{one(t.EN), one(t.NL)}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/go-git/go-git/v5/storage/memory"
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 // Origin is where a repository is and how to reach it.
@@ -47,10 +48,10 @@ func URL(forge, repository string) (string, error) {
 	}
 	base, err := url.Parse(forge)
 	if err != nil {
-		return "", fmt.Errorf("forge address: %w", err)
+		return "", fmt.Errorf("forge address %q is no address", redact.Value(forge))
 	}
 	if base.Scheme != "https" {
-		return "", fmt.Errorf("forge address %q: %w", forge, trust.ErrPlainHTTP)
+		return "", fmt.Errorf("forge address %q: %w", redact.Value(forge), trust.ErrPlainHTTP)
 	}
 	return base.JoinPath(repository + ".git").String(), nil
 }
@@ -132,10 +133,10 @@ func fetch(ctx context.Context, from Origin, revision string, store storage.Stor
 func Open(from Origin, store storage.Storer, tree billy.Filesystem) (*git.Repository, error) {
 	u, err := url.Parse(from.URL)
 	if err != nil {
-		return nil, fmt.Errorf("repository address: %w", err)
+		return nil, fmt.Errorf("repository address %q is no address", redact.Value(from.URL))
 	}
 	if u.Scheme != "https" {
-		return nil, fmt.Errorf("repository address %q: %w", from.URL, trust.ErrPlainHTTP)
+		return nil, fmt.Errorf("repository address %q: %w", redact.Value(from.URL), trust.ErrPlainHTTP)
 	}
 	repo, err := git.Init(store, tree)
 	if err != nil {

@@ -95,6 +95,8 @@ func TestURL(t *testing.T) {
 		{"https://gitea.gitea.svc.cluster.local:3000", "druppie/drone-service", "https://gitea.gitea.svc.cluster.local:3000/druppie/drone-service.git"},
 		{"https://gitea.example/", "a/b", "https://gitea.example/a/b.git"},
 		{"http://gitea.example", "a/b", ""},
+		{"http://piet:hond12@gitea.example", "a/b", ""},
+		{"https://piet:hond12@gitea example", "a/b", ""},
 		{"https://gitea.example", "a", ""},
 		{"https://gitea.example", "a/b/c", ""},
 		{"https://gitea.example", "../b", ""},
@@ -105,7 +107,7 @@ func TestURL(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.forge+" "+tt.repository, func(t *testing.T) {
 			got, err := source.URL(tt.forge, tt.repository)
-			if got != tt.want || (err == nil) != (tt.want != "") {
+			if got != tt.want || (err == nil) != (tt.want != "") || err != nil && strings.Contains(err.Error(), "hond12") {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
