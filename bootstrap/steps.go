@@ -18,6 +18,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/host"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -281,7 +282,7 @@ func platformWorkloads(ctx context.Context, c client.Reader) ([]*unstructured.Un
 
 // platformNamespaces hold the platform itself, as against its tenants.
 var platformNamespaces = []string{
-	"kube-system", "local-path-storage", "foundry", "gitea", "flux-system", "tekton-pipelines", "kyverno", gitops.NamespaceSystem,
+	"kube-system", "local-path-storage", "foundry", "gitea", "flux-system", "tekton-pipelines", "kyverno", names.NamespaceSystem,
 }
 
 // applyAndWait applies objects and waits until they are ready.

@@ -16,6 +16,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/cluster"
 	"github.com/druppie/druppie-up/bootstrap/gitops"
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -69,12 +70,12 @@ func Trace(ctx context.Context, o Options) (TraceAccess, error) {
 func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interface, port int) (TraceAccess, error) {
 	read := func(name, key string) (string, error) {
 		cm := &corev1.ConfigMap{}
-		err := c.Get(ctx, client.ObjectKey{Namespace: gitops.NamespaceSystem, Name: name}, cm)
+		err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceSystem, Name: name}, cm)
 		switch {
 		case apierrors.IsNotFound(err), err == nil && cm.Data[key] == "":
-			return "", noTrace(fmt.Errorf("no %s in config map %s/%s", key, gitops.NamespaceSystem, name))
+			return "", noTrace(fmt.Errorf("no %s in config map %s/%s", key, names.NamespaceSystem, name))
 		case err != nil:
-			return "", fmt.Errorf("read config map %s/%s: %w", gitops.NamespaceSystem, name, err)
+			return "", fmt.Errorf("read config map %s/%s: %w", names.NamespaceSystem, name, err)
 		}
 		return cm.Data[key], nil
 	}
@@ -82,7 +83,7 @@ func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interf
 	if err != nil {
 		return TraceAccess{}, err
 	}
-	verifier, err := read(gitops.TraceKeyMap, gitops.TraceKeyFile)
+	verifier, err := read(names.CheckpointKey, names.CheckpointKeyFile)
 	if err != nil {
 		return TraceAccess{}, err
 	}
@@ -101,7 +102,7 @@ func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interf
 // one when it is needed, and keep none.
 func (t TraceAccess) Token(ctx context.Context, account string) (string, error) {
 	life := traceTokenLife
-	made, err := t.clientset.CoreV1().ServiceAccounts(gitops.NamespaceSystem).CreateToken(ctx, account,
+	made, err := t.clientset.CoreV1().ServiceAccounts(names.NamespaceSystem).CreateToken(ctx, account,
 		&authenticationv1.TokenRequest{Spec: authenticationv1.TokenRequestSpec{
 			Audiences: []string{traceAudience}, ExpirationSeconds: &life,
 		}}, metav1.CreateOptions{})
@@ -109,7 +110,7 @@ func (t TraceAccess) Token(ctx context.Context, account string) (string, error) 
 		return "", noTrace(err)
 	}
 	if err != nil {
-		return "", fmt.Errorf("token of %s/%s: %w", gitops.NamespaceSystem, account, err)
+		return "", fmt.Errorf("token of %s/%s: %w", names.NamespaceSystem, account, err)
 	}
 	return made.Status.Token, nil
 }

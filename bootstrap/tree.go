@@ -14,6 +14,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/render"
 	"github.com/druppie/druppie-up/bootstrap/supply"
 	"github.com/druppie/druppie-up/charts"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/manifests"
 	"github.com/druppie/druppie-up/pipelines"
 	"github.com/druppie/druppie-up/policies"
@@ -44,7 +45,7 @@ func findUnit(name string) (unit, error) {
 	case "policies":
 		return unit{name: name, files: policies.FS}, nil
 	case "tracedb":
-		return chartUnit(name, gitops.NamespaceSystem)
+		return chartUnit(name, names.NamespaceSystem)
 	}
 	return manifestUnit(name)
 }

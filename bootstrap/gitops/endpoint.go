@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/druppie/druppie-up/bootstrap/pki"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // Endpoint is the platform's front door as programs on this machine reach it.
@@ -25,7 +26,7 @@ func (e Endpoint) URL(part string) string {
 }
 
 func (e Endpoint) host(part string) string {
-	return net.JoinHostPort(part+"."+domain, strconv.Itoa(e.Port))
+	return net.JoinHostPort(part+"."+names.Domain, strconv.Itoa(e.Port))
 }
 
 // Transport reaches the platform's names and nothing else. It dials the

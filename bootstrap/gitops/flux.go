@@ -16,6 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 const (
@@ -60,8 +61,8 @@ func EnsureFlux(ctx context.Context, c Applier) error {
 // its entry point.
 func syncObjects() ([]*unstructured.Unstructured, error) {
 	opts := sync.MakeDefaultOptions()
-	opts.Name, opts.Namespace = root, NamespaceFlux
-	opts.URL, opts.Branch, opts.Secret = repositoryURL(RepoPlatform), mainBranch, fluxSecret
+	opts.Name, opts.Namespace = root, names.NamespaceFlux
+	opts.URL, opts.Branch, opts.Secret = repositoryURL(names.RepoPlatform), names.MainBranch, fluxSecret
 	opts.Interval, opts.TargetPath = 30*time.Second, entry
 	manifest, err := sync.Generate(opts)
 	if err != nil {
@@ -138,7 +139,7 @@ func FluxTree(units []string) (map[string][]byte, error) {
 	if !slices.Contains(units, "tenant-drones") {
 		return files, nil
 	}
-	return files, add(fleet, source(fleet, RepoFleet, 10*time.Second), applyFleet())
+	return files, add(fleet, source(fleet, names.RepoFleet, 10*time.Second), applyFleet())
 }
 
 func (p part) kustomization() *kustomizev1.Kustomization {
@@ -174,7 +175,7 @@ func kustomization(name string, spec kustomizev1.KustomizationSpec) *kustomizev1
 	spec.Prune = true
 	return &kustomizev1.Kustomization{
 		TypeMeta:   metav1.TypeMeta{APIVersion: kustomizev1.GroupVersion.String(), Kind: kustomizev1.KustomizationKind},
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: NamespaceFlux, Labels: partOf()},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: names.NamespaceFlux, Labels: partOf()},
 		Spec:       spec,
 	}
 }
@@ -182,19 +183,19 @@ func kustomization(name string, spec kustomizev1.KustomizationSpec) *kustomizev1
 func source(name, repo string, interval time.Duration) *sourcev1.GitRepository {
 	return &sourcev1.GitRepository{
 		TypeMeta:   metav1.TypeMeta{APIVersion: sourcev1.GroupVersion.String(), Kind: sourcev1.GitRepositoryKind},
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: NamespaceFlux, Labels: partOf()},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: names.NamespaceFlux, Labels: partOf()},
 		Spec: sourcev1.GitRepositorySpec{
 			URL:       repositoryURL(repo),
 			SecretRef: &meta.LocalObjectReference{Name: fluxSecret},
 			Interval:  metav1.Duration{Duration: interval},
 			Timeout:   &metav1.Duration{Duration: 30 * time.Second},
-			Reference: &sourcev1.GitRepositoryRef{Branch: mainBranch},
+			Reference: &sourcev1.GitRepositoryRef{Branch: names.MainBranch},
 		},
 	}
 }
 
 func repositoryURL(repo string) string {
-	return giteaService + "/" + Organisation + "/" + repo + ".git"
+	return "https://" + names.GiteaHost + "/" + names.Organisation + "/" + repo + ".git"
 }
 
 // toUnstructured drops what only the cluster may say.

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // Exec runs a command where Gitea runs and returns its output.
@@ -23,7 +24,7 @@ type Exec func(ctx context.Context, cmd []string, stdin io.Reader) (string, erro
 func GiteaExec(c *kube.Client) Exec {
 	return func(ctx context.Context, cmd []string, stdin io.Reader) (string, error) {
 		pods := &corev1.PodList{}
-		if err := c.List(ctx, pods, client.InNamespace(NamespaceGitea), client.MatchingLabels{"app.kubernetes.io/name": "gitea"}); err != nil {
+		if err := c.List(ctx, pods, client.InNamespace(names.NamespaceGitea), client.MatchingLabels{"app.kubernetes.io/name": "gitea"}); err != nil {
 			return "", fmt.Errorf("find gitea's pod: %w", err)
 		}
 		for _, p := range pods.Items {
@@ -135,12 +136,12 @@ gitea create --admin --must-change-password=false --username "$0" --email "$1" -
 // other way in exists yet. The password goes through standard input, so that it
 // is in no audit log and no process list outside of the container.
 func (f *forge) ensureAdmin(ctx context.Context) error {
-	data, err := f.identity(ctx, Admin)
+	data, err := f.identity(ctx, names.UserAdmin)
 	if err != nil {
 		return err
 	}
 	f.password = string(data["password"])
-	if f.admin, err = f.as(ctx, Admin, f.password); err != nil {
+	if f.admin, err = f.as(ctx, names.UserAdmin, f.password); err != nil {
 		return err
 	}
 	if _, resp, err := f.admin.GetMyUserInfo(); err == nil {
@@ -149,7 +150,7 @@ func (f *forge) ensureAdmin(ctx context.Context) error {
 		return err
 	}
 	// There is no such account, or it has another password.
-	if _, err := f.exec(ctx, []string{"/bin/sh", "-ec", makeAdmin, Admin, email(Admin)}, strings.NewReader(f.password+"\n")); err != nil {
+	if _, err := f.exec(ctx, []string{"/bin/sh", "-ec", makeAdmin, names.UserAdmin, email(names.UserAdmin)}, strings.NewReader(f.password+"\n")); err != nil {
 		return err
 	}
 	_, _, err = f.admin.GetMyUserInfo()
@@ -179,12 +180,12 @@ func (f *forge) ensureUsers(ctx context.Context) error {
 }
 
 func (f *forge) ensureOrganisation(context.Context) error {
-	_, resp, err := f.admin.GetOrg(Organisation)
+	_, resp, err := f.admin.GetOrg(names.Organisation)
 	if status(resp) != http.StatusNotFound {
 		return err
 	}
 	_, _, err = f.admin.CreateOrg(gitea.CreateOrgOption{
-		Name: Organisation, FullName: "Druppie", Visibility: gitea.VisibleTypePublic,
+		Name: names.Organisation, FullName: "Druppie", Visibility: gitea.VisibleTypePublic,
 	})
 	return err
 }
@@ -192,7 +193,7 @@ func (f *forge) ensureOrganisation(context.Context) error {
 // identity reads what the cluster keeps of an identity.
 func (f *forge) identity(ctx context.Context, name string) (map[string][]byte, error) {
 	s := &corev1.Secret{}
-	if err := f.Get(ctx, client.ObjectKey{Namespace: NamespaceGitea, Name: identitySecret(name)}, s); err != nil {
+	if err := f.Get(ctx, client.ObjectKey{Namespace: names.NamespaceGitea, Name: names.IdentitySecret(name)}, s); err != nil {
 		return nil, fmt.Errorf("credentials of %s: %w", name, err)
 	}
 	return s.Data, nil

@@ -26,6 +26,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/render"
 	"github.com/druppie/druppie-up/charts"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // forge is a real Gitea with everything that EnsureGitea makes, and the fake
@@ -111,7 +112,7 @@ func (f forge) as(t *testing.T, who string) *gitea.Client {
 		t.Fatal(err)
 	}
 	auth := gitea.SetToken(f.token(t, who))
-	if who == gitops.Admin {
+	if who == names.UserAdmin {
 		auth = gitea.SetBasicAuth(who, secret(t, f.cluster, "gitea", "identity-"+who)["password"])
 	}
 	c, err := gitea.NewClient(f.endpoint.URL("gitea"), gitea.SetHTTPClient(h), gitea.SetContext(t.Context()), auth, gitea.SetGiteaVersion(""))
@@ -128,7 +129,7 @@ func (f forge) push(t *testing.T, who, repo, branch, parent, content string) (st
 
 func (f forge) head(t *testing.T, repo string) string {
 	t.Helper()
-	b, _, err := f.as(t, gitops.Admin).GetRepoBranch("druppie", repo, "main")
+	b, _, err := f.as(t, names.UserAdmin).GetRepoBranch("druppie", repo, "main")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func (f forge) merge(t *testing.T, who, repo string, pr int64, force bool) error
 		url := fmt.Sprintf("%s/api/v1/repos/druppie/%s/pulls/%d/merge", f.endpoint.URL("gitea"), repo, pr)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
 		allowed(t, "request", err)
-		if who == gitops.Admin {
+		if who == names.UserAdmin {
 			req.SetBasicAuth(who, secret(t, f.cluster, "gitea", "identity-"+who)["password"])
 		} else {
 			req.Header.Set("Authorization", "token "+f.token(t, who))
@@ -202,7 +203,7 @@ func propose(t *testing.T, c *gitea.Client, repo, branch string) int64 {
 func (f forge) stale(t *testing.T, repo string, pr int64) {
 	t.Helper()
 	for range 100 {
-		reviews, _, err := f.as(t, gitops.Admin).ListPullReviews("druppie", repo, pr, gitea.ListPullReviewsOptions{})
+		reviews, _, err := f.as(t, names.UserAdmin).ListPullReviews("druppie", repo, pr, gitea.ListPullReviewsOptions{})
 		allowed(t, "list reviews", err)
 		if !slices.ContainsFunc(reviews, func(r *gitea.PullReview) bool {
 			return r.Official && r.State == gitea.ReviewStateApproved && !r.Dismissed
@@ -229,15 +230,15 @@ func TestGitea(t *testing.T) {
 
 func (f forge) testAgain(t *testing.T) {
 	before := versions(t, f.cluster)
-	head := f.head(t, gitops.RepoFleet)
+	head := f.head(t, names.RepoFleet)
 	allowed(t, "second run", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
 	if diff := cmp.Diff(before, versions(t, f.cluster)); diff != "" {
 		t.Errorf("objects changed:\n%s", diff)
 	}
-	if f.head(t, gitops.RepoFleet) != head {
+	if f.head(t, names.RepoFleet) != head {
 		t.Error("fleet got another commit")
 	}
-	hooks := f.hooks(t, gitops.RepoDroneService)
+	hooks := f.hooks(t, names.RepoDroneService)
 	if len(hooks["http"]) != 1 || hooks["http"][0].BranchFilter != "main" || !cmp.Equal(hooks["http"][0].Events, []string{"push"}) {
 		t.Errorf("webhooks of the pipeline %+v", hooks["http"])
 	}
@@ -247,7 +248,7 @@ func (f forge) testAgain(t *testing.T) {
 // http, the trace https.
 func (f forge) hooks(t *testing.T, repo string) map[string][]*gitea.Hook {
 	t.Helper()
-	list, _, err := f.as(t, gitops.Admin).ListRepoHooks("druppie", repo, gitea.ListHooksOptions{})
+	list, _, err := f.as(t, names.UserAdmin).ListRepoHooks("druppie", repo, gitea.ListHooksOptions{})
 	allowed(t, "list webhooks", err)
 	hooks := map[string][]*gitea.Hook{}
 	for _, h := range list {
@@ -264,22 +265,22 @@ func (f forge) testLostToken(t *testing.T) {
 	s.Data["token"] = []byte("0000000000000000000000000000000000000000")
 	allowed(t, "damage", f.cluster.Update(t.Context(), s))
 	allowed(t, "repair", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
-	mended := f.token(t, gitops.Foundry)
+	mended := f.token(t, names.UserFoundry)
 	if mended == old {
 		t.Error("the token is still the one that was lost")
 	}
 	if got := secret(t, f.cluster, "foundry", "gitea-promoter")["token"]; got != mended {
 		t.Error("the pipeline has another token than the identity")
 	}
-	_, _, err := f.as(t, gitops.Foundry).GetMyUserInfo()
+	_, _, err := f.as(t, names.UserFoundry).GetMyUserInfo()
 	allowed(t, "work with the new token", err)
 }
 
 func (f forge) testReview(t *testing.T) {
-	const repo = gitops.RepoDroneService
-	builder, reviewer, admin := f.as(t, gitops.Builder), f.as(t, gitops.Reviewer), f.as(t, gitops.Admin)
+	const repo = names.RepoDroneService
+	builder, reviewer, admin := f.as(t, names.UserBuilder), f.as(t, names.UserReviewer), f.as(t, names.UserAdmin)
 
-	for _, who := range []string{gitops.Builder, gitops.Reviewer, gitops.Foundry, gitops.Installer} {
+	for _, who := range []string{names.UserBuilder, names.UserReviewer, names.UserFoundry, names.UserInstaller} {
 		_, err := f.push(t, who, repo, "main", "", "straight to main")
 		refused(t, who+" pushes to main", err)
 	}
@@ -289,57 +290,57 @@ func (f forge) testReview(t *testing.T) {
 	refused(t, "the administrator commits to main", err)
 
 	main := f.head(t, repo)
-	first, err := f.push(t, gitops.Builder, repo, "change", main, "one")
+	first, err := f.push(t, names.UserBuilder, repo, "change", main, "one")
 	allowed(t, "builder pushes a branch", err)
 	pr := propose(t, builder, repo, "change")
 
-	refused(t, "merge without approval", f.merge(t, gitops.Reviewer, repo, pr, false))
+	refused(t, "merge without approval", f.merge(t, names.UserReviewer, repo, pr, false))
 	refused(t, "the author approves", approve(builder, repo, pr))
-	refused(t, "administrator's forced merge", f.merge(t, gitops.Admin, repo, pr, true))
+	refused(t, "administrator's forced merge", f.merge(t, names.UserAdmin, repo, pr, true))
 	allowed(t, "the administrator may say what it likes", approve(admin, repo, pr))
-	refused(t, "merge with an approval of someone who isn't a reviewer", f.merge(t, gitops.Reviewer, repo, pr, false))
+	refused(t, "merge with an approval of someone who isn't a reviewer", f.merge(t, names.UserReviewer, repo, pr, false))
 
-	_, err = f.push(t, gitops.Reviewer, repo, "change", first, "smuggled")
+	_, err = f.push(t, names.UserReviewer, repo, "change", first, "smuggled")
 	refused(t, "the reviewer pushes to what it is to approve", err)
-	_, err = f.push(t, gitops.Builder, repo, "main", first, "history rewritten")
+	_, err = f.push(t, names.UserBuilder, repo, "main", first, "history rewritten")
 	refused(t, "force push to main", err)
 	_, _, err = reviewer.CreateFork("druppie", repo, gitea.CreateForkOption{})
 	refused(t, "fork", err)
 
 	allowed(t, "the reviewer approves", approve(reviewer, repo, pr))
-	_, err = f.push(t, gitops.Builder, repo, "change", first, "two")
+	_, err = f.push(t, names.UserBuilder, repo, "change", first, "two")
 	allowed(t, "builder pushes again", err)
 	f.stale(t, repo, pr)
-	refused(t, "merge with an approval of an older state", f.merge(t, gitops.Reviewer, repo, pr, false))
+	refused(t, "merge with an approval of an older state", f.merge(t, names.UserReviewer, repo, pr, false))
 	_, _, err = reviewer.CreatePullReview("druppie", repo, pr, gitea.CreatePullReviewOptions{State: gitea.ReviewStateRequestChanges, Body: "no"})
 	allowed(t, "the reviewer asks for changes", err)
-	refused(t, "merge of what was rejected", f.merge(t, gitops.Reviewer, repo, pr, false))
+	refused(t, "merge of what was rejected", f.merge(t, names.UserReviewer, repo, pr, false))
 	allowed(t, "the reviewer approves", approve(reviewer, repo, pr))
-	refused(t, "the author merges", f.merge(t, gitops.Builder, repo, pr, false))
-	allowed(t, "merge", f.merge(t, gitops.Reviewer, repo, pr, false))
+	refused(t, "the author merges", f.merge(t, names.UserBuilder, repo, pr, false))
+	allowed(t, "merge", f.merge(t, names.UserReviewer, repo, pr, false))
 	if f.head(t, repo) == main {
 		t.Error("main didn't move")
 	}
 }
 
 func (f forge) testFleet(t *testing.T) {
-	const repo = gitops.RepoFleet
-	foundry, approver := f.as(t, gitops.Foundry), f.as(t, gitops.FoundryReviewer)
+	const repo = names.RepoFleet
+	foundry, approver := f.as(t, names.UserFoundry), f.as(t, names.UserFoundryReviewer)
 	main := f.head(t, repo)
-	for _, who := range []string{gitops.Foundry, gitops.FoundryReviewer, gitops.Flux, gitops.Builder} {
+	for _, who := range []string{names.UserFoundry, names.UserFoundryReviewer, names.UserFlux, names.UserBuilder} {
 		_, err := f.push(t, who, repo, "main", "", "straight to main")
 		refused(t, who+" pushes to main", err)
 	}
-	_, err := f.push(t, gitops.FoundryReviewer, repo, "own", main, "own idea")
+	_, err := f.push(t, names.UserFoundryReviewer, repo, "own", main, "own idea")
 	refused(t, "the approver pushes a branch", err)
-	_, err = f.push(t, gitops.Foundry, repo, "promote", main, "new digest")
+	_, err = f.push(t, names.UserFoundry, repo, "promote", main, "new digest")
 	allowed(t, "foundry pushes a branch", err)
 	pr := propose(t, foundry, repo, "promote")
-	refused(t, "merge without approval", f.merge(t, gitops.FoundryReviewer, repo, pr, false))
+	refused(t, "merge without approval", f.merge(t, names.UserFoundryReviewer, repo, pr, false))
 	refused(t, "the author approves", approve(foundry, repo, pr))
 	allowed(t, "the approver approves", approve(approver, repo, pr))
-	refused(t, "the author merges", f.merge(t, gitops.Foundry, repo, pr, false))
-	allowed(t, "the approver merges", f.merge(t, gitops.FoundryReviewer, repo, pr, false))
+	refused(t, "the author merges", f.merge(t, names.UserFoundry, repo, pr, false))
+	allowed(t, "the approver merges", f.merge(t, names.UserFoundryReviewer, repo, pr, false))
 }
 
 func (f forge) testPlatform(t *testing.T) {
@@ -350,7 +351,7 @@ func (f forge) testPlatform(t *testing.T) {
 	}
 	first, err := gitops.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Install the platform")
 	allowed(t, "push", err)
-	if head := f.head(t, gitops.RepoPlatform); head != first {
+	if head := f.head(t, names.RepoPlatform); head != first {
 		t.Errorf("main is at %s, want %s", head, first)
 	}
 	again, err := gitops.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Again")
@@ -364,14 +365,14 @@ func (f forge) testPlatform(t *testing.T) {
 	if second == first {
 		t.Error("a file that is gone made no commit")
 	}
-	_, resp, err := f.as(t, gitops.Flux).GetContents("druppie", gitops.RepoPlatform, "main", "kyverno/b.yaml")
+	_, resp, err := f.as(t, names.UserFlux).GetContents("druppie", names.RepoPlatform, "main", "kyverno/b.yaml")
 	if err == nil || resp.StatusCode != http.StatusNotFound {
 		t.Errorf("a file that is gone: %v", err)
 	}
-	_, err = f.push(t, gitops.Installer, gitops.RepoPlatform, "main", first, "history rewritten")
+	_, err = f.push(t, names.UserInstaller, names.RepoPlatform, "main", first, "history rewritten")
 	refused(t, "force push", err)
-	for _, who := range []string{gitops.Flux, gitops.Builder, gitops.Foundry} {
-		_, err := f.push(t, who, gitops.RepoPlatform, "main", "", "x")
+	for _, who := range []string{names.UserFlux, names.UserBuilder, names.UserFoundry} {
+		_, err := f.push(t, who, names.RepoPlatform, "main", "", "x")
 		refused(t, who+" pushes", err)
 	}
 }
@@ -415,10 +416,10 @@ func (f forge) testReading(t *testing.T) {
 	refused(t, "plain http", err)
 	_, err = h.Get("https://example.org")
 	refused(t, "a name that isn't ours", err)
-	for _, repo := range []string{gitops.RepoPlatform, gitops.RepoFleet} {
-		_, _, err := f.as(t, gitops.Flux).GetRepo("druppie", repo)
+	for _, repo := range []string{names.RepoPlatform, names.RepoFleet} {
+		_, _, err := f.as(t, names.UserFlux).GetRepo("druppie", repo)
 		allowed(t, "Flux reads "+repo, err)
-		_, _, err = f.as(t, gitops.Builder).GetRepo("druppie", repo)
+		_, _, err = f.as(t, names.UserBuilder).GetRepo("druppie", repo)
 		refused(t, "the builder reads "+repo, err)
 	}
 }
@@ -427,7 +428,7 @@ func (f forge) testTraceHooks(t *testing.T) {
 	want := []string{"pull_request", "pull_request_review", "pull_request_sync", "push"}
 	ids := func() map[string]int64 {
 		got := map[string]int64{}
-		for _, repo := range []string{gitops.RepoPlatform, gitops.RepoFleet, gitops.RepoDroneService} {
+		for _, repo := range []string{names.RepoPlatform, names.RepoFleet, names.RepoDroneService} {
 			hooks := f.hooks(t, repo)["https"]
 			if len(hooks) != 1 {
 				t.Fatalf("%s: %d webhooks of the trace", repo, len(hooks))
@@ -441,7 +442,7 @@ func (f forge) testTraceHooks(t *testing.T) {
 		return got
 	}
 	before := ids()
-	if hooks := f.hooks(t, gitops.RepoTrace); len(hooks) != 0 {
+	if hooks := f.hooks(t, names.RepoTrace); len(hooks) != 0 {
 		t.Errorf("a checkpoint would make a record, and that a checkpoint: %+v", hooks)
 	}
 	allowed(t, "again", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
@@ -461,33 +462,33 @@ func (f forge) testTraceHooks(t *testing.T) {
 }
 
 func (f forge) testCheckpoints(t *testing.T) {
-	for _, who := range []string{gitops.Installer, gitops.Builder, gitops.Foundry, gitops.Flux} {
-		_, err := f.push(t, who, gitops.RepoTrace, "main", "", "forged")
+	for _, who := range []string{names.UserInstaller, names.UserBuilder, names.UserFoundry, names.UserFlux} {
+		_, err := f.push(t, who, names.RepoTrace, "main", "", "forged")
 		refused(t, who+" pushes a checkpoint", err)
 	}
-	_, _, err := f.as(t, gitops.Admin).CreateFile("druppie", gitops.RepoTrace, "by-admin", gitea.CreateFileOptions{
+	_, _, err := f.as(t, names.UserAdmin).CreateFile("druppie", names.RepoTrace, "by-admin", gitea.CreateFileOptions{
 		FileOptions: gitea.FileOptions{BranchName: "main", Message: "x"}, Content: "eA==",
 	})
 	refused(t, "the administrator commits a checkpoint", err)
-	first, err := f.push(t, gitops.Trace, gitops.RepoTrace, "main", "", "one")
+	first, err := f.push(t, names.UserTrace, names.RepoTrace, "main", "", "one")
 	allowed(t, "the trace pushes", err)
-	_, err = f.push(t, gitops.Trace, gitops.RepoTrace, "main", "", "two")
+	_, err = f.push(t, names.UserTrace, names.RepoTrace, "main", "", "two")
 	allowed(t, "the trace pushes again", err)
-	_, err = f.push(t, gitops.Trace, gitops.RepoTrace, "main", first, "rewritten")
+	_, err = f.push(t, names.UserTrace, names.RepoTrace, "main", first, "rewritten")
 	refused(t, "the trace rewrites history", err)
-	if got := secret(t, f.cluster, "druppie-system", "tracedb-gitea-token")["token"]; got != f.token(t, gitops.Trace) {
+	if got := secret(t, f.cluster, "druppie-system", "tracedb-gitea-token")["token"]; got != f.token(t, names.UserTrace) {
 		t.Error("the trace's pod has another token than its identity")
 	}
-	for _, repo := range []string{gitops.RepoPlatform, gitops.RepoFleet} {
-		_, _, err := f.as(t, gitops.Trace).GetRepo("druppie", repo)
+	for _, repo := range []string{names.RepoPlatform, names.RepoFleet} {
+		_, _, err := f.as(t, names.UserTrace).GetRepo("druppie", repo)
 		allowed(t, "the trace reads "+repo, err)
-		_, err = f.push(t, gitops.Trace, repo, "side", f.head(t, repo), "x")
+		_, err = f.push(t, names.UserTrace, repo, "side", f.head(t, repo), "x")
 		refused(t, "the trace pushes to "+repo, err)
 	}
 }
 
 func (f forge) testTraceLogin(t *testing.T) {
-	admin := f.as(t, gitops.Admin)
+	admin := f.as(t, names.UserAdmin)
 	one := func() *gitea.Oauth2 {
 		apps, _, err := admin.ListOauth2(gitea.ListOauth2Option{})
 		allowed(t, "list applications", err)

@@ -5,51 +5,10 @@
 // render: manifests come in as files or objects.
 package gitops
 
-import "strings"
+import (
+	"strings"
 
-// Namespaces of the platform.
-const (
-	NamespaceSystem  = "druppie-system"
-	NamespaceGitea   = "gitea"
-	NamespaceFoundry = "foundry"
-	NamespaceFlux    = "flux-system"
-	NamespaceTekton  = "tekton-pipelines"
-	NamespaceKyverno = "kyverno"
-)
-
-// Identities that work in Gitea. Each has an account and a token of its own, so
-// that every change says who made it.
-const (
-	Admin           = "druppie-admin"    // makes accounts and repositories, nothing else
-	Installer       = "installer"        // the only one that pushes to platform
-	Builder         = "builder"          // writes services, opens pull requests
-	Reviewer        = "reviewer"         // approves what others wrote
-	Foundry         = "foundry"          // opens promotions in fleet
-	FoundryReviewer = "foundry-reviewer" // approves and merges promotions
-	Flux            = "flux"             // reads platform and fleet
-	Trace           = "trace"            // the only one that pushes checkpoints; reads what it tells of
-	Auditor         = "auditor"          // logs in to the trace's pages, nothing else
-)
-
-// Organisation and repositories in Gitea.
-const (
-	Organisation     = "druppie"
-	RepoPlatform     = "platform"
-	RepoFleet        = "fleet"
-	RepoDroneService = "drone-service"
-	RepoTrace        = "trace"
-
-	mainBranch = "main"
-)
-
-const (
-	domain = "druppie.localhost"
-
-	giteaService    = "https://gitea.gitea.svc.cluster.local:3000"
-	registryService = "registry.foundry.svc.cluster.local"
-	registryIP      = "10.96.0.50"
-	listenerURL     = "http://el-foundry.foundry.svc.cluster.local:8080"
-	traceService    = "tracedb.druppie-system.svc.cluster.local"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // partOf marks all that we make in the cluster.
@@ -65,14 +24,14 @@ func partOf() map[string]string {
 func identities() []identity {
 	write := []string{"write:repository", "read:user"}
 	return []identity{
-		{Installer, "Platform installer", write},
-		{Builder, "Builder Agent", write},
-		{Reviewer, "Reviewer", write},
-		{Foundry, "Foundry", write},
-		{FoundryReviewer, "Foundry reviewer", write},
-		{Flux, "Flux", []string{"read:repository", "read:user"}},
-		{Trace, "Traceability DB", write},
-		{Auditor, "Auditor", nil},
+		{names.UserInstaller, "Platform installer", write},
+		{names.UserBuilder, "Builder Agent", write},
+		{names.UserReviewer, "Reviewer", write},
+		{names.UserFoundry, "Foundry", write},
+		{names.UserFoundryReviewer, "Foundry reviewer", write},
+		{names.UserFlux, "Flux", []string{"read:repository", "read:user"}},
+		{names.UserTrace, "Traceability DB", write},
+		{names.UserAuditor, "Auditor", nil},
 	}
 }
 
@@ -82,11 +41,9 @@ type identity struct {
 	scopes []string
 }
 
-func email(name string) string { return name + "@" + domain }
-
-func identitySecret(name string) string { return "identity-" + name }
+func email(name string) string { return name + "@" + names.Domain }
 
 // isPlatformName says whether a host name is one of the front door's.
 func isPlatformName(host string) bool {
-	return host == domain || strings.HasSuffix(host, "."+domain)
+	return host == names.Domain || strings.HasSuffix(host, "."+names.Domain)
 }

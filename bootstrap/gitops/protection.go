@@ -12,6 +12,8 @@ import (
 	"slices"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // otherBranches matches every branch; a rule that names a branch goes
@@ -149,7 +151,7 @@ func (f *forge) checkProtection(ctx context.Context, repo string, want []protect
 }
 
 func protectionPath(repo string) string {
-	return "/api/v1/repos/" + Organisation + "/" + repo + "/branch_protections"
+	return "/api/v1/repos/" + names.Organisation + "/" + repo + "/branch_protections"
 }
 
 // call asks Gitea's API, as the administrator, what the SDK can't.
@@ -166,7 +168,7 @@ func (f *forge) call(ctx context.Context, method, path string, in, out any) erro
 	if err != nil {
 		return err
 	}
-	req.SetBasicAuth(Admin, f.password)
+	req.SetBasicAuth(names.UserAdmin, f.password)
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := f.http.Do(req)
 	if err != nil {

@@ -24,6 +24,8 @@ import (
 	"github.com/go-git/go-git/v5/storage/memory"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // PushPlatform makes main of the platform repository hold exactly these files,
@@ -31,16 +33,16 @@ import (
 // already, nothing is pushed.
 func PushPlatform(ctx context.Context, c Objects, endpoint Endpoint, files map[string][]byte, message string) (string, error) {
 	s := &corev1.Secret{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: NamespaceGitea, Name: identitySecret(Installer)}, s); err != nil {
-		return "", fmt.Errorf("credentials of %s: %w", Installer, err)
+	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceGitea, Name: names.IdentitySecret(names.UserInstaller)}, s); err != nil {
+		return "", fmt.Errorf("credentials of %s: %w", names.UserInstaller, err)
 	}
-	p, err := newPusher(ctx, endpoint, Installer, string(s.Data["token"]))
+	p, err := newPusher(ctx, endpoint, names.UserInstaller, string(s.Data["token"]))
 	if err != nil {
 		return "", err
 	}
-	commit, err := p.push(ctx, push{repo: RepoPlatform, branch: mainBranch, files: files, message: message})
+	commit, err := p.push(ctx, push{repo: names.RepoPlatform, branch: names.MainBranch, files: files, message: message})
 	if err != nil {
-		return "", fmt.Errorf("push to %s/%s: %w", Organisation, RepoPlatform, err)
+		return "", fmt.Errorf("push to %s/%s: %w", names.Organisation, names.RepoPlatform, err)
 	}
 	return commit, nil
 }
@@ -79,7 +81,7 @@ type push struct {
 }
 
 func (p *pusher) push(ctx context.Context, what push) (string, error) {
-	ep, err := transport.NewEndpoint(p.endpoint.URL("gitea") + "/" + Organisation + "/" + what.repo + ".git")
+	ep, err := transport.NewEndpoint(p.endpoint.URL("gitea") + "/" + names.Organisation + "/" + what.repo + ".git")
 	if err != nil {
 		return "", err
 	}
@@ -126,7 +128,7 @@ func (p *pusher) push(ctx context.Context, what push) (string, error) {
 func (p *pusher) holds(repo string, commit plumbing.Hash, tree *object.Tree) (bool, error) {
 	have := map[string]string{}
 	for page := 1; ; page++ {
-		list, _, err := p.api.GetTrees(Organisation, repo, gitea.ListTreeOptions{
+		list, _, err := p.api.GetTrees(names.Organisation, repo, gitea.ListTreeOptions{
 			ListOptions: gitea.ListOptions{Page: page, PageSize: 100}, Ref: commit.String(),
 		})
 		if err != nil {

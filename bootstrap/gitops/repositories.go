@@ -9,6 +9,8 @@ import (
 	"slices"
 
 	"code.gitea.io/sdk/gitea"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // repository is what a repository must be like.
@@ -27,55 +29,55 @@ type repository struct {
 func repositories() []repository {
 	return []repository{
 		{
-			name:        RepoPlatform,
+			name:        names.RepoPlatform,
 			description: "What runs on the platform itself: rendered by the installer, applied by Flux.",
 			private:     true,
 			collaborators: map[string]gitea.AccessMode{
-				Installer: gitea.AccessModeWrite,
-				Flux:      gitea.AccessModeRead,
-				Trace:     gitea.AccessModeRead,
+				names.UserInstaller: gitea.AccessModeWrite,
+				names.UserFlux:      gitea.AccessModeRead,
+				names.UserTrace:     gitea.AccessModeRead,
 			},
-			protection: []protection{onlyPushedBy(mainBranch, Installer)},
+			protection: []protection{onlyPushedBy(names.MainBranch, names.UserInstaller)},
 		},
 		{
-			name:        RepoFleet,
+			name:        names.RepoFleet,
 			description: "Which image of which service runs where: changed by promotions, applied by Flux.",
 			private:     true,
 			collaborators: map[string]gitea.AccessMode{
-				Foundry: gitea.AccessModeWrite,
+				names.UserFoundry: gitea.AccessModeWrite,
 				// Merging needs write access; the rule for other branches keeps
 				// it from pushing.
-				FoundryReviewer: gitea.AccessModeWrite,
-				Flux:            gitea.AccessModeRead,
-				Trace:           gitea.AccessModeRead,
+				names.UserFoundryReviewer: gitea.AccessModeWrite,
+				names.UserFlux:            gitea.AccessModeRead,
+				names.UserTrace:           gitea.AccessModeRead,
 			},
 			protection: []protection{
-				reviewed(mainBranch, []string{FoundryReviewer}, []string{FoundryReviewer}),
-				proposedBy(Foundry),
+				reviewed(names.MainBranch, []string{names.UserFoundryReviewer}, []string{names.UserFoundryReviewer}),
+				proposedBy(names.UserFoundry),
 			},
 			seed: map[string]string{"tenants/drones/kustomization.yaml": emptyTenant},
 		},
 		{
-			name:        RepoDroneService,
+			name:        names.RepoDroneService,
 			description: "The sample service: plans inspection flights along dikes.",
 			collaborators: map[string]gitea.AccessMode{
-				Builder:  gitea.AccessModeWrite,
-				Reviewer: gitea.AccessModeWrite,
-				Foundry:  gitea.AccessModeRead,
+				names.UserBuilder:  gitea.AccessModeWrite,
+				names.UserReviewer: gitea.AccessModeWrite,
+				names.UserFoundry:  gitea.AccessModeRead,
 			},
 			protection: []protection{
 				// Gitea dismisses stale approvals in the background: an author who
 				// may merge could push and merge before that. So who approves
 				// merges.
-				reviewed(mainBranch, []string{Reviewer}, []string{Reviewer}),
-				proposedBy(Builder),
+				reviewed(names.MainBranch, []string{names.UserReviewer}, []string{names.UserReviewer}),
+				proposedBy(names.UserBuilder),
 			},
 		},
 		{
-			name:          RepoTrace,
+			name:          names.RepoTrace,
 			description:   "Checkpoints of the evidence log, pushed by the trace alone: who keeps a copy can tell if the log was rewritten.",
-			collaborators: map[string]gitea.AccessMode{Trace: gitea.AccessModeWrite},
-			protection:    []protection{onlyPushedBy(mainBranch, Trace)},
+			collaborators: map[string]gitea.AccessMode{names.UserTrace: gitea.AccessModeWrite},
+			protection:    []protection{onlyPushedBy(names.MainBranch, names.UserTrace)},
 		},
 	}
 }
@@ -98,12 +100,12 @@ func (f *forge) ensureRepositories(ctx context.Context) error {
 }
 
 func (f *forge) ensureRepository(ctx context.Context, r repository) error {
-	_, resp, err := f.admin.GetRepo(Organisation, r.name)
+	_, resp, err := f.admin.GetRepo(names.Organisation, r.name)
 	if status(resp) == http.StatusNotFound {
-		_, _, err = f.admin.CreateOrgRepo(Organisation, gitea.CreateRepoOption{
+		_, _, err = f.admin.CreateOrgRepo(names.Organisation, gitea.CreateRepoOption{
 			Name: r.name, Description: r.description, Private: r.private,
 			// A first commit, so that there is a branch to protect.
-			AutoInit: true, DefaultBranch: mainBranch, Readme: "Default",
+			AutoInit: true, DefaultBranch: names.MainBranch, Readme: "Default",
 		})
 	}
 	if err != nil {
@@ -121,12 +123,12 @@ func (f *forge) ensureRepository(ctx context.Context, r repository) error {
 }
 
 func (f *forge) ensureCollaborator(repo, user string, want gitea.AccessMode) error {
-	is, _, err := f.admin.IsCollaborator(Organisation, repo, user)
+	is, _, err := f.admin.IsCollaborator(names.Organisation, repo, user)
 	if err != nil {
 		return err
 	}
 	if is {
-		have, _, err := f.admin.CollaboratorPermission(Organisation, repo, user)
+		have, _, err := f.admin.CollaboratorPermission(names.Organisation, repo, user)
 		if err != nil {
 			return err
 		}
@@ -134,7 +136,7 @@ func (f *forge) ensureCollaborator(repo, user string, want gitea.AccessMode) err
 			return nil
 		}
 	}
-	_, err = f.admin.AddCollaborator(Organisation, repo, user, gitea.AddCollaboratorOption{Permission: &want})
+	_, err = f.admin.AddCollaborator(names.Organisation, repo, user, gitea.AddCollaboratorOption{Permission: &want})
 	return err
 }
 
@@ -150,15 +152,15 @@ func (f *forge) ensureSeed(ctx context.Context, r repository) error {
 		return err
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.seed)) {
-		_, resp, err := f.admin.GetContents(Organisation, r.name, mainBranch, path)
+		_, resp, err := f.admin.GetContents(names.Organisation, r.name, names.MainBranch, path)
 		if status(resp) != http.StatusNotFound {
 			if err != nil {
 				return err
 			}
 			continue
 		}
-		if _, _, err := f.admin.CreateFile(Organisation, r.name, path, gitea.CreateFileOptions{
-			FileOptions: gitea.FileOptions{Message: "Add " + path, BranchName: mainBranch},
+		if _, _, err := f.admin.CreateFile(names.Organisation, r.name, path, gitea.CreateFileOptions{
+			FileOptions: gitea.FileOptions{Message: "Add " + path, BranchName: names.MainBranch},
 			Content:     base64.StdEncoding.EncodeToString([]byte(r.seed[path])),
 		}); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
@@ -169,24 +171,24 @@ func (f *forge) ensureSeed(ctx context.Context, r repository) error {
 
 // ensureWebhook tells the foundry of every push to the service's main branch.
 func (f *forge) ensureWebhook(ctx context.Context) error {
-	hmac, err := f.once(ctx, NamespaceFoundry, "webhook-hmac", "", func() (map[string][]byte, error) {
+	hmac, err := f.once(ctx, names.NamespaceFoundry, "webhook-hmac", "", func() (map[string][]byte, error) {
 		return nil, fmt.Errorf("it must be made before gitea is set up")
 	})
 	if err != nil {
 		return err
 	}
-	hooks, _, err := f.admin.ListRepoHooks(Organisation, RepoDroneService, gitea.ListHooksOptions{})
+	hooks, _, err := f.admin.ListRepoHooks(names.Organisation, names.RepoDroneService, gitea.ListHooksOptions{})
 	if err != nil {
 		return err
 	}
 	for _, h := range hooks {
-		if h.Config["url"] == listenerURL && h.Active {
+		if h.Config["url"] == "http://"+names.ListenerHost && h.Active {
 			return nil
 		}
 	}
-	_, _, err = f.admin.CreateRepoHook(Organisation, RepoDroneService, gitea.CreateHookOption{
-		Type: gitea.HookTypeGitea, Active: true, Events: []string{"push"}, BranchFilter: mainBranch,
-		Config: map[string]string{"url": listenerURL, "content_type": "json", "secret": string(hmac["secret"])},
+	_, _, err = f.admin.CreateRepoHook(names.Organisation, names.RepoDroneService, gitea.CreateHookOption{
+		Type: gitea.HookTypeGitea, Active: true, Events: []string{"push"}, BranchFilter: names.MainBranch,
+		Config: map[string]string{"url": "http://" + names.ListenerHost, "content_type": "json", "secret": string(hmac["secret"])},
 	})
 	return err
 }

@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/druppie/druppie-up/bootstrap/pki"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // renewBefore is how long before its end a certificate is issued anew.
@@ -41,8 +42,8 @@ func EnsureSecrets(ctx context.Context, c Objects, opt Options) (Material, error
 	if err != nil {
 		return Material{}, err
 	}
-	for _, ns := range []string{NamespaceSystem, NamespaceGitea, NamespaceFoundry, NamespaceFlux, NamespaceKyverno, NamespaceTekton} {
-		if err := k.configMap(ctx, ns, "platform-ca", map[string]string{"ca.crt": string(ca.Cert)}); err != nil {
+	for _, ns := range []string{names.NamespaceSystem, names.NamespaceGitea, names.NamespaceFoundry, names.NamespaceFlux, names.NamespaceKyverno, names.NamespaceTekton} {
+		if err := k.configMap(ctx, ns, names.CA, map[string]string{names.CAKey: string(ca.Cert)}); err != nil {
 			return Material{}, err
 		}
 	}
@@ -73,15 +74,15 @@ func (k keeper) namespaces(ctx context.Context) error {
 		name   string
 		labels map[string]string
 	}{
-		{NamespaceSystem, enforce("restricted")},
-		{NamespaceGitea, enforce("restricted")},
+		{names.NamespaceSystem, enforce("restricted")},
+		{names.NamespaceGitea, enforce("restricted")},
 		// Kaniko builds as root in its container.
-		{NamespaceFoundry, enforce("baseline")},
+		{names.NamespaceFoundry, enforce("baseline")},
 		// These come with manifests of their own, which own the labels: two
 		// writers of one label would undo each other for ever.
-		{NamespaceFlux, nil},
-		{NamespaceTekton, nil},
-		{NamespaceKyverno, nil},
+		{names.NamespaceFlux, nil},
+		{names.NamespaceTekton, nil},
+		{names.NamespaceKyverno, nil},
 	} {
 		if err := k.namespace(ctx, ns.name, ns.labels); err != nil {
 			return err
@@ -91,7 +92,7 @@ func (k keeper) namespaces(ctx context.Context) error {
 }
 
 func (k keeper) authority(ctx context.Context, opt Options) (pki.CA, error) {
-	data, err := k.once(ctx, NamespaceSystem, "platform-ca", corev1.SecretTypeTLS, func() (map[string][]byte, error) {
+	data, err := k.once(ctx, names.NamespaceSystem, names.CA, corev1.SecretTypeTLS, func() (map[string][]byte, error) {
 		if opt.CA != nil {
 			return tlsData(opt.CA.Pair), nil
 		}
@@ -103,7 +104,7 @@ func (k keeper) authority(ctx context.Context, opt Options) (pki.CA, error) {
 	}
 	ca, err := pki.LoadCA(pki.Pair{Cert: data[corev1.TLSCertKey], Key: data[corev1.TLSPrivateKeyKey]})
 	if err != nil {
-		return pki.CA{}, fmt.Errorf("secret %s/platform-ca: %w", NamespaceSystem, err)
+		return pki.CA{}, fmt.Errorf("secret %s/%s: %w", names.NamespaceSystem, names.CA, err)
 	}
 	return ca, nil
 }
@@ -113,20 +114,20 @@ func (k keeper) certificates(ctx context.Context, ca pki.CA) error {
 		namespace, name string
 		request         pki.Request
 	}{
-		{NamespaceFoundry, "registry-tls", pki.Request{
-			DNS: []string{registryService, "registry.foundry.svc", "registry.foundry", "localhost"},
-			IPs: []string{registryIP, "127.0.0.1"},
+		{names.NamespaceFoundry, "registry-tls", pki.Request{
+			DNS: append(names.ServiceHosts("registry", names.NamespaceFoundry), "localhost"),
+			IPs: []string{names.RegistryIP, "127.0.0.1"},
 		}},
-		{NamespaceGitea, "gitea-tls", pki.Request{
-			DNS: []string{"gitea.gitea.svc.cluster.local", "gitea.gitea.svc", "gitea.gitea", "gitea." + domain, "localhost"},
+		{names.NamespaceGitea, "gitea-tls", pki.Request{
+			DNS: append(names.ServiceHosts("gitea", names.NamespaceGitea), "gitea."+names.Domain, "localhost"),
 			IPs: []string{"127.0.0.1"},
 		}},
-		{NamespaceFoundry, "frontdoor-tls", pki.Request{
-			DNS: []string{domain, "*." + domain, "localhost"},
+		{names.NamespaceFoundry, "frontdoor-tls", pki.Request{
+			DNS: []string{names.Domain, "*." + names.Domain, "localhost"},
 			IPs: []string{"127.0.0.1"},
 		}},
-		{NamespaceSystem, "tracedb-tls", pki.Request{
-			DNS: []string{traceService, "tracedb.druppie-system.svc", "tracedb.druppie-system"},
+		{names.NamespaceSystem, "tracedb-tls", pki.Request{
+			DNS: names.ServiceHosts("tracedb", names.NamespaceSystem),
 		}},
 	} {
 		issue := func() (map[string][]byte, error) {
@@ -151,7 +152,7 @@ func (k keeper) certificates(ctx context.Context, ca pki.CA) error {
 }
 
 func (k keeper) signingKey(ctx context.Context) ([]byte, error) {
-	data, err := k.once(ctx, NamespaceFoundry, "signing-key", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+	data, err := k.once(ctx, names.NamespaceFoundry, "signing-key", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		key, err := pki.NewSigningKey()
 		return map[string][]byte{
 			"cosign.key": key.Private, "cosign.pub": key.Public, "cosign.password": key.Password,
@@ -162,7 +163,7 @@ func (k keeper) signingKey(ctx context.Context) ([]byte, error) {
 	}
 	public := data["cosign.pub"]
 	// The trace checks what the foundry signed.
-	for _, ns := range []string{NamespaceFoundry, NamespaceSystem} {
+	for _, ns := range []string{names.NamespaceFoundry, names.NamespaceSystem} {
 		if err := k.configMap(ctx, ns, "signing-public-key", map[string]string{"cosign.pub": string(public)}); err != nil {
 			return nil, err
 		}
@@ -172,12 +173,12 @@ func (k keeper) signingKey(ctx context.Context) ([]byte, error) {
 
 func (k keeper) registryWriter(ctx context.Context) error {
 	const username = "foundry"
-	data, err := k.once(ctx, NamespaceFoundry, "registry-writer", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+	data, err := k.once(ctx, names.NamespaceFoundry, names.RegistryWriter, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		password, err := pki.Secret()
 		if err != nil {
 			return nil, err
 		}
-		config, err := dockerConfig(registryService+":5000", username, password)
+		config, err := dockerConfig(names.RegistryHost, username, password)
 		return map[string][]byte{
 			"username": []byte(username), "password": []byte(password), "config.json": config,
 		}, err
@@ -185,7 +186,7 @@ func (k keeper) registryWriter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = k.once(ctx, NamespaceFoundry, "registry-htpasswd", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+	_, err = k.once(ctx, names.NamespaceFoundry, "registry-htpasswd", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		hash, err := pki.Hash(string(data["password"]))
 		if err != nil {
 			return nil, err
@@ -201,18 +202,18 @@ func (k keeper) registryWriter(ctx context.Context) error {
 // giteaSecrets makes what must exist before Gitea starts. Tokens follow when it
 // runs, since only Gitea can make them.
 func (k keeper) giteaSecrets(ctx context.Context) error {
-	if _, err := k.once(ctx, NamespaceGitea, "gitea-keys", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+	if _, err := k.once(ctx, names.NamespaceGitea, "gitea-keys", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		return secrets("secret-key", "internal-token", "jwt-secret", "lfs-jwt-secret")
 	}); err != nil {
 		return err
 	}
-	if _, err := k.once(ctx, NamespaceFoundry, "webhook-hmac", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+	if _, err := k.once(ctx, names.NamespaceFoundry, "webhook-hmac", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		return secrets("secret")
 	}); err != nil {
 		return err
 	}
-	for _, id := range append(identities(), identity{name: Admin}) {
-		if _, err := k.once(ctx, NamespaceGitea, identitySecret(id.name), corev1.SecretTypeBasicAuth, func() (map[string][]byte, error) {
+	for _, id := range append(identities(), identity{name: names.UserAdmin}) {
+		if _, err := k.once(ctx, names.NamespaceGitea, names.IdentitySecret(id.name), corev1.SecretTypeBasicAuth, func() (map[string][]byte, error) {
 			password, err := pki.Secret()
 			return map[string][]byte{
 				"username": []byte(id.name), "password": []byte(password), "email": []byte(email(id.name)),

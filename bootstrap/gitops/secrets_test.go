@@ -13,6 +13,7 @@ import (
 
 	"github.com/druppie/druppie-up/bootstrap/gitops"
 	"github.com/druppie/druppie-up/bootstrap/pki"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // versions notes every object's resourceVersion, so that a change shows.
@@ -196,10 +197,10 @@ func TestCheckpointsHaveAKeyOfTheirPlatform(t *testing.T) {
 		t.Errorf("checkpoints would be of %q", signer.Name())
 	}
 	public := &corev1.ConfigMap{}
-	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "druppie-system", Name: gitops.TraceKeyMap}, public); err != nil {
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "druppie-system", Name: names.CheckpointKey}, public); err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := note.NewVerifier(public.Data[gitops.TraceKeyFile])
+	verifier, err := note.NewVerifier(public.Data[names.CheckpointKeyFile])
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // Images is where upstream's images are kept, by their full name.
@@ -30,7 +32,7 @@ func seeds() map[string]string {
 // unless they are there already.
 func SeedRegistry(ctx context.Context, c Objects, endpoint Endpoint, images Images) error {
 	s := &corev1.Secret{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: NamespaceFoundry, Name: "registry-writer"}, s); err != nil {
+	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceFoundry, Name: names.RegistryWriter}, s); err != nil {
 		return fmt.Errorf("credentials of the registry: %w", err)
 	}
 	rt, err := endpoint.Transport()

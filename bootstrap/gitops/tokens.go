@@ -7,6 +7,8 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // tokenName is what our tokens are called in Gitea. The number goes up when
@@ -28,9 +30,9 @@ func (f *forge) ensureTokens(ctx context.Context) error {
 		tokens[id.name] = token
 	}
 	for _, c := range []struct{ namespace, name, identity string }{
-		{NamespaceFoundry, "gitea-promoter", Foundry},
-		{NamespaceFoundry, "gitea-approver", FoundryReviewer},
-		{NamespaceSystem, "tracedb-gitea-token", Trace},
+		{names.NamespaceFoundry, "gitea-promoter", names.UserFoundry},
+		{names.NamespaceFoundry, "gitea-approver", names.UserFoundryReviewer},
+		{names.NamespaceSystem, "tracedb-gitea-token", names.UserTrace},
 	} {
 		if err := f.secret(ctx, c.namespace, c.name, corev1.SecretTypeOpaque, map[string][]byte{
 			"username": []byte(c.identity), "token": []byte(tokens[c.identity]),
@@ -38,8 +40,8 @@ func (f *forge) ensureTokens(ctx context.Context) error {
 			return err
 		}
 	}
-	return f.secret(ctx, NamespaceFlux, fluxSecret, corev1.SecretTypeOpaque, map[string][]byte{
-		"username": []byte(Flux), "password": []byte(tokens[Flux]), "ca.crt": f.endpoint.CA,
+	return f.secret(ctx, names.NamespaceFlux, fluxSecret, corev1.SecretTypeOpaque, map[string][]byte{
+		"username": []byte(names.UserFlux), "password": []byte(tokens[names.UserFlux]), "ca.crt": f.endpoint.CA,
 	})
 }
 
@@ -71,7 +73,7 @@ func (f *forge) ensureToken(ctx context.Context, id identity) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("create token: %w", err)
 	}
-	return made.Token, f.secret(ctx, NamespaceGitea, identitySecret(id.name), corev1.SecretTypeBasicAuth, map[string][]byte{
+	return made.Token, f.secret(ctx, names.NamespaceGitea, names.IdentitySecret(id.name), corev1.SecretTypeBasicAuth, map[string][]byte{
 		"token": []byte(made.Token), "token-name": []byte(tokenName),
 	})
 }

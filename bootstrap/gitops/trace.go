@@ -14,13 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/pki"
-)
-
-// TraceKeyMap is the config map in NamespaceSystem with the key that checkpoints
-// of the evidence log are verified with, at TraceKeyFile.
-const (
-	TraceKeyMap  = "tracedb-checkpoint-public-key"
-	TraceKeyFile = "checkpoint.pub"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 const (
@@ -28,7 +22,7 @@ const (
 	traceLogin      = "tracedb-oauth"
 	traceFlux       = "tracedb-flux-hmac"
 
-	traceHookURL  = "https://" + traceService + ":8443/v1/events/gitea"
+	traceHookURL  = "https://" + names.TraceHost + "/v1/events/gitea"
 	traceLoginApp = "druppie-trace"
 )
 
@@ -42,7 +36,7 @@ func (k keeper) traceSecrets(ctx context.Context, platform string, ca []byte) er
 	for name, make := range map[string]func() (map[string][]byte, error){
 		"tracedb-checkpoint-key": func() (map[string][]byte, error) {
 			key, err := pki.NewNoteKey(traceOrigin(platform))
-			return map[string][]byte{"checkpoint.key": []byte(key.Signer), TraceKeyFile: []byte(key.Verifier)}, err
+			return map[string][]byte{"checkpoint.key": []byte(key.Signer), names.CheckpointKeyFile: []byte(key.Verifier)}, err
 		},
 		// The gatekeeper shows it when it asks; a policy reads it here.
 		"tracedb-admission": func() (map[string][]byte, error) { return secrets("token") },
@@ -50,20 +44,20 @@ func (k keeper) traceSecrets(ctx context.Context, platform string, ca []byte) er
 		traceFlux:           func() (map[string][]byte, error) { return secrets("token") },
 		traceHookSecret:     func() (map[string][]byte, error) { return secrets("secret") },
 	} {
-		data, err := k.once(ctx, NamespaceSystem, name, corev1.SecretTypeOpaque, make)
+		data, err := k.once(ctx, names.NamespaceSystem, name, corev1.SecretTypeOpaque, make)
 		if err != nil {
 			return err
 		}
 		made[name] = data
 	}
 	// Flux signs what it tells, and reads the authority beside the key.
-	if err := k.secret(ctx, NamespaceFlux, traceFlux, corev1.SecretTypeOpaque, map[string][]byte{
+	if err := k.secret(ctx, names.NamespaceFlux, traceFlux, corev1.SecretTypeOpaque, map[string][]byte{
 		"token": made[traceFlux]["token"], "ca.crt": ca,
 	}); err != nil {
 		return err
 	}
-	return k.configMap(ctx, NamespaceSystem, TraceKeyMap, map[string]string{
-		TraceKeyFile: string(made["tracedb-checkpoint-key"][TraceKeyFile]),
+	return k.configMap(ctx, names.NamespaceSystem, names.CheckpointKey, map[string]string{
+		names.CheckpointKeyFile: string(made["tracedb-checkpoint-key"][names.CheckpointKeyFile]),
 	})
 }
 
@@ -104,7 +98,7 @@ func (h hook) is(want hook) bool {
 // ensureTraceHooks tells the trace what happens in every repository but its
 // own: there each checkpoint would make a record, and each record a checkpoint.
 func (f *forge) ensureTraceHooks(ctx context.Context) error {
-	data, err := f.once(ctx, NamespaceSystem, traceHookSecret, "", func() (map[string][]byte, error) {
+	data, err := f.once(ctx, names.NamespaceSystem, traceHookSecret, "", func() (map[string][]byte, error) {
 		return nil, errors.New("it must be made before gitea is set up")
 	})
 	if err != nil {
@@ -112,7 +106,7 @@ func (f *forge) ensureTraceHooks(ctx context.Context) error {
 	}
 	want := traceHook(data["secret"])
 	for _, r := range repositories() {
-		if r.name == RepoTrace {
+		if r.name == names.RepoTrace {
 			continue
 		}
 		if err := f.ensureHook(ctx, r.name, want); err != nil {
@@ -125,7 +119,7 @@ func (f *forge) ensureTraceHooks(ctx context.Context) error {
 // ensureHook makes the repository have this hook once, among those that lead to
 // the same address.
 func (f *forge) ensureHook(ctx context.Context, repo string, want hook) error {
-	path := "/api/v1/repos/" + Organisation + "/" + repo + "/hooks"
+	path := "/api/v1/repos/" + names.Organisation + "/" + repo + "/hooks"
 	var have []hook
 	if err := f.call(ctx, http.MethodGet, path+"?limit=50", nil, &have); err != nil {
 		return err
@@ -161,8 +155,8 @@ func (f *forge) ensureHook(ctx context.Context, repo string, want hook) error {
 // door has another port, the application is made anew.
 func (f *forge) ensureTraceLogin(ctx context.Context) error {
 	s := &corev1.Secret{}
-	if err := f.Get(ctx, client.ObjectKey{Namespace: NamespaceSystem, Name: traceLogin}, s); client.IgnoreNotFound(err) != nil {
-		return fmt.Errorf("secret %s/%s: %w", NamespaceSystem, traceLogin, err)
+	if err := f.Get(ctx, client.ObjectKey{Namespace: names.NamespaceSystem, Name: traceLogin}, s); client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("secret %s/%s: %w", names.NamespaceSystem, traceLogin, err)
 	}
 	redirect := []string{f.endpoint.URL("trace") + "/login/callback"}
 	apps, _, err := f.admin.ListOauth2(gitea.ListOauth2Option{ListOptions: gitea.ListOptions{Page: 1, PageSize: 50}})
@@ -192,7 +186,7 @@ func (f *forge) ensureTraceLogin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return f.secret(ctx, NamespaceSystem, traceLogin, corev1.SecretTypeOpaque, map[string][]byte{
+	return f.secret(ctx, names.NamespaceSystem, traceLogin, corev1.SecretTypeOpaque, map[string][]byte{
 		"client-id": []byte(made.ClientID), "client-secret": []byte(made.ClientSecret),
 	})
 }

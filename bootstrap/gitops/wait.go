@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -48,7 +49,7 @@ func waitFlux(ctx context.Context, c Cluster, revision string, task ui.Task, int
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	w := &fluxWait{
-		Cluster: c, want: mainBranch + "@sha1:" + revision, task: task, stop: cancel,
+		Cluster: c, want: names.MainBranch + "@sha1:" + revision, task: task, stop: cancel,
 		since: map[string]refusal{}, watched: map[string]bool{}, requested: map[string]string{},
 		why: map[string]string{}, interval: interval,
 	}
@@ -262,7 +263,7 @@ func (w *fluxWait) explain(name, why string) {
 
 func (w *fluxWait) get(ctx context.Context, kind, name string, into any) error {
 	u := fluxObject(kind)
-	if err := w.Get(ctx, client.ObjectKey{Namespace: NamespaceFlux, Name: name}, u); err != nil {
+	if err := w.Get(ctx, client.ObjectKey{Namespace: names.NamespaceFlux, Name: name}, u); err != nil {
 		return fmt.Errorf("flux: %w", err)
 	}
 	return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, into)
@@ -275,7 +276,7 @@ func (w *fluxWait) request(ctx context.Context, kind, name string) error {
 	}
 	at := time.Now().Format(time.RFC3339Nano)
 	u := fluxObject(kind)
-	u.SetNamespace(NamespaceFlux)
+	u.SetNamespace(names.NamespaceFlux)
 	u.SetName(name)
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, at)
 	if err := w.Patch(ctx, u, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
