@@ -11,6 +11,7 @@ import (
 
 	"github.com/druppie/druppie-up/bootstrap/cluster"
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -40,17 +41,17 @@ func Credentials(ctx context.Context, o Options) ([]Credential, error) {
 		return nil, err
 	}
 	list := &corev1.SecretList{}
-	if err := c.List(ctx, list, client.InNamespace("gitea")); err != nil {
+	if err := c.List(ctx, list, client.InNamespace(names.NamespaceGitea)); err != nil {
 		return nil, fmt.Errorf("read identities: %w", err)
 	}
 	var out []Credential
 	for _, s := range list.Items {
-		if strings.HasPrefix(s.Name, "identity-") {
+		if strings.HasPrefix(s.Name, names.IdentitySecret("")) {
 			out = append(out, credential("Gitea", s))
 		}
 	}
 	writer := corev1.Secret{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: "foundry", Name: "registry-writer"}, &writer); err != nil {
+	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceFoundry, Name: names.RegistryWriter}, &writer); err != nil {
 		return nil, fmt.Errorf("read the registry's writer: %w", err)
 	}
 	return append(out, credential("Registry", writer)), nil

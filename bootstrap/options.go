@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"time"
 
+	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -31,19 +32,14 @@ type Options struct {
 	Timeout time.Duration // of the whole command
 }
 
-// clusterName follows kind's rule, and leaves room for the names of containers
-// that are made from it (RFC 1123 label, at most 63 characters).
-var clusterName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-
 // Complete fills what is empty and refuses what can't be; every refusal is a
 // usage error, and nothing has been touched by then.
 func (o Options) Complete() (Options, error) {
 	if o.Name == "" {
-		o.Name = "druppie"
+		o.Name = names.DefaultPlatform
 	}
-	if !clusterName.MatchString(o.Name) {
-		return o, ui.Usage(ui.WithHint(fmt.Errorf("%q can't be a cluster's name", o.Name),
-			"use at most 40 lower-case letters, digits and dashes, a letter or digit at both ends"))
+	if err := cluster.ValidateName(o.Name); err != nil {
+		return o, err
 	}
 	if o.Workers < 0 || o.GPUNodes < 0 || o.Workers+o.GPUNodes > 16 {
 		return o, ui.Usage(fmt.Errorf("%d workers and %d GPU nodes: between 0 and 16 nodes beside the control plane", o.Workers, o.GPUNodes))

@@ -14,6 +14,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/gitops"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/manifests"
 )
@@ -35,9 +36,6 @@ type platform struct {
 	vars     map[string]string
 	revision string
 }
-
-// ownImages are packed from the binaries beside this program.
-var ownImages = []string{"druppie.io/mirror:dev", "druppie.io/foundry:dev", "druppie.io/podnet:dev", "druppie.io/tracedb:dev"}
 
 // loadComponents reads what the platform is made of.
 func loadComponents() ([]component.Component, error) {
@@ -126,9 +124,9 @@ func (p *platform) summary(took time.Duration) Summary {
 
 // urls are the pages behind the front door.
 func urls(port int) []URL {
-	at := func(host string) string { return fmt.Sprintf("https://%s.druppie.localhost:%d/", host, port) }
+	at := func(host string) string { return fmt.Sprintf("https://%s.%s:%d/", host, names.Domain, port) }
 	return []URL{
-		{Title: "Start page", Address: fmt.Sprintf("https://druppie.localhost:%d/", port)},
+		{Title: "Start page", Address: fmt.Sprintf("https://%s:%d/", names.Domain, port)},
 		{Title: "Gitea", Address: at("gitea")},
 		{Title: "Registry", Address: at("registry") + "v2/_catalog"},
 		{Title: "Trace", Address: at("trace")},

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // runsShown bounds how many pipeline runs a status lists, newest first.
@@ -33,7 +34,7 @@ func pipelineRuns(ctx context.Context, c *kube.Client) ([]PipelineRun, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tekton client: %w", err)
 	}
-	list, err := client.TektonV1().PipelineRuns("foundry").List(ctx, metav1.ListOptions{})
+	list, err := client.TektonV1().PipelineRuns(names.NamespaceFoundry).List(ctx, metav1.ListOptions{})
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
@@ -51,8 +52,8 @@ func pipelineRuns(ctx context.Context, c *kube.Client) ([]PipelineRun, error) {
 func describeRun(pr *tektonv1.PipelineRun) PipelineRun {
 	run := PipelineRun{
 		Name:       pr.Name,
-		Repository: pr.Labels["druppie.io/repository"],
-		Commit:     pr.Labels["druppie.io/commit"],
+		Repository: pr.Labels[names.LabelRepository],
+		Commit:     pr.Labels[names.LabelCommit],
 		State:      formatted.Condition(pr.Status.Conditions),
 		Took:       formatted.Duration(pr.Status.StartTime, pr.Status.CompletionTime),
 	}

@@ -165,7 +165,7 @@ func (p *platform) foundation(ctx context.Context, task ui.Task) (string, error)
 
 // foundationCharts are installed by the installer itself: namespace by chart.
 var foundationCharts = []struct{ chart, namespace string }{
-	{"registry", "foundry"}, {"gitea", "gitea"}, {"frontdoor", "foundry"},
+	{"registry", names.NamespaceFoundry}, {"gitea", names.NamespaceGitea}, {"frontdoor", names.NamespaceFoundry},
 }
 
 func (r *renderer) foundation() ([]*unstructured.Unstructured, error) {
@@ -282,7 +282,8 @@ func platformWorkloads(ctx context.Context, c client.Reader) ([]*unstructured.Un
 
 // platformNamespaces hold the platform itself, as against its tenants.
 var platformNamespaces = []string{
-	"kube-system", "local-path-storage", "foundry", "gitea", "flux-system", "tekton-pipelines", "kyverno", names.NamespaceSystem,
+	"kube-system", "local-path-storage", names.NamespaceFoundry, names.NamespaceGitea, names.NamespaceFlux,
+	names.NamespaceTekton, names.NamespaceKyverno, names.NamespaceSystem,
 }
 
 // applyAndWait applies objects and waits until they are ready.

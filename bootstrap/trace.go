@@ -79,7 +79,7 @@ func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interf
 		}
 		return cm.Data[key], nil
 	}
-	ca, err := read("platform-ca", "ca.crt")
+	ca, err := read(names.CA, names.CAKey)
 	if err != nil {
 		return TraceAccess{}, err
 	}

@@ -25,6 +25,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/gitops"
 	"github.com/druppie/druppie-up/bootstrap/pki"
 	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -186,7 +187,7 @@ func TestTraceUnitKnowsItsPlatform(t *testing.T) {
 			t.Errorf("no %s in it", want)
 		}
 	}
-	if !r.unpinned[supply.OwnRef("tracedb")] {
+	if !r.unpinned[names.OwnImage("tracedb")] {
 		t.Error("its image isn't one that we pack")
 	}
 }

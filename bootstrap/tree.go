@@ -194,7 +194,7 @@ func (r *renderer) images() ([]render.Image, error) {
 			images = append(images, render.Image{Name: img.Name, Ko: img.Ko, Digest: digests[img.Name]})
 		}
 	}
-	for _, name := range ownImages {
+	for _, name := range supply.OwnRefs() {
 		images = append(images, render.Image{Name: name, Digest: digests[name]})
 	}
 	return images, nil

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 const (
@@ -194,7 +196,7 @@ func (w *world) checkStore(t *testing.T) {
 		if i.State != "there" {
 			t.Errorf("%s is %s: %s", i.Ref, i.State, i.Reason)
 		}
-		if strings.HasPrefix(i.Ref, ownHost) {
+		if strings.HasPrefix(i.Ref, names.OwnHost+"/") {
 			continue
 		}
 		if fetched++; i.Supply != "registry" || i.Digest != images[i.Ref] {

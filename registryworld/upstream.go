@@ -19,10 +19,9 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-)
 
-// ownHost is the host in names of what no registry has.
-const ownHost = "druppie.io/"
+	"github.com/druppie/druppie-up/internal/names"
+)
 
 // corruptFrom is how large a blob has to be for its bytes to be worth spoiling.
 const corruptFrom = 1 << 20
@@ -68,7 +67,7 @@ func newUpstream(dir string) (*upstream, error) {
 	}
 	for _, d := range index.Manifests {
 		ref := d.Annotations["org.opencontainers.image.ref.name"]
-		if ref == "" || strings.HasPrefix(ref, ownHost) {
+		if ref == "" || strings.HasPrefix(ref, names.OwnHost+"/") {
 			continue
 		}
 		if err := u.add(ref, d); err != nil {

@@ -11,20 +11,17 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
 // Label marks everything that is made here; its value is the cluster's name.
 const Label = "io.druppie.cluster"
-
-// MirrorImage is the image of the mirror container.
-const MirrorImage = "druppie.io/mirror:dev"
 
 // FrontDoorNodePort is where the front door's Service listens on the nodes.
 const FrontDoorNodePort = 30443
@@ -35,7 +32,7 @@ type Options struct {
 	Workers     int    // workers beside the control plane
 	GPUNodes    int    // workers that advertise simulated GPUs
 	NodeImage   string // the image of the nodes, a reference in Store
-	MirrorImage string // empty: MirrorImage
+	MirrorImage string // empty: our own
 	BuiltinCNI  bool   // NodeImage brings kindnetd and kind installs it
 	Port        int    // the front door, on 127.0.0.1
 	StateDir    string // kubeconfig and what the nodes mount
@@ -43,16 +40,14 @@ type Options struct {
 	Store       *supply.Store
 }
 
-var validName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-
 // ValidateName says whether a cluster can have this name: containers, hosts
 // and folders are called after it.
 func ValidateName(name string) error {
-	if validName.MatchString(name) {
+	if names.IsPlatform(name) {
 		return nil
 	}
 	return ui.Usage(ui.WithHint(fmt.Errorf("%q can't be a cluster's name", name),
-		"use at most 40 lower-case letters, digits and dashes, a letter or digit at both ends"))
+		"use "+names.PlatformRule))
 }
 
 func (o Options) complete() (Options, error) {
@@ -66,7 +61,7 @@ func (o Options) complete() (Options, error) {
 		return o, ui.Usage(fmt.Errorf("port %d: a port lies between 1 and 65535", o.Port))
 	}
 	if o.MirrorImage == "" {
-		o.MirrorImage = MirrorImage
+		o.MirrorImage = names.OwnImage("mirror")
 	}
 	if o.NodeImage == "" || o.Store == nil || o.StateDir == "" {
 		return o, errors.New("cluster: options lack a node image, a store or a state folder")

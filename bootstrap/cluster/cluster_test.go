@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -80,7 +81,7 @@ func TestNodeFilesGolden(t *testing.T) {
 			t.Errorf("%s has CA %q, %v", role, data, err)
 		}
 	}
-	for _, host := range []string{"_default", registryName} {
+	for _, host := range []string{"_default", names.RegistryHost} {
 		data, err := os.ReadFile(filepath.Join(dir, "nodes", "certs.d", host, "hosts.toml"))
 		if err != nil {
 			t.Fatal(err)

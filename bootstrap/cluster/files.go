@@ -8,13 +8,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-)
 
-// The foundry's registry: its name for pods, and its address for nodes, which
-// don't resolve the names of Services.
-const (
-	registryName    = "registry.foundry.svc.cluster.local:5000"
-	registryAddress = "10.96.0.50:5000"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 func mirrorName(cluster string) string { return cluster + "-mirror" }
@@ -29,7 +24,7 @@ func mirrorHosts(cluster string) string {
 // registryHosts leads the foundry's registry name to its fixed address; the
 // certificate names that address too.
 func registryHosts() string {
-	return fmt.Sprintf("server = \"https://%s\"\ncapabilities = [\"pull\", \"resolve\"]\nca = \"%s/ca.crt\"\n", registryAddress, nodeDir)
+	return fmt.Sprintf("server = \"https://%s\"\ncapabilities = [\"pull\", \"resolve\"]\nca = \"%s/ca.crt\"\n", names.RegistryAddress, nodeDir)
 }
 
 // writeNodeFiles writes what the nodes mount. It is written at every run: the
@@ -37,8 +32,8 @@ func registryHosts() string {
 func writeNodeFiles(opt Options) error {
 	nodes := filepath.Join(opt.StateDir, "nodes")
 	files := map[string][]byte{
-		filepath.Join(nodes, "certs.d", "_default", "hosts.toml"):   []byte(mirrorHosts(opt.Name)),
-		filepath.Join(nodes, "certs.d", registryName, "hosts.toml"): []byte(registryHosts()),
+		filepath.Join(nodes, "certs.d", "_default", "hosts.toml"):         []byte(mirrorHosts(opt.Name)),
+		filepath.Join(nodes, "certs.d", names.RegistryHost, "hosts.toml"): []byte(registryHosts()),
 	}
 	var ca []byte
 	if opt.CAFile != "" {

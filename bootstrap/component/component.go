@@ -4,6 +4,8 @@
 // know how anything is fetched, built or installed.
 package component
 
+import "github.com/druppie/druppie-up/internal/names"
+
 // Stages in the order in which the platform comes up.
 const (
 	StageCluster    = "cluster"
@@ -36,7 +38,7 @@ type Component struct {
 func (c Component) SourcesRef() string {
 	for _, s := range c.Sources {
 		if len(s.Files) > 0 {
-			return "druppie.io/sources/" + c.Name + ":" + c.Version
+			return names.OwnHost + "/sources/" + c.Name + ":" + c.Version
 		}
 	}
 	return ""

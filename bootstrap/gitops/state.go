@@ -13,6 +13,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // State is how one of Flux's objects stands.
@@ -166,7 +168,7 @@ func list(ctx context.Context, c client.Reader, kind schema.GroupVersionKind, op
 	found := &unstructured.UnstructuredList{}
 	kind.Kind += "List"
 	found.SetGroupVersionKind(kind)
-	err := c.List(ctx, found, append(opts, client.InNamespace(NamespaceFlux))...)
+	err := c.List(ctx, found, append(opts, client.InNamespace(names.NamespaceFlux))...)
 	if err != nil && !apimeta.IsNoMatchError(err) {
 		return nil, fmt.Errorf("flux: list %ss: %w", strings.TrimSuffix(kind.Kind, "List"), err)
 	}

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // clusterRanges are the pods' and Services' addresses, which are kind's
@@ -136,7 +138,7 @@ func parseResolvers(text string) []netip.Addr {
 }
 
 func namesCheck() Check {
-	const name = "gitea.druppie.localhost"
+	const name = "gitea." + names.Domain
 	return Check{
 		Name: "names", Title: "Names under localhost", Why: "the pages are at such names; browsers and curl resolve them by themselves, other programs may not",
 		Run: func(ctx context.Context, h *Host) Finding {

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/static"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -41,8 +42,14 @@ var own = []struct{ program, user, title string }{
 	{"podnet", root, "Routes between the nodes' pods"}, // it writes routes and the nodes' CNI configuration
 }
 
-// OwnRef names the image of one of our own programs.
-func OwnRef(program string) string { return "druppie.io/" + program + ":dev" }
+// OwnRefs names the images of our own programs.
+func OwnRefs() []string {
+	refs := make([]string, len(own))
+	for i, o := range own {
+		refs[i] = names.OwnImage(o.program)
+	}
+	return refs
+}
 
 // Pack makes images of our own static binaries in binDir and puts them into the
 // store, where they aren't there yet: no registry has them, so every supply
@@ -52,30 +59,30 @@ func Pack(s *Store, binDir string) error {
 		file := filepath.Join(binDir, o.program)
 		data, err := os.ReadFile(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			return ui.WithHint(fmt.Errorf("pack %s: %s is not there", OwnRef(o.program), file),
+			return ui.WithHint(fmt.Errorf("pack %s: %s is not there", names.OwnImage(o.program), file),
 				"build everything with `make build`: the programs of the platform's own images lie beside druppie-up")
 		}
 		if err != nil {
-			return fmt.Errorf("pack %s: %w", OwnRef(o.program), err)
+			return fmt.Errorf("pack %s: %w", names.OwnImage(o.program), err)
 		}
 		sum := sha256.Sum256(data)
 		key := packFormat + " " + runtime.GOARCH + " " + hex.EncodeToString(sum[:])
-		if e, err := s.Entry(OwnRef(o.program)); err == nil && e.Annotations[inputAnnotation] == key {
+		if e, err := s.Entry(names.OwnImage(o.program)); err == nil && e.Annotations[inputAnnotation] == key {
 			continue
 		}
 		img, err := ownImage(o.program, o.user, o.title, data)
 		if err != nil {
-			return fmt.Errorf("pack %s: %w", OwnRef(o.program), err)
+			return fmt.Errorf("pack %s: %w", names.OwnImage(o.program), err)
 		}
 		parts, err := partsList(o.program, data)
 		if err != nil {
-			return fmt.Errorf("pack %s: %w", OwnRef(o.program), err)
+			return fmt.Errorf("pack %s: %w", names.OwnImage(o.program), err)
 		}
 		// The parts list first: an image that is there has one.
 		for _, put := range []struct {
 			ref string
 			img v1.Image
-		}{{OwnRef(o.program) + ".sbom", parts}, {OwnRef(o.program), img}} {
+		}{{names.OwnImage(o.program) + ".sbom", parts}, {names.OwnImage(o.program), img}} {
 			if _, err := s.PutImage(put.ref, put.img, map[string]string{inputAnnotation: key}); err != nil {
 				return err
 			}
@@ -152,7 +159,7 @@ func partsList(program string, data []byte) (v1.Image, error) {
 		Version     int             `json:"version"`
 		Metadata    map[string]part `json:"metadata"`
 		Components  []part          `json:"components"`
-	}{"CycloneDX", "1.5", 1, map[string]part{"component": {Type: "container", Name: "druppie.io/" + program, Version: "dev"}}, []part{}}
+	}{"CycloneDX", "1.5", 1, map[string]part{"component": {Type: "container", Name: names.OwnHost + "/" + program, Version: "dev"}}, []part{}}
 	info, err := buildinfo.Read(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("it is no Go program: %w", err)

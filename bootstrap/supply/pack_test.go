@@ -15,6 +15,7 @@ import (
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -57,7 +58,7 @@ func TestPack(t *testing.T) {
 		t.Errorf("the same programs make other images: %s", d)
 	}
 	for program, user := range map[string]string{"mirror": "65532:65532", "foundry": "65532:65532", "tracedb": "65532:65532", "podnet": "0:0"} {
-		img, err := s.Image(OwnRef(program))
+		img, err := s.Image(names.OwnImage(program))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +70,7 @@ func TestPack(t *testing.T) {
 			t.Errorf("%s: %+v", program, config)
 		}
 	}
-	parts, err := s.Image(OwnRef("mirror") + ".sbom")
+	parts, err := s.Image(names.OwnImage("mirror") + ".sbom")
 	if err != nil {
 		t.Fatal(err)
 	}

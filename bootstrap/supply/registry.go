@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -35,10 +36,6 @@ func TakenUnpinned(e Entry) bool { return e.Annotations[unpinnedAnnotation] != "
 
 // RegistryName is how the registry supply is chosen.
 const RegistryName = "registry"
-
-// ownHost is the host in the names of what no registry has: our own programs
-// and upstream's source files.
-const ownHost = "druppie.io/"
 
 // RegistryOptions are the settings of a Registry. Zero values have defaults.
 type RegistryOptions struct {
@@ -210,7 +207,7 @@ func (r *Registry) wanted(comps []component.Component) []*want {
 	seen := map[string]bool{}
 	for _, c := range comps {
 		for _, img := range c.Images {
-			if img.Preloaded && !r.opt.Preloaded || strings.HasPrefix(img.Name, ownHost) || seen[img.Name] {
+			if img.Preloaded && !r.opt.Preloaded || strings.HasPrefix(img.Name, names.OwnHost+"/") || seen[img.Name] {
 				continue
 			}
 			seen[img.Name] = true

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -41,7 +42,7 @@ func noArgs(cmd *cobra.Command, args []string) error {
 
 // nameFlag gives a command the flag that says which cluster is meant.
 func nameFlag(cmd *cobra.Command, opts *bootstrap.Options) {
-	cmd.Flags().StringVar(&opts.Name, "name", "druppie", "name of the cluster")
+	cmd.Flags().StringVar(&opts.Name, "name", names.DefaultPlatform, "name of the cluster")
 	complete(cmd, "name")
 }
 

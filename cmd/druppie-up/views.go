@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // How the library's results look as tables. What is long or for programs only stays in the JSON.
@@ -19,7 +20,7 @@ func upView(s bootstrap.Summary) view {
 
 // nameArg is what has to be added to a command for a cluster that doesn't have the default name.
 func nameArg(name string) string {
-	if name == "druppie" {
+	if name == names.DefaultPlatform {
 		return ""
 	}
 	return " --name " + name
