@@ -14,13 +14,11 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
 const (
-	fluxNamespace    = "flux-system"
-	foundryNamespace = "foundry"
-
 	// How long the platform may take; a step that moves is far quicker.
 	runTimeout   = 10 * time.Minute
 	fluxTimeout  = 5 * time.Minute
@@ -66,11 +64,11 @@ func runAwait(c *call) error {
 // RUN and, from its results, DIGEST and IMAGE.
 func awaitRun(c *call, p *platform.Platform) error {
 	repo, commit, want := c.args[1], c.args[2], c.args[3]
-	selector := "druppie.io/repository=" + repo + ",druppie.io/commit=" + commit
+	selector := names.LabelRepository + "=" + repo + "," + names.LabelCommit + "=" + commit
 	begun := time.Now()
 	var run *unstructured.Unstructured
 	err := c.wait(runTimeout, func() (bool, string, error) {
-		list, err := p.Dynamic.Resource(pipelineRuns).Namespace(foundryNamespace).
+		list, err := p.Dynamic.Resource(pipelineRuns).Namespace(names.NamespaceFoundry).
 			List(c.ctx, metav1.ListOptions{LabelSelector: selector})
 		if err != nil {
 			return false, "", fmt.Errorf("list pipeline runs: %w", err)
@@ -155,7 +153,7 @@ type taskState struct {
 
 // runTaskList gives the tasks that a run started, in their order.
 func runTaskList(c *call, p *platform.Platform, run string) ([]taskState, error) {
-	list, err := p.Dynamic.Resource(taskRuns).Namespace(foundryNamespace).
+	list, err := p.Dynamic.Resource(taskRuns).Namespace(names.NamespaceFoundry).
 		List(c.ctx, metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run})
 	if err != nil {
 		return nil, fmt.Errorf("list task runs: %w", err)
@@ -244,7 +242,7 @@ func awaitKustomization(c *call, p *platform.Platform, pattern *regexp.Regexp) e
 	name, revision := c.args[1], c.args[2]
 	seen := ""
 	err := c.wait(fluxTimeout, func() (bool, string, error) {
-		k, err := p.Dynamic.Resource(kustomizations).Namespace(fluxNamespace).Get(c.ctx, name, metav1.GetOptions{})
+		k, err := p.Dynamic.Resource(kustomizations).Namespace(names.NamespaceFlux).Get(c.ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return false, "", fmt.Errorf("kustomization %s: %w", name, err)
 		}

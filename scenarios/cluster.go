@@ -20,6 +20,7 @@ import (
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
@@ -189,7 +190,7 @@ func runPoke(c *call) error {
 		gvr  schema.GroupVersionResource
 		name string
 	}{{gitRepositories, c.args[1]}, {kustomizations, c.args[0]}} {
-		_, err := p.Dynamic.Resource(o.gvr).Namespace(fluxNamespace).
+		_, err := p.Dynamic.Resource(o.gvr).Namespace(names.NamespaceFlux).
 			Patch(c.ctx, o.name, types.MergePatchType, patch, metav1.PatchOptions{})
 		if err != nil {
 			return fmt.Errorf("ask Flux for %s: %w", o.name, err)

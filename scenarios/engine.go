@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
@@ -42,7 +43,7 @@ func (e *engine) close() {
 }
 
 func (e *engine) setup(env *testscript.Env) error {
-	env.Setenv("REGISTRY", platform.RegistryHost+"/"+platform.Organisation)
+	env.Setenv("REGISTRY", names.RegistryHost+"/"+names.Organisation)
 	env.Setenv("KUBECONFIG", e.opt.Kubeconfig)
 	env.Setenv("DRUPPIE_UP", e.opt.Command)
 	return nil

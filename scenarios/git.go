@@ -19,11 +19,10 @@ import (
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"sigs.k8s.io/yaml"
 
+	"github.com/druppie/druppie-up/internal/names"
 	droneservice "github.com/druppie/druppie-up/scenarios/drone-service"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
-
-const mainBranch = "main"
 
 func runGit(c *call) error {
 	p, err := c.platform()
@@ -38,7 +37,7 @@ func runGit(c *call) error {
 	case "clone":
 		_, err = git.PlainCloneContext(c.ctx, c.ts.MkAbs(c.args[3]), false, &git.CloneOptions{
 			URL: p.GitURL(c.args[2]), Auth: basic(id),
-			ReferenceName: plumbing.NewBranchReferenceName(mainBranch), SingleBranch: true,
+			ReferenceName: plumbing.NewBranchReferenceName(names.MainBranch), SingleBranch: true,
 		})
 		return gitErr("clone "+c.args[2], err)
 	case "commit":
@@ -51,14 +50,14 @@ func runGit(c *call) error {
 		return err
 	}
 	if c.args[0] == "head" {
-		b, resp, err := client.GetRepoBranch(platform.Organisation, c.args[2], mainBranch)
+		b, resp, err := client.GetRepoBranch(names.Organisation, c.args[2], names.MainBranch)
 		if err != nil {
 			return giteaErr("read "+c.args[2], resp, err)
 		}
 		fmt.Fprintln(c.ts.Stdout(), b.Commit.ID)
 		return nil
 	}
-	data, resp, err := client.GetFile(platform.Organisation, c.args[2], mainBranch, c.args[3])
+	data, resp, err := client.GetFile(names.Organisation, c.args[2], names.MainBranch, c.args[3])
 	if err != nil {
 		return giteaErr("read "+c.args[3]+" of "+c.args[2], resp, err)
 	}

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // part is a program of the platform that scenarios take away.
@@ -26,8 +28,8 @@ type part struct {
 }
 
 var parts = map[string]part{
-	"gatekeeper": {deployments, "kyverno", "kyverno-admission-controller", "kyverno"},
-	"trace":      {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}, "druppie-system", "tracedb", "tracedb"},
+	"gatekeeper": {deployments, names.NamespaceKyverno, "kyverno-admission-controller", "kyverno"},
+	"trace":      {schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "statefulsets"}, names.NamespaceSystem, "tracedb", "tracedb"},
 }
 
 // runOutage takes a part away by hand, or waits until it is back. Nobody but
@@ -39,7 +41,7 @@ func runOutage(c *call) error {
 		return err
 	}
 	gone, verb := parts[c.args[0]], c.args[1]
-	owner := p.Dynamic.Resource(kustomizations).Namespace(fluxNamespace)
+	owner := p.Dynamic.Resource(kustomizations).Namespace(names.NamespaceFlux)
 	switch verb {
 	case "release":
 		return suspend(c.ctx, owner, gone.owner, false)

@@ -12,6 +12,7 @@ import (
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
@@ -26,7 +27,7 @@ func tracedbObject(apiVersion, kind, namespace string, fields map[string]any) *u
 }
 
 func ready(status string) *unstructured.Unstructured {
-	return tracedbObject("kustomize.toolkit.fluxcd.io/v1", "Kustomization", fluxNamespace, map[string]any{
+	return tracedbObject("kustomize.toolkit.fluxcd.io/v1", "Kustomization", names.NamespaceFlux, map[string]any{
 		"spec": map[string]any{"path": "./tracedb"},
 		"status": map[string]any{"conditions": []any{
 			map[string]any{"type": "Ready", "status": status, "message": "Reconciliation in progress"},
@@ -89,7 +90,7 @@ func TestOutage(t *testing.T) {
 				t.Error(d)
 			}
 			asked, looks = "", 1
-			k, err := client.Resource(kustomizations).Namespace(fluxNamespace).Get(t.Context(), "tracedb", metav1.GetOptions{})
+			k, err := client.Resource(kustomizations).Namespace(names.NamespaceFlux).Get(t.Context(), "tracedb", metav1.GetOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,6 +9,7 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
@@ -32,8 +33,8 @@ func runPR(c *call) error {
 	repo := c.args[2]
 	switch c.args[0] {
 	case "open":
-		pr, resp, err := client.CreatePullRequest(platform.Organisation, repo, gitea.CreatePullRequestOption{
-			Head: c.args[3], Base: mainBranch, Title: c.args[4],
+		pr, resp, err := client.CreatePullRequest(names.Organisation, repo, gitea.CreatePullRequestOption{
+			Head: c.args[3], Base: names.MainBranch, Title: c.args[4],
 		})
 		if err != nil {
 			return giteaErr("open a pull request", resp, err)
@@ -42,7 +43,7 @@ func runPR(c *call) error {
 		fmt.Fprintln(c.ts.Stdout(), pr.HTMLURL)
 		return nil
 	case "approve":
-		_, resp, err := client.CreatePullReview(platform.Organisation, repo, number, gitea.CreatePullReviewOptions{
+		_, resp, err := client.CreatePullReview(names.Organisation, repo, number, gitea.CreatePullReviewOptions{
 			State: gitea.ReviewStateApproved, Body: "Reviewed by " + c.args[1] + ".",
 		})
 		return giteaErr("approve", resp, err)
@@ -70,7 +71,7 @@ func merge(c *call, p *platform.Platform, client *gitea.Client, repo string, num
 	if err != nil {
 		return err
 	}
-	pr, resp, err := client.GetPullRequest(platform.Organisation, repo, number)
+	pr, resp, err := client.GetPullRequest(names.Organisation, repo, number)
 	if err != nil {
 		return giteaErr("read the pull request", resp, err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -70,12 +71,12 @@ func (c *call) traceKey() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key, err := p.Kube.CoreV1().ConfigMaps("druppie-system").Get(c.ctx, "tracedb-checkpoint-public-key", metav1.GetOptions{})
+	key, err := p.Kube.CoreV1().ConfigMaps(names.NamespaceSystem).Get(c.ctx, names.CheckpointKey, metav1.GetOptions{})
 	if err != nil {
 		return "", fmt.Errorf("read the trace's public key: %w", err)
 	}
 	file := c.ts.MkAbs("trace.key")
-	return file, os.WriteFile(file, []byte(key.Data["checkpoint.pub"]), 0o600)
+	return file, os.WriteFile(file, []byte(key.Data[names.CheckpointKeyFile]), 0o600)
 }
 
 // except grants an exception until tomorrow, for one image, or takes it back.

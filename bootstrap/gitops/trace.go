@@ -26,16 +26,13 @@ const (
 	traceLoginApp = "druppie-trace"
 )
 
-// traceOrigin names the log in its checkpoints. Platforms of one name are told apart by their keys.
-func traceOrigin(platform string) string { return "druppie.io/trace/" + platform }
-
 // traceSecrets makes what the trace and those who talk to it share. What only
 // Gitea can make follows when it runs.
 func (k keeper) traceSecrets(ctx context.Context, platform string, ca []byte) error {
 	made := map[string]map[string][]byte{}
 	for name, make := range map[string]func() (map[string][]byte, error){
 		"tracedb-checkpoint-key": func() (map[string][]byte, error) {
-			key, err := pki.NewNoteKey(traceOrigin(platform))
+			key, err := pki.NewNoteKey(names.TraceOrigin(platform))
 			return map[string][]byte{"checkpoint.key": []byte(key.Signer), names.CheckpointKeyFile: []byte(key.Verifier)}, err
 		},
 		// The gatekeeper shows it when it asks; a policy reads it here.

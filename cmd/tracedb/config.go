@@ -6,11 +6,11 @@ import (
 	"net"
 	"net/url"
 	"os"
-	"regexp"
 	"strings"
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/auth"
@@ -78,9 +78,6 @@ type tenantsConfig struct {
 	Selector string `json:"selector"` // of namespaces
 }
 
-// platformName is what the installer lets a platform be called.
-var platformName = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$`)
-
 // loadConfig reads and checks a configuration. Errors name the key and what to do.
 func loadConfig(file string) (*config, error) {
 	raw, err := os.ReadFile(file)
@@ -101,8 +98,8 @@ func loadConfig(file string) (*config, error) {
 func (c *config) check() error {
 	var errs []error
 	say := func(key, format string, args ...any) { errs = append(errs, fmt.Errorf(key+": "+format, args...)) }
-	if !platformName.MatchString(c.Name) {
-		say("name", "%q isn't the name of a platform: lower-case letters, digits and dashes", c.Name)
+	if !names.IsPlatform(c.Name) {
+		say("name", "%q isn't the name of a platform: %s", c.Name, names.PlatformRule)
 	}
 	switch path, sqlite := strings.CutPrefix(c.Store, "sqlite:"); {
 	case sqlite && path == "":

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -25,10 +26,10 @@ what it signs. That one is public: give it to whoever should check the log witho
 		Example: "  tracedb keygen --name druppie checkpoint.key",
 		Args:    oneFile("the FILE to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !platformName.MatchString(name) {
+			if !names.IsPlatform(name) {
 				return ui.WithHint(ui.Usage(fmt.Errorf("--name %q can't be a log's", name)), "use lower-case letters, digits and dashes, as for a platform")
 			}
-			secret, public, err := note.GenerateKey(rand.Reader, originOf(name))
+			secret, public, err := note.GenerateKey(rand.Reader, names.TraceOrigin(name))
 			if err != nil {
 				return err
 			}
@@ -47,12 +48,9 @@ what it signs. That one is public: give it to whoever should check the log witho
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&name, "name", "druppie", "name of the platform whose log it is")
+	cmd.Flags().StringVar(&name, "name", names.DefaultPlatform, "name of the platform whose log it is")
 	return cmd
 }
-
-// originOf is the log's name in its checkpoints.
-func originOf(name string) string { return "druppie.io/trace/" + name }
 
 // readSigner reads a signing key as keygen writes it, and derives the key that verifies it.
 func readSigner(file string) (note.Signer, string, error) {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/rest"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb/api"
 	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/catalog"
@@ -64,7 +65,7 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("signingKey: %w", err)
 	}
-	if want := originOf(c.Name); signer.Name() != want {
+	if want := names.TraceOrigin(c.Name); signer.Name() != want {
 		return nil, fmt.Errorf("signingKey: the key is that of %s, and the log is %s", signer.Name(), want)
 	}
 	keyring, err := attest.LoadKeyring(c.Keyring)

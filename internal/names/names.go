@@ -106,6 +106,10 @@ const (
 	LabelAlgorithm = "druppie.io/algorithm-id"
 )
 
+// TraceOrigin names the log of a platform's trace in its checkpoints. Platforms of one name are told apart by
+// their keys.
+func TraceOrigin(platform string) string { return OwnHost + "/trace/" + platform }
+
 // OwnHost is the host in the names of what no registry has: our own programs and upstream's source files.
 const OwnHost = "druppie.io"
 

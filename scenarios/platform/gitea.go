@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"code.gitea.io/sdk/gitea"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // Identity is an account in Gitea.
@@ -24,7 +26,7 @@ type Identity struct {
 
 // Identity reads an account's token from the cluster, where it was generated.
 func (p *Platform) Identity(ctx context.Context, name string) (Identity, error) {
-	v, err := p.secret(ctx, namespaceGitea, "identity-"+name, "username", "email", "token")
+	v, err := p.secret(ctx, names.NamespaceGitea, names.IdentitySecret(name), "username", "email", "token")
 	if err != nil {
 		return Identity{}, fmt.Errorf("identity %s: %w", name, err)
 	}
@@ -52,7 +54,7 @@ func (p *Platform) Merge(ctx context.Context, name, repo string, number int64) (
 	if err != nil {
 		return 0, "", err
 	}
-	u := p.giteaURL().JoinPath("api/v1/repos", Organisation, repo, "pulls", strconv.FormatInt(number, 10), "merge")
+	u := p.giteaURL().JoinPath("api/v1/repos", names.Organisation, repo, "pulls", strconv.FormatInt(number, 10), "merge")
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(`{"Do":"squash"}`))
 	if err != nil {
 		return 0, "", err
@@ -77,12 +79,12 @@ func (p *Platform) Merge(ctx context.Context, name, repo string, number int64) (
 
 // GitURL is where git reaches a repository of the organisation.
 func (p *Platform) GitURL(repo string) string {
-	return p.relayURL + "/" + Organisation + "/" + repo + ".git"
+	return p.relayURL + "/" + names.Organisation + "/" + repo + ".git"
 }
 
 func (p *Platform) giteaURL() *url.URL {
 	if p.port == 0 {
-		return &url.URL{Scheme: "https", Host: giteaHost}
+		return &url.URL{Scheme: "https", Host: names.GiteaHost}
 	}
 	return &url.URL{Scheme: "https", Host: net.JoinHostPort(frontDoorHost, strconv.Itoa(p.port))}
 }

@@ -23,15 +23,8 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
-)
 
-// Where the platform keeps what a scenario works with.
-const (
-	Organisation = "druppie"
-	RegistryHost = "registry.foundry.svc.cluster.local:5000"
-
-	namespaceGitea   = "gitea"
-	namespaceFoundry = "foundry"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // Options say which platform.
@@ -103,7 +96,7 @@ func (p *Platform) Close() error {
 }
 
 func (p *Platform) authority(ctx context.Context) (*x509.CertPool, error) {
-	ca, err := p.Kube.CoreV1().ConfigMaps(namespaceFoundry).Get(ctx, "platform-ca", metav1.GetOptions{})
+	ca, err := p.Kube.CoreV1().ConfigMaps(names.NamespaceFoundry).Get(ctx, names.CA, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, errors.New("this cluster is no platform, or not yet: it has no platform-ca in namespace foundry")
@@ -111,7 +104,7 @@ func (p *Platform) authority(ctx context.Context) (*x509.CertPool, error) {
 		return nil, fmt.Errorf("read the platform's authority: %w", err)
 	}
 	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(ca.Data["ca.crt"])) {
+	if !pool.AppendCertsFromPEM([]byte(ca.Data[names.CAKey])) {
 		return nil, errors.New("platform-ca in namespace foundry holds no certificate")
 	}
 	return pool, nil

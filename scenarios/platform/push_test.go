@@ -19,6 +19,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // foundry is a registry with the front's rule: reading is open, writing is not.
@@ -40,7 +42,7 @@ func foundry(t *testing.T) *Platform {
 	pool.AddCert(srv.Certificate())
 	return &Platform{
 		Kube: fake.NewClientset(&corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespaceFoundry, Name: "registry-writer"},
+			ObjectMeta: metav1.ObjectMeta{Namespace: names.NamespaceFoundry, Name: "registry-writer"},
 			Data:       map[string][]byte{"username": []byte("writer"), "password": []byte("secret")},
 		}),
 		client: &http.Client{Transport: &http.Transport{

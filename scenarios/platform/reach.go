@@ -17,12 +17,12 @@ import (
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
-const (
-	frontDoorHost = "gitea.druppie.localhost"
-	giteaHost     = "gitea.gitea.svc.cluster.local:3000"
-)
+// frontDoorHost is where Gitea is on this machine.
+const frontDoorHost = "gitea." + names.Domain
 
 // transport reaches Gitea and the registry by their names, and nothing else.
 // Names of the cluster mean nothing on this machine, and resolvers needn't know
@@ -42,10 +42,10 @@ func (p *Platform) dial(ctx context.Context, network, addr string) (net.Conn, er
 	switch {
 	case p.port != 0 && addr == net.JoinHostPort(frontDoorHost, strconv.Itoa(p.port)):
 		return d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)))
-	case addr == giteaHost:
-		return p.dialService(ctx, namespaceGitea, "gitea", 3000)
-	case addr == RegistryHost:
-		return p.dialService(ctx, namespaceFoundry, "registry", 5000)
+	case addr == names.GiteaHost:
+		return p.dialService(ctx, names.NamespaceGitea, "gitea", 3000)
+	case addr == names.RegistryHost:
+		return p.dialService(ctx, names.NamespaceFoundry, "registry", 5000)
 	}
 	return nil, fmt.Errorf("%s is not a part of the platform that scenarios reach", addr)
 }

@@ -26,6 +26,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/static"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // The form of a cosign signature beside an image.
@@ -35,7 +37,9 @@ const (
 )
 
 // Repository is the name of an image of ours, without tag or digest.
-func Repository(image string) string { return RegistryHost + "/" + Organisation + "/" + image }
+func Repository(image string) string {
+	return names.RegistryHost + "/" + names.Organisation + "/" + image
+}
 
 // read are options for what everybody may do.
 func (p *Platform) read(ctx context.Context) []remote.Option {
@@ -44,7 +48,7 @@ func (p *Platform) read(ctx context.Context) []remote.Option {
 
 // write are options with the credentials that only the push step has.
 func (p *Platform) write(ctx context.Context) ([]remote.Option, error) {
-	v, err := p.secret(ctx, namespaceFoundry, "registry-writer", "username", "password")
+	v, err := p.secret(ctx, names.NamespaceFoundry, "registry-writer", "username", "password")
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +122,7 @@ func (p *Platform) PushCopy(ctx context.Context, ref, image string) (string, err
 	if err != nil {
 		return "", fmt.Errorf("read %s: %w", ref, err)
 	}
-	repo, err := name.NewRepository(RegistryHost + "/" + Organisation + "/" + image)
+	repo, err := name.NewRepository(names.RegistryHost + "/" + names.Organisation + "/" + image)
 	if err != nil {
 		return "", err
 	}
@@ -246,7 +250,7 @@ func (p *Platform) Signed(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	cm, err := p.Kube.CoreV1().ConfigMaps(namespaceFoundry).Get(ctx, "signing-public-key", metav1.GetOptions{})
+	cm, err := p.Kube.CoreV1().ConfigMaps(names.NamespaceFoundry).Get(ctx, "signing-public-key", metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read the foundry's public key: %w", err)
 	}

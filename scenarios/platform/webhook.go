@@ -5,13 +5,15 @@ import (
 	"fmt"
 
 	"code.gitea.io/sdk/gitea"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // SetWebhook switches a repository's webhooks on or off, as Gitea's
 // administrator: what off loses is lost as in an outage, since Gitea delivers
 // no event twice.
 func (p *Platform) SetWebhook(ctx context.Context, repo string, active bool) error {
-	admin, err := p.secret(ctx, namespaceGitea, "identity-druppie-admin", "username", "password")
+	admin, err := p.secret(ctx, names.NamespaceGitea, names.IdentitySecret(names.UserAdmin), "username", "password")
 	if err != nil {
 		return fmt.Errorf("gitea's administrator: %w", err)
 	}
@@ -20,7 +22,7 @@ func (p *Platform) SetWebhook(ctx context.Context, repo string, active bool) err
 	if err != nil {
 		return fmt.Errorf("gitea as its administrator: %w", err)
 	}
-	hooks, _, err := c.ListRepoHooks(Organisation, repo, gitea.ListHooksOptions{})
+	hooks, _, err := c.ListRepoHooks(names.Organisation, repo, gitea.ListHooksOptions{})
 	if err != nil {
 		return fmt.Errorf("webhooks of %s: %w", repo, err)
 	}
@@ -28,7 +30,7 @@ func (p *Platform) SetWebhook(ctx context.Context, repo string, active bool) err
 		return fmt.Errorf("%s has no webhook", repo)
 	}
 	for _, h := range hooks {
-		if _, err := c.EditRepoHook(Organisation, repo, h.ID, gitea.EditHookOption{Active: &active}); err != nil {
+		if _, err := c.EditRepoHook(names.Organisation, repo, h.ID, gitea.EditHookOption{Active: &active}); err != nil {
 			return fmt.Errorf("webhook of %s: %w", repo, err)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/api/apitest"
 	"github.com/druppie/druppie-up/tracedb/catalog"
@@ -173,7 +174,7 @@ func askDoor(ctx context.Context, b *bench, s *service, size int64) ([]string, e
 	question := func(i int) catalog.Question {
 		service, release := released(i, size)
 		return catalog.Question{
-			Namespace: service.Namespace(), Images: []string{"registry.foundry.svc.cluster.local:5000/" + service.Repository() + "@" + service.Digest(release)},
+			Namespace: service.Namespace(), Images: []string{names.RegistryHost + "/" + service.Repository() + "@" + service.Digest(release)},
 			Algorithm: service.Algorithm(), Resource: "Pod/bench", UID: fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), i),
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/ingest"
@@ -80,7 +81,7 @@ func (s *storyteller) release(service Service, n int) ([]log.Prepared, error) {
 	at := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Add(time.Duration(n)*24*time.Hour + time.Duration(service)*time.Minute)
 	commit, digest, run := service.Commit(n), service.Digest(n), service.Run(n)
 	head, revision, session, spec := service.hash("head", n)[:40], service.hash("fleet", n)[:40], "session-"+service.hash("session", n)[:12], fmt.Sprintf("spec-%03d", int(service))
-	about := attest.About{Image: "registry.foundry.svc.cluster.local:5000/" + service.Repository(), Digest: digest, Repository: service.Repository(), Commit: commit, Run: run}
+	about := attest.About{Image: names.RegistryHost + "/" + service.Repository(), Digest: digest, Repository: service.Repository(), Commit: commit, Run: run}
 	bom, err := json.Marshal(attest.BOM{Format: "CycloneDX", SpecVersion: "1.6", Components: s.components(12)})
 	if err != nil {
 		return nil, err

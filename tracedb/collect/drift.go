@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -238,10 +239,10 @@ func (w workload) images() []string {
 }
 
 func (w workload) algorithm() string {
-	if id := w.pod.Labels[labelAlgorithm]; id != "" {
+	if id := w.pod.Labels[names.LabelAlgorithm]; id != "" {
 		return id
 	}
-	return w.meta.GetLabels()[labelAlgorithm]
+	return w.meta.GetLabels()[names.LabelAlgorithm]
 }
 
 // fieldsOf are the paths of the fields that a manager owns, the leaves alone.

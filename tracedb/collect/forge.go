@@ -14,6 +14,7 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -218,7 +219,7 @@ func (f *Forge) reviews(ctx context.Context, repository string, p *giteaPull) ([
 // to its end leaves the newest to the next one, which finds the way back to where this one ended.
 func (f *Forge) commits(ctx context.Context, repository string) error {
 	owner, name, _ := strings.Cut(repository, "/")
-	head, deepest := mainBranch, 0
+	head, deepest := names.MainBranch, 0
 	list := func(o gitea.ListOptions, files bool) ([]commit, *gitea.Response, error) {
 		found, resp, err := f.Client.ListRepoCommits(owner, name, gitea.ListCommitOptions{ListOptions: o, SHA: head, Files: files})
 		if status(resp) == http.StatusNotFound || status(resp) == http.StatusConflict {
@@ -351,7 +352,7 @@ func pullOf(pr *gitea.PullRequest) *giteaPull {
 }
 
 func commitOf(repository string, gc *gitea.Commit) commit {
-	c := commit{repository: repository, branch: mainBranch}
+	c := commit{repository: repository, branch: names.MainBranch}
 	if gc.CommitMeta != nil {
 		c.hash = gc.SHA
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -205,8 +206,6 @@ func (p pullEvent) check() error {
 	return nil
 }
 
-const mainBranch = "main"
-
 // push turns a push to a branch into a commit, and into promotions where the fleet's main now holds
 // other images. Tags and branches that went away are no commits.
 func (h *GiteaHook) push(ctx context.Context, p pushEvent) ([]tracedb.Draft, error) {
@@ -238,7 +237,7 @@ func (h *GiteaHook) push(ctx context.Context, p pushEvent) ([]tracedb.Draft, err
 	if err := h.setBack(ctx, &c); err != nil {
 		return nil, err
 	}
-	if c.repository == h.repos.Fleet && branch == mainBranch {
+	if c.repository == h.repos.Fleet && branch == names.MainBranch {
 		return accepted(ctx, h.repos, c, h.Forge)
 	}
 	return []tracedb.Draft{c.draft(h.repos)}, nil

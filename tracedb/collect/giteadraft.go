@@ -11,6 +11,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -224,13 +225,13 @@ func parseService(data []byte) []release {
 	if err := yaml.Unmarshal(data, &k); err != nil {
 		return nil
 	}
-	commit := k.CommonAnnotations["druppie.io/commit"]
+	commit := k.CommonAnnotations[names.LabelCommit]
 	if !isHash(commit) {
 		commit = ""
 	}
 	var out []release
 	for _, i := range k.Images {
-		out = append(out, release{repository: k.CommonAnnotations["druppie.io/repository"], commit: commit, digest: i.Digest})
+		out = append(out, release{repository: k.CommonAnnotations[names.LabelRepository], commit: commit, digest: i.Digest})
 	}
 	return out
 }

@@ -15,11 +15,12 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
 // TenantSelector selects the namespaces of tenants.
-const TenantSelector = "druppie.io/tenant=true"
+const TenantSelector = names.LabelTenant + "=true"
 
 // Pods watches what runs in tenants: pods that run, are gone or go wrong, and workloads that somebody
 // other than Flux changed. Its exported fields are set before its first use.
@@ -160,8 +161,6 @@ func (p *Pods) strays(ctx context.Context, there map[string]bool) error {
 	return nil
 }
 
-const labelAlgorithm = "druppie.io/algorithm-id"
-
 // podDraft is the record that a pod runs, or ran; false until one of its containers did, whatever the
 // others wait for. Another set of images, such as that of a container that came later, is another record.
 func podDraft(pod *corev1.Pod, turn int) (tracedb.Draft, livePod, bool) {
@@ -171,7 +170,7 @@ func podDraft(pod *corev1.Pod, turn int) (tracedb.Draft, livePod, bool) {
 	}
 	d := tracedb.Deployment{
 		Namespace: pod.Namespace, Object: object("Pod", pod.Name), Images: images,
-		Algorithm: pod.Labels[labelAlgorithm], Node: pod.Spec.NodeName, Reason: "Running",
+		Algorithm: pod.Labels[names.LabelAlgorithm], Node: pod.Spec.NodeName, Reason: "Running",
 	}
 	about := append(refs(tracedb.RefImage, images),
 		ref(tracedb.RefPod, pod.Namespace+"/"+pod.Name), ref(tracedb.RefNamespace, pod.Namespace), ref(tracedb.RefAlgorithm, d.Algorithm))
@@ -245,7 +244,7 @@ func incidents(pod *corev1.Pod) []tracedb.Draft {
 		}
 		for _, reason := range reasons {
 			i := tracedb.Incident{
-				Namespace: pod.Namespace, Object: object("Pod", pod.Name), Images: images, Algorithm: pod.Labels[labelAlgorithm],
+				Namespace: pod.Namespace, Object: object("Pod", pod.Name), Images: images, Algorithm: pod.Labels[names.LabelAlgorithm],
 				Summary: fmt.Sprintf("container %s: %s", s.Name, reason),
 			}
 			at := pod.CreationTimestamp.Time

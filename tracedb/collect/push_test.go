@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -56,7 +57,7 @@ func TestPushes(t *testing.T) {
 			tr := newTrace(t)
 			f := newForge(t, tr, &fakeForge{})
 			for _, hash := range tt.found {
-				if err := f.commit(t.Context(), commit{repository: "druppie/x", branch: mainBranch, hash: hash, at: noon}); err != nil {
+				if err := f.commit(t.Context(), commit{repository: "druppie/x", branch: names.MainBranch, hash: hash, at: noon}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -64,7 +65,7 @@ func TestPushes(t *testing.T) {
 				pushed(t, newHook(tr, f), p.branch, p.before, p.after) // each after a restart
 			}
 			for _, p := range tt.pushes { // Forge looks, and knows them all
-				if err := f.commit(t.Context(), commit{repository: "druppie/x", branch: mainBranch, hash: p.after, at: noon}); err != nil {
+				if err := f.commit(t.Context(), commit{repository: "druppie/x", branch: names.MainBranch, hash: p.after, at: noon}); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strings"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -18,12 +19,12 @@ type Repositories struct {
 // whole fills in the names that follow from the owner.
 func (r Repositories) whole() Repositories {
 	if r.Owner == "" {
-		r.Owner = "druppie"
+		r.Owner = names.Organisation
 	}
 	for _, name := range []struct {
 		field *string
 		short string
-	}{{&r.Checkpoint, "trace"}, {&r.Fleet, "fleet"}, {&r.Platform, "platform"}} {
+	}{{&r.Checkpoint, names.RepoTrace}, {&r.Fleet, names.RepoFleet}, {&r.Platform, names.RepoPlatform}} {
 		if *name.field == "" {
 			*name.field = r.Owner + "/" + name.short
 		}

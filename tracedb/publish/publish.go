@@ -21,6 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
 )
@@ -329,7 +330,7 @@ func (p *Publisher) every() time.Duration {
 
 func (p *Publisher) branch() string {
 	if p.Branch == "" {
-		return "main"
+		return names.MainBranch
 	}
 	return p.Branch
 }

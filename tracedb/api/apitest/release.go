@@ -17,6 +17,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/why/whytest"
@@ -46,7 +47,7 @@ func NewService(repository, algorithm string, n int) Service {
 
 // Name is the image's name with its digest, as a workload has it.
 func (s Service) Name() string {
-	return "registry.foundry.svc.cluster.local:5000/" + s.Repository + "@" + s.Image
+	return names.RegistryHost + "/" + s.Repository + "@" + s.Image
 }
 
 // Release is what the record step of the pipeline writes about the service: attestations signed by
@@ -54,7 +55,7 @@ func (s Service) Name() string {
 func Release(signer crypto.Signer, s Service) ([]tracedb.Draft, error) {
 	// Of the log's own clock nothing is known here; what happened, happened a while ago.
 	at := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
-	about := attest.About{Image: "registry.foundry.svc.cluster.local:5000/" + s.Repository, Digest: s.Image, Repository: s.Repository, Commit: s.Commit, Run: s.Run}
+	about := attest.About{Image: names.RegistryHost + "/" + s.Repository, Digest: s.Image, Repository: s.Repository, Commit: s.Commit, Run: s.Run}
 	statements := []struct {
 		kind tracedb.Kind
 		st   attest.Statement
@@ -67,7 +68,7 @@ func Release(signer crypto.Signer, s Service) ([]tracedb.Draft, error) {
 		})},
 		{tracedb.KindVerdict, attest.Verdict(about, attest.Gate{Verifier: "https://druppie.io/foundry", Created: at, Passed: []string{"FOUNDRY_TESTS", "FOUNDRY_SCAN"}})},
 		{tracedb.KindProvenance, attest.Provenance(about, attest.Build{
-			Builder: "https://druppie.io/foundry/kaniko", Source: "https://gitea.gitea.svc.cluster.local:3000/" + s.Repository,
+			Builder: "https://druppie.io/foundry/kaniko", Source: "https://" + names.GiteaHost + "/" + s.Repository,
 			Started: at, Finished: at.Add(time.Minute),
 		})},
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/ingest"
@@ -198,7 +199,7 @@ func (b *book) code() {
 
 // foundry is a run that ends in an image.
 func (b *book) foundry(image, commit, run string, found []attest.Vulnerability) {
-	about := attest.About{Image: "registry.foundry.svc.cluster.local:5000/" + Repository, Digest: image, Repository: Repository, Commit: commit, Run: run}
+	about := attest.About{Image: names.RegistryHost + "/" + Repository, Digest: image, Repository: Repository, Commit: commit, Run: run}
 	refs := []string{"image", image, "commit", commit, "repository", Repository, "run", run}
 	signed := append([]string{"key", Fingerprint()}, refs...)
 	writer := "system:serviceaccount:foundry:step-record"
@@ -219,7 +220,7 @@ func (b *book) foundry(image, commit, run string, found []attest.Vulnerability) 
 	attested(tracedb.KindVerdict, tracedb.Passed, attest.Verdict(about, attest.Gate{Verifier: "https://druppie.io/foundry", Created: b.at, Passed: []string{"FOUNDRY_TESTS", "FOUNDRY_SCAN", "FOUNDRY_REGISTER"}}))
 	b.add(writer, tracedb.KindImage, writer, "", tracedb.Image{Image: about.Image, Digest: image, Repository: Repository, Commit: commit, Run: run}, refs...)
 	b.add(writer, tracedb.KindSignature, writer, "", tracedb.Signature{Digest: image, Key: Fingerprint(), Run: run, Commit: commit}, signed...)
-	attested(tracedb.KindProvenance, "", attest.Provenance(about, attest.Build{Builder: "https://druppie.io/foundry/kaniko", Source: "https://gitea.gitea.svc.cluster.local:3000/" + Repository,
+	attested(tracedb.KindProvenance, "", attest.Provenance(about, attest.Build{Builder: "https://druppie.io/foundry/kaniko", Source: "https://" + names.GiteaHost + "/" + Repository,
 		Started: b.at.Add(-time.Minute), Finished: b.at, Images: map[string]string{"docker.io/library/python:3.14-slim": "sha256:" + hex64("base")}}))
 	b.add("collector:tekton", tracedb.KindRun, "system:serviceaccount:foundry:pipeline", tracedb.Passed, tracedb.Run{
 		Run: run, UID: "u-" + run, Pipeline: "release", Repository: Repository, Commit: commit, Image: image, Reason: "Succeeded",
