@@ -283,20 +283,23 @@ func (c *Catalog) Exception(key string) (tracedb.Exception, bool) {
 	return e.Exception, ok
 }
 
-// Repository is the repository that the newest verified provenance of an image names; false if there
-// is none.
-func (c *Catalog) Repository(image string) (string, bool) {
+// Built says whether verified provenance names that repository as the source of an image. Another may
+// make the same image, byte for byte, which takes it from nobody.
+func (c *Catalog) Built(image, repository string) bool {
 	d, ok := parseDigest(image)
 	if !ok {
-		return "", false
+		return false
 	}
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	o, ok := c.images[d]
-	if !ok {
-		return "", false
-	}
-	return c.names[o.repository], true
+	return c.builtFrom(d, repository)
+}
+
+// builtFrom is Built of a digest; mu is held.
+func (c *Catalog) builtFrom(d digest, repository string) bool {
+	from, ok := c.images[d]
+	n, known := c.numbers[repository]
+	return ok && known && (from.repository == n || slices.Contains(c.others[d], n))
 }
 
 // Versions lists every version of an entry, oldest first. An id that the log doesn't know is

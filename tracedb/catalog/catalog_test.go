@@ -265,11 +265,15 @@ func TestFollows(t *testing.T) {
 	if _, err := watcher.Versions(t.Context(), "alg-unknown1"); tracedb.AsError(err).Code != "not_found" {
 		t.Errorf("Versions of an unknown id: %v", err)
 	}
-	if repository, ok := watcher.Repository("x@" + image(2)); ok {
-		t.Errorf("Repository of a name = %q", repository)
-	}
-	if repository, _ := watcher.Repository(image(2)); repository != "druppie/drone" {
-		t.Errorf("Repository() = %q", repository)
+	for _, tt := range []struct {
+		image, repository string
+		want              bool
+	}{
+		{image(2), "druppie/drone", true}, {"x@" + image(2), "druppie/drone", false}, {image(2), "druppie/nobody", false}, {image(9), "druppie/drone", false},
+	} {
+		if got := watcher.Built(tt.image, tt.repository); got != tt.want {
+			t.Errorf("Built(%s, %s) = %v", tt.image, tt.repository, got)
+		}
 	}
 }
 
@@ -287,8 +291,8 @@ func TestApplyInAnyOrder(t *testing.T) {
 	if got := c.Decide(Question{Algorithm: droneID, Images: []string{image(1)}}); got.Code != CodeStatus {
 		t.Errorf("Decide() = %+v, want the newest status to hold for an image that the owner built, too", got)
 	}
-	if repository, _ := c.Repository(image(1)); repository != "druppie/fork" {
-		t.Errorf("Repository() = %q, want the newest", repository)
+	if !c.Built(image(1), "druppie/drone") || !c.Built(image(1), "druppie/fork") {
+		t.Error("who makes the same image later takes it from who made it first")
 	}
 }
 

@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -120,7 +119,6 @@ func (c *Catalog) decide(d Decision, images []string, digests []digest) Decision
 		})
 	}
 	d.Repository = owner
-	number, ownerBuilt := c.numbers[owner]
 	for i, sum := range digests {
 		from, ok := c.images[sum]
 		if !ok {
@@ -131,7 +129,7 @@ func (c *Catalog) decide(d Decision, images []string, digests []digest) Decision
 				"draai een image dat de bouwstraat uit " + owner + " bouwde, met de digest die de pijplijn vastlegde",
 			})
 		}
-		if !ownerBuilt || from.repository != number && !slices.Contains(c.others[sum], number) {
+		if !c.builtFrom(sum, owner) {
 			other := c.names[from.repository]
 			return d.deny(CodeOtherRepository, saying{
 				short(images[i]) + " was built from " + other + ", but " + d.Algorithm + " belongs to " + owner,

@@ -222,6 +222,10 @@ func (s *Site) look(ctx context.Context, c *serviceCard) error {
 	if c.Algorithm != "" {
 		about = append(about, tracedb.Ref{Type: tracedb.RefAlgorithm, Value: c.Algorithm})
 	}
+	tenants, err := why.Tenants(ctx, s.o.Reader, c.Repository)
+	if err != nil {
+		return fmt.Errorf("search the tenants of %s: %w", c.Repository, err)
+	}
 	pods := map[string]tracedb.Entry{}
 	for _, ref := range about {
 		deployed, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindDeployment}, Refs: []tracedb.Ref{ref}, Limit: recentRecords})
@@ -233,12 +237,13 @@ func (s *Site) look(ctx context.Context, c *serviceCard) error {
 				pods[pod] = e
 			}
 		}
-		refused, err := s.o.Reader.Search(ctx, tracedb.Query{Outcome: tracedb.Denied, Refs: []tracedb.Ref{ref}, Limit: 1})
+		refused, err := s.o.Reader.Search(ctx, tracedb.Query{Outcome: tracedb.Denied, Refs: []tracedb.Ref{ref}, Limit: latestRecords})
 		if err != nil {
 			return fmt.Errorf("search refusals of %s: %w", c.Repository, err)
 		}
 		for _, e := range refused.Entries {
-			if c.Refusal == nil || e.Seq > c.Refusal.Seq {
+			// Anybody may ask under the service's id, in a namespace of their own.
+			if why.InTenants(e, tenants) && (c.Refusal == nil || e.Seq > c.Refusal.Seq) {
 				l := newLine(e)
 				c.Refusal = &l
 			}

@@ -106,7 +106,7 @@ func (s *Site) built(ctx context.Context, repository string) ([]tracedb.Ref, err
 				continue
 			}
 			// A base image is a ref of provenance too; only what was built here is the repository's.
-			if owner, ok := s.o.Catalog.Repository(ref.Value); ok && owner == repository {
+			if s.o.Catalog.Built(ref.Value, repository) {
 				out = append(out, ref)
 			}
 		}

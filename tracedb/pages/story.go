@@ -24,7 +24,7 @@ type storyData struct {
 	Name         string // in the register
 	Organization string
 	Status       string
-	Verdict      verdict
+	Look         string // of the verdict
 	Drawings     []drawing
 	Steps        []storyStep
 	Other        []storyLink
@@ -123,7 +123,7 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 		d.Steps = append(d.Steps, s.storyStep(r.Context(), st, sorted, chain.Gaps, &left))
 	}
 	d.Other = s.storyLinks(r.Context(), sorted[""], &left)
-	d.Verdict = judge(sorted)
+	d.Look = cmp.Or(looks[chain.Verdict], "plain")
 	title := cmp.Or(d.Name, subject.Value)
 	crumbs := []choice{from, {Text: title}}
 	if from.Href != "/" {
@@ -133,47 +133,8 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 	return nil
 }
 
-// verdict is a chain's state in a few words.
-type verdict struct{ Key, Look string }
-
-// judge reads what the door and the cluster said last. It decides nothing: it repeats the newest words.
-func judge(sorted map[string][]why.Link) verdict {
-	newest := func(step string) int64 {
-		last := int64(-1)
-		for _, l := range sorted[step] {
-			last = max(last, l.Seq)
-		}
-		return last
-	}
-	pods := map[string]why.Link{}
-	for _, l := range sorted["F7a"] {
-		if pod := refOf(l.Entry, tracedb.RefPod); l.Seq >= pods[pod].Seq {
-			pods[pod] = l
-		}
-	}
-	running, stopped := int64(-1), int64(-1)
-	for _, l := range pods {
-		if l.Outcome == tracedb.Running {
-			running = max(running, l.Seq)
-		} else {
-			stopped = max(stopped, l.Seq)
-		}
-	}
-	allowed, refused := newest("F6"), newest("F7b")
-	switch {
-	case running >= 0 && refused > running:
-		return verdict{"verdict.runs-refused", "warn"}
-	case running >= 0:
-		return verdict{"verdict.runs", "ok"}
-	case refused > max(allowed, stopped):
-		return verdict{"verdict.refused", "bad"}
-	case stopped >= 0:
-		return verdict{"verdict.stopped", "plain"}
-	case allowed >= 0:
-		return verdict{"verdict.allowed", "warn"}
-	}
-	return verdict{"verdict.nothing", "plain"}
-}
+// looks says how a verdict is shown.
+var looks = map[why.Verdict]string{why.Runs: "ok", why.RunsRefused: "warn", why.Refused: "bad", why.Admitted: "warn"}
 
 // subjects lists what new records must be about to change the page.
 func subjects(c *why.Chain) string {

@@ -18,7 +18,7 @@ func (s *story) answer() text {
 	if !s.service() {
 		return s.unbuilt()
 	}
-	sentences := []text{s.stands(), s.askedFor(), s.written(), s.approved(), s.tested(), s.vulnerable(), s.signed(), s.registered(), s.promoted(), s.admitted(), s.troubled(), s.also()}
+	sentences := []text{s.stands(), s.askedFor(), s.written(), s.approved(), s.tested(), s.vulnerable(), s.signed(), s.registered(), s.promoted(), s.admitted(), s.troubled(), s.also(), s.astray()}
 	return joined(sentences)
 }
 
@@ -246,6 +246,16 @@ func (s *story) also() text {
 		}
 	}
 	return joined(out)
+}
+
+// astray tells of pods that run where nothing promoted them.
+func (s *story) astray() text {
+	strays := s.strays()
+	if len(strays) == 0 {
+		return text{}
+	}
+	return say("It runs[ in {where}][ ({pods})], too, though nothing promoted it there.", "Het draait ook[ in {where}][ ({pods})], al is het daarheen niet gepromoveerd.",
+		lines{"where": different(strays, "namespace"), "pods": pods(strays)})
 }
 
 func joined(all []text) text {

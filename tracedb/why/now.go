@@ -144,11 +144,37 @@ func (w *walk) latest(ctx context.Context, ref tracedb.Ref) (images, algorithms 
 	if err != nil {
 		return nil, nil, err
 	}
+	tenants, err := w.tenantsOf(ctx, ref)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, e := range page.Entries {
+		// Anybody may ask under the service's id, of any image, where it doesn't belong.
+		if w.left[e.Seq] || e.Kind == tracedb.KindAdmission && !InTenants(e, tenants) {
+			continue
+		}
 		images = append(images, values(e.Refs, tracedb.RefImage)...)
 		algorithms = append(algorithms, values(e.Refs, tracedb.RefAlgorithm)...)
 	}
 	return firsts(images, maxNow), firsts(algorithms, 1), nil
+}
+
+// tenantsOf are the tenants of a repository, or of the one that an algorithm belongs to.
+func (w *walk) tenantsOf(ctx context.Context, ref tracedb.Ref) ([]string, error) {
+	repository := ref.Value
+	switch ref.Type {
+	case tracedb.RefNamespace:
+		return nil, nil
+	case tracedb.RefAlgorithm:
+		page, err := w.Search(ctx, tracedb.Query{Refs: []tracedb.Ref{ref}, Kinds: []tracedb.Kind{tracedb.KindRegister}, Limit: 1})
+		if err != nil || len(page.Entries) == 0 {
+			return nil, err
+		}
+		if repository = ""; len(values(page.Entries[0].Refs, tracedb.RefRepository)) > 0 {
+			repository = values(page.Entries[0].Refs, tracedb.RefRepository)[0]
+		}
+	}
+	return w.tenants(ctx, repository)
 }
 
 // one starts from a single record, and from what it is about.

@@ -25,7 +25,8 @@ type story struct {
 	algorithm  string
 	image      string // that the story is about; empty when none was built
 	others     []string
-	all        []told // in the log's order
+	tenants    []string // namespaces that something of the story was promoted to
+	all        []told   // in the log's order
 	// near are the things that the image's own story is about: its commit, the pull request that
 	// brought it, the session that wrote it. A chain may hold the stories of several images.
 	near map[tracedb.Ref]bool
@@ -34,6 +35,11 @@ type story struct {
 func newStory(subject tracedb.Ref, all []told) *story {
 	s := &story{subject: subject, all: slices.Clone(all)}
 	slices.SortFunc(s.all, func(a, b told) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, t := range s.all {
+		if t.Kind == tracedb.KindPromotion {
+			s.tenants = append(s.tenants, values(t.Refs, tracedb.RefNamespace)...)
+		}
+	}
 	images := s.images()
 	if len(images) == 0 {
 		return s.on("")
@@ -47,10 +53,28 @@ func (s *story) on(image string) *story {
 	o := *s
 	o.image, o.repository, o.algorithm = image, "", ""
 	o.near = o.vicinity()
-	o.repository = o.value(tracedb.RefRepository, tracedb.KindProvenance, tracedb.KindImage, tracedb.KindRun, tracedb.KindRegister, tracedb.KindCommit)
+	o.repository = o.origin()
 	// What asks to run may claim any id: what the register says of the story's own repository counts first.
 	o.algorithm = o.value(tracedb.RefAlgorithm, tracedb.KindRegister, tracedb.KindAdmission, tracedb.KindDeployment)
 	return &o
+}
+
+// origin is the repository that the image was built from. Another may make the same image, byte for byte,
+// later: then it is the one asked about, or the first.
+func (s *story) origin() string {
+	var built []string
+	for _, kind := range []tracedb.Kind{tracedb.KindProvenance, tracedb.KindImage} {
+		for _, t := range s.of(kind) {
+			built = append(built, values(t.Refs, tracedb.RefRepository)...)
+		}
+		if s.image != "" && len(built) > 0 {
+			if s.subject.Type == tracedb.RefRepository && slices.Contains(built, s.subject.Value) {
+				return s.subject.Value
+			}
+			return built[0]
+		}
+	}
+	return s.value(tracedb.RefRepository, tracedb.KindProvenance, tracedb.KindImage, tracedb.KindRun, tracedb.KindRegister, tracedb.KindCommit)
 }
 
 // linking are the types of thing by which records without an image belong to an image's story.
@@ -199,8 +223,27 @@ func (s *story) code(kind tracedb.Kind) []told {
 	return slices.DeleteFunc(s.of(kind), inFleet)
 }
 
-// pods is what was last heard of every pod that runs the image, or any image; the newest first.
+// pods is what was last heard of every pod that runs the image, or any image; the newest first. Where a
+// service is asked about, pods that run where nothing promoted it don't count: see strays.
 func (s *story) pods(image string) []told {
+	return slices.DeleteFunc(s.anywhere(image), s.stray)
+}
+
+// strays are the pods that run the service where nothing promoted it.
+func (s *story) strays() []told {
+	return slices.DeleteFunc(s.anywhere(""), func(t told) bool { return t.Outcome != tracedb.Running || !s.stray(t) })
+}
+
+func (s *story) stray(t told) bool {
+	switch s.subject.Type {
+	case tracedb.RefImage, tracedb.RefPod, tracedb.RefNamespace, tracedb.RefRecord:
+		return false
+	}
+	return !InTenants(t.Entry, s.tenants)
+}
+
+// anywhere is pods in whatever namespace.
+func (s *story) anywhere(image string) []told {
 	var out []told
 	seen := map[string]bool{}
 	for _, t := range slices.Backward(s.all) {

@@ -55,7 +55,7 @@ func Tell(subject tracedb.Ref, records []tracedb.Record) *Chain {
 	})
 	s := newStory(subject, all)
 	c.Repository, c.Algorithm = s.repository, s.algorithm
-	c.Gaps = s.gaps()
+	c.Gaps, c.Verdict = s.gaps(), s.verdict()
 	answer := s.answer()
 	c.Answer, c.AnswerNL = answer.EN, answer.NL
 	return c

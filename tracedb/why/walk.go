@@ -77,7 +77,9 @@ type walk struct {
 	images    map[string]bool // that the story is about
 	seen      map[stop]bool
 	queue     []stop
-	cut       []tracedb.Ref // images with more records than were looked at
+	cut       []tracedb.Ref       // images with more records than were looked at
+	promoted  map[string][]string // tenants, by repository
+	left      map[int64]bool      // bystanders' records, which are left out
 	truncated bool
 }
 
@@ -88,7 +90,7 @@ type body struct {
 }
 
 func newWalk(r tracedb.Reader) *walk {
-	return &walk{Reader: r, entries: map[int64]tracedb.Entry{}, bodies: map[int64]body{}, images: map[string]bool{}, seen: map[stop]bool{}}
+	return &walk{Reader: r, entries: map[int64]tracedb.Entry{}, bodies: map[int64]body{}, images: map[string]bool{}, seen: map[stop]bool{}, promoted: map[string][]string{}}
 }
 
 // go on lines up a thing to look at; it is looked at once for each way.
@@ -116,6 +118,9 @@ func (w *walk) both(ref tracedb.Ref) {
 func (w *walk) add(e tracedb.Entry) bool {
 	if _, ok := w.entries[e.Seq]; ok {
 		return true
+	}
+	if w.left[e.Seq] {
+		return false
 	}
 	if len(w.entries) >= maxRecords {
 		w.truncated = true

@@ -7,6 +7,7 @@ package why
 import (
 	"context"
 	"fmt"
+	"maps"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -23,6 +24,7 @@ type Chain struct {
 	Size       int64       `json:"size"`  // of the tree that the proofs are for
 	Checkpoint string      `json:"checkpoint"`
 	Truncated  bool        `json:"truncated,omitempty"` // there is more than was looked at
+	Verdict    Verdict     `json:"-"`
 }
 
 // Link is one record of the chain.
@@ -63,8 +65,7 @@ func Ask(ctx context.Context, r tracedb.Reader, subject tracedb.Ref, opts Option
 	if err := subject.Check(); err != nil {
 		return nil, invalid(err.Error(), Forms)
 	}
-	w := newWalk(r)
-	subject, err := w.gather(ctx, subject)
+	w, err := follow(ctx, r, subject)
 	if err != nil {
 		return nil, fmt.Errorf("follow %s: %w", subject, err)
 	}
@@ -77,7 +78,7 @@ func Ask(ctx context.Context, r tracedb.Reader, subject tracedb.Ref, opts Option
 	if err != nil {
 		return nil, fmt.Errorf("read the checkpoint: %w", err)
 	}
-	c := Tell(subject, records)
+	c := Tell(w.subject, records)
 	c.Size, c.Checkpoint, c.Truncated = checkpoint.Size, string(checkpoint.Note), w.truncated
 	if !opts.Proofs {
 		return c, nil
@@ -92,13 +93,39 @@ func Ask(ctx context.Context, r tracedb.Reader, subject tracedb.Ref, opts Option
 	return c, nil
 }
 
-// gather walks from the subject, and returns it as it was meant.
-func (w *walk) gather(ctx context.Context, subject tracedb.Ref) (tracedb.Ref, error) {
-	subject, err := w.meant(ctx, subject)
-	if err != nil {
-		return subject, err
+// follow gathers the records of the subject's story. Whose records don't belong to it is known only when
+// all are there; then they are gathered again without those, and without what these led to.
+func follow(ctx context.Context, r tracedb.Reader, subject tracedb.Ref) (*walk, error) {
+	w := newWalk(r)
+	var err error
+	if w.subject, err = w.meant(ctx, subject); err != nil {
+		return nil, err
 	}
-	w.subject = subject
+	for {
+		if err := w.gather(ctx); err != nil {
+			return nil, err
+		}
+		left, err := w.bystanders(ctx)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(left) == 0:
+			return w, nil
+		case w.left != nil:
+			// What took the room of the first ones; a third time would find others again.
+			maps.DeleteFunc(w.entries, func(seq int64, _ tracedb.Entry) bool { return left[seq] })
+			return w, nil
+		}
+		again := newWalk(r)
+		again.subject, again.bodies, again.promoted, again.left = w.subject, w.bodies, w.promoted, left
+		w = again
+	}
+}
+
+// gather walks from the subject.
+func (w *walk) gather(ctx context.Context) error {
+	subject := w.subject
+	var err error
 	switch subject.Type {
 	case tracedb.RefRepository, tracedb.RefAlgorithm, tracedb.RefNamespace:
 		err = w.now(ctx, subject)
@@ -113,6 +140,7 @@ func (w *walk) gather(ctx context.Context, subject tracedb.Ref) (tracedb.Ref, er
 	for _, next := range []func() error{
 		func() error { return err },
 		func() error { return w.run(ctx) },
+		func() error { return w.decisions(ctx) },
 		func() error { return w.registered(ctx) },
 		func() error { return w.records(ctx) },
 		func() error { return w.keys(ctx) },
@@ -121,13 +149,13 @@ func (w *walk) gather(ctx context.Context, subject tracedb.Ref) (tracedb.Ref, er
 		func() error { return w.disposals(ctx) },
 	} {
 		if err := next(); err != nil {
-			return subject, err
+			return err
 		}
 	}
 	if len(w.entries) == 0 {
-		return subject, tracedb.ErrNotFound.Says("the log knows nothing about %s", subject).WithHint(Forms)
+		return tracedb.ErrNotFound.Says("the log knows nothing about %s", subject).WithHint(Forms)
 	}
-	return subject, nil
+	return nil
 }
 
 // meant is the first reading of the subject that the log has a record about.
