@@ -160,7 +160,7 @@ func (tr *trace) inOrder() []string {
 	return out
 }
 
-func names(from, to int) []string {
+func namesOf(from, to int) []string {
 	var out []string
 	for i := from; i < to; i++ {
 		out = append(out, fmt.Sprintf("m%03d", i))
@@ -183,20 +183,20 @@ func TestFeed(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrace(t)
 			s := &apiServer{}
-			for _, n := range names(0, 10) {
+			for _, n := range namesOf(0, 10) {
 				s.add(n)
 			}
 			tt.set(s)
 			f, h := s.follow(tr)
 			stop := runs(t, f.run)
 			eventually(t, "the list is recorded", func() bool { return len(tr.records()) == 10 })
-			for _, n := range names(10, 30) {
+			for _, n := range namesOf(10, 30) {
 				s.add(n)
 			}
 			eventually(t, "the rest is recorded", func() bool { return len(tr.records()) == 30 })
 			eventually(t, "all is well", func() bool { return h.read("x").LastError == "" && !h.read("x").LastSuccess.IsZero() })
 			stop()
-			if diff := cmp.Diff(names(0, 30), tr.inOrder()); diff != "" {
+			if diff := cmp.Diff(namesOf(0, 30), tr.inOrder()); diff != "" {
 				t.Errorf("records (-want +got):\n%s", diff)
 			}
 		})
@@ -208,14 +208,14 @@ func TestFeed(t *testing.T) {
 func TestFeedWaitsForTheLog(t *testing.T) {
 	tr := newTrace(t)
 	s := &apiServer{}
-	for _, n := range names(0, 3) {
+	for _, n := range namesOf(0, 3) {
 		s.add(n)
 	}
 	f, h := s.follow(tr)
 	stop := runs(t, f.run)
 	eventually(t, "the list is recorded", func() bool { return len(tr.records()) == 3 })
 	tr.down(tracedb.ErrFull)
-	for _, n := range names(3, 200) {
+	for _, n := range namesOf(3, 200) {
 		s.add(n)
 	}
 	eventually(t, "the failure shows", func() bool { return h.read("x").LastError != "" })
@@ -225,7 +225,7 @@ func TestFeedWaitsForTheLog(t *testing.T) {
 	tr.up()
 	eventually(t, "all of it is recorded", func() bool { return len(tr.records()) == 200 })
 	stop()
-	if diff := cmp.Diff(names(0, 200), tr.inOrder()); diff != "" {
+	if diff := cmp.Diff(namesOf(0, 200), tr.inOrder()); diff != "" {
 		t.Errorf("records (-want +got):\n%s", diff)
 	}
 }
