@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -75,14 +75,14 @@ func TestImagesByStage(t *testing.T) {
 // A supply that fails ends the steps that wait for its images at once, with its
 // own error.
 func TestAwaitEndsWithTheSupplysError(t *testing.T) {
-	store, err := supply.Open(t.TempDir())
+	s, err := store.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	failed, fail := context.WithCancelCause(context.Background())
 	broken := errors.New("no route to the proxy")
 	p := &platform{
-		store: store, fillFailed: failed,
+		store: s, fillFailed: failed,
 		components: []component.Component{{Name: nodeComponent, Stage: component.StageCluster, Images: []component.Image{{Name: "docker.io/library/a:1"}}}},
 	}
 	time.AfterFunc(50*time.Millisecond, func() { fail(broken) })
@@ -134,12 +134,12 @@ func TestFoundationNamesOnlyKnownImages(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := supply.Open(t.TempDir())
+	s, err := store.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &renderer{
-		store: store, components: comps, values: siteValues(Options{Name: "north", Port: 9443}), unpinned: map[string]bool{},
+		store: s, components: comps, values: siteValues(Options{Name: "north", Port: 9443}), unpinned: map[string]bool{},
 	}
 	objs, err := r.foundation()
 	if err != nil {

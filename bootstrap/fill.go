@@ -9,8 +9,9 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply"
 	"github.com/druppie/druppie-up/bootstrap/supply/modules"
+	"github.com/druppie/druppie-up/bootstrap/supply/registry"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 // startFill fills the store in the background with what it lacks; the steps
@@ -61,16 +62,16 @@ func nodeImage(comps []component.Component) string {
 // pod network, volumes and control-plane images; ours leaves them to the mirror.
 func (p *platform) builtInNode() bool {
 	upstream, err := upstreamNode(p.store, p.components)
-	if errors.Is(err, supply.ErrNotFound) {
-		return p.source != nil && p.source.Name() == supply.RegistryName
+	if errors.Is(err, store.ErrNotFound) {
+		return p.source != nil && p.source.Name() == registry.Name
 	}
 	return err == nil && upstream
 }
 
 // upstreamNode looks at the node image itself, since a registry may hold one
 // that was built from modules: then the modules stand in its labels.
-func upstreamNode(store *supply.Store, comps []component.Component) (bool, error) {
-	img, err := store.Image(nodeImage(comps))
+func upstreamNode(images *store.Store, comps []component.Component) (bool, error) {
+	img, err := images.Image(nodeImage(comps))
 	if err != nil {
 		return false, err
 	}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/bootstrap/supply/gomod"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -72,6 +73,11 @@ func (o Options) withFolders() (Options, error) {
 		}
 		o.StoreDir = filepath.Join(cache, "druppie-up", "store")
 	}
+	// The engine and the go command take no relative folders.
+	var err error
+	if o.StoreDir, err = filepath.Abs(o.StoreDir); err != nil {
+		return o, fmt.Errorf("find the store: %w", err)
+	}
 	if o.StateDir == "" {
 		state := os.Getenv("XDG_STATE_HOME")
 		if state == "" {
@@ -101,3 +107,6 @@ func (o Options) Kubeconfig() string { return filepath.Join(o.StateDir, "kubecon
 
 // buildDir holds the caches of the modules supply, beside the store.
 func (o Options) buildDir() string { return filepath.Join(filepath.Dir(o.StoreDir), "build") }
+
+// golang is how Go modules are downloaded.
+func (o Options) golang() gomod.Go { return gomod.Go{ModCache: filepath.Join(o.buildDir(), "mod")} }

@@ -14,6 +14,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/gitops"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/manifests"
@@ -25,7 +26,7 @@ type platform struct {
 	rep  ui.Reporter
 
 	components []component.Component
-	store      *supply.Store
+	store      *store.Store
 	source     supply.Supply // nil when the store needed nothing
 	filling    *errgroup.Group
 	stopFill   context.CancelCauseFunc
@@ -74,7 +75,7 @@ func (p *platform) await(ctx context.Context, task ui.Task, stages ...string) er
 	stop := context.AfterFunc(p.fillFailed, func() { cancel(context.Cause(p.fillFailed)) })
 	defer stop()
 	wait := func(refs []string) error {
-		err := p.store.Wait(ctx, refs, func(missing []string) {
+		err := supply.Wait(ctx, p.store, refs, func(missing []string) {
 			task.Detail("waits for %s from %s", firstOf(missing), p.supplyName())
 		})
 		if err != nil {

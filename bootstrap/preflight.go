@@ -6,7 +6,7 @@ import (
 
 	"github.com/druppie/druppie-up/bootstrap/component"
 	"github.com/druppie/druppie-up/bootstrap/host"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 // HostOptions say what a platform with the completed options o needs of this
@@ -17,7 +17,7 @@ func HostOptions(o Options) (host.Options, error) {
 	if err != nil {
 		return host.Options{}, err
 	}
-	registry, err := registrySupply(o, comps, false)
+	pull, err := registrySupply(o, comps, false)
 	if err != nil {
 		return host.Options{}, err
 	}
@@ -28,7 +28,7 @@ func HostOptions(o Options) (host.Options, error) {
 	return host.Options{
 		Cluster: o.Name, Port: o.Port, PortChosen: o.PortChosen,
 		StoreDir: o.StoreDir, StoreFull: full, BuildDir: o.buildDir(),
-		Wrapper: filepath.Join(o.BinDir, "druppie-runc"), Supply: o.Supply, Registry: registry.Available,
+		Wrapper: filepath.Join(o.BinDir, "druppie-runc"), Supply: o.Supply, Registry: pull.Available,
 	}, nil
 }
 
@@ -38,14 +38,14 @@ func storeFull(dir string, comps []component.Component) (bool, error) {
 	if _, err := os.Stat(filepath.Join(dir, "index.json")); err != nil {
 		return false, nil
 	}
-	store, err := supply.Open(dir)
+	s, err := store.Open(dir)
 	if err != nil {
 		return false, err
 	}
-	upstream, err := upstreamNode(store, comps)
+	upstream, err := upstreamNode(s, comps)
 	if err != nil {
 		return false, nil // the node image itself is missing
 	}
-	missing, err := store.Missing(images(comps, upstream, component.Stages()...))
+	missing, err := s.Missing(images(comps, upstream, component.Stages()...))
 	return len(missing) == 0, err
 }

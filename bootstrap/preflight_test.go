@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 // TestPreflightAsksTheMirror: with a mirror in reach it doesn't matter whether
@@ -61,7 +61,7 @@ func TestPreflightLooksIntoTheStore(t *testing.T) {
 	if _, err := os.Stat(dir); err == nil {
 		t.Error("looking has made the store")
 	}
-	store, err := supply.Open(dir)
+	s, err := store.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -74,7 +74,7 @@ func TestPreflightLooksIntoTheStore(t *testing.T) {
 		if i == len(refs)-1 && full() {
 			t.Error("a store without its last image counts as full")
 		}
-		if _, err := store.PutImage(ref, empty.Image, nil); err != nil {
+		if _, err := s.PutImage(ref, empty.Image, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,7 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/sources"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -26,16 +27,14 @@ func Render(ctx context.Context, o Options, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	store, err := supply.Open(o.StoreDir)
+	s, err := store.Open(o.StoreDir)
 	if err != nil {
 		return err
 	}
-	for _, c := range comps {
-		if err := supply.PackSources(ctx, store, c); err != nil {
-			return err
-		}
+	if err := sources.Pack(ctx, s, o.golang(), comps); err != nil {
+		return err
 	}
-	r := &renderer{store: store, components: comps, values: siteValues(o), unpinned: map[string]bool{}}
+	r := &renderer{store: s, components: comps, values: siteValues(o), unpinned: map[string]bool{}}
 	if err := r.write(w); err != nil {
 		return err
 	}

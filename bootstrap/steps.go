@@ -17,7 +17,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/gitops"
 	"github.com/druppie/druppie-up/bootstrap/host"
 	"github.com/druppie/druppie-up/bootstrap/kube"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/own"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -59,7 +59,7 @@ func (p *platform) supply(ctx context.Context, task ui.Task) (string, error) {
 		return "", err
 	}
 	p.store, p.components = s.store, s.components
-	if err := supply.Pack(p.store, p.opts.BinDir); err != nil {
+	if err := own.Pack(p.store, p.opts.BinDir); err != nil {
 		return "", err
 	}
 	return p.startFill(ctx)

@@ -10,10 +10,16 @@ import (
 	"time"
 
 	"github.com/gofrs/flock"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
 	"github.com/druppie/druppie-up/bootstrap/supply"
 	"github.com/druppie/druppie-up/bootstrap/supply/modules"
+	"github.com/druppie/druppie-up/bootstrap/supply/own"
+	"github.com/druppie/druppie-up/bootstrap/supply/registry"
+	"github.com/druppie/druppie-up/bootstrap/supply/sources"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
+	"github.com/druppie/druppie-up/internal/command"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -42,7 +48,7 @@ type SupplyItem struct {
 type stock struct {
 	opts       Options
 	components []component.Component
-	store      *supply.Store
+	store      *store.Store
 }
 
 func openStock(o Options) (stock, error) {
@@ -54,7 +60,7 @@ func openStock(o Options) (stock, error) {
 	if s.components, err = loadComponents(); err != nil {
 		return s, err
 	}
-	s.store, err = supply.Open(o.StoreDir)
+	s.store, err = store.Open(o.StoreDir)
 	return s, err
 }
 
@@ -84,18 +90,18 @@ func (s stock) items() ([]SupplyItem, error) {
 			item := SupplyItem{Component: c.Name, Stage: c.Stage, Ref: ref, State: SupplyThere, Pinned: pinned[ref]}
 			e, err := s.store.Entry(ref)
 			switch {
-			case errors.Is(err, supply.ErrNotFound):
+			case errors.Is(err, store.ErrNotFound):
 				item.State = SupplyMissing
 			case err != nil:
 				return nil, err
 			default:
-				item.Digest, item.Supply = e.Descriptor.Digest.String(), e.Annotations[supply.Supplier]
+				item.Digest, item.Supply = e.Descriptor.Digest.String(), e.Annotations[store.Supplier]
 				if slices.Contains(outdated, ref) {
 					item.State, item.Reason = SupplyStale, "its recipe has changed since it was built"
 				}
 				if !modules.Built(e) && pinned[ref] != "" && pinned[ref] != item.Digest {
 					item.State, item.Reason = SupplyStale, "another digest is pinned: "+pinned[ref]
-					if supply.TakenUnpinned(e) { // the user said so
+					if registry.TakenUnpinned(e) { // the user said so
 						item.State, item.Reason = SupplyThere, "taken with --unpinned"
 					}
 				}
@@ -131,7 +137,7 @@ func (s stock) verify(ctx context.Context, task ui.Task) ([]SupplyItem, error) {
 	if err != nil {
 		return nil, err
 	}
-	problems, err := s.store.Verify(ctx, supply.VerifyOptions{Progress: task.Progress})
+	problems, err := s.store.Verify(ctx, store.VerifyOptions{Progress: task.Progress})
 	if err != nil {
 		return nil, err
 	}
@@ -165,7 +171,7 @@ func SupplyFill(ctx context.Context, o Options, rep ui.Reporter) error {
 	if err := s.forgetDamaged(ctx, rep); err != nil {
 		return err
 	}
-	if err := supply.Pack(s.store, s.opts.BinDir); err != nil {
+	if err := own.Pack(s.store, s.opts.BinDir); err != nil {
 		return err
 	}
 	source, why, err := chooseSupply(ctx, s.opts, s.components)
@@ -191,10 +197,19 @@ func (s stock) fill(ctx context.Context, source supply.Supply, rep ui.Reporter) 
 		}
 	}
 	defer lock.Close()
-	if source.Name() != supply.RegistryName {
+	packed := func() error { return sources.Pack(ctx, s.store, s.opts.golang(), s.components) }
+	if source.Name() != registry.Name {
+		// Upstream's files first: they are small, and rendering can begin.
+		if err := packed(); err != nil {
+			return err
+		}
 		return source.Fill(ctx, s.store, s.components, rep)
 	}
-	return s.fillFromRegistry(ctx, source, rep)
+	var g *errgroup.Group
+	g, ctx = errgroup.WithContext(ctx)
+	g.Go(packed)
+	g.Go(func() error { return s.fillFromRegistry(ctx, source, rep) })
+	return g.Wait()
 }
 
 // fillFromRegistry fetches the node image first: what is in it decides whether
@@ -215,8 +230,8 @@ func (s stock) fillFromRegistry(ctx context.Context, source supply.Supply, rep u
 	return all.Fill(ctx, s.store, s.components, rep)
 }
 
-func registrySupply(o Options, comps []component.Component, preloaded bool) (*supply.Registry, error) {
-	return supply.NewRegistry(supply.RegistryOptions{
+func registrySupply(o Options, comps []component.Component, preloaded bool) (*registry.Registry, error) {
+	return registry.New(registry.Options{
 		Mirror: o.RegistryMirror, Unpinned: o.Unpinned, Components: comps, Preloaded: preloaded,
 	})
 }
@@ -225,7 +240,7 @@ func registrySupply(o Options, comps []component.Component, preloaded bool) (*su
 // missing and comes again.
 func (s stock) forgetDamaged(ctx context.Context, rep ui.Reporter) error {
 	task := rep.Start("verify", "Look for damage in the store")
-	problems, err := s.store.Verify(ctx, supply.VerifyOptions{Remove: true, Progress: task.Progress})
+	problems, err := s.store.Verify(ctx, store.VerifyOptions{Remove: true, Progress: task.Progress})
 	if err != nil {
 		task.Fail(err)
 		return err
@@ -240,7 +255,7 @@ func (s stock) forgetDamaged(ctx context.Context, rep ui.Reporter) error {
 // rebuild builds one image of the store anew, elsewhere, and compares bytes.
 func (s stock) rebuild(ctx context.Context, ref string, rep ui.Reporter) error {
 	task := rep.Start("rebuild", "Build "+ref+" again")
-	builder := modules.New(modules.Options{CacheDir: s.opts.buildDir(), Log: func(line string) { task.Detail("%s", line) }})
+	builder := modules.New(modules.Options{CacheDir: s.opts.buildDir(), Log: taskLog{task}})
 	r, err := builder.Rebuild(ctx, s.store, s.components, ref)
 	if err == nil && !r.Same() {
 		err = fmt.Errorf("%s: the store has %s, building it again made %s", ref, r.Stored, r.Made)
@@ -254,6 +269,14 @@ func (s stock) rebuild(ctx context.Context, ref string, rep ui.Reporter) error {
 	}
 	task.Done("the same bytes: %s", r.Made)
 	return nil
+}
+
+// taskLog shows what a tool writes as a task's detail.
+type taskLog struct{ ui.Task }
+
+func (l taskLog) Write(p []byte) (int, error) {
+	l.Detail("%s", command.LastLines(string(p), 1))
+	return len(p), nil
 }
 
 // LockItem says which digest an image's tag stands for upstream.
@@ -271,12 +294,12 @@ func SupplyLock(ctx context.Context, o Options) ([]LockItem, error) {
 	if err != nil {
 		return nil, err
 	}
-	registry, err := registrySupply(s.opts, s.components, true)
+	upstream, err := registrySupply(s.opts, s.components, true)
 	if err != nil {
 		return nil, err
 	}
 	var items []LockItem
-	for _, l := range registry.Lock(ctx, s.components) {
+	for _, l := range upstream.Lock(ctx, s.components) {
 		item := LockItem{Ref: l.Ref, Pinned: l.Pinned, Found: l.Found}
 		if l.Err != nil {
 			item.Error = l.Err.Error()
@@ -289,14 +312,14 @@ func SupplyLock(ctx context.Context, o Options) ([]LockItem, error) {
 // chooseSupply takes the supply that the options name, or for auto the first
 // that this machine can reach, and says why.
 func chooseSupply(ctx context.Context, o Options, comps []component.Component) (supply.Supply, string, error) {
-	registry, err := registrySupply(o, comps, false)
+	puller, err := registrySupply(o, comps, false)
 	if err != nil {
 		return nil, "", err
 	}
 	builder := modules.New(modules.Options{CacheDir: o.buildDir()})
-	candidates := []supply.Supply{registry, builder}
+	candidates := []supply.Supply{puller, builder}
 	switch o.Supply {
-	case supply.RegistryName:
+	case registry.Name:
 		candidates = candidates[:1]
 	case modules.Name:
 		candidates = candidates[1:]

@@ -24,7 +24,7 @@ import (
 
 	"github.com/druppie/druppie-up/bootstrap/gitops"
 	"github.com/druppie/druppie-up/bootstrap/pki"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -167,11 +167,11 @@ func TestTraceThatIsntThereIsSaidWithAWayOut(t *testing.T) {
 // The trace's addresses follow the front door's port, and its origin the
 // platform's name.
 func TestTraceUnitKnowsItsPlatform(t *testing.T) {
-	store, err := supply.Open(t.TempDir())
+	s, err := store.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &renderer{store: store, values: siteValues(Options{Name: "north", Port: 9443}), unpinned: map[string]bool{}}
+	r := &renderer{store: s, values: siteValues(Options{Name: "north", Port: 9443}), unpinned: map[string]bool{}}
 	objs, err := r.units([]string{"tracedb"})
 	if err != nil {
 		t.Fatal(err)

@@ -12,7 +12,8 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/gitops"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/render"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/own"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/charts"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/manifests"
@@ -75,7 +76,7 @@ func manifestUnit(name string) (unit, error) {
 
 // renderer renders units against a store.
 type renderer struct {
-	store      *supply.Store
+	store      *store.Store
 	components []component.Component
 	vars       map[string]string // what ${name} stands for in our files
 	values     map[string]any    // what all charts are told of this platform
@@ -194,7 +195,7 @@ func (r *renderer) images() ([]render.Image, error) {
 			images = append(images, render.Image{Name: img.Name, Ko: img.Ko, Digest: digests[img.Name]})
 		}
 	}
-	for _, name := range supply.OwnRefs() {
+	for _, name := range own.Refs() {
 		images = append(images, render.Image{Name: name, Digest: digests[name]})
 	}
 	return images, nil

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -37,7 +37,7 @@ type Options struct {
 	Port        int    // the front door, on 127.0.0.1
 	StateDir    string // kubeconfig and what the nodes mount
 	CAFile      string // the platform's CA, for the nodes; may be empty
-	Store       *supply.Store
+	Store       *store.Store
 }
 
 // ValidateName says whether a cluster can have this name: containers, hosts

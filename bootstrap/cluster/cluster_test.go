@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -126,7 +126,7 @@ func TestBadOptionsTouchNothing(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tt.opt.NodeImage, tt.opt.Store, tt.opt.StateDir = "i", &supply.Store{}, t.TempDir()
+			tt.opt.NodeImage, tt.opt.Store, tt.opt.StateDir = "i", &store.Store{}, t.TempDir()
 			_, err := Ensure(context.Background(), tt.opt, nil)
 			if ui.ExitCode(err) != 2 {
 				t.Errorf("error %v, exit code %d", err, ui.ExitCode(err))

@@ -14,7 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -190,7 +190,7 @@ func isAbsent(err error) bool {
 // The engine's id of an image is its
 // configuration's digest, or, where the engine keeps images in containerd, its
 // manifest's.
-func (e engine) ensureImage(ctx context.Context, store *supply.Store, ref string, loading func(old string) error) error {
+func (e engine) ensureImage(ctx context.Context, store *store.Store, ref string, loading func(old string) error) error {
 	img, err := store.Image(ref)
 	if err != nil {
 		return fmt.Errorf("image %s: %w", ref, err)

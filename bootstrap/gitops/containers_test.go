@@ -25,7 +25,7 @@ import (
 	"github.com/testcontainers/testcontainers-go/wait"
 
 	"github.com/druppie/druppie-up/bootstrap/gitops"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 // The images that the charts name.
@@ -130,7 +130,7 @@ func load(t *testing.T, ref string) string {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	allowed(t, "cache folder", err)
-	s, err := supply.Open(filepath.Join(cache, "druppie-up", "store"))
+	s, err := store.Open(filepath.Join(cache, "druppie-up", "store"))
 	allowed(t, "open the store", err)
 	img, err := s.Image(ref)
 	allowed(t, "find "+ref+" in the store", err)

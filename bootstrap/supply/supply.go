@@ -1,3 +1,5 @@
+// Package supply says what fills a store of images, chooses which supply does, and waits for what another process
+// or goroutine still brings. The store and the supplies are packages below it. It refuses to know clusters.
 package supply
 
 import (
@@ -7,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -16,7 +19,7 @@ type Supply interface {
 	Name() string
 	// Available says what is missing for this supply on this machine, or nil.
 	Available(ctx context.Context) error
-	Fill(ctx context.Context, s *Store, comps []component.Component, rep ui.Reporter) error
+	Fill(ctx context.Context, s *store.Store, comps []component.Component, rep ui.Reporter) error
 }
 
 // Choose takes the first supply that this machine can use, and says why.

@@ -2,21 +2,22 @@ package supply
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
-// waitInterval is how often Wait looks: a look is one small file.
+// waitInterval is how often Wait reads the store's index, one small file.
 const waitInterval = 500 * time.Millisecond
 
 // Wait returns when the store has all refs, whoever writes them. onWait, which
 // may be nil, hears what is missing at first and each time that changes.
-func (s *Store) Wait(ctx context.Context, refs []string, onWait func(missing []string)) error {
+func Wait(ctx context.Context, s *store.Store, refs []string, onWait func(missing []string)) error {
 	tick := time.NewTicker(waitInterval)
 	defer tick.Stop()
-	var told []string
+	var reported []string
 	for {
 		missing, err := s.Missing(refs)
 		if err != nil {
@@ -25,9 +26,9 @@ func (s *Store) Wait(ctx context.Context, refs []string, onWait func(missing []s
 		if len(missing) == 0 {
 			return nil
 		}
-		if onWait != nil && !slices.Equal(missing, told) {
+		if onWait != nil && !slices.Equal(missing, reported) {
 			onWait(missing)
-			told = missing
+			reported = missing
 		}
 		select {
 		case <-ctx.Done():
@@ -35,22 +36,4 @@ func (s *Store) Wait(ctx context.Context, refs []string, onWait func(missing []s
 		case <-tick.C:
 		}
 	}
-}
-
-// Missing returns those of refs that the store doesn't have, in their order.
-func (s *Store) Missing(refs []string) ([]string, error) {
-	entries, err := s.Entries()
-	if err != nil {
-		return nil, err
-	}
-	var missing []string
-	for _, r := range refs {
-		switch _, err := find(entries, r); {
-		case errors.Is(err, ErrNotFound):
-			missing = append(missing, r)
-		case err != nil:
-			return nil, err
-		}
-	}
-	return missing, nil
 }

@@ -22,7 +22,7 @@ var allowed = []struct{ pkg, imports string }{
 	// Commands: flags, wiring, and one library call. The programs that go into images and onto the
 	// host stay small: they know only what they are the main of.
 	{"cmd/druppie-up", "bootstrap bootstrap/... scenarios manifests internal/ui tracedb tracedb/catalog tracedb/client tracedb/register tracedb/export tracedb/why"},
-	{"cmd/mirror", "bootstrap/supply bootstrap/supply/mirror"},
+	{"cmd/mirror", "bootstrap/supply/mirror"},
 	{"cmd/foundry", "cmd/foundry/... internal/ui tracedb tracedb/client tracedb/register tracedb/attest"},
 	{"cmd/tracedb", "tracedb tracedb/... internal/ui"},
 	{"cmd/podnet", ""},
@@ -35,11 +35,21 @@ var allowed = []struct{ pkg, imports string }{
 	{"bootstrap/pki", "internal/ui"},
 	{"bootstrap/host", "internal/ui"},
 	{"bootstrap/kube", "internal/ui"},
-	{"bootstrap/supply", "bootstrap/component internal/ui"},
-	{"bootstrap/supply/mirror", "bootstrap/supply"},
-	{"bootstrap/supply/...", "bootstrap/component bootstrap/supply internal/ui"},
-	{"bootstrap/cluster", "bootstrap/component bootstrap/kube bootstrap/supply internal/ui"},
-	{"bootstrap/render", "bootstrap/component bootstrap/supply"},
+	// The store knows nothing of what fills it; the supplies know it and not each other.
+	{"bootstrap/supply", "bootstrap/component bootstrap/supply/store internal/ui"},
+	{"bootstrap/supply/store", "internal/ui"},
+	{"bootstrap/supply/store/imagetest", ""},
+	{"bootstrap/supply/mirror", ""},
+	{"bootstrap/supply/layer", ""},
+	{"bootstrap/supply/gomod", ""},
+	{"bootstrap/supply/gomod/gomodtest", ""},
+	{"bootstrap/supply/sbom", "bootstrap/supply/layer bootstrap/supply/store"},
+	{"bootstrap/supply/own", "bootstrap/supply/layer bootstrap/supply/sbom bootstrap/supply/store internal/ui"},
+	{"bootstrap/supply/sources", "bootstrap/component bootstrap/supply/gomod bootstrap/supply/layer bootstrap/supply/store"},
+	{"bootstrap/supply/registry", "bootstrap/component bootstrap/supply/store internal/ui"},
+	{"bootstrap/supply/modules", "bootstrap/component bootstrap/supply/gomod bootstrap/supply/layer bootstrap/supply/sbom bootstrap/supply/store internal/ui"},
+	{"bootstrap/cluster", "bootstrap/component bootstrap/kube bootstrap/supply/store internal/ui"},
+	{"bootstrap/render", "bootstrap/component bootstrap/supply/store"},
 	{"bootstrap/gitops", "bootstrap/kube bootstrap/pki internal/ui"},
 
 	// Data: an embed.go and nothing that thinks.

@@ -21,19 +21,19 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
-	"github.com/druppie/druppie-up/bootstrap/supply"
 	"github.com/druppie/druppie-up/bootstrap/supply/mirror"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 type fixture struct {
-	store *supply.Store
+	store *store.Store
 	url   string
 	log   *bytes.Buffer
 }
 
 func serve(t *testing.T) fixture {
 	t.Helper()
-	store, err := supply.Open(filepath.Join(t.TempDir(), "store"))
+	store, err := store.Open(filepath.Join(t.TempDir(), "store"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,7 +165,21 @@ func TestIndexAndItsImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e, err := f.store.PutIndex("ghcr.io/a/bb:1", raw, types.OCIImageIndex, img, nil)
+	if _, err := f.store.PutImage("ghcr.io/a/cc:1", img, nil); err != nil { // brings the blobs
+		t.Fatal(err)
+	}
+	manifest, err := img.RawManifest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, indexSize, err := v1.SHA256(bytes.NewReader(raw))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := f.store.PutManifests("ghcr.io/a/bb:1", []store.Manifest{
+		{Descriptor: v1.Descriptor{MediaType: types.OCIImageIndex, Digest: h, Size: indexSize}, Raw: raw},
+		{Descriptor: v1.Descriptor{MediaType: types.DockerManifestSchema2, Digest: d, Size: size}, Raw: manifest},
+	}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/internal/command"
 )
 
 // suite is the Debian release of every root file system.
@@ -87,11 +88,11 @@ func (b *Builder) mmdebstrap(ctx context.Context, base string, packages []string
 		// Nobody needs half of a root file system after a crash: no fsync for each file.
 		"--dpkgopt=force-unsafe-io",
 		"--customize-hook=copy-out /var/lib/apt/lists " + lists}
-	args = append(args, proxyOptions(ctx, b.run)...)
+	args = append(args, proxyOptions(ctx)...)
 	args = append(args, suite, tmp)
 	args = append(args, aptSources("/etc/apt")...)
-	cmd := command{name: "mmdebstrap", args: args, env: environ("SOURCE_DATE_EPOCH="+strconv.FormatInt(debianEpoch, 10), "LC_ALL=C.UTF-8")}
-	if _, err := b.run.output(ctx, cmd); err != nil {
+	env := []string{"SOURCE_DATE_EPOCH=" + strconv.FormatInt(debianEpoch, 10), "LC_ALL=C.UTF-8"}
+	if _, err := b.tool(ctx, "", env, "mmdebstrap", args...); err != nil {
 		return errors.Join(err, removeIfThere(tmp))
 	}
 	hashes, err := archiveHashes(lists)
@@ -153,8 +154,8 @@ func uncommented(text []byte) []byte {
 }
 
 // proxyOptions hands on the proxies that this machine's apt goes through.
-func proxyOptions(ctx context.Context, r runner) []string {
-	out, err := r.output(ctx, command{name: "apt-config", args: []string{"dump"}})
+func proxyOptions(ctx context.Context) []string {
+	out, err := command.Output(ctx, "apt-config", "dump")
 	if err != nil {
 		return nil // no apt here: mmdebstrap's own defaults
 	}

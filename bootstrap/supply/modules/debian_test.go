@@ -6,8 +6,11 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/layer"
+	"github.com/druppie/druppie-up/bootstrap/supply/sbom"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 func TestAptSources(t *testing.T) {
@@ -77,7 +80,7 @@ func TestInstalled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l, err := writeLayer(t.TempDir(), []entry{{path: "var/lib/dpkg/status", data: []byte(status)}}, nil)
+	l, err := layer.Write(t.TempDir(), []layer.Entry{{Path: "var/lib/dpkg/status", Data: []byte(status)}}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +96,7 @@ func TestInstalled(t *testing.T) {
 }
 
 // plain writes a layer's tar to a file.
-func plain(t *testing.T, l *fileLayer) string {
+func plain(t *testing.T, l v1.Layer) string {
 	t.Helper()
 	r, err := l.Uncompressed()
 	if err != nil {
@@ -113,17 +116,17 @@ func plain(t *testing.T, l *fileLayer) string {
 
 func TestMoved(t *testing.T) {
 	const ref = "example.com/parts/base:1"
-	store, err := supply.Open(t.TempDir())
+	s, err := store.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	was := []deb{{"bash", "5.2", "amd64", "aa"}, {"git", "2.39", "amd64", "bb"}, {"perl", "5.36", "amd64", "cc"}}
 	a := &assembly{img: debianImage(ref), root: &rootfs{debs: was}}
-	sbom, err := a.sbom()
+	list, err := a.sbom()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := store.PutImage(SBOMRef(ref), sbom, nil); err != nil {
+	if _, err := s.PutImage(sbom.Ref(ref), list, nil); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
@@ -138,7 +141,7 @@ func TestMoved(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := moved(store, ref, tt.now)
+			got, err := moved(s, ref, tt.now)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply/layer"
 )
 
 // builtPrefix marks a path among what a source's build left.
@@ -23,11 +24,11 @@ const builtPrefix = "out:"
 const debianPrefix = "debian:"
 
 // generate makes content that comes out of a program of the image itself.
-func (a *assembly) generate(ctx context.Context, f component.Content, e entry) ([]entry, error) {
+func (a *assembly) generate(ctx context.Context, f component.Content, e layer.Entry) ([]layer.Entry, error) {
 	if name, ok := strings.CutPrefix(f.Generate, debianPrefix); ok {
 		data, err := readFromTar(a.root.tar, name)
-		e.data = data
-		return []entry{e}, err
+		e.Data = data
+		return []layer.Entry{e}, err
 	}
 	switch f.Generate {
 	case "cri-base":
@@ -40,17 +41,17 @@ func (a *assembly) generate(ctx context.Context, f component.Content, e entry) (
 
 // criBase is the runtime specification that kind's containerd starts every
 // container from: containerd's default, with kind's hook and without limits.
-func (a *assembly) criBase(ctx context.Context, e entry) ([]entry, error) {
+func (a *assembly) criBase(ctx context.Context, e layer.Entry) ([]layer.Entry, error) {
 	ctr, err := a.binary(ctx, "ctr")
 	if err != nil {
 		return nil, err
 	}
-	out, err := a.b.run.output(ctx, command{name: ctr, args: []string{"oci", "spec"}, env: environ()})
+	out, err := a.b.tool(ctx, "", nil, ctr, "oci", "spec")
 	if err != nil {
 		return nil, err
 	}
-	e.data, err = editSpec(out)
-	return []entry{e}, err
+	e.Data, err = editSpec(out)
+	return []layer.Entry{e}, err
 }
 
 func editSpec(raw []byte) ([]byte, error) {
@@ -74,7 +75,7 @@ func editSpec(raw []byte) ([]byte, error) {
 }
 
 // busybox links every name that the program answers to.
-func (a *assembly) busybox(ctx context.Context, e entry) ([]entry, error) {
+func (a *assembly) busybox(ctx context.Context, e layer.Entry) ([]layer.Entry, error) {
 	prog, err := readFromTar(a.root.tar, "usr/bin/busybox")
 	if err != nil {
 		return nil, err
@@ -83,16 +84,16 @@ func (a *assembly) busybox(ctx context.Context, e entry) ([]entry, error) {
 	if err := os.WriteFile(file, prog, 0o755); err != nil {
 		return nil, err
 	}
-	out, err := a.b.run.output(ctx, command{name: file, args: []string{"--list"}, env: environ()})
+	out, err := a.b.tool(ctx, "", nil, file, "--list")
 	if err != nil {
 		return nil, err
 	}
-	var links []entry
+	var links []layer.Entry
 	for _, applet := range strings.Fields(string(out)) {
 		if applet == "busybox" {
 			continue
 		}
-		links = append(links, entry{path: path.Join(e.path, applet), link: "busybox"})
+		links = append(links, layer.Entry{Path: path.Join(e.Path, applet), Link: "busybox"})
 	}
 	return links, nil
 }

@@ -2,7 +2,6 @@ package modules
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -22,42 +21,6 @@ import (
 // arch is the machine that images are built for: the one we run on.
 const arch = runtime.GOARCH
 
-// goCommand is a call of the go command with our caches and nothing of the
-// caller's that changes results. Dependencies are looked up in the module's
-// go.mod as edited; what its go.sum lacks is verified by the checksum
-// database.
-func (b *Builder) goCommand(dir string, cgo bool, args ...string) command {
-	on := "0"
-	if cgo {
-		on = "1"
-	}
-	if dir == "" {
-		// Away from any go.mod, so that none has a say.
-		dir = b.opt.CacheDir
-	}
-	return command{dir: dir, name: b.opt.Go, args: args, env: environ(
-		"GOMODCACHE="+b.modCache(),
-		"GOCACHE="+filepath.Join(b.opt.CacheDir, "go"),
-		"GOFLAGS=-trimpath -buildvcs=false -modcacherw -mod=mod",
-		"GOWORK=off", "GO111MODULE=on", "GOTOOLCHAIN="+b.opt.Toolchain,
-		"GOOS=linux", "GOARCH="+arch, "CGO_ENABLED="+on,
-	)}
-}
-
-// download fetches and verifies a module and returns its folder in the module
-// cache.
-func (b *Builder) download(ctx context.Context, s component.Source) (string, error) {
-	out, err := b.run.output(ctx, b.goCommand("", false, "mod", "download", "-json", s.Module+"@"+s.Version))
-	if err != nil {
-		return "", err
-	}
-	var got struct{ Dir string }
-	if err := json.Unmarshal(out, &got); err != nil {
-		return "", fmt.Errorf("go mod download: %w", err)
-	}
-	return got.Dir, nil
-}
-
 // source makes a writable copy of a source with its go.mod edited.
 func (b *Builder) source(ctx context.Context, c component.Component, s component.Source) (string, error) {
 	dir, err := b.dir("src", c.Name+"-"+s.Name)
@@ -70,11 +33,11 @@ func (b *Builder) source(ctx context.Context, c component.Component, s component
 	if len(s.Edit.Main) > 0 {
 		return dir, writeMain(dir, c, s)
 	}
-	from, err := b.download(ctx, s)
+	from, err := b.golang.Download(ctx, s.Module, s.Version)
 	if err != nil {
 		return "", err
 	}
-	if err := copyTree(dir, from); err != nil {
+	if err := copyTree(dir, from.Dir); err != nil {
 		return "", err
 	}
 	file := filepath.Join(dir, "go.mod")
@@ -217,7 +180,7 @@ func (b *Builder) binaries(ctx context.Context, c component.Component, s compone
 	}
 	if len(pkgs) > 0 {
 		args := append([]string{"build", "-ldflags=" + ldflags(s.Build), "-tags=" + strings.Join(s.Build.Tags, ","), "-o", tmp + "/"}, pkgs...)
-		if _, err := b.run.output(ctx, b.goCommand(src, s.Build.Cgo, args...)); err != nil {
+		if _, err := b.goTool(ctx, src, s.Build.Cgo, args...); err != nil {
 			return "", err
 		}
 	}
@@ -274,7 +237,7 @@ func (b *Builder) compileC(ctx context.Context, c component.Component, src strin
 	args := []string{"-Os", "-Wall", "-Werror", "-static", "-s", "-Wl,--build-id=none",
 		"-DVERSION=" + c.Version, "-ffile-prefix-map=" + src + "=.",
 		"-o", filepath.Join(out, bin.Name), bin.C}
-	_, err := b.run.output(ctx, command{dir: src, name: "gcc", args: args, env: environ()})
+	_, err := b.tool(ctx, src, nil, "gcc", args...)
 	return err
 }
 

@@ -13,15 +13,16 @@ import (
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/gomod"
+	"github.com/druppie/druppie-up/bootstrap/supply/layer"
+	"github.com/druppie/druppie-up/bootstrap/supply/sbom"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
-// product is a finished image with the list of its parts.
+// product is a finished image with its SBOM.
 type product struct {
 	image v1.Image
 	sbom  v1.Image
@@ -30,19 +31,16 @@ type product struct {
 	tmp   string // folder of the layers, gone after put
 }
 
-func (p *product) put(s *supply.Store, ref string) error {
+func (p *product) put(s *store.Store, ref string) error {
 	defer os.RemoveAll(p.tmp)
-	ann := map[string]string{recipeAnnotation: p.key, supply.Supplier: Name}
-	// The parts list first: an image that is there has one.
-	if _, err := s.PutImage(SBOMRef(ref), p.sbom, map[string]string{supply.Supplier: Name}); err != nil {
+	ann := map[string]string{recipeAnnotation: p.key, store.Supplier: Name}
+	// The SBOM first: an image that is there has one.
+	if _, err := s.PutImage(sbom.Ref(ref), p.sbom, map[string]string{store.Supplier: Name}); err != nil {
 		return err
 	}
 	_, err := s.PutImage(ref, p.image, ann)
 	return err
 }
-
-// SBOMRef names the parts list (CycloneDX) of an image in the store.
-func SBOMRef(ref string) string { return ref + ".sbom" }
 
 // image builds one image from its recipe.
 func (b *Builder) image(ctx context.Context, c component.Component, img component.Image, m *meter) (_ *product, err error) {
@@ -90,7 +88,7 @@ type assembly struct {
 	meter *meter
 
 	root     *rootfs
-	entries  []entry
+	entries  []layer.Entry
 	binaries []string // files on disk
 	modules  map[string]string
 	kept     map[string]bool // paths taken from root
@@ -116,7 +114,7 @@ func (a *assembly) collect(ctx context.Context) error {
 }
 
 // content turns one line of the recipe into entries.
-func (a *assembly) content(ctx context.Context, f component.Content) ([]entry, error) {
+func (a *assembly) content(ctx context.Context, f component.Content) ([]layer.Entry, error) {
 	mode := int64(0o644)
 	if f.Binary != "" || f.Dir {
 		mode = 0o755
@@ -127,7 +125,7 @@ func (a *assembly) content(ctx context.Context, f component.Content) ([]entry, e
 			return nil, err
 		}
 	}
-	e := entry{path: strings.TrimPrefix(f.To, "/"), mode: mode, uid: f.UID, gid: f.GID}
+	e := layer.Entry{Path: strings.TrimPrefix(f.To, "/"), Mode: mode, UID: f.UID, GID: f.GID}
 	switch {
 	case f.Binary != "":
 		file, err := a.binary(ctx, f.Binary)
@@ -135,19 +133,19 @@ func (a *assembly) content(ctx context.Context, f component.Content) ([]entry, e
 			return nil, err
 		}
 		a.binaries = append(a.binaries, file)
-		e.file = file
+		e.File = file
 	case f.From != "":
 		return a.tree(ctx, f, e)
 	case f.Link != "":
-		e.link = f.Link
+		e.Link = f.Link
 	case f.Dir:
-		e.dir = true
+		e.Dir = true
 	case f.Generate != "":
 		return a.generate(ctx, f, e)
 	default:
-		e.data = []byte(f.Text)
+		e.Data = []byte(f.Text)
 	}
-	return []entry{e}, nil
+	return []layer.Entry{e}, nil
 }
 
 func (a *assembly) binary(ctx context.Context, ref string) (string, error) {
@@ -165,7 +163,7 @@ func (a *assembly) binary(ctx context.Context, ref string) (string, error) {
 
 // tree takes a file or a folder of a source; "out:" paths are what the
 // source's build made beside its binaries.
-func (a *assembly) tree(ctx context.Context, f component.Content, e entry) ([]entry, error) {
+func (a *assembly) tree(ctx context.Context, f component.Content, e layer.Entry) ([]layer.Entry, error) {
 	src, _ := a.c.Source(f.Source)
 	var (
 		root string
@@ -175,14 +173,16 @@ func (a *assembly) tree(ctx context.Context, f component.Content, e entry) ([]en
 	if built {
 		root, err = a.b.binaries(ctx, a.c, src, a.meter)
 	} else {
-		root, err = a.b.download(ctx, src)
+		var mod gomod.Module
+		mod, err = a.b.golang.Download(ctx, src.Module, src.Version)
+		root = mod.Dir
 	}
 	if err != nil {
 		return nil, err
 	}
 	a.modules[src.Name] = src.Module + "@" + src.Version
 	start := filepath.Join(root, filepath.FromSlash(from))
-	var out []entry
+	var out []layer.Entry
 	err = filepath.WalkDir(start, func(p string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err
@@ -192,9 +192,9 @@ func (a *assembly) tree(ctx context.Context, f component.Content, e entry) ([]en
 			return err
 		}
 		one := e
-		one.file = p
+		one.File = p
 		if rel != "." {
-			one.path = path.Join(e.path, filepath.ToSlash(rel))
+			one.Path = path.Join(e.Path, filepath.ToSlash(rel))
 		}
 		out = append(out, one)
 		return nil
@@ -207,7 +207,10 @@ func (a *assembly) tree(ctx context.Context, f component.Content, e entry) ([]en
 
 // finish writes the layers and the configuration.
 func (a *assembly) finish() (v1.Image, error) {
-	img := mutate.ConfigMediaType(mutate.MediaType(empty.Image, types.OCIManifestSchema1), types.OCIConfigJSON)
+	img, err := layer.Image()
+	if err != nil {
+		return nil, err
+	}
 	if a.root != nil {
 		l, have, err := rootLayer(a.tmp, a.root, *a.img.Debian)
 		if err != nil {
@@ -221,7 +224,7 @@ func (a *assembly) finish() (v1.Image, error) {
 		}
 	}
 	if len(a.entries) > 0 {
-		l, err := writeLayer(a.tmp, a.entries, a.kept)
+		l, err := layer.Write(a.tmp, a.entries, a.kept)
 		if err != nil {
 			return nil, err
 		}
@@ -234,9 +237,9 @@ func (a *assembly) finish() (v1.Image, error) {
 		return nil, err
 	}
 	cfg := old.DeepCopy()
-	cfg.Architecture, cfg.OS, cfg.Created = arch, "linux", v1.Time{Time: epoch}
+	cfg.Architecture, cfg.OS, cfg.Created = arch, "linux", v1.Time{Time: layer.Epoch}
 	for i := range cfg.History {
-		cfg.History[i] = v1.History{Created: v1.Time{Time: epoch}, CreatedBy: "druppie-up"}
+		cfg.History[i] = v1.History{Created: v1.Time{Time: layer.Epoch}, CreatedBy: "druppie-up"}
 	}
 	cfg.Config = a.config()
 	return mutate.ConfigFile(img, cfg)
@@ -255,7 +258,7 @@ func (a *assembly) config() v1.Config {
 	}
 	if a.root != nil {
 		labels["io.druppie.debian"] = suite
-		// The list itself is in the parts list.
+		// The list itself is in the SBOM.
 		if h, err := hash(a.debs()); err == nil {
 			labels["io.druppie.debian.packages"] = "sha256:" + h
 		}

@@ -1,15 +1,14 @@
 // Package modules owns the supply that needs no container registry: it builds
 // every image from pinned Go modules and Debian packages into the store. It
-// trusts the checksum database, the distribution's keys and npm's lockfiles,
-// and refuses to build without the first. It knows no component by name: what
-// is built is data, from package component.
+// trusts the checksum database, the distribution's keys and npm's lockfiles.
+// It knows no component by name: what is built is data, from package component.
 package modules
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,7 +19,8 @@ import (
 	"github.com/gofrs/flock"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/gomod"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -41,23 +41,20 @@ const (
 type Options struct {
 	// CacheDir holds the build caches (mod, go, src, out, debian).
 	CacheDir string
-	// ModCache is the module cache; CacheDir's own when left out.
-	ModCache string
 	// Peak is how many bytes the build caches may take between two builds,
 	// Rest how many are left when all is done.
 	Peak, Rest int64
-	// Go is the go command; "go" when left out.
-	Go string
-	// Toolchain is the Go toolchain by name; the pinned one when left out.
-	Toolchain string
-	// Log receives the output of the tools; nil drops it.
-	Log func(line string)
+	// Go is how the go command is called; the pinned toolchain with a module
+	// cache in CacheDir is what is left out.
+	Go gomod.Go
+	// Log receives what the tools write while they run; nil drops it.
+	Log io.Writer
 }
 
 // Builder builds images. It is a supply.Supply.
 type Builder struct {
-	opt Options
-	run runner
+	opt    Options
+	golang gomod.Go
 
 	mu      sync.Mutex
 	comps   map[string]component.Component
@@ -72,13 +69,13 @@ func New(opt Options) *Builder {
 	if opt.Rest == 0 {
 		opt.Rest = defaultRest
 	}
-	if opt.Go == "" {
-		opt.Go = "go"
+	if opt.Go.Toolchain == "" {
+		opt.Go.Toolchain = defaultToolchain
 	}
-	if opt.Toolchain == "" {
-		opt.Toolchain = defaultToolchain
+	if opt.Go.ModCache == "" {
+		opt.Go.ModCache = filepath.Join(opt.CacheDir, modCacheName)
 	}
-	return &Builder{opt: opt, run: runner{log: opt.Log}, rootfss: map[string]*rootfs{}}
+	return &Builder{opt: opt, golang: opt.Go, rootfss: map[string]*rootfs{}}
 }
 
 // Name is the supply's name.
@@ -102,33 +99,18 @@ func Packages() []string {
 	return missing
 }
 
-// Available says whether this machine can build: the tools are there, modules
-// are verified, and the module proxy answers.
+// Available says whether this machine can build: the tools are there, and the
+// module proxy answers.
 func (b *Builder) Available(ctx context.Context) error {
 	if missing := Packages(); len(missing) > 0 {
 		return ui.WithHint(
 			fmt.Errorf("building from modules needs %s", strings.Join(missing, " ")),
 			"apt-get install --no-install-recommends "+strings.Join(missing, " "))
 	}
-	if err := os.MkdirAll(b.opt.CacheDir, 0o755); err != nil {
-		return err
-	}
-	out, err := b.run.output(ctx, b.goCommand("", false, "env", "-json", "GOSUMDB", "GOVERSION"))
-	if err != nil {
-		return fmt.Errorf("go toolchain %s: %w", b.opt.Toolchain, err)
-	}
-	var env struct{ GOSUMDB, GOVERSION string }
-	if err := json.Unmarshal(out, &env); err != nil {
-		return fmt.Errorf("go env: %w", err)
-	}
-	if env.GOSUMDB == "off" {
-		return ui.WithHint(errors.New("the checksum database is switched off, so modules can't be verified"),
-			"go env -u GOSUMDB (and unset it in the environment)")
-	}
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	// A small module that every build needs, so that nothing is fetched in vain.
-	if _, err := b.run.output(ctx, b.goCommand("", false, "mod", "download", "-json", "golang.org/x/sync@v0.19.0")); err != nil {
+	if _, err := b.golang.Download(ctx, "golang.org/x/sync", "v0.19.0"); err != nil {
 		return ui.WithHint(fmt.Errorf("the Go module proxy doesn't answer: %w", err), "check GOPROXY and the network")
 	}
 	return nil
@@ -137,7 +119,7 @@ func (b *Builder) Available(ctx context.Context) error {
 // Fill builds what the store lacks, in the order of comps. An image whose
 // recipe is the one already in the store is left alone, so a second run
 // resumes where the first was stopped.
-func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.Component, rep ui.Reporter) error {
+func (b *Builder) Fill(ctx context.Context, s *store.Store, comps []component.Component, rep ui.Reporter) error {
 	task := rep.Start("supply/modules", "Build images from Go modules and Debian packages")
 	unlock, err := b.lock(ctx, task)
 	if err != nil {
@@ -145,13 +127,6 @@ func (b *Builder) Fill(ctx context.Context, s *supply.Store, comps []component.C
 		return err
 	}
 	defer unlock()
-	// Upstream's manifests first: they are small, and rendering can begin.
-	for _, c := range comps {
-		if err := supply.PackSources(ctx, s, c); err != nil {
-			task.Fail(err)
-			return err
-		}
-	}
 	b.know(comps)
 	todo, err := b.plan(s, comps)
 	if err != nil {
@@ -248,7 +223,7 @@ func (b *Builder) know(comps []component.Component) {
 
 // fillComponent builds what plan says of one component and returns how many
 // images that were.
-func (b *Builder) fillComponent(ctx context.Context, s *supply.Store, c component.Component, todo plan, m *meter) (int, error) {
+func (b *Builder) fillComponent(ctx context.Context, s *store.Store, c component.Component, todo plan, m *meter) (int, error) {
 	made := 0
 	for _, img := range c.Images {
 		if !todo.has(img.Name) {
@@ -266,15 +241,16 @@ func (b *Builder) fillComponent(ctx context.Context, s *supply.Store, c componen
 	return made, nil
 }
 
-func (b *Builder) modCache() string {
-	if b.opt.ModCache != "" {
-		return b.opt.ModCache
-	}
-	return filepath.Join(b.opt.CacheDir, "mod")
+// modCacheName is the module cache's folder below CacheDir.
+const modCacheName = "mod"
+
+// path is a place below the build caches.
+func (b *Builder) path(elem ...string) string {
+	return filepath.Join(append([]string{b.opt.CacheDir}, elem...)...)
 }
 
 // dir is a folder of the build caches, made when missing.
 func (b *Builder) dir(elem ...string) (string, error) {
-	d := filepath.Join(append([]string{b.opt.CacheDir}, elem...)...)
+	d := b.path(elem...)
 	return d, os.MkdirAll(d, 0o755)
 }

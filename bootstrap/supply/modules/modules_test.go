@@ -2,7 +2,6 @@ package modules
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
@@ -15,36 +14,14 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/mod/module"
-	modzip "golang.org/x/mod/zip"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/gomod"
+	"github.com/druppie/druppie-up/bootstrap/supply/gomod/gomodtest"
+	"github.com/druppie/druppie-up/bootstrap/supply/sbom"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/ui"
 )
-
-// proxy writes a Go module proxy of one module into a folder and lets the go
-// command use nothing else.
-func proxy(t *testing.T, mod module.Version, files map[string]string) {
-	t.Helper()
-	src, dir := t.TempDir(), t.TempDir()
-	for name, text := range files {
-		write(t, filepath.Join(src, name), text)
-	}
-	base := filepath.Join(dir, filepath.FromSlash(mod.Path), "@v")
-	write(t, filepath.Join(base, "list"), mod.Version+"\n")
-	write(t, filepath.Join(base, mod.Version+".info"), `{"Version":"`+mod.Version+`"}`)
-	write(t, filepath.Join(base, mod.Version+".mod"), files["go.mod"])
-	f, err := os.Create(filepath.Join(base, mod.Version+".zip"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(modzip.CreateFromDir(f, mod, src), f.Close()); err != nil {
-		t.Fatal(err)
-	}
-	t.Setenv("GOPROXY", "file://"+dir)
-	t.Setenv("GOSUMDB", "off")
-	t.Setenv("GOENV", "off")
-}
 
 func write(t *testing.T, name, text string) {
 	t.Helper()
@@ -68,32 +45,33 @@ func hello() component.Component {
 	}
 }
 
-func builder(t *testing.T) *Builder {
-	return New(Options{CacheDir: t.TempDir(), Toolchain: "local"})
+// builder trusts a checksum database of the test's.
+func builder(t *testing.T, database string) *Builder {
+	return New(Options{CacheDir: t.TempDir(), Go: gomod.Go{Toolchain: "local", Database: database}})
 }
 
 func TestFill(t *testing.T) {
-	proxy(t, module.Version{Path: "example.com/hello", Version: "v1.0.0"}, map[string]string{
+	database := gomodtest.Serve(t, module.Version{Path: "example.com/hello", Version: "v1.0.0"}, map[string]string{
 		"go.mod":            "module example.com/hello\n\ngo 1.24\n",
 		"README":            "read me\n",
 		"cmd/hello/main.go": "package main\n\nvar version string\n\nfunc main() { println(version) }\n",
 	})
 	ctx := context.Background()
-	store, err := supply.Open(t.TempDir())
+	s, err := store.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := builder(t)
+	b := builder(t, database)
 	comps := []component.Component{hello()}
-	if err := b.Fill(ctx, store, comps, ui.Discard()); err != nil {
+	if err := b.Fill(ctx, s, comps, ui.Discard()); err != nil {
 		t.Fatal(err)
 	}
 	const ref = "example.com/hello:v1.0.0"
-	first, err := store.Entry(ref)
+	first, err := s.Entry(ref)
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := store.Image(ref)
+	img, err := s.Image(ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +82,7 @@ func TestFill(t *testing.T) {
 	if got := cfg.Config.Labels["io.druppie.module.hello"]; got != "example.com/hello@v1.0.0" {
 		t.Errorf("label = %q", got)
 	}
-	files, err := store.Files(ref)
+	files, err := s.Files(ref)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -112,35 +90,22 @@ func TestFill(t *testing.T) {
 		t.Errorf("note = %q, %v", note, err)
 	}
 
-	t.Run("parts list", func(t *testing.T) {
-		img, err := store.Image(SBOMRef(ref))
+	t.Run("SBOM", func(t *testing.T) {
+		components, err := sbom.Read(s, ref)
 		if err != nil {
-			t.Fatal(err)
-		}
-		layers, err := img.Layers()
-		if err != nil {
-			t.Fatal(err)
-		}
-		r, err := layers[0].Compressed()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer r.Close()
-		var doc bom
-		if err := json.NewDecoder(r).Decode(&doc); err != nil {
 			t.Fatal(err)
 		}
 		var purls []string
-		for _, c := range doc.Components {
-			purls = append(purls, c.PURL)
+		for _, c := range components {
+			purls = append(purls, c.PackageURL)
 		}
 		if all := strings.Join(purls, " "); !strings.Contains(all, "pkg:golang/example.com/hello@v1.0.0") || !strings.Contains(all, "pkg:golang/std@") {
-			t.Errorf("parts: %s", all)
+			t.Errorf("components: %s", all)
 		}
 	})
 
 	t.Run("another folder and an empty cache make the same bytes", func(t *testing.T) {
-		r, err := b.Rebuild(ctx, store, comps, ref)
+		r, err := b.Rebuild(ctx, s, comps, ref)
 		if err != nil || !r.Same() {
 			t.Errorf("%+v, %v", r, err)
 		}
@@ -148,7 +113,7 @@ func TestFill(t *testing.T) {
 
 	t.Run("a second run has nothing to do", func(t *testing.T) {
 		b.know(comps)
-		p, err := b.plan(store, comps)
+		p, err := b.plan(s, comps)
 		if err != nil || len(p.refs) != 0 {
 			t.Errorf("plan %v, %v", p.refs, err)
 		}
@@ -157,10 +122,10 @@ func TestFill(t *testing.T) {
 	t.Run("another recipe is built", func(t *testing.T) {
 		c := hello()
 		c.Sources[0].Build.Vars["main.version"] = "v1.0.1"
-		if err := b.Fill(ctx, store, []component.Component{c}, ui.Discard()); err != nil {
+		if err := b.Fill(ctx, s, []component.Component{c}, ui.Discard()); err != nil {
 			t.Fatal(err)
 		}
-		now, err := store.Entry(ref)
+		now, err := s.Entry(ref)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -172,35 +137,29 @@ func TestFill(t *testing.T) {
 	t.Run("a module that isn't there", func(t *testing.T) {
 		c := hello()
 		c.Sources[0].Version = "v9.9.9"
-		err := b.Fill(ctx, store, []component.Component{c}, ui.Discard())
+		err := b.Fill(ctx, s, []component.Component{c}, ui.Discard())
 		if err == nil || !strings.Contains(err.Error(), "v9.9.9") {
 			t.Errorf("error = %v", err)
 		}
 	})
 }
 
-func TestAvailableWantsTheChecksumDatabase(t *testing.T) {
-	if missing := Packages(); len(missing) > 0 {
-		t.Skipf("this machine can't build: %v", missing)
+// TestUnverifiedModuleIsNotBuilt has a checksum database that doesn't know
+// the module, and settings of the machine that say this is no matter.
+func TestUnverifiedModuleIsNotBuilt(t *testing.T) {
+	database := gomodtest.Serve(t, module.Version{Path: "example.com/other", Version: "v1.0.0"}, map[string]string{"go.mod": "module example.com/other\n"})
+	_ = gomodtest.Serve(t, module.Version{Path: "example.com/hello", Version: "v1.0.0"}, map[string]string{
+		"go.mod": "module example.com/hello\n\ngo 1.24\n", "README": "r\n", "cmd/hello/main.go": "package main\n\nfunc main() {}\n",
+	})
+	settings := filepath.Join(t.TempDir(), "env")
+	write(t, settings, "GOSUMDB=off\nGONOSUMDB=*\n")
+	t.Setenv("GOENV", settings)
+	s, err := store.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Setenv("GOSUMDB", "off")
-	t.Setenv("GOENV", "off")
-	err := builder(t).Available(context.Background())
-	if err == nil || !strings.Contains(err.Error(), "checksum database") {
-		t.Errorf("error = %v", err)
-	}
-}
-
-func TestCancelEndsToolsAndTheirChildren(t *testing.T) {
-	ctx, cancel := context.WithTimeout(context.Background(), 200*time.Millisecond)
-	defer cancel()
-	begun := time.Now()
-	_, err := runner{}.output(ctx, command{name: "sh", args: []string{"-c", "sleep 60 & wait"}, env: environ()})
-	if !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error = %v", err)
-	}
-	if took := time.Since(begun); took > 10*time.Second {
-		t.Errorf("took %s", took)
+	if err := builder(t, database).Fill(t.Context(), s, []component.Component{hello()}, ui.Discard()); err == nil {
+		t.Error("a module that the checksum database doesn't know was built")
 	}
 }
 

@@ -5,22 +5,22 @@ import (
 	"fmt"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 // Built says whether an entry of the store was built here, and not pulled.
-func Built(e supply.Entry) bool { return e.Annotations[supply.Supplier] == Name }
+func Built(e store.Entry) bool { return e.Annotations[store.Supplier] == Name }
 
 // Outdated lists the images of the store that were built from another recipe
 // than the components have now: the next Fill makes them again. It reads names
 // only, and touches nothing.
-func (b *Builder) Outdated(s *supply.Store, comps []component.Component) ([]string, error) {
+func (b *Builder) Outdated(s *store.Store, comps []component.Component) ([]string, error) {
 	b.know(comps)
 	var refs []string
 	for _, c := range comps {
 		for _, img := range c.Images {
 			e, err := s.Entry(img.Name)
-			if errors.Is(err, supply.ErrNotFound) || err == nil && !Built(e) {
+			if errors.Is(err, store.ErrNotFound) || err == nil && !Built(e) {
 				continue
 			}
 			if err != nil {

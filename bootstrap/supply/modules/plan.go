@@ -9,7 +9,7 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 // format changes when the builder makes other bytes of the same recipe.
@@ -36,7 +36,7 @@ type unit struct {
 func (p plan) has(ref string) bool { return p.refs[ref] }
 
 // plan compares recipes with what the store holds.
-func (b *Builder) plan(s *supply.Store, comps []component.Component) (plan, error) {
+func (b *Builder) plan(s *store.Store, comps []component.Component) (plan, error) {
 	p := plan{refs: map[string]bool{}}
 	seen := map[string]bool{}
 	add := func(u unit) {
@@ -84,9 +84,9 @@ func (b *Builder) plan(s *supply.Store, comps []component.Component) (plan, erro
 
 // stale says whether ref has to be made: it is missing, or was made here from
 // another recipe. What another supply brought is as good.
-func stale(s *supply.Store, ref, key string) (bool, error) {
+func stale(s *store.Store, ref, key string) (bool, error) {
 	e, err := s.Entry(ref)
-	if errors.Is(err, supply.ErrNotFound) {
+	if errors.Is(err, store.ErrNotFound) {
 		return true, nil
 	}
 	if err != nil {
@@ -128,7 +128,7 @@ func (b *Builder) sourceKey(c component.Component, s component.Source) (string, 
 		w := *s.Build.Web
 		w.Seconds, s.Build.Web = 0, &w
 	}
-	return hash(format, b.opt.Toolchain, arch, s, bins)
+	return hash(format, b.opt.Go.Toolchain, arch, s, bins)
 }
 
 func (b *Builder) imageKey(c component.Component, img component.Image) (string, error) {

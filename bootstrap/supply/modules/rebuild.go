@@ -2,14 +2,16 @@ package modules
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 
+	cdx "github.com/CycloneDX/cyclonedx-go"
+
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply"
+	"github.com/druppie/druppie-up/bootstrap/supply/sbom"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 // Rebuilt is the outcome of building an image a second time.
@@ -27,7 +29,7 @@ func (r Rebuilt) Same() bool { return r.Stored == r.Made }
 // Rebuild builds an image of the store once more, in folders and a compiler
 // cache of its own, and compares. The verified module downloads are shared:
 // they are input, not result.
-func (b *Builder) Rebuild(ctx context.Context, s *supply.Store, comps []component.Component, ref string) (Rebuilt, error) {
+func (b *Builder) Rebuild(ctx context.Context, s *store.Store, comps []component.Component, ref string) (Rebuilt, error) {
 	r := Rebuilt{Ref: ref}
 	e, err := s.Entry(ref)
 	if err != nil {
@@ -42,8 +44,8 @@ func (b *Builder) Rebuild(ctx context.Context, s *supply.Store, comps []componen
 		return r, err
 	}
 	defer os.RemoveAll(dir)
-	opt := b.opt
-	opt.CacheDir, opt.ModCache = dir, b.modCache()
+	opt := b.opt // with the module cache that it has
+	opt.CacheDir = dir
 	fresh := New(opt)
 	fresh.know(comps)
 	for _, c := range comps {
@@ -67,48 +69,33 @@ func (b *Builder) Rebuild(ctx context.Context, s *supply.Store, comps []componen
 	return r, fmt.Errorf("%s: no component has this image", ref)
 }
 
-// moved compares the packages in a stored parts list with those of today.
-func moved(s *supply.Store, ref string, now []deb) ([]string, error) {
+// moved compares the packages in a stored SBOM with those of today.
+func moved(s *store.Store, ref string, now []deb) ([]string, error) {
 	if len(now) == 0 {
 		return nil, nil
 	}
-	img, err := s.Image(SBOMRef(ref))
+	components, err := sbom.Read(s, ref)
 	if err != nil {
 		return nil, err
 	}
-	layers, err := img.Layers()
-	if err != nil {
-		return nil, err
-	}
-	if len(layers) != 1 {
-		return nil, fmt.Errorf("%s has %d layers, not one", SBOMRef(ref), len(layers))
-	}
-	r, err := layers[0].Compressed()
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	var doc bom
-	if err := json.NewDecoder(r).Decode(&doc); err != nil {
-		return nil, fmt.Errorf("%s: %w", SBOMRef(ref), err)
-	}
-	old := map[string]part{}
-	for _, p := range doc.Components {
-		if strings.HasPrefix(p.PURL, "pkg:deb/") {
-			old[p.Name] = p
+	old := map[string]cdx.Component{}
+	for _, c := range components {
+		if strings.HasPrefix(c.PackageURL, "pkg:deb/") {
+			old[c.Name] = c
 		}
 	}
-	var names []string
+	var changes []string
 	for _, d := range now {
 		was, ok := old[d.Name]
 		delete(old, d.Name)
-		if !ok || was.Version != d.Version || len(was.Hashes) == 1 && was.Hashes[0].Content != d.SHA256 {
-			names = append(names, fmt.Sprintf("%s %s, was %q", d.Name, d.Version, was.Version))
+		otherArchive := was.Hashes != nil && len(*was.Hashes) == 1 && (*was.Hashes)[0].Value != d.SHA256
+		if !ok || was.Version != d.Version || otherArchive {
+			changes = append(changes, fmt.Sprintf("%s %s, was %q", d.Name, d.Version, was.Version))
 		}
 	}
 	for name, was := range old {
-		names = append(names, fmt.Sprintf("%s gone, was %q", name, was.Version))
+		changes = append(changes, fmt.Sprintf("%s gone, was %q", name, was.Version))
 	}
-	slices.Sort(names)
-	return names, nil
+	slices.Sort(changes)
+	return changes, nil
 }

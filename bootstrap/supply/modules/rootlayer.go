@@ -9,7 +9,10 @@ import (
 	"path"
 	"strings"
 
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply/layer"
 )
 
 // never are paths of a root file system that no image has: what belongs to
@@ -63,8 +66,8 @@ func matches(pattern, p string) bool {
 
 // rootLayer turns a root file system into a layer, without what d leaves out.
 // It returns the paths that are in it: true for files, false for folders.
-func rootLayer(dir string, r *rootfs, d component.Debian) (*fileLayer, map[string]bool, error) {
-	w, err := newLayerWriter(dir)
+func rootLayer(dir string, r *rootfs, d component.Debian) (v1.Layer, map[string]bool, error) {
+	w, err := layer.NewWriter(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -80,7 +83,7 @@ func rootLayer(dir string, r *rootfs, d component.Debian) (*fileLayer, map[strin
 					continue
 				}
 				have[p] = false
-				if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: p + "/", Mode: 0o755, ModTime: epoch, Format: tar.FormatPAX}); err != nil {
+				if err := w.WriteHeader(&tar.Header{Typeflag: tar.TypeDir, Name: p + "/", Mode: 0o755, ModTime: layer.Epoch, Format: tar.FormatPAX}); err != nil {
 					return err
 				}
 			}
@@ -98,10 +101,10 @@ func rootLayer(dir string, r *rootfs, d component.Debian) (*fileLayer, map[strin
 		return err
 	})
 	if err != nil {
-		w.abort()
+		w.Abort()
 		return nil, nil, err
 	}
-	l, err := w.finish()
+	l, err := w.Layer()
 	return l, have, err
 }
 

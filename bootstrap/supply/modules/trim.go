@@ -19,7 +19,7 @@ func (b *Builder) trimPeak() error {
 	if err != nil || total <= b.opt.Peak {
 		return err
 	}
-	objects := filepath.Join(b.opt.CacheDir, "go")
+	objects := b.path("go")
 	own, err := size(objects)
 	if err != nil {
 		return err
@@ -32,14 +32,14 @@ func (b *Builder) trimPeak() error {
 	if total, err = size(b.opt.CacheDir); err != nil || total <= b.opt.Peak {
 		return err
 	}
-	return os.RemoveAll(filepath.Join(b.opt.CacheDir, "mod"))
+	return os.RemoveAll(b.path(modCacheName))
 }
 
 // trimRest leaves what makes the next build short and drops the rest: modules
 // first, since fetching costs less than compiling.
 func (b *Builder) trimRest() error {
 	for _, gone := range []string{"src", "out", "tmp"} {
-		if err := os.RemoveAll(filepath.Join(b.opt.CacheDir, gone)); err != nil {
+		if err := os.RemoveAll(b.path(gone)); err != nil {
 			return err
 		}
 	}
@@ -47,13 +47,13 @@ func (b *Builder) trimRest() error {
 	if err != nil || total <= b.opt.Rest {
 		return err
 	}
-	if err := os.RemoveAll(filepath.Join(b.opt.CacheDir, "mod")); err != nil {
+	if err := os.RemoveAll(b.path(modCacheName)); err != nil {
 		return err
 	}
 	if total, err = size(b.opt.CacheDir); err != nil || total <= b.opt.Rest {
 		return err
 	}
-	objects := filepath.Join(b.opt.CacheDir, "go")
+	objects := b.path("go")
 	own, err := size(objects)
 	if err != nil {
 		return err

@@ -20,15 +20,15 @@ func (b *Builder) web(ctx context.Context, c component.Component, s component.So
 		return err
 	}
 	npm := append([]string{"install", "--no-audit", "--no-fund", "--no-update-notifier", "--prefix", toolDir}, w.Tools...)
-	if _, err := b.run.output(ctx, command{dir: toolDir, name: "npm", args: npm, env: environ()}); err != nil {
+	if _, err := b.tool(ctx, toolDir, nil, "npm", npm...); err != nil {
 		return err
 	}
-	env := environ(
-		"PATH="+filepath.Join(toolDir, "node_modules", ".bin")+string(os.PathListSeparator)+os.Getenv("PATH"),
+	env := []string{
+		"PATH=" + filepath.Join(toolDir, "node_modules", ".bin") + string(os.PathListSeparator) + os.Getenv("PATH"),
 		// The pinned pnpm is the one that runs, whatever package.json asks for.
 		"npm_config_manage_package_manager_versions=false",
 		"CI=true", "NODE_ENV=", "SOURCE_DATE_EPOCH=1767225600",
-	)
+	}
 	pnpm := filepath.Join(toolDir, "node_modules", ".bin", "pnpm")
 	store, err := b.dir("tmp", "pnpm-store")
 	if err != nil {
@@ -38,7 +38,7 @@ func (b *Builder) web(ctx context.Context, c component.Component, s component.So
 		{"install", "--frozen-lockfile", "--store-dir", store},
 		append([]string{"exec"}, w.Script...),
 	} {
-		if _, err := b.run.output(ctx, command{dir: src, name: pnpm, args: args, env: env}); err != nil {
+		if _, err := b.tool(ctx, src, env, pnpm, args...); err != nil {
 			return err
 		}
 	}

@@ -1,32 +1,27 @@
-package supply
+package registry
 
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/gofrs/flock"
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 // manifestLimit bounds what is read as a manifest.
 const manifestLimit = 8 << 20
-
-// errDisk marks failures of this machine's disk: no server can mend them.
-var errDisk = errors.New("write to the store")
 
 // manifestTypes is what we can read.
 var manifestTypes = []string{
@@ -108,77 +103,44 @@ func (f *fetcher) get(ctx context.Context, repo name.Repository, kind, what stri
 }
 
 // manifest gets a manifest by tag or digest and checks it where it can.
-func (f *fetcher) manifest(ctx context.Context, repo name.Repository, what string) ([]byte, v1.Descriptor, error) {
+func (f *fetcher) manifest(ctx context.Context, repo name.Repository, what string) (store.Manifest, error) {
 	resp, err := f.get(ctx, repo, "manifests", what, 0)
 	if err != nil {
-		return nil, v1.Descriptor{}, err
+		return store.Manifest{}, err
 	}
 	defer resp.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, manifestLimit))
 	if err != nil {
-		return nil, v1.Descriptor{}, err
+		return store.Manifest{}, err
 	}
 	got, size, err := v1.SHA256(bytes.NewReader(raw))
 	if err != nil {
-		return nil, v1.Descriptor{}, err
+		return store.Manifest{}, err
 	}
 	promised := what
 	if !strings.HasPrefix(what, "sha256:") {
 		promised = resp.Header.Get("Docker-Content-Digest")
 	}
 	if want, err := v1.NewHash(promised); err == nil && want != got {
-		return nil, v1.Descriptor{}, &DigestError{Want: want, Got: got, WantSize: size, GotSize: size}
+		return store.Manifest{}, &store.DigestError{Want: want, Got: got, WantSize: size, GotSize: size}
 	}
-	return raw, v1.Descriptor{MediaType: types.MediaType(resp.Header.Get("Content-Type")), Digest: got, Size: size}, nil
+	d := v1.Descriptor{MediaType: types.MediaType(resp.Header.Get("Content-Type")), Digest: got, Size: size}
+	return store.Manifest{Descriptor: d, Raw: raw}, nil
 }
 
 // blob brings one blob into the store. What an earlier attempt, of this or of
 // another process, left is not fetched again. moved hears of each new byte.
-func (f *fetcher) blob(ctx context.Context, s *Store, repo name.Repository, d v1.Descriptor, moved func(n int64)) error {
-	if s.hasBlob(d.Digest, d.Size) {
-		return nil
+func (f *fetcher) blob(ctx context.Context, s *store.Store, repo name.Repository, d v1.Descriptor, moved func(n int64)) error {
+	part, err := s.Part(ctx, d)
+	if err != nil || part == nil {
+		return err
 	}
-	part := s.path("tmp", "part-"+d.Digest.Hex)
-	lock := flock.New(part + ".lock")
-	if _, err := lock.TryLockContext(ctx, 200*time.Millisecond); err != nil {
-		return fmt.Errorf("%w: %w", errDisk, err)
-	}
-	defer lock.Unlock()
-	if s.hasBlob(d.Digest, d.Size) {
-		return nil // whoever held the lock has fetched it
-	}
-	file, err := os.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errDisk, err)
-	}
-	defer file.Close()
-	sum := sha256.New()
-	have, err := io.Copy(sum, &ctxReader{ctx, file})
-	if err != nil {
-		return fmt.Errorf("%w: %w", errDisk, err)
-	}
-	startOver := func() error {
-		sum.Reset()
-		have = 0
-		_, err := file.Seek(0, io.SeekStart)
-		if err == nil {
-			err = file.Truncate(0)
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", errDisk, err)
-		}
-		return nil
-	}
-	if have > d.Size {
-		if err := startOver(); err != nil {
-			return err
-		}
-	}
-	if have < d.Size || d.Size == 0 {
-		resp, err := f.get(ctx, repo, "blobs", d.Digest.String(), have)
-		if t := (*transport.Error)(nil); have > 0 && errors.As(err, &t) && t.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+	defer part.Close()
+	if part.Lacks() > 0 || d.Size == 0 {
+		resp, err := f.get(ctx, repo, "blobs", d.Digest.String(), part.Have())
+		if t := (*transport.Error)(nil); part.Have() > 0 && errors.As(err, &t) && t.StatusCode == http.StatusRequestedRangeNotSatisfiable {
 			// Not every registry knows of ranges.
-			if err := startOver(); err != nil {
+			if err := part.Reset(); err != nil {
 				return err
 			}
 			resp, err = f.get(ctx, repo, "blobs", d.Digest.String(), 0)
@@ -187,41 +149,30 @@ func (f *fetcher) blob(ctx context.Context, s *Store, repo name.Repository, d v1
 			return err
 		}
 		defer resp.Body.Close()
-		if have > 0 && resp.StatusCode != http.StatusPartialContent {
-			if err := startOver(); err != nil {
+		if part.Have() > 0 && resp.StatusCode != http.StatusPartialContent {
+			if err := part.Reset(); err != nil {
 				return err
 			}
 		}
-		w := &diskWriter{io.MultiWriter(file, sum), moved}
-		n, err := io.Copy(w, io.LimitReader(resp.Body, d.Size-have+1))
-		if err != nil {
+		// One byte more than is wanted, so that a longer body is seen.
+		if _, err := io.Copy(counted{part, moved}, io.LimitReader(resp.Body, part.Lacks()+1)); err != nil {
 			return err // the part stays for the next attempt
 		}
-		if have += n; have < d.Size {
+		if part.Lacks() > 0 {
 			return io.ErrUnexpectedEOF
 		}
 	}
-	got := v1.Hash{Algorithm: "sha256", Hex: hex.EncodeToString(sum.Sum(nil))}
-	if got != d.Digest || have != d.Size {
-		return errors.Join(&DigestError{Want: d.Digest, Got: got, WantSize: d.Size, GotSize: have}, startOver())
-	}
-	if err := errors.Join(finish(file), os.Rename(part, s.blobPath(d.Digest))); err != nil {
-		return fmt.Errorf("%w: %w", errDisk, err)
-	}
-	return os.Remove(lock.Path())
+	return part.Commit()
 }
 
-// diskWriter tells failures of the disk from those of the line.
-type diskWriter struct {
-	w     io.Writer
+// counted tells of what is written.
+type counted struct {
+	io.Writer
 	moved func(int64)
 }
 
-func (w *diskWriter) Write(p []byte) (int, error) {
-	n, err := w.w.Write(p)
-	if err != nil {
-		err = fmt.Errorf("%w: %w", errDisk, err)
-	}
+func (w counted) Write(p []byte) (int, error) {
+	n, err := w.Writer.Write(p)
 	w.moved(int64(n))
 	return n, err
 }

@@ -1,17 +1,15 @@
-package supply
+package store
 
 import (
 	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/stream"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -69,9 +67,6 @@ func (s *Store) writeImage(img v1.Image) error {
 
 func (s *Store) writeLayer(l v1.Layer) error {
 	digest, err := l.Digest()
-	if errors.Is(err, stream.ErrNotComputed) {
-		return s.writeStream(l)
-	}
 	if err != nil {
 		return err
 	}
@@ -88,28 +83,6 @@ func (s *Store) writeLayer(l v1.Layer) error {
 	}
 	defer r.Close()
 	return s.writeBlob(digest, size, r)
-}
-
-// writeStream writes a layer that knows its digest only once it has been read.
-func (s *Store) writeStream(l v1.Layer) error {
-	r, err := l.Compressed()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	tmp, _, _, err := s.spool(r)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp)
-	if err := r.Close(); err != nil {
-		return err
-	}
-	digest, err := l.Digest()
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp, s.blobPath(digest))
 }
 
 // hasBlob says whether a blob lies there in its full size. Its digest was

@@ -1,33 +1,28 @@
-package supply
+package store
 
 import (
 	"archive/tar"
 	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/random"
-	"github.com/google/go-containerregistry/pkg/v1/stream"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
+	"github.com/druppie/druppie-up/bootstrap/supply/store/imagetest"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -40,62 +35,37 @@ func openStore(t *testing.T) *Store {
 	return s
 }
 
-func randomImage(t *testing.T) v1.Image {
+// putIndex brings an image in as a supply that pulls does: its blobs, then the
+// manifests.
+func putIndex(t *testing.T, s *Store, ref string, raw []byte, img v1.Image) (Entry, error) {
 	t.Helper()
-	img, err := random.Image(2048, 2)
+	if err := s.writeImage(img); err != nil {
+		t.Fatal(err)
+	}
+	manifest, err := img.RawManifest()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return img
+	return s.PutManifests(ref, []Manifest{describe(t, types.OCIImageIndex, raw), describe(t, types.DockerManifestSchema2, manifest)}, nil)
 }
 
-func digestOf(t *testing.T, img v1.Image) string {
+func describe(t *testing.T, mt types.MediaType, raw []byte) Manifest {
 	t.Helper()
-	h, err := img.Digest()
+	h, size, err := v1.SHA256(bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h.String()
-}
-
-// indexOf makes upstream's kind of index: img for this machine, and one for a
-// machine whose image isn't there.
-func indexOf(t *testing.T, img v1.Image) []byte {
-	t.Helper()
-	d, err := img.Digest()
-	if err != nil {
-		t.Fatal(err)
-	}
-	size, err := img.Size()
-	if err != nil {
-		t.Fatal(err)
-	}
-	other := v1.Descriptor{
-		MediaType: types.OCIManifestSchema1, Size: 7,
-		Digest:   v1.Hash{Algorithm: "sha256", Hex: strings.Repeat("ab", 32)},
-		Platform: &v1.Platform{OS: "linux", Architecture: "s390x"},
-	}
-	raw, err := json.MarshalIndent(v1.IndexManifest{
-		SchemaVersion: 2, MediaType: types.OCIImageIndex,
-		Manifests: []v1.Descriptor{other, {
-			MediaType: types.DockerManifestSchema2, Size: size, Digest: d,
-			Platform: &v1.Platform{OS: "linux", Architecture: runtime.GOARCH},
-		}},
-	}, "", "     ")
-	if err != nil {
-		t.Fatal(err)
-	}
-	return raw
+	return Manifest{Descriptor: v1.Descriptor{MediaType: mt, Digest: h, Size: size}, Raw: raw}
 }
 
 func TestPutImage(t *testing.T) {
 	s := openStore(t)
-	img := randomImage(t)
+	img := imagetest.Random(t)
 	put, err := s.PutImage("docker.io/library/registry:3.1.2", img, map[string]string{"note": "x"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	digest := digestOf(t, img)
+	digest := imagetest.Digest(t, img)
 	for _, ref := range []string{
 		"docker.io/library/registry:3.1.2",
 		"registry:3.1.2",
@@ -137,7 +107,7 @@ func TestPutImageReplaces(t *testing.T) {
 	s := openStore(t)
 	var img v1.Image
 	for range 2 {
-		img = randomImage(t)
+		img = imagetest.Random(t)
 		if _, err := s.PutImage("druppie.io/mirror:dev", img, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +116,7 @@ func TestPutImageReplaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(entries) != 1 || entries[0].Descriptor.Digest.String() != digestOf(t, img) {
+	if len(entries) != 1 || entries[0].Descriptor.Digest.String() != imagetest.Digest(t, img) {
 		t.Errorf("entries = %+v, want the second image alone", entries)
 	}
 	if err := s.Remove("druppie.io/mirror:dev"); err != nil {
@@ -157,11 +127,11 @@ func TestPutImageReplaces(t *testing.T) {
 	}
 }
 
-func TestPutIndex(t *testing.T) {
+func TestPutManifests(t *testing.T) {
 	s := openStore(t)
-	img := randomImage(t)
-	raw := indexOf(t, img)
-	e, err := s.PutIndex("quay.io/a/b:v1", raw, types.OCIImageIndex, img, nil)
+	img := imagetest.Random(t)
+	raw := imagetest.Index(t, img)
+	e, err := putIndex(t, s, "quay.io/a/b:v1", raw, img)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,36 +143,17 @@ func TestPutIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if digestOf(t, back) != digestOf(t, img) {
+	if imagetest.Digest(t, back) != imagetest.Digest(t, img) {
 		t.Error("the index's image for this machine is another one")
 	}
-	if _, err := s.PutIndex("quay.io/a/b:v2", raw, types.OCIImageIndex, randomImage(t), nil); err == nil {
-		t.Error("an index that doesn't name the image was taken")
-	}
-}
-
-func TestPutStreamedLayer(t *testing.T) {
-	s := openStore(t)
-	data := tarOf(t, map[string]string{"a": "1"})
-	img, err := mutate.AppendLayers(empty.Image, stream.NewLayer(io.NopCloser(bytes.NewReader(data))))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.PutImage("a.example/pb:c", img, nil); err != nil {
-		t.Fatal(err)
-	}
-	files, err := s.Files("a.example/pb:c")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got, err := fs.ReadFile(files, "a"); string(got) != "1" {
-		t.Errorf("a = %q, %v", got, err)
+	if _, err := putIndex(t, openStore(t), "quay.io/a/b:v2", raw, imagetest.Random(t)); err == nil {
+		t.Error("an index whose image is missing was taken")
 	}
 }
 
 func TestDamagedIndex(t *testing.T) {
 	s := openStore(t)
-	if _, err := s.PutImage("a.example/tool:1", randomImage(t), nil); err != nil {
+	if _, err := s.PutImage("a.example/tool:1", imagetest.Random(t), nil); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(s.path("index.json"), nil, 0o644); err != nil {
@@ -218,7 +169,7 @@ func TestDamagedIndex(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.PutImage("a.example/tool:1", randomImage(t), nil); err != nil {
+	if _, err := s.PutImage("a.example/tool:1", imagetest.Random(t), nil); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -288,48 +239,47 @@ func TestFiles(t *testing.T) {
 	}
 }
 
-func TestWait(t *testing.T) {
+func TestVerify(t *testing.T) {
 	s := openStore(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	var told [][]string
-	done := make(chan error, 1)
-	heard := make(chan struct{}, 10)
-	go func() {
-		done <- s.Wait(ctx, []string{"a.example/pa:1", "a.example/pb:1"}, func(m []string) {
-			told = append(told, m)
-			heard <- struct{}{}
-		})
-	}()
-	hear := func() {
-		select {
-		case <-heard:
-		case err := <-done:
-			t.Fatalf("Wait returned early: %v", err)
-		}
-	}
-	hear()
-	for _, ref := range []string{"a.example/pb:1", "a.example/pa:1"} {
-		if _, err := s.PutImage(ref, randomImage(t), nil); err != nil {
-			t.Fatal(err)
-		}
-		if ref == "a.example/pb:1" {
-			hear()
-		}
-	}
-	if err := <-done; err != nil {
+	img := imagetest.Random(t)
+	if _, err := putIndex(t, s, "a.example/multi:1", imagetest.Index(t, img), img); err != nil {
 		t.Fatal(err)
 	}
-	want := [][]string{{"a.example/pa:1", "a.example/pb:1"}, {"a.example/pa:1"}}
-	if d := cmp.Diff(want, told); d != "" {
-		t.Error(d)
+	if _, err := s.PutImage("a.example/fine:1", imagetest.Random(t), nil); err != nil {
+		t.Fatal(err)
 	}
-	short, stop := context.WithTimeout(t.Context(), time.Millisecond)
-	defer stop()
-	err := s.Wait(short, []string{"a.example/none:1"}, nil)
-	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "a.example/none:1") {
-		t.Errorf("Wait = %v", err)
+	check := func(want ...string) {
+		t.Helper()
+		problems, err := s.Verify(t.Context(), VerifyOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, p := range problems {
+			got = append(got, p.Ref+" "+p.Digest)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Error(d)
+		}
 	}
+	check() // the other platform's image is not missed
+	layers := imagetest.LayerDigests(t, img)
+	h, err := v1.NewHash(layers[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(s.blobPath(h), 5); err != nil {
+		t.Fatal(err)
+	}
+	check("a.example/multi:1 " + layers[0])
+	child, err := img.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(s.blobPath(child)); err != nil {
+		t.Fatal(err)
+	}
+	check("a.example/multi:1 " + child.String())
 }
 
 // TestManyProcesses has this test binary write one store from several processes
@@ -343,7 +293,7 @@ func TestManyProcesses(t *testing.T) {
 		}
 		for i := range each {
 			ref := fmt.Sprintf("a.example/p%s:%d", os.Getenv("SUPPLY_TEST_ID"), i)
-			if _, err := s.PutImage(ref, randomImage(t), nil); err != nil {
+			if _, err := s.PutImage(ref, imagetest.Random(t), nil); err != nil {
 				t.Fatal(err)
 			}
 		}

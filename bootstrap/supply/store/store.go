@@ -1,4 +1,9 @@
-package supply
+// Package store owns the folder that images and upstream files are kept in: an OCI image layout that several
+// processes may write at once. A blob enters it only after its digest was checked, and a name only after all its
+// blobs are there: a name that can be looked up is complete, however its writer ended.
+//
+// It refuses to fetch or to build anything, and to hold a name without a tag.
+package store
 
 import (
 	"bytes"
@@ -21,6 +26,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/druppie/druppie-up/internal/ui"
+)
+
+// Annotations that the writers of entries leave for each other.
+const (
+	// Supplier is the name of the supply that wrote an entry.
+	Supplier = "io.druppie.supply"
+	// Input stands for what an entry was made from, so that making it again can be left out.
+	Input = "io.druppie.input"
 )
 
 // RefAnnotation is the annotation of an index.json entry that holds its name.
@@ -116,24 +129,42 @@ func (s *Store) Entry(ref string) (Entry, error) {
 }
 
 func find(entries []Entry, ref string) (Entry, error) {
-	want, err := parseRef(ref)
+	want, err := ParseRef(ref)
 	if err != nil {
 		return Entry{}, err
 	}
 	for _, e := range entries {
-		got, err := parseRef(e.Ref)
-		if err != nil || got.name != want.name {
+		got, err := ParseRef(e.Ref)
+		if err != nil || got.Name != want.Name {
 			continue
 		}
-		if want.tag != "" && got.tag != want.tag {
+		if want.Tag != "" && got.Tag != want.Tag {
 			continue
 		}
-		if want.digest != "" && e.Descriptor.Digest.String() != want.digest {
+		if want.Digest != "" && e.Descriptor.Digest.String() != want.Digest {
 			continue
 		}
 		return e, nil
 	}
 	return Entry{}, fmt.Errorf("%s: %w", ref, ErrNotFound)
+}
+
+// Missing returns those of refs that the store doesn't have, in their order.
+func (s *Store) Missing(refs []string) ([]string, error) {
+	entries, err := s.Entries()
+	if err != nil {
+		return nil, err
+	}
+	var missing []string
+	for _, r := range refs {
+		switch _, err := find(entries, r); {
+		case errors.Is(err, ErrNotFound):
+			missing = append(missing, r)
+		case err != nil:
+			return nil, err
+		}
+	}
+	return missing, nil
 }
 
 // Image returns the image of a name for linux on this machine's architecture.
@@ -149,27 +180,32 @@ func (s *Store) Image(ref string) (v1.Image, error) {
 	return img, nil
 }
 
+// image is the image that an entry's descriptor stands for.
 func (s *Store) image(d v1.Descriptor) (v1.Image, error) {
+	top, err := layout.ImageIndexFromPath(s.dir)
+	if err != nil {
+		return nil, err
+	}
 	if !d.MediaType.IsIndex() {
-		return partial.CompressedToImage(&storedImage{store: s, desc: d})
+		return top.Image(d.Digest)
 	}
-	raw, err := s.blobBytes(d.Digest)
+	index, err := top.ImageIndex(d.Digest)
 	if err != nil {
 		return nil, err
 	}
-	index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	manifest, err := index.IndexManifest()
 	if err != nil {
 		return nil, err
 	}
-	child, err := pick(index)
+	child, err := Pick(manifest)
 	if err != nil {
 		return nil, err
 	}
-	return partial.CompressedToImage(&storedImage{store: s, desc: child})
+	return index.Image(child.Digest)
 }
 
-// pick chooses the image for this machine from an index.
-func pick(index *v1.IndexManifest) (v1.Descriptor, error) {
+// Pick chooses the image for linux on this machine's architecture from an index.
+func Pick(index *v1.IndexManifest) (v1.Descriptor, error) {
 	for _, m := range index.Manifests {
 		p := m.Platform
 		if p != nil && p.OS == "linux" && p.Architecture == runtime.GOARCH && m.MediaType.IsImage() {
@@ -182,7 +218,10 @@ func pick(index *v1.IndexManifest) (v1.Descriptor, error) {
 // PutImage writes an image and gives it a name. A name that is there already
 // then stands for the new image.
 func (s *Store) PutImage(ref string, img v1.Image, ann map[string]string) (Entry, error) {
-	return s.put(ref, img, ann, func() (v1.Descriptor, error) {
+	return s.put(ref, ann, func() (v1.Descriptor, error) {
+		if err := s.writeImage(img); err != nil {
+			return v1.Descriptor{}, err
+		}
 		d, err := partial.Descriptor(img)
 		if err != nil {
 			return v1.Descriptor{}, err
@@ -191,62 +230,59 @@ func (s *Store) PutImage(ref string, img v1.Image, ann map[string]string) (Entry
 	})
 }
 
-// PutIndex writes upstream's index, byte for byte, with the image of one of its
-// platforms: a digest that upstream pinned then answers, though the images of
-// the other platforms are not there.
-func (s *Store) PutIndex(ref string, raw []byte, mt types.MediaType, img v1.Image, ann map[string]string) (Entry, error) {
-	return s.put(ref, img, ann, func() (v1.Descriptor, error) {
-		index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
-		if err != nil {
-			return v1.Descriptor{}, fmt.Errorf("parse index: %w", err)
+// PutManifests gives a name to an image whose other blobs are there: manifests
+// are upstream's, byte for byte, either the image's own, or an index and that of
+// its image for this machine. A digest of the index that upstream pinned then
+// answers, though the images of the other platforms are not there.
+func (s *Store) PutManifests(ref string, manifests []Manifest, ann map[string]string) (Entry, error) {
+	return s.put(ref, ann, func() (v1.Descriptor, error) {
+		for _, m := range manifests {
+			if err := s.writeBlob(m.Digest, m.Size, bytes.NewReader(m.Raw)); err != nil {
+				return v1.Descriptor{}, err
+			}
 		}
-		digest, err := img.Digest()
-		if err != nil {
-			return v1.Descriptor{}, err
-		}
-		if !slices.ContainsFunc(index.Manifests, func(m v1.Descriptor) bool { return m.Digest == digest }) {
-			return v1.Descriptor{}, fmt.Errorf("the index doesn't name %s", digest)
-		}
-		h, size, err := v1.SHA256(bytes.NewReader(raw))
+		top := manifests[0].Descriptor
+		needs, err := s.walk(nil, top)
 		if err != nil {
 			return v1.Descriptor{}, err
 		}
-		if err := s.writeBlob(h, size, bytes.NewReader(raw)); err != nil {
-			return v1.Descriptor{}, err
+		for _, d := range needs {
+			if !s.hasBlob(d.Digest, d.Size) {
+				return v1.Descriptor{}, fmt.Errorf("blob %s is missing: %w", d.Digest, fs.ErrNotExist)
+			}
 		}
-		return v1.Descriptor{MediaType: mt, Digest: h, Size: size}, nil
+		return top, nil
 	})
 }
 
-func (s *Store) put(ref string, img v1.Image, ann map[string]string, describe func() (v1.Descriptor, error)) (Entry, error) {
-	r, err := parseRef(ref)
+// Manifest is a manifest or an index as upstream wrote it.
+type Manifest struct {
+	v1.Descriptor
+	Raw []byte
+}
+
+// put has write bring all blobs in, and then makes ref stand for what it returns.
+func (s *Store) put(ref string, ann map[string]string, write func() (v1.Descriptor, error)) (Entry, error) {
+	r, err := ParseRef(ref)
 	if err != nil {
 		return Entry{}, err
 	}
-	if r.tag == "" {
+	if r.Tag == "" {
 		return Entry{}, fmt.Errorf("put %s: a name in the store needs a tag", ref)
 	}
-	release, err := s.writing()
+	d, err := write()
+	if err == nil {
+		err = s.setEntry(r.String(), &d, ann)
+	}
 	if err != nil {
-		return Entry{}, fmt.Errorf("put %s: %w", ref, err)
-	}
-	defer release()
-	if err := s.writeImage(img); err != nil {
-		return Entry{}, fmt.Errorf("put %s: %w", ref, s.hint(err))
-	}
-	d, err := describe()
-	if err != nil {
-		return Entry{}, fmt.Errorf("put %s: %w", ref, err)
-	}
-	if err := s.setEntry(r.String(), &d, ann); err != nil {
-		return Entry{}, fmt.Errorf("put %s: %w", ref, err)
+		return Entry{}, fmt.Errorf("put %s: %w", ref, s.Hint(err))
 	}
 	return Entry{Ref: r.String(), Descriptor: d, Annotations: maps.Clone(ann)}, nil
 }
 
 // Remove takes a name out of the store; GC then frees its blobs.
 func (s *Store) Remove(ref string) error {
-	r, err := parseRef(ref)
+	r, err := ParseRef(ref)
 	if err != nil {
 		return err
 	}
@@ -314,17 +350,8 @@ func (s *Store) locked(f func() error) error {
 	return f()
 }
 
-// writing keeps GC away while blobs are written that no name stands for yet.
-func (s *Store) writing() (release func(), err error) {
-	lock := flock.New(s.path("gc.lock"))
-	if err := lock.RLock(); err != nil {
-		return nil, fmt.Errorf("lock store: %w", err)
-	}
-	return func() { _ = lock.Unlock() }, nil
-}
-
-// hint says what to do about a full disk.
-func (s *Store) hint(err error) error {
+// Hint says what to do about a full disk.
+func (s *Store) Hint(err error) error {
 	if errors.Is(err, syscall.ENOSPC) {
 		return ui.WithHint(err, "free disk space where the store lies ("+s.dir+") and run it again: what is there stays")
 	}

@@ -1,4 +1,8 @@
-package supply
+// Package registry owns the supply that pulls: it fills a store from upstream's container registries, or from a
+// mirror of them, one platform of each image. It trusts digests, where component.yaml pins one, and goes on where
+// an earlier attempt stopped. It refuses to give up while bytes still come, and to keep bytes that aren't what
+// their digest says.
+package registry
 
 import (
 	"bytes"
@@ -19,12 +23,10 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
-
-// Supplier notes in an entry which supply wrote it.
-const Supplier = "io.druppie.supply"
 
 // unpinnedAnnotation marks entries that were fetched by their tag though a
 // digest is pinned, since the user asked for that.
@@ -32,13 +34,13 @@ const unpinnedAnnotation = "io.druppie.unpinned"
 
 // TakenUnpinned says whether an entry was fetched with Unpinned, so that it may
 // differ from what component.yaml pins.
-func TakenUnpinned(e Entry) bool { return e.Annotations[unpinnedAnnotation] != "" }
+func TakenUnpinned(e store.Entry) bool { return e.Annotations[unpinnedAnnotation] != "" }
 
-// RegistryName is how the registry supply is chosen.
-const RegistryName = "registry"
+// Name is how this supply is chosen.
+const Name = "registry"
 
-// RegistryOptions are the settings of a Registry. Zero values have defaults.
-type RegistryOptions struct {
+// Options are the settings of a Registry. Zero values have defaults.
+type Options struct {
 	// Mirror is a registry that holds all images as MIRROR/<upstream
 	// host>/<repository>, for example localhost:5000/quay.io/a/b; it may carry a
 	// path, and http:// in front. Empty asks upstream. The mirror that this
@@ -67,12 +69,12 @@ type RegistryOptions struct {
 
 // Registry fills a store from upstream's registries, one platform of each image.
 type Registry struct {
-	opt   RegistryOptions
+	opt   Options
 	fetch *fetcher
 }
 
-// NewRegistry returns the supply; it touches nothing before it is used.
-func NewRegistry(opt RegistryOptions) (*Registry, error) {
+// New returns the supply; it touches nothing before it is used.
+func New(opt Options) (*Registry, error) {
 	if opt.Budget == 0 {
 		opt.Budget = 5 * time.Minute
 	}
@@ -125,7 +127,7 @@ func upstreamTransport() http.RoundTripper {
 }
 
 // Name is the supply's name.
-func (r *Registry) Name() string { return RegistryName }
+func (r *Registry) Name() string { return Name }
 
 // source is where a repository is fetched from.
 func (r *Registry) source(upstream string) (name.Repository, error) {
@@ -149,7 +151,7 @@ func (r *Registry) source(upstream string) (name.Repository, error) {
 func (r *Registry) Available(ctx context.Context) error {
 	hosts := map[string]name.Registry{}
 	for _, w := range r.wanted(r.opt.Components) {
-		repo, err := r.source(w.ref.name)
+		repo, err := r.source(w.ref.Name)
 		if err != nil {
 			return err
 		}
@@ -185,16 +187,12 @@ func (r *Registry) Available(ctx context.Context) error {
 
 // want is one image to fetch.
 type want struct {
-	ref ref // with the digest, where it is pinned
-	top v1.Descriptor
-	// index is upstream's index, or nil for an image that has none.
-	index    []byte
-	image    v1.Descriptor
-	raw      []byte
-	manifest *v1.Manifest
-	repo     name.Repository
-	resolved chan struct{}
-	err      error
+	ref       store.Ref        // with the digest, where it is pinned
+	manifests []store.Manifest // upstream's index, where there is one, and the image's
+	manifest  *v1.Manifest
+	repo      name.Repository
+	resolved  chan struct{}
+	err       error
 }
 
 func (w *want) blobs() []v1.Descriptor {
@@ -216,7 +214,7 @@ func (r *Registry) wanted(comps []component.Component) []*want {
 				full += "@" + img.Digest
 			}
 			w := &want{resolved: make(chan struct{})}
-			w.ref, w.err = parseRef(full)
+			w.ref, w.err = store.ParseRef(full)
 			list = append(list, w)
 		}
 	}
@@ -225,36 +223,35 @@ func (r *Registry) wanted(comps []component.Component) []*want {
 
 // lacks says whether the store has to get w. Another supply's image of that
 // name will do; our own has to be the one that is pinned now.
-func (s *Store) lacks(w *want) (bool, error) {
-	e, err := s.Entry(w.ref.name + ":" + w.ref.tag)
-	if errors.Is(err, ErrNotFound) {
+func lacks(s *store.Store, w *want) (bool, error) {
+	e, err := s.Entry(w.ref.Tagged())
+	if errors.Is(err, store.ErrNotFound) {
 		return true, nil
 	}
 	if err != nil {
 		return false, err
 	}
-	stale := w.ref.digest != "" && e.Descriptor.Digest.String() != w.ref.digest
-	return stale && e.Annotations[Supplier] == RegistryName, nil
+	stale := w.ref.Digest != "" && e.Descriptor.Digest.String() != w.ref.Digest
+	return stale && e.Annotations[store.Supplier] == Name, nil
 }
 
-// Fill fetches what the store lacks: first upstream's files, which need only
-// the Go module proxy, then images in the order of comps, several at once.
-func (r *Registry) Fill(ctx context.Context, s *Store, comps []component.Component, rep ui.Reporter) error {
+// Fill fetches what the store lacks in the order of comps, several images at once.
+func (r *Registry) Fill(ctx context.Context, s *store.Store, comps []component.Component, rep ui.Reporter) error {
 	task := rep.Start("supply/registry", "Pull images")
-	err := s.hint(r.fill(ctx, s, comps, task))
+	err := s.Hint(r.fill(ctx, s, comps, task))
 	if err != nil {
 		task.Fail(err)
 	}
 	return err
 }
 
-func (r *Registry) fill(ctx context.Context, s *Store, comps []component.Component, task ui.Task) error {
+func (r *Registry) fill(ctx context.Context, s *store.Store, comps []component.Component, task ui.Task) error {
 	var todo []*want
 	for _, w := range r.wanted(comps) {
 		if w.err != nil {
 			return w.err
 		}
-		lacks, err := s.lacks(w)
+		lacks, err := lacks(s, w)
 		if err != nil {
 			return err
 		}
@@ -262,36 +259,18 @@ func (r *Registry) fill(ctx context.Context, s *Store, comps []component.Compone
 			todo = append(todo, w)
 		}
 	}
-	release, err := s.writing()
-	if err != nil {
-		return err
-	}
-	defer release()
 	if len(todo) == 0 {
-		if err := packAll(ctx, s, comps); err != nil {
-			return err
-		}
 		task.Skip("every image is in the store")
 		return nil
 	}
 	m := &meter{task: task, images: len(todo), at: map[string]bool{}}
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return packAll(ctx, s, comps) })
 	g.Go(func() error { return r.resolveAll(ctx, todo, m) })
 	g.Go(func() error { return r.pullAll(ctx, s, todo, m) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
 	task.Done("%d images, %d MB", len(todo), m.fetched>>20)
-	return nil
-}
-
-func packAll(ctx context.Context, s *Store, comps []component.Component) error {
-	for _, c := range comps {
-		if err := PackSources(ctx, s, c); err != nil {
-			return err
-		}
-	}
 	return nil
 }
 
@@ -331,40 +310,40 @@ func (r *Registry) retrier(m *meter, w *want) retrier {
 // resolve finds the image for this machine behind a name.
 func (r *Registry) resolve(ctx context.Context, w *want) error {
 	var err error
-	if w.repo, err = r.source(w.ref.name); err != nil {
+	if w.repo, err = r.source(w.ref.Name); err != nil {
 		return err
 	}
-	what := w.ref.digest
-	if what == "" {
-		what = w.ref.tag
+	top := w.ref.Digest
+	if top == "" {
+		top = w.ref.Tag
 	}
-	raw, top, err := r.fetch.manifest(ctx, w.repo, what)
+	m, err := r.fetch.manifest(ctx, w.repo, top)
 	if err != nil {
 		return err
 	}
-	w.top, w.image, w.raw, w.index = top, top, raw, nil
-	if top.MediaType.IsIndex() {
-		index, err := v1.ParseIndexManifest(bytes.NewReader(raw))
+	w.manifests = []store.Manifest{m}
+	if m.MediaType.IsIndex() {
+		index, err := v1.ParseIndexManifest(bytes.NewReader(m.Raw))
 		if err != nil {
 			return err
 		}
-		child, err := pick(index)
+		child, err := store.Pick(index)
 		if err != nil {
 			return err
 		}
-		w.index = raw
-		if w.raw, w.image, err = r.fetch.manifest(ctx, w.repo, child.Digest.String()); err != nil {
+		if m, err = r.fetch.manifest(ctx, w.repo, child.Digest.String()); err != nil {
 			return err
 		}
+		w.manifests = append(w.manifests, m)
 	}
-	if !w.image.MediaType.IsImage() {
-		return fmt.Errorf("can't read manifests of type %q", w.image.MediaType)
+	if !m.MediaType.IsImage() {
+		return fmt.Errorf("can't read manifests of type %q", m.MediaType)
 	}
-	w.manifest, err = v1.ParseManifest(bytes.NewReader(w.raw))
+	w.manifest, err = v1.ParseManifest(bytes.NewReader(m.Raw))
 	return err
 }
 
-func (r *Registry) pullAll(ctx context.Context, s *Store, todo []*want, m *meter) error {
+func (r *Registry) pullAll(ctx context.Context, s *store.Store, todo []*want, m *meter) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opt.Images)
 	for _, w := range todo {
@@ -387,7 +366,7 @@ func (r *Registry) pullAll(ctx context.Context, s *Store, todo []*want, m *meter
 }
 
 // pull fetches the blobs of one image and, when all are there, names it.
-func (r *Registry) pull(ctx context.Context, s *Store, w *want, m *meter) error {
+func (r *Registry) pull(ctx context.Context, s *store.Store, w *want, m *meter) error {
 	defer m.working(w.ref.String())()
 	g, blobCtx := errgroup.WithContext(ctx)
 	g.SetLimit(r.opt.Layers)
@@ -407,22 +386,10 @@ func (r *Registry) pull(ctx context.Context, s *Store, w *want, m *meter) error 
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := s.writeBlob(w.image.Digest, w.image.Size, bytes.NewReader(w.raw)); err != nil {
-		return err
-	}
-	img, err := s.image(w.image)
-	if err != nil {
-		return err
-	}
-	ann := map[string]string{Supplier: RegistryName}
+	ann := map[string]string{store.Supplier: Name}
 	if r.opt.Unpinned {
 		ann[unpinnedAnnotation] = "true"
 	}
-	tagged := w.ref.name + ":" + w.ref.tag
-	if w.index == nil {
-		_, err = s.PutImage(tagged, img, ann)
-	} else {
-		_, err = s.PutIndex(tagged, w.index, w.top.MediaType, img, ann)
-	}
+	_, err := s.PutManifests(w.ref.Tagged(), w.manifests, ann)
 	return err
 }

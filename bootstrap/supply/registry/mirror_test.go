@@ -1,8 +1,6 @@
-package supply
+package registry
 
 import (
-	"context"
-	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -14,30 +12,6 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-type fakeSupply struct {
-	Supply
-	name string
-	err  error
-}
-
-func (f fakeSupply) Name() string                    { return f.name }
-func (f fakeSupply) Available(context.Context) error { return f.err }
-
-func TestChoose(t *testing.T) {
-	down := fakeSupply{name: "registry", err: errors.New("out of reach")}
-	up := fakeSupply{name: "modules"}
-	got, why, err := Choose(t.Context(), down, up)
-	if err != nil || got.Name() != "modules" || !strings.Contains(why, "registry can't be used (out of reach)") {
-		t.Errorf("Choose = %v, %q, %v", got, why, err)
-	}
-	if got, _, err := Choose(t.Context(), up, down); err != nil || got.Name() != "modules" {
-		t.Errorf("Choose = %v, %v", got, err)
-	}
-	if _, _, err := Choose(t.Context(), down); err == nil || ui.Hint(err) == "" {
-		t.Errorf("Choose of nothing = %v", err)
-	}
-}
-
 func TestAvailable(t *testing.T) {
 	u := newUpstream(t)
 	if err := u.supply(t, nil).Available(t.Context()); err != nil {
@@ -45,7 +19,7 @@ func TestAvailable(t *testing.T) {
 	}
 	gone := httptest.NewServer(http.NotFoundHandler())
 	gone.Close()
-	r := u.supply(t, func(o *RegistryOptions) { o.Mirror = strings.TrimPrefix(gone.URL, "http://") })
+	r := u.supply(t, func(o *Options) { o.Mirror = strings.TrimPrefix(gone.URL, "http://") })
 	if err := r.Available(t.Context()); err == nil {
 		t.Error("a registry that is gone is available")
 	}
@@ -60,7 +34,7 @@ func TestMirrorNames(t *testing.T) {
 		{"https://mirror.example.org", "r.example:5000/a/b", "https://mirror.example.org/r.example-5000/a/b"},
 	}
 	for _, tt := range tests {
-		r, err := NewRegistry(RegistryOptions{Mirror: tt.mirror})
+		r, err := New(Options{Mirror: tt.mirror})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -72,7 +46,7 @@ func TestMirrorNames(t *testing.T) {
 			t.Errorf("%q, %s: %s, want %s", tt.mirror, tt.upstream, got, tt.want)
 		}
 	}
-	if _, err := NewRegistry(RegistryOptions{Mirror: "not a host"}); ui.ExitCode(err) != 2 {
+	if _, err := New(Options{Mirror: "not a host"}); ui.ExitCode(err) != 2 {
 		t.Errorf("a bad mirror: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package supply
+package store
 
 import (
 	"archive/tar"

@@ -1,4 +1,4 @@
-package supply
+package registry
 
 import (
 	"bytes"
@@ -21,6 +21,8 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/validate"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
+	"github.com/druppie/druppie-up/bootstrap/supply/store/imagetest"
 )
 
 // upstream is a registry in this process that holds images under
@@ -85,15 +87,15 @@ func (u *upstream) push(t *testing.T, ref string, img v1.Image) {
 // pushIndex pushes an index of img and an image of another platform.
 func (u *upstream) pushIndex(t *testing.T, ref string, img v1.Image) v1.ImageIndex {
 	t.Helper()
-	raw := indexOf(t, img)
+	raw := imagetest.Index(t, img)
 	m, err := v1.ParseIndexManifest(bytes.NewReader(raw))
 	if err != nil {
 		t.Fatal(err)
 	}
 	ii := mutate.IndexMediaType(empty.Index, types.OCIImageIndex)
 	for _, d := range m.Manifests {
-		add := randomImage(t)
-		if d.Digest.String() == digestOf(t, img) {
+		add := imagetest.Random(t)
+		if d.Digest.String() == imagetest.Digest(t, img) {
 			add = img
 		}
 		ii = mutate.AppendManifests(ii, mutate.IndexAddendum{Add: add, Descriptor: v1.Descriptor{Platform: d.Platform}})
@@ -108,13 +110,13 @@ func (u *upstream) pushIndex(t *testing.T, ref string, img v1.Image) v1.ImageInd
 	return ii
 }
 
-func (u *upstream) supply(t *testing.T, change func(*RegistryOptions)) *Registry {
+func (u *upstream) supply(t *testing.T, change func(*Options)) *Registry {
 	t.Helper()
-	opt := RegistryOptions{Mirror: u.host, Budget: 5 * time.Second, Stall: 2 * time.Second, Pause: time.Millisecond}
+	opt := Options{Mirror: u.host, Budget: 5 * time.Second, Stall: 2 * time.Second, Pause: time.Millisecond}
 	if change != nil {
 		change(&opt)
 	}
-	r, err := NewRegistry(opt)
+	r, err := New(opt)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,24 +132,16 @@ func comps(refs ...string) []component.Component {
 	return []component.Component{c}
 }
 
-func layerDigests(t *testing.T, img v1.Image) []string {
+func openStore(t *testing.T) *store.Store {
 	t.Helper()
-	layers, err := img.Layers()
+	s, err := store.Open(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list []string
-	for _, l := range layers {
-		d, err := l.Digest()
-		if err != nil {
-			t.Fatal(err)
-		}
-		list = append(list, d.String())
-	}
-	return list
+	return s
 }
 
-func mustHave(t *testing.T, s *Store, ref, digest string) {
+func mustHave(t *testing.T, s *store.Store, ref, digest string) {
 	t.Helper()
 	e, err := s.Entry(ref)
 	if err != nil {
@@ -163,7 +157,7 @@ func mustHave(t *testing.T, s *Store, ref, digest string) {
 	if err := validate.Image(img); err != nil {
 		t.Errorf("%s: %v", ref, err)
 	}
-	if problems, err := s.Verify(t.Context(), VerifyOptions{}); err != nil || len(problems) > 0 {
+	if problems, err := s.Verify(t.Context(), store.VerifyOptions{}); err != nil || len(problems) > 0 {
 		t.Errorf("verify: %v, %v", problems, err)
 	}
 }

@@ -1,4 +1,4 @@
-package supply
+package registry
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
 // Locked is what Lock found out about one image.
@@ -33,7 +34,7 @@ func (r *Registry) Lock(ctx context.Context, comps []component.Component) []Lock
 	var mu sync.Mutex
 	for i, w := range list {
 		g.Go(func() error {
-			l := Locked{Ref: w.ref.name + ":" + w.ref.tag, Pinned: w.ref.digest, Err: w.err}
+			l := Locked{Ref: w.ref.Tagged(), Pinned: w.ref.Digest, Err: w.err}
 			if l.Err == nil {
 				l.Found, l.Err = all.tagDigest(ctx, w.ref)
 			}
@@ -47,16 +48,16 @@ func (r *Registry) Lock(ctx context.Context, comps []component.Component) []Lock
 	return locked
 }
 
-func (r *Registry) tagDigest(ctx context.Context, ref ref) (string, error) {
-	repo, err := r.source(ref.name)
+func (r *Registry) tagDigest(ctx context.Context, ref store.Ref) (string, error) {
+	repo, err := r.source(ref.Name)
 	if err != nil {
 		return "", err
 	}
 	var digest string
 	try := retrier{budget: min(lockPatience, r.opt.Budget), first: r.opt.Pause}
 	err = try.do(ctx, func(ctx context.Context) (bool, error) {
-		_, d, err := r.fetch.manifest(ctx, repo, ref.tag)
-		digest = d.Digest.String()
+		m, err := r.fetch.manifest(ctx, repo, ref.Tag)
+		digest = m.Digest.String()
 		return false, err
 	})
 	if err != nil {

@@ -1,4 +1,4 @@
-package supply
+package registry
 
 import (
 	"context"
@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -55,7 +56,7 @@ func (r retrier) do(ctx context.Context, f func(context.Context) (moved bool, er
 		if final(err) {
 			return err
 		}
-		if bad := (*DigestError)(nil); errors.As(err, &bad) {
+		if bad := (*store.DigestError)(nil); errors.As(err, &bad) {
 			if corrupt++; corrupt == corruptAttempts {
 				return fmt.Errorf("%d times: %w", corrupt, err)
 			}
@@ -87,7 +88,7 @@ func (r retrier) do(ctx context.Context, f func(context.Context) (moved bool, er
 // and refuses it, it isn't who it should be, or the disk is full.
 func final(err error) bool {
 	var badCert *tls.CertificateVerificationError
-	if errors.Is(err, errDisk) || errors.As(err, &badCert) {
+	if errors.Is(err, store.ErrDisk) || errors.As(err, &badCert) {
 		return true
 	}
 	var t *transport.Error

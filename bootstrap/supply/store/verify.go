@@ -1,4 +1,4 @@
-package supply
+package store
 
 import (
 	"bytes"
@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 
-	"github.com/gofrs/flock"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 )
 
@@ -146,7 +144,7 @@ func (s *Store) walk(list []v1.Descriptor, d v1.Descriptor) ([]v1.Descriptor, er
 	if err != nil {
 		return list, err
 	}
-	mine, err := pick(index)
+	mine, err := Pick(index)
 	if err != nil {
 		return list, err
 	}
@@ -159,56 +157,4 @@ func (s *Store) walk(list []v1.Descriptor, d v1.Descriptor) ([]v1.Descriptor, er
 		}
 	}
 	return list, nil
-}
-
-// ErrBusy says that another process is writing into the store.
-var ErrBusy = errors.New("the store is being written to")
-
-// GC removes blobs that no name needs, and what killed writers left behind, and
-// returns how many bytes that freed. While anybody writes it does nothing but
-// return ErrBusy: blobs come before the name that needs them.
-func (s *Store) GC() (freed int64, err error) {
-	lock := flock.New(s.path("gc.lock"))
-	ok, err := lock.TryLock()
-	if err != nil {
-		return 0, fmt.Errorf("lock store: %w", err)
-	}
-	if !ok {
-		return 0, ErrBusy
-	}
-	defer lock.Unlock()
-	entries, err := s.Entries()
-	if err != nil {
-		return 0, err
-	}
-	keep := map[string]bool{}
-	for _, e := range entries {
-		needs, err := s.needs(e)
-		if err != nil {
-			return 0, fmt.Errorf("%s is damaged, and what it needs can't be told: %w", e.Ref, err)
-		}
-		for _, d := range needs {
-			keep[d.Digest.Hex] = true
-		}
-	}
-	for _, dir := range []string{s.path("blobs", "sha256"), s.path("tmp")} {
-		files, err := os.ReadDir(dir)
-		if err != nil {
-			return freed, err
-		}
-		for _, f := range files {
-			if keep[f.Name()] {
-				continue
-			}
-			info, err := f.Info()
-			if err != nil {
-				return freed, err
-			}
-			if err := os.Remove(filepath.Join(dir, f.Name())); err != nil {
-				return freed, err
-			}
-			freed += info.Size()
-		}
-	}
-	return freed, nil
 }

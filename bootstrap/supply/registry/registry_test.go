@@ -1,4 +1,4 @@
-package supply
+package registry
 
 import (
 	"bytes"
@@ -7,21 +7,23 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/random"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
+	"github.com/druppie/druppie-up/bootstrap/supply/store/imagetest"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
 func TestFill(t *testing.T) {
 	u := newUpstream(t)
-	plain, multi := randomImage(t), randomImage(t)
+	plain, multi := imagetest.Random(t), imagetest.Random(t)
 	u.push(t, "docker.io/library/plain:1", plain)
 	index := u.pushIndex(t, "quay.io/a/multi:v2", multi)
 	pin, err := index.Digest()
@@ -29,7 +31,7 @@ func TestFill(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The tag moves on, the pin stays.
-	u.pushIndex(t, "quay.io/a/multi:v2", randomImage(t))
+	u.pushIndex(t, "quay.io/a/multi:v2", imagetest.Random(t))
 	s := openStore(t)
 	todo := comps("docker.io/library/plain:1", "quay.io/a/multi:v2@"+pin.String(), "druppie.io/mirror:dev")
 	todo[0].Images = append(todo[0].Images, component.Image{Name: "registry.k8s.io/in/node:1", Preloaded: true})
@@ -37,7 +39,7 @@ func TestFill(t *testing.T) {
 	if err := r.Fill(t.Context(), s, todo, ui.Discard()); err != nil {
 		t.Fatal(err)
 	}
-	mustHave(t, s, "docker.io/library/plain:1", digestOf(t, plain))
+	mustHave(t, s, "docker.io/library/plain:1", imagetest.Digest(t, plain))
 	mustHave(t, s, "quay.io/a/multi:v2", pin.String())
 	if e, err := s.Entry("quay.io/a/multi:v2"); err != nil || TakenUnpinned(e) {
 		t.Errorf("a pinned image counts as unpinned: %v, %v", e, err)
@@ -46,7 +48,7 @@ func TestFill(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if digestOf(t, img) != digestOf(t, multi) {
+	if imagetest.Digest(t, img) != imagetest.Digest(t, multi) {
 		t.Error("the image of another platform was taken")
 	}
 	entries, err := s.Entries()
@@ -66,21 +68,21 @@ func TestFill(t *testing.T) {
 // TestPinHolds has a mirror whose image isn't the pinned one.
 func TestPinHolds(t *testing.T) {
 	u := newUpstream(t)
-	img := randomImage(t)
+	img := imagetest.Random(t)
 	u.push(t, "docker.io/a/tool:1", img)
 	s := openStore(t)
 	todo := comps("docker.io/a/tool:1@sha256:" + strings.Repeat("12", 32))
 	if err := u.supply(t, nil).Fill(t.Context(), s, todo, ui.Discard()); err == nil {
 		t.Error("another image than the pinned one was taken")
 	}
-	if _, err := s.Entry("docker.io/a/tool:1"); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Entry("docker.io/a/tool:1"); !errors.Is(err, store.ErrNotFound) {
 		t.Errorf("it is in the store: %v", err)
 	}
-	loose := u.supply(t, func(o *RegistryOptions) { o.Unpinned = true })
+	loose := u.supply(t, func(o *Options) { o.Unpinned = true })
 	if err := loose.Fill(t.Context(), s, todo, ui.Discard()); err != nil {
 		t.Fatal(err)
 	}
-	mustHave(t, s, "docker.io/a/tool:1", digestOf(t, img))
+	mustHave(t, s, "docker.io/a/tool:1", imagetest.Digest(t, img))
 	if e, err := s.Entry("docker.io/a/tool:1"); err != nil || !TakenUnpinned(e) {
 		t.Errorf("nothing says that the pin was let go: %v, %v", e, err)
 	}
@@ -153,14 +155,14 @@ func TestFillSurvives(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			u := newUpstream(t)
-			img := randomImage(t)
+			img := imagetest.Random(t)
 			pin, err := u.pushIndex(t, "docker.io/a/tool:1", img).Digest()
 			if err != nil {
 				t.Fatal(err)
 			}
 			u.misbehave(tt.fault)
 			s := openStore(t)
-			r := u.supply(t, func(o *RegistryOptions) { o.Stall = 300 * time.Millisecond })
+			r := u.supply(t, func(o *Options) { o.Stall = 300 * time.Millisecond })
 			if err := r.Fill(t.Context(), s, comps("docker.io/a/tool:1"), ui.Discard()); err != nil {
 				t.Fatal(err)
 			}
@@ -216,14 +218,14 @@ func TestFillFails(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			u := newUpstream(t)
-			u.push(t, "docker.io/a/tool:1", randomImage(t))
+			u.push(t, "docker.io/a/tool:1", imagetest.Random(t))
 			u.misbehave(tt.fault)
 			s := openStore(t)
 			if tt.refs == nil {
 				tt.refs = []string{"docker.io/a/tool:1"}
 			}
 			start := time.Now()
-			err := u.supply(t, func(o *RegistryOptions) { o.Budget = time.Second }).Fill(t.Context(), s, comps(tt.refs...), ui.Discard())
+			err := u.supply(t, func(o *Options) { o.Budget = time.Second }).Fill(t.Context(), s, comps(tt.refs...), ui.Discard())
 			took := time.Since(start)
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("Fill = %v, want %q in it", err, tt.want)
@@ -235,7 +237,7 @@ func TestFillFails(t *testing.T) {
 				if ref == "docker.io/a/tool:1" && len(tt.refs) > 1 {
 					continue // it was there to be had
 				}
-				if _, err := s.Entry(ref); !errors.Is(err, ErrNotFound) {
+				if _, err := s.Entry(ref); !errors.Is(err, store.ErrNotFound) {
 					t.Errorf("%s got a name: %v", ref, err)
 				}
 			}
@@ -252,7 +254,7 @@ func TestFillResumes(t *testing.T) {
 		t.Fatal(err)
 	}
 	u.push(t, "docker.io/a/tool:1", img)
-	layers := layerDigests(t, img)
+	layers := imagetest.LayerDigests(t, img)
 	s := openStore(t)
 	ctx, kill := context.WithCancel(t.Context())
 	u.misbehave(func(w http.ResponseWriter, r *http.Request, _ int, next http.Handler) bool {
@@ -263,8 +265,9 @@ func TestFillResumes(t *testing.T) {
 		_, _ = w.Write(body[:len(body)/2])
 		w.(http.Flusher).Flush()
 		for {
-			first, _ := v1.NewHash(layers[0])
-			if info, err := os.Stat(s.path("tmp", "part-"+strings.TrimPrefix(layers[1], "sha256:"))); err == nil && info.Size() > 0 && s.hasBlob(first, -1) {
+			_, whole := os.Stat(blobFile(s, layers[0]))
+			part, err := os.Stat(filepath.Join(s.Dir(), "tmp", "part-"+strings.TrimPrefix(layers[1], "sha256:")))
+			if whole == nil && err == nil && part.Size() > 0 {
 				break
 			}
 			time.Sleep(time.Millisecond)
@@ -276,7 +279,7 @@ func TestFillResumes(t *testing.T) {
 	if err := u.supply(t, nil).Fill(ctx, s, comps("docker.io/a/tool:1"), ui.Discard()); !errors.Is(err, context.Canceled) {
 		t.Fatalf("the stopped fill: %v", err)
 	}
-	if _, err := s.Entry("docker.io/a/tool:1"); !errors.Is(err, ErrNotFound) {
+	if _, err := s.Entry("docker.io/a/tool:1"); !errors.Is(err, store.ErrNotFound) {
 		t.Fatalf("half an image has a name: %v", err)
 	}
 	var asked string
@@ -291,13 +294,18 @@ func TestFillResumes(t *testing.T) {
 	if err := u.supply(t, nil).Fill(t.Context(), s, comps("docker.io/a/tool:1"), ui.Discard()); err != nil {
 		t.Fatal(err)
 	}
-	mustHave(t, s, "docker.io/a/tool:1", digestOf(t, img))
+	mustHave(t, s, "docker.io/a/tool:1", imagetest.Digest(t, img))
 	if n := u.count(layers[0]); n != 0 {
 		t.Errorf("the layer that was there was fetched again %d times", n)
 	}
 	if !strings.HasPrefix(asked, "bytes=") {
 		t.Errorf("the half layer was asked for with Range %q", asked)
 	}
+}
+
+// blobFile is where an OCI image layout has a blob.
+func blobFile(s *store.Store, digest string) string {
+	return filepath.Join(s.Dir(), "blobs", "sha256", strings.TrimPrefix(digest, "sha256:"))
 }
 
 func withoutRange(r *http.Request) *http.Request {
@@ -309,14 +317,14 @@ func withoutRange(r *http.Request) *http.Request {
 // TestFillTwice has two fills at once; no blob may be fetched by both.
 func TestFillTwice(t *testing.T) {
 	u := newUpstream(t)
-	img := randomImage(t)
+	img := imagetest.Random(t)
 	u.push(t, "docker.io/a/tool:1", img)
 	u.misbehave(nil)
 	dir := openStore(t).Dir()
 	var wait sync.WaitGroup
 	for range 2 {
 		wait.Go(func() {
-			s, err := Open(dir)
+			s, err := store.Open(dir)
 			if err != nil {
 				t.Error(err)
 				return
@@ -327,12 +335,12 @@ func TestFillTwice(t *testing.T) {
 		})
 	}
 	wait.Wait()
-	s, err := Open(dir)
+	s, err := store.Open(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	mustHave(t, s, "docker.io/a/tool:1", digestOf(t, img))
-	for _, l := range layerDigests(t, img) {
+	mustHave(t, s, "docker.io/a/tool:1", imagetest.Digest(t, img))
+	for _, l := range imagetest.LayerDigests(t, img) {
 		if n := u.count(l); n != 1 {
 			t.Errorf("%s was fetched %d times", l, n)
 		}
@@ -341,7 +349,7 @@ func TestFillTwice(t *testing.T) {
 
 func TestDamagedIsFetchedAgain(t *testing.T) {
 	u := newUpstream(t)
-	img := randomImage(t)
+	img := imagetest.Random(t)
 	u.push(t, "docker.io/a/tool:1", img)
 	s := openStore(t)
 	r := u.supply(t, nil)
@@ -352,25 +360,22 @@ func TestDamagedIsFetchedAgain(t *testing.T) {
 		}
 	}
 	fill()
-	bad, err := v1.NewHash(layerDigests(t, img)[1])
-	if err != nil {
-		t.Fatal(err)
-	}
-	raw, err := s.blobBytes(bad)
+	bad := imagetest.LayerDigests(t, img)[1]
+	raw, err := os.ReadFile(blobFile(s, bad))
 	if err != nil {
 		t.Fatal(err)
 	}
 	raw[3] ^= 1
-	if err := os.WriteFile(s.blobPath(bad), raw, 0o644); err != nil {
+	if err := os.WriteFile(blobFile(s, bad), raw, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	problems, err := s.Verify(t.Context(), VerifyOptions{Remove: true})
-	if err != nil || len(problems) != 1 || problems[0].Ref != "docker.io/a/tool:1" || problems[0].Digest != bad.String() {
+	problems, err := s.Verify(t.Context(), store.VerifyOptions{Remove: true})
+	if err != nil || len(problems) != 1 || problems[0].Ref != "docker.io/a/tool:1" || problems[0].Digest != bad {
 		t.Fatalf("problems %v, %v", problems, err)
 	}
 	u.misbehave(nil)
 	fill()
-	mustHave(t, s, "docker.io/a/tool:1", digestOf(t, img))
+	mustHave(t, s, "docker.io/a/tool:1", imagetest.Digest(t, img))
 	if n := u.count("/blobs/"); n != 1 {
 		t.Errorf("%d blobs were fetched, want the damaged one alone", n)
 	}
@@ -378,10 +383,10 @@ func TestDamagedIsFetchedAgain(t *testing.T) {
 
 func TestLock(t *testing.T) {
 	u := newUpstream(t)
-	img := randomImage(t)
+	img := imagetest.Random(t)
 	u.push(t, "docker.io/a/tool:1", img)
 	got := u.supply(t, nil).Lock(t.Context(), comps("docker.io/a/tool:1", "docker.io/a/none:1"))
-	if len(got) != 2 || got[0].Found != digestOf(t, img) || got[0].Err != nil || got[1].Err == nil || got[1].Found != "" {
+	if len(got) != 2 || got[0].Found != imagetest.Digest(t, img) || got[0].Err != nil || got[1].Err == nil || got[1].Found != "" {
 		t.Errorf("Lock = %+v", got)
 	}
 }
