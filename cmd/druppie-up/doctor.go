@@ -82,15 +82,16 @@ func runDoctor(ctx context.Context, opts *doctorOptions) error {
 		return err
 	}
 	needs.ChangeEngine, needs.Unattended = opts.changeEngine, opts.yes
+	confirm := func(lines []string) (bool, error) { return opts.confirm(ctx, lines) }
 	if opts.undo {
-		return host.Undo(ctx, needs, opts.confirm, opts.app.rep)
+		return host.Undo(ctx, needs, confirm, opts.app.rep)
 	}
 	findings, err := opts.inspect(ctx, needs)
 	if err != nil {
 		return err
 	}
 	if opts.fix {
-		err := host.Fix(ctx, needs, findings, opts.confirm, opts.app.rep)
+		err := host.Fix(ctx, needs, findings, confirm, opts.app.rep)
 		if errors.Is(err, host.ErrDeclined) {
 			return err
 		}
@@ -143,7 +144,7 @@ func (o *doctorOptions) write(findings []host.Finding) error {
 }
 
 // confirm shows what will be done and asks, unless --yes answered already.
-func (o *doctorOptions) confirm(lines []string) (bool, error) {
+func (o *doctorOptions) confirm(ctx context.Context, lines []string) (bool, error) {
 	fmt.Fprintln(o.app.Err, "This will be done on this machine:")
 	for _, line := range lines {
 		fmt.Fprintln(o.app.Err, "  "+line)
@@ -152,7 +153,18 @@ func (o *doctorOptions) confirm(lines []string) (bool, error) {
 		return true, nil
 	}
 	fmt.Fprint(o.app.Err, "Go on? [y/N] ")
-	answer, err := bufio.NewReader(o.app.In).ReadString('\n')
+	var answer string
+	var err error
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		answer, err = bufio.NewReader(o.app.In).ReadString('\n')
+	}()
+	select {
+	case <-ctx.Done(): // a read can't be called off; the process ends with it
+		return false, context.Cause(ctx)
+	case <-read:
+	}
 	if err != nil && !errors.Is(err, io.EOF) {
 		return false, fmt.Errorf("read the answer: %w", err)
 	}

@@ -125,16 +125,3 @@ func TestCompletion(t *testing.T) {
 		}
 	}
 }
-
-func TestInterrupted(t *testing.T) {
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	a := &app{Streams: ui.Streams{Err: &bytes.Buffer{}}, started: true}
-	err := explain(ctx, a, newVersionCmd(a, nil), context.Canceled)
-	if ui.ExitCode(err) != 1 || !strings.Contains(ui.Hint(err), "goes on where it stopped") {
-		t.Errorf("interrupted: %v, hint %q", err, ui.Hint(err))
-	}
-	if err := explain(t.Context(), a, newVersionCmd(a, nil), context.Canceled); err != context.Canceled {
-		t.Errorf("cancelled by nobody outside: %v", err)
-	}
-}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -40,8 +39,9 @@ func explain(ctx context.Context, a *app, cmd *cobra.Command, err error) error {
 		if ui.Hint(err) == "" {
 			err = ui.WithHint(err, fmt.Sprintf("see %s --help", cmd.CommandPath()))
 		}
-	case errors.Is(err, context.Canceled) && ctx.Err() != nil:
-		err = ui.WithHint(errors.New("interrupted"), "run the same command again: it goes on where it stopped")
+	case ui.Interrupted(ctx):
+		// Whatever the error is, it is what the interrupt did to a program or a connection.
+		err = ui.WithHint(ui.ErrInterrupted, "run it again, it goes on where it stopped")
 	}
 	return err
 }
@@ -69,6 +69,7 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
 			if a.rep, err = ui.NewReporter(a.Err, a.progress); err != nil {
 				return err
 			}
+			a.rep = ui.Interruptible(cmd.Context(), a.rep)
 			a.started = true
 			return nil
 		},
