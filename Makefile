@@ -59,7 +59,7 @@ e2e: build
 # The same from a registry into an empty store of its own; the registry is a process that serves the
 # filled store under upstream's names.
 e2e-registry: build
-	$(GO) test $(FLAGS) -count=1 -timeout 2h -tags registryworld -v ./registryworld
+	$(GO) test $(FLAGS) -count=1 -timeout 2h -tags registryworld -v ./test/registryworld
 
 test-containers:
 	$(GO) test $(FLAGS) -count=1 -tags containers $(sort $(dir $(shell grep -rl '^//go:build containers' --include='*_test.go' . )))
@@ -69,15 +69,15 @@ test-policies:
 	bin/kyverno test policies
 
 bench: build
-	$(GO) run $(FLAGS) ./bench
+	$(GO) run $(FLAGS) ./test/bench
 
 # The Traceability DB beside the engines below it; needs neither a cluster nor a filled store. The large
 # log takes some 3 GB of the temporary folder's disk, which is the one that is measured.
 bench-tracedb:
-	$(GO) run $(FLAGS) ./tracedb/bench $(BENCH)
+	$(GO) run $(FLAGS) ./test/bench-tracedb $(BENCH)
 
 chaos: build
-	$(GO) test $(FLAGS) -count=1 -timeout 3h -tags chaos -v ./chaos
+	$(GO) test $(FLAGS) -count=1 -timeout 3h -tags chaos -v ./test/chaos
 
 lint:
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }

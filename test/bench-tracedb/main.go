@@ -1,4 +1,4 @@
-// Command bench measures the Traceability DB side by side with what it is built on, in one run: how fast
+// Command bench-tracedb measures the Traceability DB side by side with what it is built on, in one run: how fast
 // the log takes records, durably and with its tree, beside plain inserts of the same rows in the same
 // engine; and how a log of a million records starts and what it takes of memory. It owns the folder and
 // the PostgreSQL server that it makes, and refuses to touch any other. `make bench-tracedb` runs it.

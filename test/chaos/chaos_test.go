@@ -180,7 +180,7 @@ func must(t *testing.T, cmd *exec.Cmd) string {
 
 func druppie(t *testing.T) string {
 	t.Helper()
-	path, err := filepath.Abs("../bin/druppie-up")
+	path, err := filepath.Abs("../../bin/druppie-up")
 	if err == nil {
 		_, err = os.Stat(path)
 	}

@@ -320,7 +320,7 @@ func druppie(t *testing.T) string {
 	t.Helper()
 	path := os.Getenv("DRUPPIE_UP")
 	if path == "" {
-		path = "../bin/druppie-up"
+		path = "../../bin/druppie-up"
 	}
 	path, err := filepath.Abs(path)
 	if err == nil {
