@@ -77,7 +77,7 @@ func (p *platform) cluster(ctx context.Context, task ui.Task) (string, error) {
 	if p.kube, err = kube.New(kubeconfig); err != nil {
 		return "", err
 	}
-	if err := cluster.CloseJoining(ctx, p.kube.Clientset); err != nil {
+	if err := cluster.RevokeJoinTokens(ctx, p.kube.Clientset); err != nil {
 		return "", err
 	}
 	return plural(1+p.opts.Workers+p.opts.GPUNodes, "node"), nil

@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -15,6 +14,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
 	"github.com/druppie/druppie-up/bootstrap/supply/store"
+	"github.com/druppie/druppie-up/internal/command"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -22,57 +22,51 @@ import (
 // always mean the same engine, whatever context or host the user has chosen.
 type engine struct{}
 
-// patience is how long the engine may take for an ordinary answer.
-const patience = 60 * time.Second
+// answerTimeout is how long the engine may take for an ordinary answer.
+const answerTimeout = 60 * time.Second
 
-type engineError struct {
-	args   []string
-	output string
-	err    error
-}
+// engineError is what the engine's command line says went wrong.
+type engineError struct{ failed *command.Error }
 
 func (e *engineError) Error() string {
-	msg := engineWords(e.output)
+	msg := daemonMessage(e.failed.Stderr)
 	if msg == "" {
-		msg = e.err.Error()
+		msg = e.failed.Err.Error()
 	}
-	return "docker " + e.args[0] + ": " + msg
+	return "docker " + e.failed.Args[0] + ": " + msg
 }
 
-// engineWords finds what the engine says went wrong among what its command
+func (e *engineError) Unwrap() error { return e.failed }
+
+// daemonMessage finds what the engine says went wrong among what its command
 // line prints around it.
-func engineWords(output string) string {
+func daemonMessage(output string) string {
 	const daemon = "Error response from daemon: "
-	words := ""
+	message := ""
 	for _, l := range strings.Split(output, "\n") {
 		l = strings.TrimSpace(l)
 		if _, after, ok := strings.Cut(l, daemon); ok {
 			return after
 		}
 		if l != "" && !strings.HasPrefix(l, "Run 'docker") && !strings.HasPrefix(l, "See 'docker") {
-			words = l
+			message = l
 		}
 	}
-	return words
+	return message
 }
 
-func (e *engineError) Unwrap() error { return e.err }
-
 func (e engine) docker(ctx context.Context, args ...string) (string, error) {
-	return e.dockerIn(ctx, patience, nil, args...)
+	return e.dockerIn(ctx, answerTimeout, nil, args...)
 }
 
 func (engine) dockerIn(ctx context.Context, limit time.Duration, stdin io.Reader, args ...string) (string, error) {
 	tctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	cmd := exec.CommandContext(tctx, "docker", args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = stdin, &stdout, &stderr
-	cmd.WaitDelay = 5 * time.Second
-	err := cmd.Run()
+	out, err := command.Command{Name: "docker", Args: args, Stdin: stdin}.Output(tctx)
+	var failed *command.Error
 	switch {
 	case err == nil:
-		return stdout.String(), nil
+		return string(out), nil
 	case ctx.Err() != nil:
 		return "", context.Cause(ctx)
 	case tctx.Err() != nil:
@@ -80,12 +74,14 @@ func (engine) dockerIn(ctx context.Context, limit time.Duration, stdin io.Reader
 			"the container engine hangs: `druppie-up doctor` looks at it, restarting it often helps")
 	case errors.Is(err, exec.ErrNotFound):
 		return "", ui.WithHint(errors.New("docker is not installed"), "run `druppie-up doctor --fix`")
+	case !errors.As(err, &failed):
+		return "", err
 	}
-	out := &engineError{args: args, output: stderr.String(), err: err}
-	if strings.Contains(out.output, "Cannot connect to the Docker daemon") || strings.Contains(out.output, "permission denied while trying to connect") {
-		return "", ui.WithHint(out, "run `druppie-up doctor`: it says why the engine isn't reachable, and `--fix` starts it")
+	err = &engineError{failed}
+	if strings.Contains(failed.Stderr, "Cannot connect to the Docker daemon") || strings.Contains(failed.Stderr, "permission denied while trying to connect") {
+		return "", ui.WithHint(err, "run `druppie-up doctor`: it says why the engine isn't reachable, and `--fix` starts it")
 	}
-	return stdout.String(), out
+	return string(out), err
 }
 
 func (e engine) exec(ctx context.Context, container string, cmd ...string) error {
@@ -178,7 +174,7 @@ func isAbsent(err error) bool {
 		return false
 	}
 	for _, s := range []string{"No such", "not found", "Could not find the file"} {
-		if strings.Contains(ee.output, s) {
+		if strings.Contains(ee.failed.Stderr, s) {
 			return true
 		}
 	}
@@ -187,9 +183,8 @@ func isAbsent(err error) bool {
 
 // ensureImage loads an image of the store into the engine, unless it is there;
 // before it does, it calls loading with the id of what bears that name so far.
-// The engine's id of an image is its
-// configuration's digest, or, where the engine keeps images in containerd, its
-// manifest's.
+// The engine's id of an image is its configuration's digest, or, where the
+// engine keeps images in containerd, its manifest's.
 func (e engine) ensureImage(ctx context.Context, store *store.Store, ref string, loading func(old string) error) error {
 	img, err := store.Image(ref)
 	if err != nil {
@@ -237,12 +232,4 @@ func (e engine) imageID(ctx context.Context, ref string) (string, error) {
 		return "", nil
 	}
 	return strings.TrimSpace(out), err
-}
-
-func lastLines(s string, n int) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	if len(lines) > n {
-		lines = lines[len(lines)-n:]
-	}
-	return strings.TrimSpace(strings.Join(lines, "\n"))
 }

@@ -15,6 +15,7 @@ import (
 	"sigs.k8s.io/kind/pkg/log"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/command"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -131,9 +132,9 @@ func (r *run) explainCreate(ctx context.Context, err error) error {
 				fmt.Sprintf("`ss -ltnp 'sport = :%d'` says by whom; choose another with --port", r.opt.Port)))
 		}
 		if strings.Contains(out, "Error response from daemon") {
-			out = engineWords(out)
+			out = daemonMessage(out)
 		}
-		if out = lastLines(out, 3); out != "" {
+		if out = command.LastLines(out, 3); out != "" {
 			msg += ": " + out
 		}
 	}
@@ -167,7 +168,7 @@ func (r *run) explainNode(ctx context.Context, err error) error {
 		if out, logErr := r.engine.docker(ctx, "logs", "--tail", "50", cp); logErr == nil {
 			_ = os.WriteFile(filepath.Join(dir, "node.log"), []byte(out), 0o600)
 			if len(words) == 0 && strings.TrimSpace(out) != "" {
-				words = append(words, "node: "+lastLines(out, 1))
+				words = append(words, "node: "+command.LastLines(out, 1))
 			}
 		}
 	}

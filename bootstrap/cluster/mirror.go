@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/command"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -89,7 +90,7 @@ func (r *run) mirrorStarted(ctx context.Context, err error) error {
 		return nil
 	}
 	log, _ := r.engine.docker(ctx, "logs", "--tail", "3", name)
-	return ui.WithHint(fmt.Errorf("the mirror doesn't stay up: %s", lastLines(log, 1)),
+	return ui.WithHint(fmt.Errorf("the mirror doesn't stay up: %s", command.LastLines(log, 1)),
 		fmt.Sprintf("see `docker logs %s`", name))
 }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/command"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -274,7 +275,7 @@ func (h *Host) lastLog() string {
 	if err != nil {
 		return err.Error()
 	}
-	return lastLines(string(raw), 1)
+	return command.LastLines(string(raw), 1)
 }
 
 func withEngineHint(err error) error {

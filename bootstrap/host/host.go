@@ -9,7 +9,6 @@
 package host
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/druppie/druppie-up/internal/command"
 )
 
 // Options say what the machine is needed for; they are complete when they come
@@ -67,7 +68,7 @@ type runner func(ctx context.Context, name string, args ...string) ([]byte, erro
 
 // thisMachine is the Host that we run on.
 func thisMachine(opt Options) *Host {
-	return &Host{opt: opt, root: "/", run: command, wait: engineDeadline}
+	return &Host{opt: opt, root: "/", run: runProgram, wait: engineDeadline}
 }
 
 // path is where a file of the machine is to be found.
@@ -79,35 +80,15 @@ func (h *Host) read(p string) (string, error) {
 	return strings.TrimSpace(string(raw)), err
 }
 
-// command is the runner for the real machine. Messages come in English, since
-// some are read here.
-func command(ctx context.Context, name string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, name, args...)
-	var out, errOut bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errOut
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
-	// A program that left a child holding the pipes must not hold us too.
-	cmd.WaitDelay = 2 * time.Second
-	err := cmd.Run()
-	if ctxErr := ctx.Err(); ctxErr != nil && err != nil {
-		return out.Bytes(), fmt.Errorf("%s: no answer in time: %w", name, ctxErr)
+// runProgram is the runner for the real machine. Messages come in English,
+// since some are read here.
+func runProgram(ctx context.Context, name string, args ...string) ([]byte, error) {
+	env := append(os.Environ(), "LC_ALL=C", "DEBIAN_FRONTEND=noninteractive")
+	out, err := command.Command{Name: name, Args: args, Env: env}.Output(ctx)
+	if err != nil && ctx.Err() != nil {
+		return out, fmt.Errorf("%s: no answer in time: %w", name, ctx.Err())
 	}
-	if err != nil {
-		said := lastLines(errOut.String(), 5)
-		if said == "" {
-			return out.Bytes(), fmt.Errorf("%s: %w", name, err)
-		}
-		return out.Bytes(), fmt.Errorf("%s: %w: %s", name, err, said)
-	}
-	return out.Bytes(), nil
-}
-
-func lastLines(s string, n int) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	if len(lines) > n {
-		lines = lines[len(lines)-n:]
-	}
-	return strings.Join(lines, "\n")
+	return out, err
 }
 
 // installed tells whether a program is in PATH.

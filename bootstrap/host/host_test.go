@@ -279,7 +279,7 @@ func TestEngineAnswers(t *testing.T) {
 			t.Setenv("PATH", bin+":/usr/bin:/bin")
 			t.Setenv("DOCKER_HOST", "")
 			h := machine(t, nil, nil)
-			h.run, h.wait = command, 2*time.Second
+			h.run, h.wait = runProgram, 2*time.Second
 			f := engineCheck().Run(t.Context(), h)
 			if !errors.Is(h.engine.err, tt.want) || (tt.want == nil) != (f.Status == OK) {
 				t.Errorf("%v, %+v; want %v", h.engine.err, f, tt.want)

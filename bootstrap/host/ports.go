@@ -51,12 +51,6 @@ func CheckPort(ctx context.Context, port int) error {
 	return nil
 }
 
-// OwnerOf tells who listens on a loopback port; free if nobody does.
-func OwnerOf(ctx context.Context, port int) (owner PortOwner, free bool, err error) {
-	h := thisMachine(Options{})
-	return h.portOwner(ctx, port)
-}
-
 // FreePort returns the preferred loopback port, or the next one that is free:
 // for a port that nobody chose.
 func FreePort(preferred int) (int, error) {

@@ -24,7 +24,7 @@ func TestPortOwner(t *testing.T) {
 			if !errors.Is(err, ErrPortInUse) {
 				t.Fatalf("err = %v, want ErrPortInUse", err)
 			}
-			owner, free, err := OwnerOf(t.Context(), port)
+			owner, free, err := thisMachine(Options{}).portOwner(t.Context(), port)
 			if err != nil || free || owner.PID != os.Getpid() {
 				t.Errorf("owner = %+v, free %v, %v; want pid %d", owner, free, err, os.Getpid())
 			}

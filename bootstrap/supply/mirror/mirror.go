@@ -21,9 +21,9 @@ import (
 	"time"
 )
 
-// quiet is how long an image that isn't there is not mentioned again: a kubelet
+// missLogInterval is how long an image that isn't there is not mentioned again: a kubelet
 // asks every few seconds for as long as it takes.
-const quiet = time.Minute
+const missLogInterval = time.Minute
 
 var (
 	route  = regexp.MustCompile(`^/v2/([a-z0-9._:/-]+)/(manifests|blobs)/([^/]+)$`)
@@ -137,7 +137,7 @@ func (h *Handler) blob(w http.ResponseWriter, r *http.Request, name, ref string)
 // is damaged.
 func (h *Handler) fail(w http.ResponseWriter, err error, code, kind, want string) {
 	if errors.Is(err, fs.ErrNotExist) {
-		if h.worthSaying(want) {
+		if h.shouldLogMiss(want) {
 			h.log.Warn("not in the store", kind, want)
 		}
 		refuse(w, http.StatusNotFound, code, want+" is not in the store")
@@ -147,12 +147,12 @@ func (h *Handler) fail(w http.ResponseWriter, err error, code, kind, want string
 	refuse(w, http.StatusInternalServerError, "UNKNOWN", "the store can't be read")
 }
 
-func (h *Handler) worthSaying(want string) bool {
+func (h *Handler) shouldLogMiss(want string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := time.Now()
 	for k, t := range h.missed {
-		if now.Sub(t) > quiet {
+		if now.Sub(t) > missLogInterval {
 			delete(h.missed, k)
 		}
 	}

@@ -127,7 +127,7 @@ func (b *Builder) Fill(ctx context.Context, s *store.Store, comps []component.Co
 		return err
 	}
 	defer unlock()
-	b.know(comps)
+	b.addComponents(comps)
 	todo, err := b.plan(s, comps)
 	if err != nil {
 		task.Fail(err)
@@ -210,7 +210,7 @@ func hint(err error) error {
 // lockInterval is how often a builder that waits for another looks again.
 const lockInterval = time.Second
 
-func (b *Builder) know(comps []component.Component) {
+func (b *Builder) addComponents(comps []component.Component) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.comps == nil {

@@ -112,7 +112,7 @@ func TestFill(t *testing.T) {
 	})
 
 	t.Run("a second run has nothing to do", func(t *testing.T) {
-		b.know(comps)
+		b.addComponents(comps)
 		p, err := b.plan(s, comps)
 		if err != nil || len(p.refs) != 0 {
 			t.Errorf("plan %v, %v", p.refs, err)

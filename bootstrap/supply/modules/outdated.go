@@ -15,7 +15,7 @@ func Built(e store.Entry) bool { return e.Annotations[store.Supplier] == Name }
 // than the components have now: the next Fill makes them again. It reads names
 // only, and touches nothing.
 func (b *Builder) Outdated(s *store.Store, comps []component.Component) ([]string, error) {
-	b.know(comps)
+	b.addComponents(comps)
 	var refs []string
 	for _, c := range comps {
 		for _, img := range c.Images {

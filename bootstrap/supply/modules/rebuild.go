@@ -47,7 +47,7 @@ func (b *Builder) Rebuild(ctx context.Context, s *store.Store, comps []component
 	opt := b.opt // with the module cache that it has
 	opt.CacheDir = dir
 	fresh := New(opt)
-	fresh.know(comps)
+	fresh.addComponents(comps)
 	for _, c := range comps {
 		for _, img := range c.Images {
 			if img.Name != ref {

@@ -9,7 +9,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 )
 
-func TestCloseJoiningTakesTokensAndNothingElse(t *testing.T) {
+func TestRevokeJoinTokensTakesTokensAndNothingElse(t *testing.T) {
 	secret := func(namespace, name string, typ corev1.SecretType) *corev1.Secret {
 		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Type: typ}
 	}
@@ -19,7 +19,7 @@ func TestCloseJoiningTakesTokensAndNothingElse(t *testing.T) {
 		secret("foundry", "signing-key", corev1.SecretTypeOpaque),
 	)
 	for range 2 { // the second time there is nothing left to take
-		if err := CloseJoining(context.Background(), set); err != nil {
+		if err := RevokeJoinTokens(context.Background(), set); err != nil {
 			t.Fatal(err)
 		}
 		left, err := set.CoreV1().Secrets("").List(context.Background(), metav1.ListOptions{})

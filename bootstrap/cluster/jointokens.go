@@ -10,23 +10,23 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// CloseJoining takes back the tokens that nodes join with. kind gives every
+// RevokeJoinTokens deletes the bootstrap tokens, which nodes join with. kind gives every
 // cluster the same one, valid for a day: whoever reaches the API server, so any
 // pod, could ask with it for a node's certificate, and read the Secrets of all
 // pods on that node. Nodes that have joined don't need it any more, and a
 // cluster's nodes are all made at once.
-func CloseJoining(ctx context.Context, set kubernetes.Interface) error {
+func RevokeJoinTokens(ctx context.Context, set kubernetes.Interface) error {
 	secrets := set.CoreV1().Secrets(metav1.NamespaceSystem)
 	tokens, err := secrets.List(ctx, metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeBootstrapToken)})
 	if err != nil {
-		return fmt.Errorf("list the tokens that nodes join with: %w", err)
+		return fmt.Errorf("list bootstrap tokens: %w", err)
 	}
 	for _, t := range tokens.Items {
 		if t.Type != corev1.SecretTypeBootstrapToken {
 			continue
 		}
 		if err := secrets.Delete(ctx, t.Name, metav1.DeleteOptions{}); err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("take back a token that nodes join with: %w", err)
+			return fmt.Errorf("delete bootstrap token: %w", err)
 		}
 	}
 	return nil
