@@ -205,7 +205,7 @@ func (p *platform) flux(ctx context.Context, task ui.Task) (string, error) {
 // platformRepository pushes what Flux is to install, once its images are there,
 // and points Flux at it.
 func (p *platform) platformRepository(ctx context.Context, task ui.Task) (string, error) {
-	if err := p.await(ctx, task, component.StagePlatform, component.StageFlight); err != nil {
+	if err := p.await(ctx, task, component.StagePlatform, component.StageBuild); err != nil {
 		return "", err
 	}
 	files, err := p.renderer().repository()

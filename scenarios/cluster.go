@@ -179,8 +179,8 @@ func rollout(c *call, p *platform.Platform, namespace, name string) (rolloutStat
 	return s, nil
 }
 
-// runPoke asks Flux to look now instead of at its next interval.
-func runPoke(c *call) error {
+// runReconcile asks Flux to look now instead of at its next interval.
+func runReconcile(c *call) error {
 	p, err := c.platform()
 	if err != nil {
 		return err

@@ -81,7 +81,7 @@ type command struct {
 
 func (e *engine) table() map[string]command {
 	return map[string]command{
-		"leg":       {forms: []string{"NAME"}, run: runLeg},
+		"phase":     {forms: []string{"NAME"}, run: runPhase},
 		"unique":    {forms: []string{"VARIABLE PREFIX"}, run: runUnique},
 		"capture":   {forms: []string{"VARIABLE"}, run: runCapture},
 		"same":      {forms: []string{"WHAT VALUE VALUE"}, run: runSame},
@@ -124,11 +124,11 @@ func (e *engine) table() map[string]command {
 			"grant ID IMAGE REASON",
 			"revoke ID IMAGE REASON",
 		}, refusable: true, run: runTrace},
-		"flip":      {forms: []string{"ARCHIVE MEMBER FILE"}, run: runFlip},
+		"tamper":    {forms: []string{"ARCHIVE MEMBER FILE"}, run: runTamper},
 		"ephemeral": {forms: []string{"NAMESPACE SELECTOR IMAGE"}, refusable: true, run: runEphemeral},
 		"scale":     {forms: []string{"NAMESPACE DEPLOYMENT REPLICAS"}, run: runScale},
 		"running":   {forms: []string{"NAMESPACE DEPLOYMENT VARIABLE"}, run: runRunning},
-		"poke":      {forms: []string{"KUSTOMIZATION SOURCE"}, run: runPoke},
+		"reconcile": {forms: []string{"KUSTOMIZATION SOURCE"}, run: runReconcile},
 		"tasks":     {forms: []string{"RUN"}, run: runTasks},
 		"http": {forms: []string{
 			"get NAMESPACE/SERVICE:PORT PATH",
@@ -199,7 +199,7 @@ type refusal struct{ error }
 
 func (r refusal) Unwrap() error { return r.error }
 
-func runLeg(c *call) error {
+func runPhase(c *call) error {
 	c.clock.start(c.args[0])
 	return nil
 }

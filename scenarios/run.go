@@ -27,8 +27,8 @@ type Options struct {
 	Command    string // path of druppie-up, for the scripts that call it
 	Platform   string // name of the platform, which that command is given
 
-	Reporter ui.Reporter // told about each leg; may be nil
-	Out      io.Writer   // gets the table of legs, and the script's log where it failed; may be nil
+	Reporter ui.Reporter // told about each phase; may be nil
+	Out      io.Writer   // gets the table of phases, and the script's log where it failed; may be nil
 }
 
 // Result is what came of a scenario.
@@ -38,7 +38,7 @@ type Result struct {
 	Passed   bool          `json:"passed"`
 	Why      string        `json:"why,omitempty"` // it didn't pass
 	Duration time.Duration `json:"duration"`
-	Legs     []Leg         `json:"legs"`
+	Phases   []Phase       `json:"legs"`
 }
 
 // ErrFailed says that the platform didn't do what the scenario expects.
@@ -78,9 +78,9 @@ func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
 	defer e.close()
 	t := e.play(file)
 	res.Duration = time.Since(e.begun)
-	res.Legs = e.clock.finish(t.failed)
+	res.Phases = e.clock.finish(t.failed)
 	res.Passed = !t.failed && !t.skipped
-	fmt.Fprint(opt.Out, table(res.Legs, res.Duration))
+	fmt.Fprint(opt.Out, table(res.Phases, res.Duration))
 	switch {
 	case ctx.Err() != nil:
 		res.Passed = false

@@ -45,12 +45,12 @@ func TestHeader(t *testing.T) {
 		want         Info
 		wantErr      string
 	}{
-		{"good", "# C1 F3a: it flies\n# After: a b\n\nleg x\n",
+		{"good", "# C1 F3a: it flies\n# After: a b\n\nphase x\n",
 			Info{Name: "x", Title: "it flies", Controls: []string{"C1", "F3a"}, After: []string{"a", "b"}}, ""},
-		{"after is of the header only", "# C1: it flies\nleg x\n# After: a\n",
+		{"after is of the header only", "# C1: it flies\nphase x\n# After: a\n",
 			Info{Name: "x", Title: "it flies", Controls: []string{"C1"}}, ""},
 		{"empty", "", Info{}, "is empty"},
-		{"no control", "leg x\n", Info{}, "must open with the controls"},
+		{"no control", "phase x\n", Info{}, "must open with the controls"},
 		{"a heading without ids", "# it flies\n", Info{}, "must open with the controls"},
 		{"an id that isn't one", "# C1 C9: it flies\n", Info{}, `"C9", which is no control`},
 		{"a step that isn't one", "# F9: it flies\n", Info{}, `"F9", which is no control`},
@@ -96,10 +96,10 @@ func script(t *testing.T, text string) (Result, string, error) {
 
 func TestPassingScript(t *testing.T) {
 	res, out, err := script(t, `
-leg 'one'
+phase 'one'
 unique NAME x
 same names $NAME $NAME
-leg two
+phase two
 replace file.txt old new
 grep '^new$' file.txt
 -- file.txt --
@@ -108,11 +108,11 @@ old
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	if !res.Passed || len(res.Legs) != 2 || res.Legs[0].Name != "one" {
+	if !res.Passed || len(res.Phases) != 2 || res.Phases[0].Name != "one" {
 		t.Errorf("got %+v", res)
 	}
 	if !strings.Contains(out, "one ") || !strings.Contains(out, "total") {
-		t.Errorf("no table of legs in %q", out)
+		t.Errorf("no table of phases in %q", out)
 	}
 }
 
@@ -123,7 +123,7 @@ func TestFailingScripts(t *testing.T) {
 		{"empty values aren't equal", "same digest $NOTHING $NOTHING", "usage"},
 		{"unknown command", "fly away", `unknown command "fly"`},
 		{"skipped", "skip 'not today'", "skipped itself"},
-		{"! before what can't be refused", "! leg x", "can't stand before leg"},
+		{"! before what can't be refused", "! phase x", "can't stand before phase"},
 		{"no cluster is no refusal", "! git push builder work main", "instead: kubeconfig"},
 		{"bad arguments are no refusal", "! git push builder work", "usage: git clone IDENTITY"},
 		{"bad pattern", "await kustomization x y failing (", "usage: error parsing regexp"},
@@ -161,7 +161,7 @@ func TestUnknownScenario(t *testing.T) {
 func TestCancelledScenarioDidNotPass(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	fsys := fstest.MapFS{"fake.txtar": {Data: []byte("# C1: a fake\nleg x\n")}}
+	fsys := fstest.MapFS{"fake.txtar": {Data: []byte("# C1: a fake\nphase x\n")}}
 	res, err := run(ctx, fsys, Options{Name: "fake"})
 	if !errors.Is(err, context.Canceled) || res.Passed {
 		t.Errorf("got %+v, %v", res, err)
@@ -265,12 +265,12 @@ func words(line string) []string {
 }
 
 func TestTable(t *testing.T) {
-	legs := []Leg{
-		{Name: "pipeline", Duration: 42 * time.Second, Parts: []Leg{{Name: "test", Duration: 1500 * time.Millisecond}}},
+	phases := []Phase{
+		{Name: "pipeline", Duration: 42 * time.Second, Parts: []Phase{{Name: "test", Duration: 1500 * time.Millisecond}}},
 		{Name: "pod", Duration: 3 * time.Second},
 	}
 	want := "pipeline     42.0 s\n  test        1.5 s\npod           3.0 s\ntotal        45.0 s\n"
-	if d := cmp.Diff(want, table(legs, 45*time.Second)); d != "" {
+	if d := cmp.Diff(want, table(phases, 45*time.Second)); d != "" {
 		t.Error(d)
 	}
 }

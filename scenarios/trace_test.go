@@ -162,7 +162,7 @@ func TestFlipChangesOneBitOfOneFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, _ := answering(t)
-	if h := play(t, e, "flip "+in+" b "+out+"\n"); h.failed {
+	if h := play(t, e, "tamper "+in+" b "+out+"\n"); h.failed {
 		t.Fatal(h.log.String())
 	}
 	got, err := os.ReadFile(out)
@@ -175,7 +175,7 @@ func TestFlipChangesOneBitOfOneFile(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	for _, member := range []string{"c", "empty"} {
-		if h := play(t, e, "flip "+in+" "+member+" "+out+"\n"); !h.failed || !strings.Contains(h.log.String(), "holds no "+member) {
+		if h := play(t, e, "tamper "+in+" "+member+" "+out+"\n"); !h.failed || !strings.Contains(h.log.String(), "holds no "+member) {
 			t.Errorf("%s: %s", member, h.log.String())
 		}
 	}

@@ -11,12 +11,12 @@ const (
 	StageCluster    = "cluster"
 	StageFoundation = "foundation"
 	StagePlatform   = "platform"
-	StageFlight     = "flight"
+	StageBuild      = "flight"
 )
 
 // Stages lists every stage in order.
 func Stages() []string {
-	return []string{StageCluster, StageFoundation, StagePlatform, StageFlight}
+	return []string{StageCluster, StageFoundation, StagePlatform, StageBuild}
 }
 
 // Component is one part of the platform.

@@ -40,7 +40,7 @@ func TestLoadOrder(t *testing.T) {
 		"z/component.yaml": part("z", StageCluster),
 		"w/component.yaml": part("w", StageCluster, "stage:", "order: 2\nstage:"),
 		"x/component.yaml": part("x", StageCluster, "stage:", "order: 2\nstage:"),
-		"a/component.yaml": part("a", StageFlight),
+		"a/component.yaml": part("a", StageBuild),
 		"b/component.yaml": part("b", StageFoundation),
 		"readme.txt":       {Data: []byte("not a component")},
 	})
@@ -58,7 +58,7 @@ func TestLoadOrder(t *testing.T) {
 
 func TestLoadDefaults(t *testing.T) {
 	comps, err := Load(fstest.MapFS{
-		"p/component.yaml": part("p", StageFlight, "      - {to: /bin/prog, binary: prog}\n",
+		"p/component.yaml": part("p", StageBuild, "      - {to: /bin/prog, binary: prog}\n",
 			"      - {to: /bin/prog, binary: p/prog}\n      - {to: /etc/note, embed: note}\n"),
 		"p/note": {Data: []byte("hello")},
 	})
@@ -105,7 +105,7 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := Load(fstest.MapFS{"p/component.yaml": part("p", StageFlight, tt.edits...)})
+			_, err := Load(fstest.MapFS{"p/component.yaml": part("p", StageBuild, tt.edits...)})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error = %v, want %q", err, tt.want)
 			}
@@ -114,7 +114,7 @@ func TestLoadRefuses(t *testing.T) {
 	t.Run("all mistakes together", func(t *testing.T) {
 		_, err := Load(fstest.MapFS{
 			"p/component.yaml": part("p", "party"),
-			"q/component.yaml": part("q", StageFlight, "example.com/parts/q:v1", "example.com/parts/q"),
+			"q/component.yaml": part("q", StageBuild, "example.com/parts/q:v1", "example.com/parts/q"),
 		})
 		if err == nil || !strings.Contains(err.Error(), "party") || !strings.Contains(err.Error(), "example.com/parts/q") {
 			t.Errorf("error = %v", err)
@@ -122,8 +122,8 @@ func TestLoadRefuses(t *testing.T) {
 	})
 	t.Run("one image in two components", func(t *testing.T) {
 		_, err := Load(fstest.MapFS{
-			"p/component.yaml": part("p", StageFlight),
-			"q/component.yaml": part("q", StageFlight, "example.com/parts/q:v1", "example.com/parts/p:v1"),
+			"p/component.yaml": part("p", StageBuild),
+			"q/component.yaml": part("q", StageBuild, "example.com/parts/q:v1", "example.com/parts/p:v1"),
 		})
 		if err == nil || !strings.Contains(err.Error(), "stands in p and q") {
 			t.Errorf("error = %v", err)

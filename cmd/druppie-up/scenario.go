@@ -158,7 +158,7 @@ func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
 	return errors.Join(opts.write(results), errors.Join(failures...))
 }
 
-// log is where a scenario's legs and, if it failed, its log go: they are for people.
+// log is where a scenario's phases and, if it failed, its log go: they are for people.
 func (o *scenarioRunOptions) log() io.Writer {
 	if o.app.progress == ui.ModeJSON {
 		return io.Discard

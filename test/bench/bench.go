@@ -84,7 +84,7 @@ func (b bench) flight(ctx context.Context) ([]row, error) {
 		return nil, err
 	}
 	took := time.Since(began)
-	mergeToPod, err := legs(raw, "pipeline", "delivery to the pod")
+	mergeToPod, err := phases(raw, "pipeline", "delivery to the pod")
 	if err != nil {
 		return nil, err
 	}

@@ -69,10 +69,10 @@ func TestSpans(t *testing.T) {
 
 func TestLegs(t *testing.T) {
 	raw := []byte(`[{"legs":[{"name":"review","duration":1000000000},{"name":"pipeline","duration":2000000000},{"name":"pod","duration":3000000000}]}]`)
-	if got, err := legs(raw, "pipeline", "pod"); err != nil || got != 5*time.Second {
-		t.Errorf("legs = %v, %v", got, err)
+	if got, err := phases(raw, "pipeline", "pod"); err != nil || got != 5*time.Second {
+		t.Errorf("phases = %v, %v", got, err)
 	}
-	if _, err := legs(raw, "landing"); err == nil {
-		t.Error("a leg that isn't there was taken for nothing")
+	if _, err := phases(raw, "landing"); err == nil {
+		t.Error("a phase that isn't there was taken for nothing")
 	}
 }

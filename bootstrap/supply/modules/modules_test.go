@@ -35,7 +35,7 @@ func write(t *testing.T, name, text string) {
 
 func hello() component.Component {
 	return component.Component{
-		Name: "hello", Version: "v1.0.0", Title: "Hello", Licence: "EUPL-1.2", Stage: component.StageFlight,
+		Name: "hello", Version: "v1.0.0", Title: "Hello", Licence: "EUPL-1.2", Stage: component.StageBuild,
 		Sources: []component.Source{{Name: "hello", Module: "example.com/hello", Version: "v1.0.0",
 			Build: component.Build{Vars: map[string]string{"main.version": "v1.0.0"}}}},
 		Binaries: []component.Binary{{Name: "hi", Package: "./cmd/hello"}},

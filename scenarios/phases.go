@@ -8,31 +8,31 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// Leg is a stretch of a scenario and how long it took. Parts are what the
+// Phase is a stretch of a scenario and how long it took. Parts are what the
 // platform itself measured within it, such as the tasks of a pipeline run.
-type Leg struct {
+type Phase struct {
 	Name     string        `json:"name"`
 	Duration time.Duration `json:"duration"`
-	Parts    []Leg         `json:"parts,omitempty"`
+	Parts    []Phase       `json:"parts,omitempty"`
 }
 
-// clock measures legs; one runs at a time.
+// clock measures phases; one runs at a time.
 type clock struct {
 	reporter ui.Reporter
 	now      func() time.Time
-	legs     []Leg
+	phases   []Phase
 	task     ui.Task
 	begun    time.Time
 }
 
 func (c *clock) start(name string) {
 	c.end(nil)
-	c.legs = append(c.legs, Leg{Name: name})
+	c.phases = append(c.phases, Phase{Name: name})
 	c.task = c.reporter.Start("scenario."+strings.ReplaceAll(name, " ", "-"), name)
 	c.begun = c.now()
 }
 
-// detail says what the current leg waits for.
+// detail says what the current phase waits for.
 func (c *clock) detail(format string, args ...any) {
 	if c.task != nil {
 		c.task.Detail(format, args...)
@@ -40,9 +40,9 @@ func (c *clock) detail(format string, args ...any) {
 }
 
 func (c *clock) part(name string, took time.Duration) {
-	if len(c.legs) > 0 {
-		last := &c.legs[len(c.legs)-1]
-		last.Parts = append(last.Parts, Leg{Name: name, Duration: took})
+	if len(c.phases) > 0 {
+		last := &c.phases[len(c.phases)-1]
+		last.Parts = append(last.Parts, Phase{Name: name, Duration: took})
 	}
 }
 
@@ -50,7 +50,7 @@ func (c *clock) end(err error) {
 	if c.task == nil {
 		return
 	}
-	c.legs[len(c.legs)-1].Duration = c.now().Sub(c.begun)
+	c.phases[len(c.phases)-1].Duration = c.now().Sub(c.begun)
 	if err != nil {
 		c.task.Fail(err)
 	} else {
@@ -59,23 +59,23 @@ func (c *clock) end(err error) {
 	c.task = nil
 }
 
-func (c *clock) finish(failed bool) []Leg {
+func (c *clock) finish(failed bool) []Phase {
 	if failed {
 		c.end(ErrFailed)
 	} else {
 		c.end(nil)
 	}
-	return c.legs
+	return c.phases
 }
 
-// table writes the legs for people.
-func table(legs []Leg, total time.Duration) string {
+// table writes the phases for people.
+func table(phases []Phase, total time.Duration) string {
 	type row struct {
 		name string
 		took time.Duration
 	}
 	var rows []row
-	for _, l := range legs {
+	for _, l := range phases {
 		rows = append(rows, row{l.Name, l.Duration})
 		for _, p := range l.Parts {
 			rows = append(rows, row{"  " + p.Name, p.Duration})

@@ -8,10 +8,10 @@ import (
 	"slices"
 )
 
-// runFlip copies an archive with one bit changed, in the middle of one of its
+// runTamper copies an archive with one bit changed, in the middle of one of its
 // files, and nothing else: what somebody does who edits a record. An export
 // stores its files as they are.
-func runFlip(c *call) error {
+func runTamper(c *call) error {
 	archive, member := c.args[0], c.args[1]
 	data, err := os.ReadFile(c.ts.MkAbs(archive))
 	if err != nil {
