@@ -52,8 +52,12 @@ func newTrace(t *testing.T) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	ingester, err := ingest.New(ingest.Options{Log: l, Catalog: sums})
+	if err != nil {
+		t.Fatal(err)
+	}
 	server := httptest.NewTLSServer(api.New(api.Options{
-		Log: l, Desk: &ingest.Desk{Log: l, Catalog: sums}, Register: sums,
+		Log: l, Ingester: ingester, Register: sums,
 		Auth: auth.New(auth.Options{Tokens: reviewer}), VerifierKey: logtest.VerifierKey(),
 	}))
 	t.Cleanup(server.Close)

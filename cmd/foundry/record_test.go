@@ -108,15 +108,15 @@ func (b bench) record(traceURL string, change ...string) (string, error) {
 		"--key", b.file("cosign.pub"), "--ca-file", b.caFile}, change...)...)
 }
 
-// deskStub takes whatever comes and remembers it, in the form that the service takes records.
-type deskStub struct {
+// traceStub takes whatever comes and remembers it, in the form that the service takes records.
+type traceStub struct {
 	t          *testing.T
 	drafts     []tracedb.Draft
 	refuse     *tracedb.Error
 	registered string // commit of the register's entry; empty: there is none
 }
 
-func (d *deskStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (d *traceStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Method == http.MethodGet && r.URL.Path == "/v1/register/alg-d1jk3vl8" {
 		d.entry(w)
 		return
@@ -145,7 +145,7 @@ func (d *deskStub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	json.NewEncoder(w).Encode(map[string]any{"receipts": receipts})
 }
 
-func (d *deskStub) entry(w http.ResponseWriter) {
+func (d *traceStub) entry(w http.ResponseWriter) {
 	w.Header().Set("Content-Type", "application/json")
 	if d.registered == "" {
 		w.WriteHeader(tracedb.ErrNotFound.Status)
@@ -156,8 +156,8 @@ func (d *deskStub) entry(w http.ResponseWriter) {
 }
 
 func TestAttestAndRecord(t *testing.T) {
-	desk := &deskStub{t: t}
-	b, trace := newBench(t, desk)
+	records := &traceStub{t: t}
+	b, trace := newBench(t, records)
 
 	if _, err := b.record(trace); err == nil || !strings.Contains(err.Error(), "no valid signature") {
 		t.Errorf("recorded an image that nobody signed: %v", err)
@@ -166,8 +166,8 @@ func TestAttestAndRecord(t *testing.T) {
 	if _, err := b.record(trace); err == nil || !strings.Contains(err.Error(), "attested no provenance") {
 		t.Errorf("recorded an image that nobody attested: %v", err)
 	}
-	if len(desk.drafts) != 0 {
-		t.Fatalf("recorded %d drafts before there was anything to record", len(desk.drafts))
+	if len(records.drafts) != 0 {
+		t.Fatalf("recorded %d drafts before there was anything to record", len(records.drafts))
 	}
 	out, err := b.attest()
 	if err != nil || strings.Count(out, "attested:") != 3 {
@@ -181,7 +181,7 @@ func TestAttestAndRecord(t *testing.T) {
 	}
 	digest := b.image[strings.Index(b.image, "@")+1:]
 	var ids []string
-	for _, d := range desk.drafts {
+	for _, d := range records.drafts {
 		ids = append(ids, d.ID)
 	}
 	run := digest + "/foundry/drone-service-x"
@@ -194,7 +194,7 @@ func TestAttestAndRecord(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, d := range desk.drafts[:3] {
+	for _, d := range records.drafts[:3] {
 		st, _, err := ring.Verify(d.Kind, d.Payload)
 		if err != nil || fmt.Sprint("sha256:", st.Subject[0].Digest["sha256"]) != digest {
 			t.Errorf("%s: %+v, %v", d.Kind, st.Subject, err)
@@ -209,18 +209,18 @@ func TestAttestAndRecord(t *testing.T) {
 		{"it has a newer one: a run that took longer brings nothing back", b.git.Commits[2], false},
 		{"it has one that isn't in this history", strings.Repeat("0", 40), true},
 	} {
-		desk.drafts, desk.registered = nil, tt.registered
+		records.drafts, records.registered = nil, tt.registered
 		out, err := b.record(trace)
 		if err != nil {
 			t.Fatalf("%s: %v", tt.name, err)
 		}
-		got := slices.ContainsFunc(desk.drafts, func(d tracedb.Draft) bool { return d.Kind == tracedb.KindRegister })
-		if got != tt.want || strings.Contains(out, "the register keeps its entry") == tt.want || len(desk.drafts) < 5 {
-			t.Errorf("%s: registered %v of %d records, and said:\n%s", tt.name, got, len(desk.drafts), out)
+		got := slices.ContainsFunc(records.drafts, func(d tracedb.Draft) bool { return d.Kind == tracedb.KindRegister })
+		if got != tt.want || strings.Contains(out, "the register keeps its entry") == tt.want || len(records.drafts) < 5 {
+			t.Errorf("%s: registered %v of %d records, and said:\n%s", tt.name, got, len(records.drafts), out)
 		}
 	}
 	t.Run("what the trace refuses stops the pipeline", func(t *testing.T) {
-		desk.refuse = tracedb.ErrBound
+		records.refuse = tracedb.ErrBound
 		_, err := b.record(trace)
 		if err == nil || !strings.Contains(err.Error(), "belong together") || !strings.Contains(ui.Hint(err), "nothing is promoted") {
 			t.Errorf("%v, hint %q", err, ui.Hint(err))

@@ -26,8 +26,8 @@ owners: [{organization: Voorbeeldwaterschap, email: algoritmes@waterschap.exampl
 
 // What has ended is registered although nothing was released, and nothing else is.
 func TestWithdraw(t *testing.T) {
-	desk := &deskStub{t: t}
-	b, trace := newBench(t, desk)
+	records := &traceStub{t: t}
+	b, trace := newBench(t, records)
 	with := func(old, new string) string { return strings.Replace(entry, old, new, 1) }
 	for _, tt := range []struct {
 		name, entry, registered string
@@ -43,19 +43,19 @@ func TestWithdraw(t *testing.T) {
 		{"no entry at all", "", "", "nothing to withdraw", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			desk.drafts, desk.registered = nil, tt.registered
+			records.drafts, records.registered = nil, tt.registered
 			write(t, b.dir, "source/algorithm.yaml", tt.entry)
 			out, err := b.withdraw(trace)
 			if err != nil || !strings.Contains(out, tt.says) {
 				t.Errorf("%v, said %q", err, out)
 			}
-			if got := len(desk.drafts) == 1 && desk.drafts[0].Kind == tracedb.KindRegister; got != tt.want || len(desk.drafts) > 1 {
-				t.Errorf("recorded %+v", desk.drafts)
+			if got := len(records.drafts) == 1 && records.drafts[0].Kind == tracedb.KindRegister; got != tt.want || len(records.drafts) > 1 {
+				t.Errorf("recorded %+v", records.drafts)
 			}
 		})
 	}
 	t.Run("a link out of the source", func(t *testing.T) {
-		desk.drafts = nil
+		records.drafts = nil
 		name := b.file("source/algorithm.yaml")
 		elsewhere := write(t, b.dir, "elsewhere.yaml", with("In gebruik", "Buiten gebruik"))
 		if err := os.Remove(name); err != nil {
@@ -64,8 +64,8 @@ func TestWithdraw(t *testing.T) {
 		if err := os.Symlink(filepath.Join("..", filepath.Base(elsewhere)), name); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := b.withdraw(trace); err == nil || len(desk.drafts) > 0 {
-			t.Errorf("%q, %v, recorded %+v", out, err, desk.drafts)
+		if out, err := b.withdraw(trace); err == nil || len(records.drafts) > 0 {
+			t.Errorf("%q, %v, recorded %+v", out, err, records.drafts)
 		}
 	})
 }

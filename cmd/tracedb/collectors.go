@@ -31,7 +31,7 @@ func (w *wiring) collectors() (giteaHook, fluxHook http.Handler, err error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("giteaWebhookSecretFile: %w", err)
 		}
-		h := collect.Gitea([]byte(value), w.desk.Take)
+		h := collect.Gitea([]byte(value), w.ingester.Append)
 		h.Repositories, h.Forge, h.Log, h.Logger = repositories, forge, l, w.logger
 		w.server.health.watch(h.Status)
 		giteaHook = h
@@ -48,7 +48,7 @@ func (w *wiring) collectors() (giteaHook, fluxHook http.Handler, err error) {
 		if err != nil {
 			return nil, nil, fmt.Errorf("fluxHMACFile: %w", err)
 		}
-		h := collect.Flux([]byte(value), w.desk.Take)
+		h := collect.Flux([]byte(value), w.ingester.Append)
 		h.Kustomizations, h.Log, h.Logger = kustomizations, l, w.logger
 		w.server.health.watch(h.Status)
 		fluxHook = h
@@ -63,7 +63,7 @@ func (w *wiring) forge(repositories collect.Repositories) (*collect.Forge, error
 	if err != nil || client == nil {
 		return nil, err
 	}
-	f := &collect.Forge{Client: client, Repositories: repositories, Sink: w.desk.Take, Log: w.server.log, Logger: w.logger}
+	f := &collect.Forge{Client: client, Repositories: repositories, Sink: w.ingester.Append, Log: w.server.log, Logger: w.logger}
 	w.server.health.watch(f.Status)
 	w.loop(name, f.Run)
 	return f, nil
@@ -152,7 +152,7 @@ func (w *wiring) watchers() (*collect.Kustomizations, error) {
 	if err != nil {
 		return nil, fmt.Errorf("talk to the cluster: %w", err)
 	}
-	l, take := w.server.log, w.desk.Take
+	l, take := w.server.log, w.ingester.Append
 	kyverno := &collect.Kyverno{Client: client, Sink: take, Log: l, Logger: w.logger}
 	pods := &collect.Pods{Client: client, Selector: w.config.Tenants.Selector, Sink: take, Log: l, Logger: w.logger}
 	w.server.health.watch(kyverno.Status)

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/druppie/druppie-up/tracedb/admission"
 	"github.com/druppie/druppie-up/tracedb/collect"
 	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
@@ -53,12 +54,12 @@ func (h *health) gauge(name, help string, labels prometheus.Labels, value func()
 	h.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tracedb_" + name, Help: help, ConstLabels: labels}, value))
 }
 
-// desk adds what the desk counts.
-func (h *health) desk(d *ingest.Desk) {
-	h.gauge("desk_refused", "Records that were refused since the start.", nil, func() float64 { return float64(d.Stats().Refused) })
-	h.gauge("desk_refusals_unrecorded", "Refusals that weren't written down.", nil, func() float64 { return float64(d.Stats().RefusalsUnrecorded) })
-	h.gauge("desk_decisions_waiting", "Admission decisions that aren't in the log yet.", nil, func() float64 { return float64(d.Stats().DecisionsWaiting) })
-	h.gauge("desk_decisions_dropped", "Admission decisions that never will be.", nil, func() float64 { return float64(d.Stats().DecisionsDropped) })
+// records adds what is counted of records that were refused, and of decisions.
+func (h *health) records(in *ingest.Ingester, decides *admission.Controller) {
+	h.gauge("desk_refused", "Records that were refused since the start.", nil, func() float64 { return float64(in.Stats().Refused) })
+	h.gauge("desk_refusals_unrecorded", "Refusals that weren't written down.", nil, func() float64 { return float64(in.Stats().RefusalsUnrecorded) })
+	h.gauge("desk_decisions_waiting", "Admission decisions that aren't in the log yet.", nil, func() float64 { return float64(decides.Stats().Waiting) })
+	h.gauge("desk_decisions_dropped", "Admission decisions that never will be.", nil, func() float64 { return float64(decides.Stats().Dropped) })
 }
 
 func unix(t time.Time) float64 {

@@ -16,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/tracedb/admission"
 	"github.com/druppie/druppie-up/tracedb/api"
 	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/catalog"
@@ -25,8 +26,8 @@ import (
 )
 
 const (
-	// drainIn is how long requests that began may take to end when the service stops. With what the
-	// desk takes to write what waits, and lastIn, it stays below the 30 seconds that Kubernetes gives a pod.
+	// drainIn is how long requests that began may take to end when the service stops. With what
+	// admission takes to record what waits, and lastIn, it stays below the 30 seconds that Kubernetes gives a pod.
 	drainIn = 10 * time.Second
 	// lastIn is how long the last checkpoint may take to be published.
 	lastIn = 8 * time.Second
@@ -106,15 +107,22 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the catalog: %w", err)
 	}
-	desk := &ingest.Desk{Log: l, Keyring: keyring, Catalog: cat, Logger: o.logger}
-	if err := desk.Start(ctx); err != nil {
-		return nil, fmt.Errorf("open the desk: %w", err)
+	ingester, err := ingest.New(ingest.Options{Log: l, Keyring: keyring, Catalog: cat, Logger: o.logger})
+	if err != nil {
+		return nil, err
 	}
-	w := &wiring{config: c, server: s, desk: desk, logger: o.logger}
+	if err := ingester.RecordKeyring(ctx); err != nil {
+		return nil, err
+	}
+	decides, err := admission.New(admission.Options{Catalog: cat, Records: ingester, Logger: o.logger})
+	if err != nil {
+		return nil, err
+	}
+	w := &wiring{config: c, server: s, ingester: ingester, logger: o.logger}
 	if err := w.cluster(o.kube); err != nil {
 		return nil, err
 	}
-	site := pages.New(pages.Options{Reader: l, Catalog: cat, Desk: desk, VerifierKey: verifier, Name: c.Name, Logger: o.logger})
+	site := pages.New(pages.Options{Reader: l, Catalog: cat, Ingester: ingester, VerifierKey: verifier, Name: c.Name, Logger: o.logger})
 	authenticator, login, err := w.people(site.Fail)
 	if err != nil {
 		return nil, err
@@ -126,10 +134,10 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 	if err := w.publisher(verifier); err != nil {
 		return nil, err
 	}
-	s.health.desk(desk)
-	s.loops = append(s.loops, loop{"catalog", cat.Run}, loop{"desk", desk.Run}, loop{"retention", s.retain})
+	s.health.records(ingester, decides)
+	s.loops = append(s.loops, loop{"catalog", cat.Run}, loop{"admission", decides.Run}, loop{"retention", s.retain})
 	handler := api.New(api.Options{
-		Log: l, Desk: desk, Register: cat, Auth: authenticator, Login: login,
+		Log: l, Ingester: ingester, Admission: decides, Register: cat, Auth: authenticator, Login: login,
 		VerifierKey: verifier, Keys: keyring.Keys,
 		Gitea: giteaHook, Flux: fluxHook,
 		Pages:  site,

@@ -20,10 +20,10 @@ import (
 // wiring gives each part what it needs. A part whose files or cluster aren't there is off: the log and
 // /readyz say so, since a platform may do without it, but nobody should have to guess.
 type wiring struct {
-	config *config
-	server *server
-	desk   *ingest.Desk
-	logger *slog.Logger
+	config   *config
+	server   *server
+	ingester *ingest.Ingester
+	logger   *slog.Logger
 
 	kube *rest.Config // nil: there is no cluster
 }

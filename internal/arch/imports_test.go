@@ -62,6 +62,8 @@ var allowed = []struct{ pkg, imports string }{
 
 	// The trace and the installer know nothing of each other.
 	{"tracedb/redact", "tracedb/attest/strict"},
+	{"tracedb/ingest", "tracedb tracedb/attest tracedb/attest/strict tracedb/catalog tracedb/log tracedb/redact tracedb/register"},
+	{"tracedb/admission", "tracedb tracedb/catalog tracedb/ingest tracedb/redact"},
 	{"tracedb/...", "tracedb tracedb/..."},
 	{"tracedb", ""},
 

@@ -35,11 +35,15 @@ type Log interface {
 	EntryBundle(ctx context.Context, index int64, width int) ([]byte, error)
 }
 
-// Desk takes records and notes reads; *ingest.Desk is one.
-type Desk interface {
-	Take(ctx context.Context, who tracedb.Identity, drafts []tracedb.Draft) ([]tracedb.Receipt, error)
-	Read(ctx context.Context, who tracedb.Identity, read tracedb.Read) error
-	Admission(ctx context.Context, q catalog.Question) (catalog.Decision, error)
+// Ingester takes records, and records reads; *ingest.Ingester is one.
+type Ingester interface {
+	Append(ctx context.Context, who tracedb.Identity, drafts []tracedb.Draft) ([]tracedb.Receipt, error)
+	RecordRead(ctx context.Context, who tracedb.Identity, read tracedb.Read) error
+}
+
+// Admission decides who may run; *admission.Controller is one.
+type Admission interface {
+	Decide(ctx context.Context, q catalog.Question) (catalog.Decision, error)
 }
 
 // Register is the AI register; *catalog.Catalog is one.
@@ -51,11 +55,12 @@ type Register interface {
 
 // Options is what the API needs. Handlers that are nil are answered with "not configured".
 type Options struct {
-	Log      Log
-	Desk     Desk
-	Register Register
-	Auth     *auth.Authenticator
-	Login    *auth.Login
+	Log       Log
+	Ingester  Ingester
+	Admission Admission
+	Register  Register
+	Auth      *auth.Authenticator
+	Login     *auth.Login
 
 	VerifierKey string                            // of the log's checkpoints, in note's form
 	Keys        func(now time.Time) []tracedb.Key // the keyring; nil: empty
@@ -278,7 +283,7 @@ func (s *service) login(step func(*auth.Login, http.ResponseWriter, *http.Reques
 // the service's own log has the read.
 func (s *service) noted(r *http.Request, what, of string) error {
 	who := auth.From(r.Context())
-	err := s.Desk.Read(r.Context(), who, tracedb.Read{What: what, Of: of})
+	err := s.Ingester.RecordRead(r.Context(), who, tracedb.Read{What: what, Of: of})
 	if isFull(err) {
 		s.Logger.WarnContext(r.Context(), "a read could not be recorded: the disk is full", "who", who.Name, "what", what, "of", of)
 		return nil

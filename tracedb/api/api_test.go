@@ -24,6 +24,7 @@ import (
 	"k8s.io/client-go/dynamic"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/admission"
 	"github.com/druppie/druppie-up/tracedb/api/apitest"
 	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/auth"
@@ -50,11 +51,12 @@ const (
 	hookSecret   = "secret-of-the-webhooks"
 )
 
-// world is the API over a real log, desk and catalog, with a story in it.
+// world is the API over a real log, ingester and catalog, with a story in it.
 type world struct {
 	t       *testing.T
 	log     *log.Log
-	desk    *brittle
+	records *brittle
+	now     func() time.Time // of what is recorded
 	catalog *catalog.Catalog
 	signer  crypto.Signer
 	service *service
@@ -67,35 +69,36 @@ type world struct {
 	seen map[string]bool // documented answers: method, path, status
 }
 
-// brittle is a desk that fails when it is told to.
+// brittle fails when it is told to.
 type brittle struct {
-	*ingest.Desk
-	mu  sync.Mutex
-	err error
+	*ingest.Ingester
+	decides *admission.Controller
+	mu      sync.Mutex
+	err     error
 }
 
 func (b *brittle) fail(err error) { b.mu.Lock(); defer b.mu.Unlock(); b.err = err }
 func (b *brittle) failure() error { b.mu.Lock(); defer b.mu.Unlock(); return b.err }
 
-func (b *brittle) Take(ctx context.Context, who tracedb.Identity, drafts []tracedb.Draft) ([]tracedb.Receipt, error) {
+func (b *brittle) Append(ctx context.Context, who tracedb.Identity, drafts []tracedb.Draft) ([]tracedb.Receipt, error) {
 	if err := b.failure(); err != nil {
 		return nil, err
 	}
-	return b.Desk.Take(ctx, who, drafts)
+	return b.Ingester.Append(ctx, who, drafts)
 }
 
-func (b *brittle) Read(ctx context.Context, who tracedb.Identity, read tracedb.Read) error {
+func (b *brittle) RecordRead(ctx context.Context, who tracedb.Identity, read tracedb.Read) error {
 	if err := b.failure(); err != nil {
 		return err
 	}
-	return b.Desk.Read(ctx, who, read)
+	return b.Ingester.RecordRead(ctx, who, read)
 }
 
-func (b *brittle) Admission(ctx context.Context, q catalog.Question) (catalog.Decision, error) {
+func (b *brittle) Decide(ctx context.Context, q catalog.Question) (catalog.Decision, error) {
 	if err := b.failure(); err != nil {
 		return catalog.Decision{}, err
 	}
-	return b.Desk.Admission(ctx, q)
+	return b.decides.Decide(ctx, q)
 }
 
 func newWorld(t *testing.T, change ...func(*Options)) *world {
@@ -123,7 +126,14 @@ func newWorldOn(t *testing.T, l *log.Log, change ...func(*Options)) *world {
 	}
 	w := &world{
 		t: t, log: l, catalog: cat, signer: signer, out: &bytes.Buffer{}, seen: map[string]bool{}, done: make(chan struct{}),
-		desk: &brittle{Desk: &ingest.Desk{Log: l, Keyring: keyring, Catalog: cat}},
+		records: &brittle{}, now: time.Now,
+	}
+	now := func() time.Time { return w.now() }
+	if w.records.Ingester, err = ingest.New(ingest.Options{Log: l, Keyring: keyring, Catalog: cat, Now: now}); err != nil {
+		t.Fatal(err)
+	}
+	if w.records.decides, err = admission.New(admission.Options{Catalog: cat, Records: w.records.Ingester, Now: now}); err != nil {
+		t.Fatal(err)
 	}
 	cluster := authtest.NewCluster(t, map[string]authtest.Token{
 		writerToken:  {User: writerName, Audiences: []string{"tracedb"}},
@@ -144,12 +154,12 @@ func newWorldOn(t *testing.T, l *log.Log, change ...func(*Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	site := pages.New(pages.Options{Reader: l, Catalog: cat, Desk: w.desk, VerifierKey: logtest.VerifierKey(), Name: "test"})
+	site := pages.New(pages.Options{Reader: l, Catalog: cat, Ingester: w.records, VerifierKey: logtest.VerifierKey(), Name: "test"})
 	login, sessions := w.login(site.Fail)
 	o := Options{
-		Log: l, Desk: w.desk, Register: cat, VerifierKey: logtest.VerifierKey(), Keys: keyring.Keys,
+		Log: l, Ingester: w.records, Admission: w.records, Register: cat, VerifierKey: logtest.VerifierKey(), Keys: keyring.Keys,
 		Auth: auth.New(auth.Options{Tokens: reviewer, Door: w.secret(doorToken), Sessions: sessions}), Login: login,
-		Gitea: collect.Gitea([]byte(hookSecret), w.desk.Take), Flux: collect.Flux([]byte(hookSecret), w.desk.Take),
+		Gitea: collect.Gitea([]byte(hookSecret), w.records.Append), Flux: collect.Flux([]byte(hookSecret), w.records.Append),
 		Pages:   site,
 		Logger:  slog.New(slog.NewJSONHandler(w.out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: prometheus.NewRegistry(), Done: w.done,
@@ -339,13 +349,13 @@ func batch(t testing.TB, drafts ...tracedb.Draft) string {
 	return string(raw)
 }
 
-// follow lets the catalog and the desk do what they do while the service runs.
+// follow lets the catalog and admission do what they do while the service runs.
 func (w *world) follow(t testing.TB) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var wg sync.WaitGroup
 	wg.Go(func() { _ = w.catalog.Run(ctx) })
-	wg.Go(func() { _ = w.desk.Run(ctx) })
+	wg.Go(func() { _ = w.records.decides.Run(ctx) })
 	return func() { cancel(); wg.Wait() }
 }
 

@@ -238,8 +238,8 @@ func (w *world) whenThingsFail(t *testing.T, fresh, question string) {
 	events := request{"GET", "/v1/events", auditorToken, "", nil}
 	fail := func(name string, err error, q request, status int) {
 		t.Helper()
-		w.desk.fail(err)
-		defer w.desk.fail(nil)
+		w.records.fail(err)
+		defer w.records.fail(nil)
 		if resp := w.do(t, q); resp.Code != status {
 			t.Errorf("%s: %s %s is answered with %d: %s", name, q.method, q.path, resp.Code, resp.Body)
 		}

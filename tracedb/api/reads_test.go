@@ -18,7 +18,7 @@ import (
 // still makes all of the test happen within one minute.
 func (w *world) still() {
 	now := time.Now()
-	w.desk.Now = func() time.Time { return now }
+	w.now = func() time.Time { return now }
 }
 
 // reads are what auditors read from that record on, oldest first.

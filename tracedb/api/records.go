@@ -32,7 +32,7 @@ func (s *service) append(w http.ResponseWriter, r *http.Request) error {
 	if err := wire.Read(w, r, maxBody, &body); err != nil {
 		return err
 	}
-	// The desk says how many it takes, and records that it refused more: one too many is enough for that.
+	// The ingester says how many it takes, and records that it refused more: one too many is enough for that.
 	body.Records = body.Records[:min(len(body.Records), ingest.MaxBatch+1)]
 	key := r.Header.Get("Idempotency-Key")
 	if len(key) > maxKey || strings.ContainsFunc(key, func(c rune) bool { return c <= ' ' || c > '~' }) {
@@ -50,7 +50,7 @@ func (s *service) append(w http.ResponseWriter, r *http.Request) error {
 			drafts[i].ID = key + "/" + drafts[i].ID
 		}
 	}
-	got, err := s.Desk.Take(r.Context(), auth.From(r.Context()), drafts)
+	got, err := s.Ingester.Append(r.Context(), auth.From(r.Context()), drafts)
 	if err != nil {
 		return err
 	}

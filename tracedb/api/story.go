@@ -239,7 +239,7 @@ func (s *service) admission(w http.ResponseWriter, r *http.Request) error {
 	if err := wire.Read(w, r, maxQuestion, &q); err != nil {
 		return err
 	}
-	d, err := s.Desk.Admission(r.Context(), q)
+	d, err := s.Admission.Decide(r.Context(), q)
 	if err != nil {
 		return err
 	}

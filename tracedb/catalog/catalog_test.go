@@ -37,7 +37,7 @@ func document(id, status, risk string) register.Document {
 	return register.Document{Schema: register.Schema, ID: id, Register: register.Fields{Name: "Drone", Status: status}, AIActProfile: register.Profile{RiskGroup: risk}}
 }
 
-// story appends records with the facts that they bring, as the desk would.
+// story appends records with the facts that they bring, as ingest would.
 type story struct {
 	t   testing.TB
 	log *log.Log

@@ -15,7 +15,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// Sink takes records into the log: ingest.Desk's Take. It answers a record that is there already with
+// Sink takes records into the log: ingest.Ingester's Append. It answers a record that is there already with
 // a receipt that says so.
 type Sink func(ctx context.Context, who tracedb.Identity, drafts []tracedb.Draft) ([]tracedb.Receipt, error)
 

@@ -196,7 +196,7 @@ func TestTwiceIsOnce(t *testing.T) {
 				t.Fatal(err)
 			}
 			if tt.log && len(page.Entries) > 0 {
-				t.Error("the desk had to refuse what the log could have been asked about")
+				t.Error("the ingester had to refuse what the log could have been asked about")
 			}
 			if s := r.health.read("x"); s.Refused != 0 {
 				t.Errorf("%d refused: what is told twice is no failure", s.Refused)

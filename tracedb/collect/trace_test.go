@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/catalog"
 	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
 	"github.com/druppie/druppie-up/tracedb/log/logtest"
@@ -23,11 +24,11 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// trace is a real log behind a real desk.
+// trace is a real log behind a real ingester.
 type trace struct {
-	t    *testing.T
-	log  *log.Log
-	desk *ingest.Desk
+	t   *testing.T
+	log *log.Log
+	in  *ingest.Ingester
 
 	mu    sync.Mutex
 	fail  func(drafts []tracedb.Draft) error // nil: nothing fails
@@ -42,7 +43,15 @@ func clock() time.Time { return later }
 func newTrace(t *testing.T) *trace {
 	t.Helper()
 	l := logtest.New(t, logtest.Now(clock))
-	return &trace{t: t, log: l, desk: &ingest.Desk{Log: l, Now: clock}}
+	known, err := catalog.Open(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	in, err := ingest.New(ingest.Options{Log: l, Catalog: known, Now: clock})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &trace{t: t, log: l, in: in}
 }
 
 func (tr *trace) failing(f func([]tracedb.Draft) error) {
@@ -72,7 +81,7 @@ func (tr *trace) sink(ctx context.Context, who tracedb.Identity, drafts []traced
 			return nil, err
 		}
 	}
-	return tr.desk.Take(ctx, who, drafts)
+	return tr.in.Append(ctx, who, drafts)
 }
 
 // records are all records of the log.
@@ -85,7 +94,7 @@ func (tr *trace) records() []tracedb.Record {
 	var out []tracedb.Record
 	for _, e := range entries {
 		if e.Kind == tracedb.KindRefusal {
-			continue // the desk's own note of a record that it didn't take
+			continue // the ingester's own record of one that it didn't take
 		}
 		body, err := tr.log.Payload(context.Background(), e.Seq)
 		if err != nil {

@@ -13,7 +13,8 @@ import (
 
 // Limits of what people and programs write into payloads.
 const (
-	maxName  = 500       // names, titles, addresses
+	// MaxName is the most bytes of names, titles and addresses.
+	MaxName  = 500
 	maxText  = 64 << 10  // messages, reasons, descriptions
 	maxOwn   = 512 << 10 // a payload of our own, all in all; algorithm.yaml fits
 	maxList  = 2000      // entries of a list
@@ -48,8 +49,8 @@ func (c *content) name(field, value string) {
 
 // short is a text that may be empty, and no longer than a name.
 func (c *content) short(field, value string) {
-	if len(value) > maxName {
-		c.wrong(field, "want at most %d bytes", maxName)
+	if len(value) > MaxName {
+		c.wrong(field, "want at most %d bytes", MaxName)
 	}
 }
 
@@ -169,8 +170,8 @@ func encode(v any) (json.RawMessage, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
 }
 
-// line says whether s can stand in a list: a name without line breaks or other control characters.
-func line(s string) bool {
+// OneLine says whether s can stand in a list: a name without line breaks or other control characters.
+func OneLine(s string) bool {
 	if !utf8.ValidString(s) {
 		return false
 	}

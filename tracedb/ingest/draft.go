@@ -22,12 +22,15 @@ var past = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 // recordID is printable and without spaces: branches and workloads have odd names.
 var recordID = regexp.MustCompile(`^[!-~]{1,256}$`)
 
+// ValidID says whether a record may have that id: it is printable ASCII without spaces and holds no secret.
+func ValidID(id string) bool { return recordID.MatchString(id) && redact.Secret(id) == "" }
+
 func refuse(field, format string, args ...any) *tracedb.Error {
 	return tracedb.ErrInvalidRecord.Says(format, args...).At("%s", field)
 }
 
 // prepare checks a writer's draft.
-func (d *Desk) prepare(ctx context.Context, who tracedb.Identity, draft tracedb.Draft) (log.Prepared, error) {
+func (in *Ingester) prepare(ctx context.Context, who tracedb.Identity, draft tracedb.Draft) (log.Prepared, error) {
 	if _, ok := draft.Kind.Info(); !ok {
 		return log.Prepared{}, refuse("kind", "there is no such kind of record")
 	}
@@ -35,25 +38,25 @@ func (d *Desk) prepare(ctx context.Context, who tracedb.Identity, draft tracedb.
 		return log.Prepared{}, tracedb.ErrForbidden.Says("%s may not write records of the kind %s", name(who.Name), draft.Kind).At("kind").
 			WithHint("the service's roles say who may write what")
 	}
-	return d.check(ctx, who.Name, draft)
+	return in.check(ctx, who.Name, draft)
 }
 
 // check holds a draft against everything but who offers it.
-func (d *Desk) check(ctx context.Context, writer string, draft tracedb.Draft) (log.Prepared, error) {
+func (in *Ingester) check(ctx context.Context, writer string, draft tracedb.Draft) (log.Prepared, error) {
 	info, _ := draft.Kind.Info()
 	if len(draft.Payload) > tracedb.MaxPayload {
 		return log.Prepared{}, tracedb.ErrTooLarge.Says("a payload has at most %d bytes", tracedb.MaxPayload).At("payload")
 	}
-	if err := envelope(draft, d.Now()); err != nil {
+	if err := envelope(draft, in.o.Now()); err != nil {
 		return log.Prepared{}, err
 	}
 	p := log.Prepared{Draft: draft}
 	var c content
 	var err error
 	if len(info.Predicate) > 0 {
-		err = d.attestation(&p, &c)
+		err = in.attestation(&p, &c)
 	} else {
-		err = d.own(ctx, &p, &c)
+		err = in.own(ctx, &p, &c)
 	}
 	if err != nil {
 		return log.Prepared{}, err
@@ -65,7 +68,7 @@ func (d *Desk) check(ctx context.Context, writer string, draft tracedb.Draft) (l
 	if p.Refs, err = refs(info, draft.Refs, c.refs); err != nil {
 		return log.Prepared{}, err
 	}
-	if err := d.bound(p.Kind, p.Refs, c.refs); err != nil {
+	if err := in.bound(p.Kind, p.Refs, c.refs); err != nil {
 		return log.Prepared{}, err
 	}
 	p.Actor = actor(draft.Actor, c.actor, writer)
@@ -84,7 +87,7 @@ func envelope(draft tracedb.Draft, now time.Time) error {
 		return refuse("at", "want a time that isn't more than %s ahead of the service's clock, nor before %d", future, past.Year()).
 			WithHint("set the writer's clock")
 	}
-	if len(draft.Actor) > maxActor || !line(draft.Actor) {
+	if len(draft.Actor) > maxActor || !OneLine(draft.Actor) {
 		return refuse("actor", "want at most %d bytes on one line", maxActor)
 	}
 	if len(draft.Refs) > tracedb.MaxRefs {
@@ -114,14 +117,14 @@ func secretFound(field, what string) *tracedb.Error {
 
 // attestation verifies the payload and reads what it says. It can't be altered, so a secret in it is
 // a reason to refuse it.
-func (d *Desk) attestation(p *log.Prepared, c *content) error {
+func (in *Ingester) attestation(p *log.Prepared, c *content) error {
 	at := func(err error) error {
 		if e := tracedb.AsError(err); e.Code != tracedb.ErrInternal.Code {
 			return e.At("payload")
 		}
 		return err
 	}
-	v, err := d.Keyring.Examine(p.Kind, p.Payload, d.Now())
+	v, err := in.o.Keyring.Examine(p.Kind, p.Payload, in.o.Now())
 	if err != nil {
 		return at(err)
 	}
@@ -143,7 +146,7 @@ func (d *Desk) attestation(p *log.Prepared, c *content) error {
 }
 
 // own reads a payload that is in our own words, as it will be stored.
-func (d *Desk) own(ctx context.Context, p *log.Prepared, c *content) error {
+func (in *Ingester) own(ctx context.Context, p *log.Prepared, c *content) error {
 	payload, err := decoders[p.Kind](p.Payload, c)
 	if err != nil {
 		return tracedb.AsError(err).At("payload")
@@ -151,9 +154,9 @@ func (d *Desk) own(ctx context.Context, p *log.Prepared, c *content) error {
 	p.Payload = payload
 	switch p.Kind {
 	case tracedb.KindException:
-		err = d.exception(p)
+		err = in.exception(p)
 	case tracedb.KindRepair:
-		err = d.repair(ctx, p)
+		err = in.repair(ctx, p)
 	}
 	if err != nil || c.facts != nil {
 		return err
@@ -222,10 +225,7 @@ func refs(info tracedb.KindInfo, declared, derived []tracedb.Ref) ([]tracedb.Ref
 // bound refuses evidence that would link an algorithm id to a repository that isn't its own. It looks
 // at records that name a repository in the payload: a workload may claim any id, and that it did is
 // what its records say.
-func (d *Desk) bound(kind tracedb.Kind, all, derived []tracedb.Ref) error {
-	if d.Catalog == nil {
-		return nil
-	}
+func (in *Ingester) bound(kind tracedb.Kind, all, derived []tracedb.Ref) error {
 	repository := func(r tracedb.Ref) bool { return r.Type == tracedb.RefRepository }
 	if !slices.ContainsFunc(derived, repository) {
 		return nil
@@ -235,11 +235,11 @@ func (d *Desk) bound(kind tracedb.Kind, all, derived []tracedb.Ref) error {
 			continue
 		}
 		if kind == tracedb.KindRegister {
-			if err := d.identified(r.Value, derived); err != nil {
+			if err := in.identified(r.Value, derived); err != nil {
 				return err
 			}
 		}
-		owner, ok := d.Catalog.Owner(r.Value)
+		owner, ok := in.o.Catalog.Owner(r.Value)
 		if ok && !slices.Contains(derived, tracedb.Ref{Type: tracedb.RefRepository, Value: owner}) {
 			return tracedb.ErrBound.Says("%s belongs to %s", r.Value, owner).At("payload.repository").
 				WithHint("an algorithm id belongs to the repository that registered it first, for ever: give this one an id of its own")
@@ -251,7 +251,7 @@ func (d *Desk) bound(kind tracedb.Kind, all, derived []tracedb.Ref) error {
 // actor is who did it: as the writer says, or the payload, or else the writer.
 func actor(declared, derived, writer string) string {
 	for _, a := range []string{declared, derived} {
-		if a != "" && len(a) <= maxActor && line(a) {
+		if a != "" && len(a) <= maxActor && OneLine(a) {
 			a, _ = redact.Text(a)
 			return a
 		}

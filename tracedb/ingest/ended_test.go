@@ -15,7 +15,7 @@ func TestProhibited(t *testing.T) {
 	drafts := b.good(t, b.incident(t))
 	b.take(t, drafts[tracedb.KindProvenance], drafts[tracedb.KindRegister])
 	question := catalog.Question{Namespace: "drones", Images: []string{"registry/drone@" + digest}, Algorithm: algorithm}
-	if d := b.Catalog.Decide(question); !d.Allowed {
+	if d := b.o.Catalog.Decide(question); !d.Allowed {
 		t.Fatalf("before: %+v", d)
 	}
 	entry := drafts[tracedb.KindRegister]
@@ -25,11 +25,11 @@ func TestProhibited(t *testing.T) {
 		return entry
 	}
 	// It is no way to register what is wrong otherwise.
-	if _, err := b.Take(t.Context(), writer(), []tracedb.Draft{change("worse", "verboden AI", "wings: 2\n")}); code(err) != "invalid_record" {
+	if _, err := b.Append(t.Context(), writer(), []tracedb.Draft{change("worse", "verboden AI", "wings: 2\n")}); code(err) != "invalid_record" {
 		t.Errorf("an entry with another fault: %v", err)
 	}
 	b.take(t, change("prohibited", "verboden AI", ""))
-	if d := b.Catalog.Decide(question); d.Allowed || !strings.Contains(d.Reason, "verboden AI") {
+	if d := b.o.Catalog.Decide(question); d.Allowed || !strings.Contains(d.Reason, "verboden AI") {
 		t.Errorf("after: %+v", d)
 	}
 }

@@ -17,29 +17,27 @@ import (
 	"github.com/druppie/druppie-up/tracedb/log"
 )
 
-// Note adds records of the service's own kinds, under its own name.
-func (d *Desk) Note(ctx context.Context, drafts []tracedb.Draft) ([]tracedb.Receipt, error) {
-	d.ready()
+// AppendOwn adds records of the service's own kinds, under its own name.
+func (in *Ingester) AppendOwn(ctx context.Context, drafts []tracedb.Draft) ([]tracedb.Receipt, error) {
 	prepared := make([]log.Prepared, len(drafts))
 	for i, draft := range drafts {
 		info, ok := draft.Kind.Info()
 		if !ok || !info.Internal && draft.Kind != tracedb.KindAdmission {
-			return nil, fmt.Errorf("note: the service doesn't write records of the kind %q", draft.Kind)
+			return nil, fmt.Errorf("append: the service doesn't write records of the kind %q", draft.Kind)
 		}
-		p, err := d.check(ctx, Writer, draft)
+		p, err := in.check(ctx, Writer, draft)
 		if err != nil {
-			return nil, fmt.Errorf("note %s: %w", draft.Kind, err)
+			return nil, fmt.Errorf("append %s: %w", draft.Kind, err)
 		}
 		prepared[i] = p
 	}
-	return d.append(ctx, Writer, prepared)
+	return in.append(ctx, Writer, prepared)
 }
 
-// Start records what changed in the keyring since the log last knew: keys that joined, that may sign
+// RecordKeyring records what changed in the keyring since the log last knew: keys that joined, that may sign
 // something else now, that were retired, and that are gone, which the log calls retired, too.
-func (d *Desk) Start(ctx context.Context) error {
-	d.ready()
-	facts, err := d.Log.Facts(ctx, TableKey)
+func (in *Ingester) RecordKeyring(ctx context.Context) error {
+	facts, err := in.o.Log.Facts(ctx, TableKey)
 	if err != nil {
 		return fmt.Errorf("read the keyring that the log knows: %w", err)
 	}
@@ -52,7 +50,7 @@ func (d *Desk) Start(ctx context.Context) error {
 		}
 		known[f.Key], seqs[f.Key] = k, f.Seq+1
 	}
-	keys := d.Keyring.Keys(d.Now())
+	keys := in.o.Keyring.Keys(in.o.Now())
 	here := map[string]bool{}
 	for _, k := range keys {
 		here[k.Fingerprint] = true
@@ -83,29 +81,29 @@ func (d *Desk) Start(ctx context.Context) error {
 	if len(drafts) == 0 {
 		return nil
 	}
-	if _, err := d.Note(ctx, drafts); err != nil {
+	if _, err := in.AppendOwn(ctx, drafts); err != nil {
 		return fmt.Errorf("record the keyring: %w", err)
 	}
 	return nil
 }
 
 const (
-	// readEvery is how long one record stands for an auditor's looks at the same thing.
+	// readEvery is how long one record stands for an auditor's reads of the same thing.
 	readEvery = time.Minute
-	// readIn is how long a look may take to be recorded; those who look at the same thing wait as long.
+	// readIn is how long a read may take to be recorded; those who read the same thing wait as long.
 	readIn = 10 * time.Second
-	// maxReads is how many looks are remembered before the old ones are forgotten.
+	// maxReads is how many reads are remembered before the old ones are forgotten.
 	maxReads = 10_000
 )
 
-// reads remembers when who looked at what, and was recorded.
+// reads remembers when who read what, and was recorded.
 type reads struct {
 	flight singleflight.Group
 	mu     sync.Mutex
 	last   map[string]time.Time
 }
 
-// known says whether a look was recorded in the minute before now.
+// known says whether a read was recorded in the minute before now.
 func (r *reads) known(key string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -116,7 +114,7 @@ func (r *reads) known(key string, now time.Time) bool {
 func (r *reads) keep(key string, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.last == nil || len(r.last) >= maxReads {
+	if len(r.last) >= maxReads {
 		kept := map[string]time.Time{}
 		for k, t := range r.last {
 			if now.Sub(t) < readEvery && len(kept) < maxReads/2 {
@@ -128,42 +126,41 @@ func (r *reads) keep(key string, now time.Time) {
 	r.last[key] = now
 }
 
-// Read records that an auditor read something, at most once a minute for who, what and of. When it
-// returns nil the record is in the log, also for those who look at the same thing at the same time. If it
+// RecordRead records that an auditor read something, at most once a minute for who, what and of. When it
+// returns nil the record is in the log, also for those who read the same thing at the same time. If it
 // can't be recorded, that is an error, and the reader decides: on tracedb.ErrFull reading goes on. What
 // is read must fit into the record: of a part of a question nobody could tell what was asked.
-func (d *Desk) Read(ctx context.Context, who tracedb.Identity, read tracedb.Read) error {
-	d.ready()
+func (in *Ingester) RecordRead(ctx context.Context, who tracedb.Identity, read tracedb.Read) error {
 	if who.Name == "" {
 		return tracedb.ErrUnauthenticated
 	}
-	if len(read.Of) > maxName {
-		return tracedb.ErrInvalid.Says("what is asked for is too long to be recorded: it has more than %d bytes", maxName).WithHint("ask for less at once")
+	if len(read.Of) > MaxName {
+		return tracedb.ErrInvalid.Says("what is asked for is too long to be recorded: it has more than %d bytes", MaxName).WithHint("ask for less at once")
 	}
 	sum := sha256.Sum256([]byte(who.Name + "\x00" + read.What + "\x00" + read.Of))
 	key := hex.EncodeToString(sum[:16])
-	_, err, _ := d.reads.flight.Do(key, func() (any, error) {
-		now := d.Now()
-		if d.reads.known(key, now) {
+	_, err, _ := in.reads.flight.Do(key, func() (any, error) {
+		now := in.o.Now()
+		if in.reads.known(key, now) {
 			return nil, nil
 		}
-		// Others wait for this record too, so it mustn't end with the first one's patience.
+		// Others wait for this record too, so it mustn't end with the first one's request.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readIn)
 		defer cancel()
-		if err := d.look(ctx, who, read, fmt.Sprintf("read/%s/%d", key, now.UnixMicro())); err != nil {
+		if err := in.appendRead(ctx, who, read, fmt.Sprintf("read/%s/%d", key, now.UnixMicro())); err != nil {
 			return nil, err
 		}
-		d.reads.keep(key, now)
+		in.reads.keep(key, now)
 		return nil, nil
 	})
 	return err
 }
 
-func (d *Desk) look(ctx context.Context, who tracedb.Identity, read tracedb.Read, id string) error {
+func (in *Ingester) appendRead(ctx context.Context, who tracedb.Identity, read tracedb.Read, id string) error {
 	raw, err := encode(read)
 	if err != nil {
 		return fmt.Errorf("encode read: %w", err)
 	}
-	_, err = d.Note(ctx, []tracedb.Draft{{ID: id, Kind: tracedb.KindRead, Actor: actor("", who.Name, Writer), Payload: raw}})
+	_, err = in.AppendOwn(ctx, []tracedb.Draft{{ID: id, Kind: tracedb.KindRead, Actor: actor("", who.Name, Writer), Payload: raw}})
 	return err
 }

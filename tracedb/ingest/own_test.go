@@ -61,7 +61,7 @@ func (b *bench) keys(t *testing.T) (out []string) {
 }
 
 // TestStart records what becomes of the keyring from one start to the next, and nothing else.
-func TestStart(t *testing.T) {
+func TestRecordKeyring(t *testing.T) {
 	b := newBench(t)
 	second := b.keyFile(t, "second", newKey(t).Public(), tracedb.KindSBOM)
 	retired := second
@@ -89,8 +89,8 @@ func TestStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		for range 2 { // two programs that start at once
-			desk := &Desk{Log: b.log, Keyring: keyring, Now: func() time.Time { return noon }}
-			if err := desk.Start(t.Context()); err != nil {
+			b.o.Keyring = keyring
+			if err := b.RecordKeyring(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -101,8 +101,8 @@ func TestStart(t *testing.T) {
 	}
 }
 
-// TestRead records an auditor's look once a minute.
-func TestRead(t *testing.T) {
+// TestRecordRead records an auditor's read once a minute.
+func TestRecordRead(t *testing.T) {
 	b := newBench(t)
 	anna, piet := tracedb.Identity{Name: "gitea:anna"}, tracedb.Identity{Name: "gitea:piet"}
 	why := tracedb.Read{What: "why", Of: digest}
@@ -123,7 +123,7 @@ func TestRead(t *testing.T) {
 		{"the clock jumps back", -time.Hour, anna, why, 6},
 	} {
 		b.now = b.now.Add(step.after)
-		if err := b.Read(t.Context(), step.who, step.read); err != nil {
+		if err := b.RecordRead(t.Context(), step.who, step.read); err != nil {
 			t.Fatal(err)
 		}
 		if n := b.log.Size(); n != step.want {
@@ -134,13 +134,13 @@ func TestRead(t *testing.T) {
 	if err != nil || entries[0].Actor != anna.Name || entries[0].Writer != Writer || entries[0].Kind != tracedb.KindRead {
 		t.Errorf("entry = %+v, %v", entries, err)
 	}
-	if err := b.Read(t.Context(), tracedb.Identity{}, why); code(err) != "unauthenticated" {
+	if err := b.RecordRead(t.Context(), tracedb.Identity{}, why); code(err) != "unauthenticated" {
 		t.Errorf("nobody read: %v", err)
 	}
-	long := strings.Repeat("x", maxName)
+	long := strings.Repeat("x", MaxName)
 	before := b.log.Size()
 	for _, of := range []string{long, long + "a", long + "b"} {
-		err := b.Read(t.Context(), anna, tracedb.Read{What: "search", Of: of})
+		err := b.RecordRead(t.Context(), anna, tracedb.Read{What: "search", Of: of})
 		if fits := of == long; fits != (err == nil) || !fits && code(err) != "invalid" {
 			t.Errorf("%d bytes: %v", len(of), err)
 		}
@@ -148,20 +148,19 @@ func TestRead(t *testing.T) {
 	if n := b.log.Size(); n != before+1 {
 		t.Errorf("%d records of one question that can be recorded", n-before)
 	}
-	desk := b.Desk
-	desk.Log = full{b.log}
+	b.o.Log = full{b.log}
 	other := tracedb.Read{What: "page", Of: "x"}
-	for range 2 { // a look that wasn't recorded isn't remembered as if it were
-		if err := desk.Read(t.Context(), anna, other); code(err) != "full" {
+	for range 2 { // a read that wasn't recorded isn't remembered as if it were
+		if err := b.RecordRead(t.Context(), anna, other); code(err) != "full" {
 			t.Errorf("on a full disk: %v", err)
 		}
 	}
-	var r reads
+	r := reads{last: map[string]time.Time{}}
 	for i := range 3 * maxReads {
 		r.keep(fmt.Sprint(i), noon)
 	}
 	if len(r.last) > maxReads {
-		t.Errorf("%d looks are remembered", len(r.last))
+		t.Errorf("%d reads are remembered", len(r.last))
 	}
 }
 
@@ -183,7 +182,7 @@ func TestReadsAtOnce(t *testing.T) {
 	b := newBench(t)
 	synctest.Test(t, func(t *testing.T) {
 		slow := &late{Log: b.log, end: make(chan error)}
-		desk := &Desk{Log: slow, Keyring: b.Keyring, Now: func() time.Time { return noon }}
+		b.o.Log = slow
 		answers := make(chan error, 3)
 		for i, tt := range []struct {
 			append error
@@ -191,12 +190,12 @@ func TestReadsAtOnce(t *testing.T) {
 		}{{tracedb.ErrUnavailable, "unavailable"}, {nil, ""}} {
 			for range 3 {
 				go func() {
-					answers <- desk.Read(t.Context(), tracedb.Identity{Name: "gitea:anna"}, tracedb.Read{What: "why", Of: digest})
+					answers <- b.RecordRead(t.Context(), tracedb.Identity{Name: "gitea:anna"}, tracedb.Read{What: "why", Of: digest})
 				}()
 			}
 			synctest.Wait()
 			if n := len(answers); n > 0 {
-				t.Errorf("%d looks were allowed before any was recorded", n)
+				t.Errorf("%d reads were allowed before any was recorded", n)
 			}
 			slow.end <- tt.append
 			for range 3 {

@@ -276,19 +276,19 @@ func (c *content) tenant(namespace, object string) {
 	}
 }
 
-// maxImages is more than any pod has.
-const maxImages = 50
+// MaxImages is how many images a record may name, which is more than any pod has.
+const MaxImages = 50
 
 // images are those of a workload, by digest or, if somebody tried so, by a name without one.
 func (c *content) images(images []string) {
-	if len(images) > maxImages {
-		c.wrong("images", "want at most %d", maxImages)
+	if len(images) > MaxImages {
+		c.wrong("images", "want at most %d", MaxImages)
 		return
 	}
 	for i, name := range images {
 		field := fmt.Sprintf("images[%d]", i)
 		c.name(field, name)
-		if !line(name) {
+		if !OneLine(name) {
 			c.wrong(field, "want the name of an image")
 		}
 		if digest := catalog.Digest(name); digest != "" {

@@ -14,7 +14,6 @@ import (
 	"golang.org/x/time/rate"
 
 	"github.com/druppie/druppie-up/tracedb"
-	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
 // Refusals are recorded at most so often, or whoever is refused could fill the disk with it: in the
@@ -24,7 +23,7 @@ const (
 	refusalBurst    = 20
 	refusalAll      = 10
 	refusalAllBurst = 200
-	// maxWriters is how many writers are told apart; the rest share one measure.
+	// maxWriters is how many writers are told apart; the rest share one limiter.
 	maxWriters = 1000
 	// refusalTime is how long an answer waits at most for its refusal to be written down.
 	refusalTime = 2 * time.Second
@@ -36,35 +35,35 @@ var recordable = []string{
 	tracedb.ErrBound.Code, tracedb.ErrTooLarge.Code, tracedb.ErrConflict.Code,
 }
 
-// refusals measure what is recorded of them.
+// refusals limit how many of them are recorded.
 type refusals struct {
 	refused, unrecorded atomic.Int64
 
 	mu      sync.Mutex
 	all     *rate.Limiter
-	writers map[string]*measure
+	writers map[string]*limiter
 }
 
-type measure struct {
+func newRefusals() *refusals {
+	return &refusals{all: rate.NewLimiter(refusalAll, refusalAllBurst), writers: map[string]*limiter{}}
+}
+
+type limiter struct {
 	*rate.Limiter
 	left int64 // out since the last one that was recorded
 }
 
-// admit says whether one more refusal of that writer is recorded, and how many weren't since the last.
-func (r *refusals) admit(writer string, now time.Time) (left int64, ok bool) {
+// allow says whether one more refusal of that writer is recorded, and how many weren't since the last.
+func (r *refusals) allow(writer string, now time.Time) (left int64, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.writers == nil {
-		r.writers = map[string]*measure{}
-		r.all = rate.NewLimiter(refusalAll, refusalAllBurst)
-	}
 	m := r.writers[writer]
 	if m == nil {
 		if len(r.writers) >= maxWriters {
 			writer = ""
 		}
 		if m = r.writers[writer]; m == nil {
-			m = &measure{Limiter: rate.NewLimiter(rate.Every(refusalEvery), refusalBurst)}
+			m = &limiter{Limiter: rate.NewLimiter(rate.Every(refusalEvery), refusalBurst)}
 			r.writers[writer] = m
 		}
 	}
@@ -77,14 +76,14 @@ func (r *refusals) admit(writer string, now time.Time) (left int64, ok bool) {
 }
 
 // refuse records that a draft was refused. Whatever comes of it, the answer to the writer stays.
-func (d *Desk) refuse(ctx context.Context, who tracedb.Identity, draft tracedb.Draft, why *tracedb.Error) {
-	d.refusals.refused.Add(1)
+func (in *Ingester) refuse(ctx context.Context, who tracedb.Identity, draft tracedb.Draft, why *tracedb.Error) {
+	in.refusals.refused.Add(1)
 	if !slices.Contains(recordable, why.Code) && why.Hint != secretHint {
 		return
 	}
-	left, ok := d.refusals.admit(who.Name, d.Now())
+	left, ok := in.refusals.allow(who.Name, in.o.Now())
 	if !ok {
-		d.refusals.unrecorded.Add(1)
+		in.refusals.unrecorded.Add(1)
 		return
 	}
 	payload := tracedb.Refusal{Code: why.Code, Reason: why.Error()}
@@ -92,7 +91,7 @@ func (d *Desk) refuse(ctx context.Context, who tracedb.Identity, draft tracedb.D
 		payload.Reason += fmt.Sprintf(" (and %d refusals before this one weren't recorded: too many at once)", left)
 	}
 	// Only what has the right shape is repeated; the rest could be anything.
-	if recordID.MatchString(draft.ID) && redact.Secret(draft.ID) == "" {
+	if ValidID(draft.ID) {
 		payload.ID = draft.ID
 	}
 	if _, ok := draft.Kind.Info(); ok {
@@ -107,11 +106,11 @@ func (d *Desk) refuse(ctx context.Context, who tracedb.Identity, draft tracedb.D
 		// A writer that hangs up mustn't get away unseen.
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), refusalTime)
 		defer stop()
-		_, err = d.Note(ctx, []tracedb.Draft{{ID: unique("refusal"), Kind: tracedb.KindRefusal, Actor: actor("", who.Name, Writer), Outcome: tracedb.Denied, Payload: raw}})
+		_, err = in.AppendOwn(ctx, []tracedb.Draft{{ID: unique("refusal"), Kind: tracedb.KindRefusal, Actor: actor("", who.Name, Writer), Outcome: tracedb.Denied, Payload: raw}})
 	}
 	if err != nil {
-		d.refusals.unrecorded.Add(1)
-		d.Logger.ErrorContext(ctx, "a refusal wasn't recorded", "writer", who.Name, "code", why.Code, "error", err)
+		in.refusals.unrecorded.Add(1)
+		in.o.Logger.ErrorContext(ctx, "a refusal wasn't recorded", "writer", who.Name, "code", why.Code, "error", err)
 	}
 }
 

@@ -132,7 +132,7 @@ func TestRefuses(t *testing.T) {
 		{"field twice", payload(tracedb.KindSpec, `{`, `{"title":"x",`), "invalid_record", at + "payload.title", "comes twice", false},
 		{"wrong type", payload(tracedb.KindReview, `"pull":7`, `"pull":"7"`), "invalid_record", at + "payload.pull", "this text", false},
 		{"text too long", payload(tracedb.KindSpec, `"text":"fly"`, `"text":"`+long+`"`), "invalid_record", at + "payload.text", "at most", false},
-		{"name too long", payload(tracedb.KindSpec, `"title":"Drone"`, `"title":"`+long[:maxName+1]+`"`), "invalid_record", at + "payload.title", "at most", false},
+		{"name too long", payload(tracedb.KindSpec, `"title":"Drone"`, `"title":"`+long[:MaxName+1]+`"`), "invalid_record", at + "payload.title", "at most", false},
 		{"spec without a title", payload(tracedb.KindSpec, `"title":"Drone"`, `"title":""`), "invalid_record", at + "payload.title", "want a text", false},
 		{"spec of nobody", payload(tracedb.KindSpec, `"requested_by":"piet",`, ``), "invalid_record", at + "payload.requested_by", "want a text", false},
 		{"session with a prompt", payload(tracedb.KindSession, `"`+digest+`"`, `"write a drone"`), "invalid_record", at + "payload.prompt_digest", "sha256", false},
@@ -210,7 +210,7 @@ func TestRefuses(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b.now = b.now.Add(refusalEvery) // one more may be recorded
 			before := len(b.refused(t))
-			_, err := b.Take(t.Context(), writer(), []tracedb.Draft{tt.draft})
+			_, err := b.Append(t.Context(), writer(), []tracedb.Draft{tt.draft})
 			if err == nil {
 				t.Fatal("taken")
 			}
@@ -264,9 +264,9 @@ func TestWhoMay(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := b.Take(t.Context(), tt.who, []tracedb.Draft{draft})
+			_, err := b.Append(t.Context(), tt.who, []tracedb.Draft{draft})
 			if got := code(err); got != tt.want {
-				t.Errorf("Take() = %v, want %s", err, tt.want)
+				t.Errorf("Append() = %v, want %s", err, tt.want)
 			}
 		})
 	}
@@ -290,17 +290,17 @@ func TestBatch(t *testing.T) {
 	}
 	bad := slices.Clone(drafts)
 	bad[3].Payload = json.RawMessage(`{"spec":1}`)
-	_, err := b.Take(t.Context(), writer(), bad)
+	_, err := b.Append(t.Context(), writer(), bad)
 	if e := tracedb.AsError(err); err == nil || e.Field != "records[3].payload.spec" || b.log.Size() != 0 {
-		t.Errorf("Take() = %v, the log has %d records", err, b.log.Size())
+		t.Errorf("Append() = %v, the log has %d records", err, b.log.Size())
 	}
 	if got := b.take(t, drafts...); len(got) != 5 || b.log.Size() != 5 {
-		t.Errorf("Take() = %+v", got)
+		t.Errorf("Append() = %+v", got)
 	}
-	if _, err := b.Take(t.Context(), writer(), nil); code(err) != "invalid" || tracedb.AsError(err).Field != "records" {
+	if _, err := b.Append(t.Context(), writer(), nil); code(err) != "invalid" || tracedb.AsError(err).Field != "records" {
 		t.Errorf("an empty batch: %v", err)
 	}
-	if _, err := b.Take(t.Context(), writer(), make([]tracedb.Draft, MaxBatch+1)); code(err) != "too_large" {
+	if _, err := b.Append(t.Context(), writer(), make([]tracedb.Draft, MaxBatch+1)); code(err) != "too_large" {
 		t.Errorf("a batch too large: %v", err)
 	}
 }
@@ -339,19 +339,19 @@ func TestLogRefuses(t *testing.T) {
 		{"evidence under another's id", claim, false, "bound", "payload.repository"},
 		{"another record under a used id", reused, false, "conflict", "id"},
 	}
-	known := b.Desk.Catalog
+	known := b.o.Catalog
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			b.Desk.Catalog = known
+			b.o.Catalog = known
 			if tt.blind {
-				b.Desk.Catalog = nil
+				b.o.Catalog = unaware(t)
 			}
 			good := tracedb.Draft{ID: "fine", Kind: tracedb.KindIncident, Payload: drafts[tracedb.KindIncident].Payload}
 			before := len(b.refused(t))
-			_, err := b.Take(t.Context(), writer(), []tracedb.Draft{good, tt.draft})
+			_, err := b.Append(t.Context(), writer(), []tracedb.Draft{good, tt.draft})
 			e := tracedb.AsError(err)
 			if err == nil || e.Code != tt.code || e.Field != "records[1]."+tt.field || e.Hint == "" {
-				t.Errorf("Take() = %+v", e)
+				t.Errorf("Append() = %+v", e)
 			}
 			kept := b.refused(t)[before:]
 			if len(kept) != 1 || kept[0].Code != tt.code || kept[0].ID != tt.draft.ID {
@@ -359,11 +359,11 @@ func TestLogRefuses(t *testing.T) {
 			}
 		})
 	}
-	b.Desk.Catalog = known
+	b.o.Catalog = known
 	// The same attestation by another writer is a replay, too.
 	who := writer()
 	who.Name = "system:serviceaccount:foundry:other"
-	if _, err := b.Take(t.Context(), who, []tracedb.Draft{provenance}); code(err) != "replayed" {
+	if _, err := b.Append(t.Context(), who, []tracedb.Draft{provenance}); code(err) != "replayed" {
 		t.Errorf("replayed by another writer: %v", err)
 	}
 }
@@ -374,7 +374,7 @@ func TestRefusalsAreFew(t *testing.T) {
 	b := newBench(t)
 	forbidden := tracedb.Draft{ID: "x", Kind: tracedb.KindKey, Payload: json.RawMessage(`{}`)}
 	for range 100 {
-		if _, err := b.Take(t.Context(), writer(), []tracedb.Draft{forbidden}); code(err) != "forbidden" {
+		if _, err := b.Append(t.Context(), writer(), []tracedb.Draft{forbidden}); code(err) != "forbidden" {
 			t.Fatal(err)
 		}
 	}
@@ -383,11 +383,11 @@ func TestRefusalsAreFew(t *testing.T) {
 	}
 	other := writer()
 	other.Name = "other"
-	if _, err := b.Take(t.Context(), other, []tracedb.Draft{forbidden}); code(err) != "forbidden" || len(b.refused(t)) != refusalBurst+1 {
+	if _, err := b.Append(t.Context(), other, []tracedb.Draft{forbidden}); code(err) != "forbidden" || len(b.refused(t)) != refusalBurst+1 {
 		t.Errorf("another writer's refusal wasn't recorded: %v", err)
 	}
 	b.now = b.now.Add(refusalEvery)
-	if _, err := b.Take(t.Context(), writer(), []tracedb.Draft{forbidden}); err == nil {
+	if _, err := b.Append(t.Context(), writer(), []tracedb.Draft{forbidden}); err == nil {
 		t.Fatal("taken")
 	}
 	kept := b.refused(t)
@@ -397,16 +397,16 @@ func TestRefusalsAreFew(t *testing.T) {
 	if s := b.Stats(); s.Refused != 102 || s.RefusalsUnrecorded != 100-refusalBurst {
 		t.Errorf("Stats() = %+v", s)
 	}
-	// A crowd of names shares what one has.
-	var r refusals
-	admitted := 0
+	// Beyond maxWriters, writers share what one has.
+	r := newRefusals()
+	recorded := 0
 	for i := range 10 * maxWriters {
-		if _, ok := r.admit(fmt.Sprint(i), noon.Add(time.Duration(i)*time.Second)); ok {
-			admitted++
+		if _, ok := r.allow(fmt.Sprint(i), noon.Add(time.Duration(i)*time.Second)); ok {
+			recorded++
 		}
 	}
-	if len(r.writers) > maxWriters+1 || admitted > maxWriters+refusalBurst+9*maxWriters/10+1 {
-		t.Errorf("%d writers are remembered, %d refusals admitted", len(r.writers), admitted)
+	if len(r.writers) > maxWriters+1 || recorded > maxWriters+refusalBurst+9*maxWriters/10+1 {
+		t.Errorf("%d writers are remembered, %d refusals recorded", len(r.writers), recorded)
 	}
 }
 
@@ -415,7 +415,7 @@ func TestRefusalsAreFew(t *testing.T) {
 func TestRefusalKeepsNothing(t *testing.T) {
 	b := newBench(t)
 	draft := tracedb.Draft{ID: "<script> x", Kind: tracedb.KindKey, Actor: "x", Payload: json.RawMessage(`{"name":"very private"}`)}
-	if _, err := b.Take(t.Context(), writer(), []tracedb.Draft{draft}); code(err) != "forbidden" {
+	if _, err := b.Append(t.Context(), writer(), []tracedb.Draft{draft}); code(err) != "forbidden" {
 		t.Fatal(err)
 	}
 	entries, err := b.log.Range(t.Context(), 0, 10)
@@ -435,16 +435,16 @@ func TestRefusalKeepsNothing(t *testing.T) {
 	// A writer that has hung up is recorded all the same.
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := b.Take(ctx, writer(), []tracedb.Draft{draft}); code(err) != "forbidden" || b.log.Size() != 2 {
-		t.Errorf("Take() = %v, the log has %d records", err, b.log.Size())
+	if _, err := b.Append(ctx, writer(), []tracedb.Draft{draft}); code(err) != "forbidden" || b.log.Size() != 2 {
+		t.Errorf("Append() = %v, the log has %d records", err, b.log.Size())
 	}
 }
 
-// TestTakeBack ends an exception before its time, and nothing that never was.
-func TestTakeBack(t *testing.T) {
+// TestExceptionTakenBack ends an exception before its time, and nothing that never was.
+func TestExceptionTakenBack(t *testing.T) {
 	b := newBench(t)
 	grant := func(id string, until time.Time) error {
-		_, err := b.Take(t.Context(), writer(), []tracedb.Draft{{ID: id, Kind: tracedb.KindException, Payload: raw(t, tracedb.Exception{Algorithm: algorithm, Rule: "status", Until: until, Reason: "r", GrantedBy: "ciso"})}})
+		_, err := b.Append(t.Context(), writer(), []tracedb.Draft{{ID: id, Kind: tracedb.KindException, Payload: raw(t, tracedb.Exception{Algorithm: algorithm, Rule: "status", Until: until, Reason: "r", GrantedBy: "ciso"})}})
 		return err
 	}
 	if err := grant("a", noon.Add(-time.Second)); code(err) != "invalid_record" {
@@ -456,7 +456,7 @@ func TestTakeBack(t *testing.T) {
 	if err := grant("c", noon.Add(-time.Second)); err != nil {
 		t.Errorf("taking it back: %v", err)
 	}
-	e, ok := b.Catalog.Exception(algorithm + "/status")
+	e, ok := b.o.Catalog.Exception(algorithm + "/status")
 	if !ok || e.Until.After(noon) {
 		t.Errorf("Exception() = %+v, %t", e, ok)
 	}
@@ -479,9 +479,9 @@ func TestClockBack(t *testing.T) {
 	}
 }
 
-func TestNote(t *testing.T) {
+func TestAppendOwn(t *testing.T) {
 	b := newBench(t)
-	if _, err := b.Note(t.Context(), []tracedb.Draft{b.good(t, 0)[tracedb.KindSpec]}); err == nil {
+	if _, err := b.AppendOwn(t.Context(), []tracedb.Draft{b.good(t, 0)[tracedb.KindSpec]}); err == nil {
 		t.Error("the service wrote a spec under its own name")
 	}
 	drafts := []tracedb.Draft{
@@ -489,9 +489,9 @@ func TestNote(t *testing.T) {
 		{ID: "d", Kind: tracedb.KindDisposal, Payload: raw(t, tracedb.Disposal{Kind: tracedb.KindRun, Before: noon, Seqs: []int64{1}, Reason: "term over"})},
 		{ID: "r", Kind: tracedb.KindRead, Actor: "gitea:anna", Payload: raw(t, tracedb.Read{What: "why", Of: digest})},
 	}
-	receipts, err := b.Note(t.Context(), drafts)
+	receipts, err := b.AppendOwn(t.Context(), drafts)
 	if err != nil || len(receipts) != 3 {
-		t.Fatalf("Note() = %+v, %v", receipts, err)
+		t.Fatalf("AppendOwn() = %+v, %v", receipts, err)
 	}
 	entries, err := b.log.Entries(t.Context(), 0, 1, 2)
 	if err != nil {

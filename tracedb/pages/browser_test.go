@@ -16,7 +16,6 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/api"
 	"github.com/druppie/druppie-up/tracedb/auth"
-	"github.com/druppie/druppie-up/tracedb/catalog"
 )
 
 // chromium is the browser's program; without one the tests of this file are left out, and say so.
@@ -66,22 +65,18 @@ func browse(t testing.TB) context.Context {
 	return ctx
 }
 
-// door lets the API note reads with the tests' desk; nothing else is asked of it.
-type door struct{ *reads }
+// reader records reads alone; nothing else is asked of it.
+type reader struct{ *reads }
 
-func (door) Take(context.Context, tracedb.Identity, []tracedb.Draft) ([]tracedb.Receipt, error) {
+func (reader) Append(context.Context, tracedb.Identity, []tracedb.Draft) ([]tracedb.Receipt, error) {
 	return nil, tracedb.ErrUnavailable
-}
-
-func (door) Admission(context.Context, catalog.Question) (catalog.Decision, error) {
-	return catalog.Decision{}, tracedb.ErrUnavailable
 }
 
 // serve serves the pages behind the real API, to whoever who is.
 func (w *world) serve(who tracedb.Identity) string {
 	w.t.Helper()
 	done := make(chan struct{})
-	handler := api.New(api.Options{Log: w.log, Desk: door{w.desk}, Register: w.catalog, VerifierKey: w.site.o.VerifierKey, Pages: w.site, Done: done})
+	handler := api.New(api.Options{Log: w.log, Ingester: reader{w.reads}, Register: w.catalog, VerifierKey: w.site.o.VerifierKey, Pages: w.site, Done: done})
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		handler.ServeHTTP(rw, r.WithContext(auth.With(r.Context(), who)))
 	}))

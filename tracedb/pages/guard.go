@@ -57,7 +57,7 @@ func (s *Site) closed(p page) http.HandlerFunc {
 // shown. Only a full disk stops no reading, since who looks for the cause must not be blind; the
 // service's own log has the read then.
 func (s *Site) note(r *http.Request, what, of string) error {
-	err := s.o.Desk.Read(r.Context(), s.who(r), tracedb.Read{What: what, Of: of})
+	err := s.o.Ingester.RecordRead(r.Context(), s.who(r), tracedb.Read{What: what, Of: of})
 	if errors.Is(err, tracedb.ErrFull) {
 		s.o.Logger.WarnContext(r.Context(), "a read could not be recorded: the disk is full", "who", s.who(r).Name, "what", what, "of", of)
 		return nil

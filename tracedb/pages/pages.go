@@ -17,16 +17,16 @@ import (
 	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
-// Desk records that an auditor read something; *ingest.Desk is one.
-type Desk interface {
-	Read(ctx context.Context, who tracedb.Identity, read tracedb.Read) error
+// Ingester records that an auditor read something; *ingest.Ingester is one.
+type Ingester interface {
+	RecordRead(ctx context.Context, who tracedb.Identity, read tracedb.Read) error
 }
 
 // Options is what the pages need.
 type Options struct {
 	Reader      tracedb.Reader
 	Catalog     *catalog.Catalog
-	Desk        Desk
+	Ingester    Ingester
 	VerifierKey string           // of the log's checkpoints, in note's form
 	Name        string           // of the platform: druppie
 	Logger      *slog.Logger     // nil: silent

@@ -105,8 +105,8 @@ func TestRoles(t *testing.T) {
 				}
 			}
 		}
-		if len(w.desk.seen) != 0 {
-			t.Fatalf("%s: a read was recorded of who may not read: %v", path, w.desk.seen)
+		if len(w.reads.seen) != 0 {
+			t.Fatalf("%s: a read was recorded of who may not read: %v", path, w.reads.seen)
 		}
 	}
 	// Control: the auditor sees what the others don't.
@@ -120,23 +120,23 @@ func TestReads(t *testing.T) {
 	w := newWorld(t, story(t)...)
 	public := map[string]bool{"/register": true, "/why": true, "/nothing": true}
 	for _, path := range w.paths() {
-		before := len(w.desk.seen)
+		before := len(w.reads.seen)
 		got := w.get(auditor, path)
-		if recorded := len(w.desk.seen) - before; recorded != 1 && !public[path] {
+		if recorded := len(w.reads.seen) - before; recorded != 1 && !public[path] {
 			t.Errorf("%s: %d reads recorded", path, recorded)
 		}
 		if got.Code != http.StatusOK && path != "/nothing" {
 			t.Errorf("%s: %d: %s", path, got.Code, got.Body)
 		}
 	}
-	w.desk.fails = tracedb.ErrUnavailable
+	w.reads.fails = tracedb.ErrUnavailable
 	for _, path := range w.paths() {
 		got := w.get(auditor, path)
 		if !public[path] && got.Code != http.StatusServiceUnavailable {
 			t.Errorf("%s: %d while reads can't be recorded", path, got.Code)
 		}
 	}
-	w.desk.fails = tracedb.ErrFull
+	w.reads.fails = tracedb.ErrFull
 	if got := w.get(auditor, "/refusals"); got.Code != http.StatusOK {
 		t.Errorf("a full disk stops reading: %d", got.Code)
 	}

@@ -34,14 +34,14 @@ var now = whytest.Start.Add(3 * time.Hour)
 
 var auditor = tracedb.Identity{Name: "gitea:auditor", Roles: []tracedb.Role{tracedb.RoleAuditor}}
 
-// reads is a desk that only remembers what was read.
+// reads only remembers what was read.
 type reads struct {
 	mu    sync.Mutex
 	seen  []tracedb.Read
 	fails error
 }
 
-func (d *reads) Read(_ context.Context, who tracedb.Identity, read tracedb.Read) error {
+func (d *reads) RecordRead(_ context.Context, who tracedb.Identity, read tracedb.Read) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.fails != nil {
@@ -59,7 +59,7 @@ type world struct {
 	t       testing.TB
 	log     *log.Log
 	catalog *catalog.Catalog
-	desk    *reads
+	reads   *reads
 	site    *Site
 	n       int
 	later   time.Duration // added to what the log's clock says
@@ -89,14 +89,14 @@ func newWorld(t testing.TB, parts ...whytest.Part) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, desk: &reads{}}
+	w := &world{t: t, reads: &reads{}}
 	clock := whytest.Clock()
 	w.log = logtest.New(t, logtest.Now(func() time.Time { return clock().Add(w.later) }), func(o *log.Options) { o.Signer = signer })
 	w.add(parts...)
 	if w.catalog, err = catalog.Open(t.Context(), w.log); err != nil {
 		t.Fatal(err)
 	}
-	w.site = New(Options{Reader: w.log, Catalog: w.catalog, Desk: w.desk, VerifierKey: verifier, Name: "druppie", Now: func() time.Time { return now }})
+	w.site = New(Options{Reader: w.log, Catalog: w.catalog, Ingester: w.reads, VerifierKey: verifier, Name: "druppie", Now: func() time.Time { return now }})
 	return w
 }
 
@@ -164,7 +164,7 @@ func entered(t testing.TB, p whytest.Part, d register.Document, repository, comm
 	return p
 }
 
-// story is whytest's, with the register's facts as the desk derives them, and with what else an
+// story is whytest's, with the register's facts as ingest derives them, and with what else an
 // auditor meets: a gate that failed, a review that said no, a refused record, drift, an incident.
 func story(t testing.TB) []whytest.Part {
 	t.Helper()

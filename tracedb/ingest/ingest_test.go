@@ -53,9 +53,9 @@ owners:
     email: peilbeheer@waterschap.example
 `
 
-// bench is a desk with a log of its own, where the clock stands still.
+// bench is an Ingester with a log of its own, where the clock stands still.
 type bench struct {
-	*Desk
+	*Ingester
 	log   *log.Log
 	key   *ecdsa.PrivateKey
 	now   time.Time
@@ -97,8 +97,20 @@ func newBench(t testing.TB, options ...logtest.Option) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.Desk = &Desk{Log: b.log, Keyring: keyring, Catalog: c, Now: func() time.Time { return b.now }}
+	if b.Ingester, err = New(Options{Log: b.log, Keyring: keyring, Catalog: c, Now: func() time.Time { return b.now }}); err != nil {
+		t.Fatal(err)
+	}
 	return b
+}
+
+// unaware is a catalog of another log, which knows nothing of what this one took.
+func unaware(t testing.TB) *catalog.Catalog {
+	t.Helper()
+	c, err := catalog.Open(t.Context(), logtest.New(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
 }
 
 // writer may write every kind that a client may.
@@ -168,7 +180,7 @@ func (b *bench) good(t testing.TB, incident int64) map[tracedb.Kind]tracedb.Draf
 
 func (b *bench) take(t testing.TB, drafts ...tracedb.Draft) []tracedb.Receipt {
 	t.Helper()
-	receipts, err := b.Take(t.Context(), writer(), drafts)
+	receipts, err := b.Append(t.Context(), writer(), drafts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,8 +217,8 @@ func (b *bench) refused(t testing.TB) []tracedb.Refusal {
 	return out
 }
 
-// TestTake takes one record of every kind, and sees what it is about, who did it and how it ended.
-func TestTake(t *testing.T) {
+// TestAppend takes one record of every kind, and sees what it is about, who did it and how it ended.
+func TestAppend(t *testing.T) {
 	b := newBench(t)
 	key := "key:" + attest.Fingerprint(b.key.Public())
 	commit, other := "commit:"+sha, "commit:"+strings.Repeat("3d", 20)
@@ -277,7 +289,7 @@ func TestTake(t *testing.T) {
 	if r := b.refused(t); len(r) > 0 {
 		t.Errorf("refusals were recorded: %+v", r)
 	}
-	if got := b.Catalog.Decide(catalog.Question{Algorithm: algorithm, Images: []string{digest}}); !got.Allowed {
+	if got := b.o.Catalog.Decide(catalog.Question{Algorithm: algorithm, Images: []string{digest}}); !got.Allowed {
 		t.Errorf("the catalog doesn't know yet what was taken: %+v", got)
 	}
 }
@@ -295,7 +307,7 @@ func TestKindsHaveReaders(t *testing.T) {
 // away and derives them anew.
 func TestFactsDerivedAgain(t *testing.T) {
 	b := newBench(t, func(o *log.Options) { o.Derive = Facts })
-	if err := b.Start(t.Context()); err != nil {
+	if err := b.RecordKeyring(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, draft := range b.good(t, b.incident(t)) {
@@ -338,7 +350,7 @@ func TestFactsDerivedAgain(t *testing.T) {
 	other := logtest.New(t, func(o *log.Options) {
 		o.Derive = func(e tracedb.Entry, p json.RawMessage) ([]tracedb.Fact, error) { return nil, nil }
 	})
-	b.Desk.Log, b.Desk.Catalog = other, nil
+	b.o.Log, b.o.Catalog = other, unaware(t)
 	b.take(t, b.good(t, 0)[tracedb.KindProvenance])
 	if report, err := other.Check(t.Context()); err != nil || len(report.Faults) == 0 {
 		t.Errorf("facts that nothing derives were passed: %+v, %v", report, err)
@@ -431,7 +443,7 @@ func TestRedacted(t *testing.T) {
 	// A secret where the register's document is made from.
 	b.take(t, tracedb.Draft{ID: "y", Kind: tracedb.KindRegister, Payload: raw(t, tracedb.RegisterEntry{Repository: "druppie/drone", Commit: sha,
 		Source: strings.Replace(source, "Verwacht het", "token="+secret+" verwacht het", 1)})})
-	a, _ := b.Catalog.Algorithm(algorithm)
+	a, _ := b.o.Catalog.Algorithm(algorithm)
 	if a.Document.Register.DescriptionShort != "token=[redacted:secret] verwacht het waterpeil van morgen." {
 		t.Errorf("the register says %q", a.Document.Register.DescriptionShort)
 	}
@@ -443,15 +455,15 @@ func TestUnavailable(t *testing.T) {
 	draft := b.good(t, 0)[tracedb.KindSpec]
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
-	if _, err := b.Take(ctx, writer(), []tracedb.Draft{draft}); err == nil || tracedb.AsError(err).Code != "internal" {
+	if _, err := b.Append(ctx, writer(), []tracedb.Draft{draft}); err == nil || tracedb.AsError(err).Code != "internal" {
 		t.Errorf("with a context that ended: %v", err)
 	}
-	b.Desk.Log = full{b.log}
-	if _, err := b.Take(t.Context(), writer(), []tracedb.Draft{draft}); tracedb.AsError(err).Code != "full" {
+	b.o.Log = full{b.log}
+	if _, err := b.Append(t.Context(), writer(), []tracedb.Draft{draft}); tracedb.AsError(err).Code != "full" {
 		t.Errorf("with a full disk: %v", err)
 	}
 	forged := tracedb.Draft{ID: "x", Kind: tracedb.KindKey, Payload: raw(t, tracedb.Key{})}
-	if _, err := b.Take(t.Context(), writer(), []tracedb.Draft{forged}); tracedb.AsError(err).Code != "forbidden" {
+	if _, err := b.Append(t.Context(), writer(), []tracedb.Draft{forged}); tracedb.AsError(err).Code != "forbidden" {
 		t.Errorf("a refusal that couldn't be recorded was answered with %v", err)
 	}
 	if s := b.Stats(); s.Refused != 1 || s.RefusalsUnrecorded != 1 {
@@ -466,7 +478,7 @@ func (full) Append(context.Context, string, []log.Prepared) ([]tracedb.Receipt, 
 	return nil, tracedb.ErrFull
 }
 
-func BenchmarkTake(b *testing.B) {
+func BenchmarkAppend(b *testing.B) {
 	who := writer()
 	for _, kind := range []tracedb.Kind{tracedb.KindCommit, tracedb.KindVulns} {
 		b.Run(string(kind), func(b *testing.B) {

@@ -1,10 +1,11 @@
-package ingest
+package admission
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,11 +13,90 @@ import (
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/api/apitest"
+	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/catalog"
+	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/log/logtest"
 )
 
-// running runs the desk until the test ends or end is called, which waits for it.
+const algorithm = "alg-0a1b2c3d"
+
+var (
+	noon   = time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
+	drone  = apitest.NewService("druppie/drone", algorithm, 1)
+	digest = drone.Image
+)
+
+// bench is a Controller over a log of its own, where the clock stands still.
+type bench struct {
+	*Controller
+	log     *log.Log
+	records ingest.Options
+}
+
+func newBench(t testing.TB) *bench {
+	t.Helper()
+	l := logtest.New(t)
+	b := &bench{log: l, records: ingest.Options{Log: l, Catalog: open(t, l), Now: func() time.Time { return noon }}}
+	b.Controller = b.controller(t)
+	return b
+}
+
+func open(t testing.TB, l *log.Log) *catalog.Catalog {
+	t.Helper()
+	c, err := catalog.Open(t.Context(), l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func (b *bench) controller(t testing.TB) *Controller {
+	t.Helper()
+	records, err := ingest.New(b.records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := New(Options{Catalog: b.records.Catalog, Records: records, Now: b.records.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// release records what the foundry says of the drone, with the catalog given told of it.
+func (b *bench) release(t testing.TB, told *catalog.Catalog) {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "foundry.pub")
+	key, err := apitest.NewKey(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := b.records
+	o.Catalog = told
+	if o.Keyring, err = attest.LoadKeyring([]attest.KeyFile{{Name: "foundry", File: file, Kinds: []tracedb.Kind{"*"}}}); err != nil {
+		t.Fatal(err)
+	}
+	in, err := ingest.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drafts, err := apitest.Release(key, drone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	who := tracedb.Identity{Name: "system:serviceaccount:foundry:step-record", Roles: []tracedb.Role{tracedb.RoleWriter}}
+	for _, d := range drafts {
+		who.Kinds = append(who.Kinds, d.Kind)
+	}
+	if _, err := in.Append(t.Context(), who, drafts); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// running runs the controller until end is called, which waits for it.
 func (b *bench) running(t *testing.T) (end func()) {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
@@ -42,11 +122,10 @@ func (b *bench) admissions(t *testing.T) []tracedb.Entry {
 
 func TestAdmission(t *testing.T) {
 	b := newBench(t)
-	drafts := b.good(t, 0)
-	b.take(t, drafts[tracedb.KindProvenance], drafts[tracedb.KindRegister])
+	b.release(t, b.records.Catalog)
 	ask := func(q catalog.Question) catalog.Decision {
 		t.Helper()
-		d, err := b.Admission(t.Context(), q)
+		d, err := b.Decide(t.Context(), q)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -55,7 +134,7 @@ func TestAdmission(t *testing.T) {
 	q := catalog.Question{Namespace: "drones", Images: []string{"registry/druppie/drone@" + digest}, Algorithm: algorithm, Resource: "Pod/drone-1", UID: "u-1"}
 	end := b.running(t)
 	if d := ask(q); !d.Allowed || d.Repository != "druppie/drone" {
-		t.Errorf("Admission() = %+v", d)
+		t.Errorf("Decide() = %+v", d)
 	}
 	ask(q) // the same request again
 	dry := q
@@ -66,7 +145,7 @@ func TestAdmission(t *testing.T) {
 	bad := q
 	bad.Algorithm, bad.UID = "<b>\n\x00", "u-3"
 	if d := ask(bad); d.Allowed || d.Code != catalog.CodeBadAlgorithm {
-		t.Errorf("Admission() = %+v", d)
+		t.Errorf("Decide() = %+v", d)
 	}
 	nameless := q
 	nameless.UID, nameless.Images = "", []string{"drone:latest", ""}
@@ -90,7 +169,7 @@ func TestAdmission(t *testing.T) {
 		refs = append(refs, r.String())
 	}
 	want := "algorithm:" + algorithm + " image:" + digest + " namespace:drones pod:drones/drone-1 repository:druppie/drone"
-	if strings.Join(refs, " ") != want || first.Outcome != tracedb.Allowed || first.Writer != Writer || !first.At.Equal(noon) {
+	if strings.Join(refs, " ") != want || first.Outcome != tracedb.Allowed || first.Writer != ingest.Writer || !first.At.Equal(noon) {
 		t.Errorf("recorded %+v, want refs %s", first, want)
 	}
 	refused := got["admission/u-3"]
@@ -103,14 +182,14 @@ func TestAdmission(t *testing.T) {
 		!strings.Contains(said.ReasonNL, "is geen algoritme-id") || !strings.HasPrefix(said.Remedy, "put ") || !strings.HasPrefix(said.RemedyNL, "zet ") {
 		t.Errorf("recorded %+v: %+v, %v", refused, said, err)
 	}
-	if s := b.Stats(); s.DecisionsWaiting != 0 || s.DecisionsDropped != 0 {
+	if s := b.Stats(); s.Waiting != 0 || s.Dropped != 0 {
 		t.Errorf("Stats() = %+v", s)
 	}
 }
 
 func TestAdmissionRefusesQuestions(t *testing.T) {
 	b := newBench(t)
-	long := strings.Repeat("x", maxQuestion+1)
+	long := strings.Repeat("x", maxText+1)
 	tests := []struct {
 		name  string
 		give  catalog.Question
@@ -118,7 +197,7 @@ func TestAdmissionRefusesQuestions(t *testing.T) {
 	}{
 		{"no namespace", catalog.Question{}, "namespace"},
 		{"namespace upwards", catalog.Question{Namespace: "../x"}, "namespace"},
-		{"too many images", catalog.Question{Namespace: "drones", Images: make([]string, maxImages+1)}, "images"},
+		{"too many images", catalog.Question{Namespace: "drones", Images: make([]string, ingest.MaxImages+1)}, "images"},
 		{"image too long", catalog.Question{Namespace: "drones", Images: []string{"a", long}}, "images[1]"},
 		{"algorithm too long", catalog.Question{Namespace: "drones", Algorithm: long}, "algorithm"},
 		{"resource too long", catalog.Question{Namespace: "drones", Resource: long}, "resource"},
@@ -126,9 +205,9 @@ func TestAdmissionRefusesQuestions(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := b.Admission(t.Context(), tt.give)
+			_, err := b.Decide(t.Context(), tt.give)
 			if e := tracedb.AsError(err); err == nil || e.Code != "invalid" || e.Field != tt.field {
-				t.Errorf("Admission() = %v, want it refused at %s", err, tt.field)
+				t.Errorf("Decide() = %v, want it refused at %s", err, tt.field)
 			}
 		})
 	}
@@ -139,7 +218,7 @@ func TestAdmissionRecordsAnything(t *testing.T) {
 	b := newBench(t)
 	token := "gh" + "p_" + strings.Repeat("aB3", 12)
 	for i, text := range []string{
-		strings.Repeat("x", maxQuestion), "x" + strings.Repeat("é", 499), "xx" + strings.Repeat("𝄞", 249), strings.Repeat("\xff", maxQuestion), strings.Repeat("\x00", maxQuestion),
+		strings.Repeat("x", maxText), "x" + strings.Repeat("é", 499), "xx" + strings.Repeat("𝄞", 249), strings.Repeat("\xff", maxText), strings.Repeat("\x00", maxText),
 		strings.Repeat("pwd=a ", 166), strings.Repeat("é pwd=a ", 111), strings.Repeat("//:a@://b:", 100), strings.Repeat("x", 480) + "token: 6ba7b810-9dad-11d1-80b4-00c04fd430c8", token,
 	} {
 		t.Run(fmt.Sprintf("%.20q", text), func(t *testing.T) {
@@ -147,8 +226,8 @@ func TestAdmissionRecordsAnything(t *testing.T) {
 			if text == token {
 				q.UID = token
 			}
-			if d, err := b.Admission(t.Context(), q); err != nil || d.Allowed {
-				t.Fatalf("Admission() = %+v, %v", d, err)
+			if d, err := b.Decide(t.Context(), q); err != nil || d.Allowed {
+				t.Fatalf("Decide() = %+v, %v", d, err)
 			}
 			b.running(t)()
 			if n := len(b.admissions(t)); n != i+1 {
@@ -156,7 +235,7 @@ func TestAdmissionRecordsAnything(t *testing.T) {
 			}
 		})
 	}
-	if s := b.Stats(); s.DecisionsDropped != 0 {
+	if s := b.Stats(); s.Dropped != 0 {
 		t.Errorf("Stats() = %+v", s)
 	}
 }
@@ -164,19 +243,15 @@ func TestAdmissionRecordsAnything(t *testing.T) {
 // TestAdmissionAsksTheLog finds what another program has written since.
 func TestAdmissionAsksTheLog(t *testing.T) {
 	b := newBench(t)
-	elsewhere := &Desk{Log: b.log, Keyring: b.Keyring, Now: b.Desk.Now} // it tells our catalog nothing
-	drafts := b.good(t, 0)
 	q := catalog.Question{Namespace: "drones", Images: []string{digest}, Algorithm: algorithm, DryRun: true}
-	if d, err := b.Admission(t.Context(), q); err != nil || d.Code != catalog.CodeUnknownAlgorithm {
+	if d, err := b.Decide(t.Context(), q); err != nil || d.Code != catalog.CodeUnknownAlgorithm {
 		t.Fatalf("before: %+v, %v", d, err)
 	}
-	if _, err := elsewhere.Take(t.Context(), writer(), []tracedb.Draft{drafts[tracedb.KindProvenance], drafts[tracedb.KindRegister]}); err != nil {
-		t.Fatal(err)
-	}
-	if d := b.Catalog.Decide(q); d.Allowed {
+	b.release(t, open(t, b.log)) // another program's, which tells our catalog nothing
+	if d := b.records.Catalog.Decide(q); d.Allowed {
 		t.Fatal("the catalog knows already: the test shows nothing")
 	}
-	if d, err := b.Admission(t.Context(), q); err != nil || !d.Allowed {
+	if d, err := b.Decide(t.Context(), q); err != nil || !d.Allowed {
 		t.Errorf("after: %+v, %v", d, err)
 	}
 }
@@ -203,11 +278,12 @@ func (s *stuck) Append(ctx context.Context, writer string, drafts []log.Prepared
 func TestAdmissionNeverWaits(t *testing.T) {
 	b := newBench(t)
 	s := &stuck{Log: b.log, free: make(chan struct{})}
-	b.Desk.Log = s
+	b.records.Log = s
+	b.Controller = b.controller(t)
 	const beyond = 100
 	end := b.running(t)
 	ask := func(i int) {
-		if _, err := b.Admission(t.Context(), catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}); err != nil {
+		if _, err := b.Decide(t.Context(), catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -220,11 +296,11 @@ func TestAdmissionNeverWaits(t *testing.T) {
 		ask(i)
 	}
 	stats := b.Stats()
-	if stats.DecisionsDropped != beyond || stats.DecisionsWaiting != maxWaiting+1 {
+	if stats.Dropped != beyond || stats.Waiting != maxWaiting+1 {
 		t.Errorf("Stats() = %+v, want %d dropped and the rest waiting", stats, beyond)
 	}
 	close(s.free)
-	for deadline := time.Now().Add(time.Minute); b.Stats().DecisionsWaiting > 0; time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); b.Stats().Waiting > 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("still waiting: %+v", b.Stats())
 		}
@@ -233,9 +309,17 @@ func TestAdmissionNeverWaits(t *testing.T) {
 	if n := b.log.Size(); n != maxWaiting+1+1 {
 		t.Errorf("the log has %d records, want every decision that waited and one that tells of the others", n)
 	}
-	r := b.refused(t)
-	if len(r) != 1 || r[0].Code != "unrecorded" || r[0].Kind != tracedb.KindAdmission || !strings.HasPrefix(r[0].Reason, "100 admission decisions") {
-		t.Errorf("the log tells %+v", r)
+	newest, err := b.log.Search(t.Context(), tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindRefusal}})
+	if err != nil || len(newest.Entries) != 1 {
+		t.Fatalf("%d refusals, %v", len(newest.Entries), err)
+	}
+	var told tracedb.Refusal
+	raw, err := b.log.Payload(t.Context(), newest.Entries[0].Seq)
+	if err == nil {
+		err = json.Unmarshal(raw, &told)
+	}
+	if err != nil || told.Code != "unrecorded" || told.Kind != tracedb.KindAdmission || !strings.HasPrefix(told.Reason, "100 admission decisions") {
+		t.Errorf("the log tells %+v, %v", told, err)
 	}
 }
 
@@ -243,17 +327,16 @@ func TestAdmissionNeverWaits(t *testing.T) {
 // record stands, and those beside it are written.
 func TestAdmissionConflict(t *testing.T) {
 	b := newBench(t)
-	drafts := b.good(t, 0)
 	q := catalog.Question{Namespace: "drones", Images: []string{digest}, Algorithm: algorithm, UID: "u-1"}
-	if d, err := b.Admission(t.Context(), q); err != nil || d.Allowed {
+	if d, err := b.Decide(t.Context(), q); err != nil || d.Allowed {
 		t.Fatalf("%+v, %v", d, err)
 	}
-	b.take(t, drafts[tracedb.KindProvenance], drafts[tracedb.KindRegister])
-	if d, err := b.Admission(t.Context(), q); err != nil || !d.Allowed {
+	b.release(t, b.records.Catalog)
+	if d, err := b.Decide(t.Context(), q); err != nil || !d.Allowed {
 		t.Fatalf("%+v, %v", d, err)
 	}
 	q.UID = "u-2"
-	if _, err := b.Admission(t.Context(), q); err != nil {
+	if _, err := b.Decide(t.Context(), q); err != nil {
 		t.Fatal(err)
 	}
 	b.running(t)()
@@ -264,7 +347,7 @@ func TestAdmissionConflict(t *testing.T) {
 	if strings.Join(got, ", ") != "admission/u-2 allowed, admission/u-1 denied" {
 		t.Errorf("recorded %q", got)
 	}
-	if s := b.Stats(); s.DecisionsDropped != 0 || s.DecisionsWaiting != 0 {
+	if s := b.Stats(); s.Dropped != 0 || s.Waiting != 0 {
 		t.Errorf("Stats() = %+v", s)
 	}
 }
@@ -272,14 +355,14 @@ func TestAdmissionConflict(t *testing.T) {
 // TestRunEnds loses nothing that waits when the service is told to stop.
 func TestRunEnds(t *testing.T) {
 	b := newBench(t)
-	for i := range together + 10 {
-		if _, err := b.Admission(t.Context(), catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}); err != nil {
+	for i := range maxBatch + 10 {
+		if _, err := b.Decide(t.Context(), catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	b.running(t)()
-	if n := b.log.Size(); n != together+10 {
-		t.Errorf("%d of %d decisions were recorded", n, together+10)
+	if n := b.log.Size(); n != maxBatch+10 {
+		t.Errorf("%d of %d decisions were recorded", n, maxBatch+10)
 	}
 }
 
@@ -287,24 +370,42 @@ func TestRunEnds(t *testing.T) {
 // lost.
 func TestRunGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d := &Desk{Log: full{}}
-		d.ready()
+		d, err := New(Options{Catalog: &catalog.Catalog{}, Records: full{}})
+		if err != nil {
+			t.Fatal(err)
+		}
 		for i := range 3 {
-			d.leave(&decision{question: catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}, Decision: catalog.Decision{Reason: "r"}})
+			d.enqueue(&decision{question: catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}, Decision: catalog.Decision{Reason: "r"}})
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)
 		go func() { ended <- d.Run(ctx) }()
 		time.Sleep(time.Hour)
-		if s := d.Stats(); s.DecisionsWaiting != 3 || s.DecisionsDropped != 0 {
+		if s := d.Stats(); s.Waiting != 3 || s.Dropped != 0 {
 			t.Errorf("after an hour of a full disk: %+v", s)
 		}
 		stop()
 		if err := <-ended; !errors.Is(err, context.Canceled) {
 			t.Errorf("Run() = %v", err)
 		}
-		if s := d.Stats(); s.DecisionsWaiting != 0 || s.DecisionsDropped != 3 {
+		if s := d.Stats(); s.Waiting != 0 || s.Dropped != 3 {
 			t.Errorf("Stats() = %+v", s)
 		}
 	})
+}
+
+// full is a log that takes nothing.
+type full struct{}
+
+func (full) AppendOwn(context.Context, []tracedb.Draft) ([]tracedb.Receipt, error) {
+	return nil, tracedb.ErrFull
+}
+
+// TestNewNeedsBoth sees that a controller which couldn't answer or record isn't made.
+func TestNewNeedsBoth(t *testing.T) {
+	for _, o := range []Options{{}, {Catalog: &catalog.Catalog{}}, {Records: full{}}} {
+		if c, err := New(o); err == nil || c != nil {
+			t.Errorf("New(%+v) = %v, %v", o, c, err)
+		}
+	}
 }

@@ -14,12 +14,15 @@ import (
 	"github.com/druppie/druppie-up/tracedb/why/whytest"
 )
 
-// TestDesk reads with the real desk: each look is a record, whatever the reader asked for.
-func TestDesk(t *testing.T) {
+// TestReadsAreRecorded reads with the real ingester: each read is a record, whatever the reader asked for.
+func TestReadsAreRecorded(t *testing.T) {
 	w := newWorld(t, story(t)...)
 	clock := now
-	desk := &ingest.Desk{Log: w.log, Catalog: w.catalog, Now: func() time.Time { return clock }}
-	w.site.o.Desk = desk
+	ingester, err := ingest.New(ingest.Options{Log: w.log, Catalog: w.catalog, Now: func() time.Time { return clock }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.site.o.Ingester = ingester
 	var paths []string
 	paths = append(paths, w.paths()...)
 	paths = append(paths, hostilePaths(w)...)
