@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -9,8 +10,8 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
-	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
 func runPR(c *call) error {
@@ -48,25 +49,27 @@ func runPR(c *call) error {
 		})
 		return giteaErr("approve", resp, err)
 	}
-	return merge(c, p, client, repo, number)
+	return merge(c, client, repo, number)
 }
 
 // merge merges a pull request and sets COMMIT. Gitea works out in the background
 // whether it can be merged, and asks to try again until it knows.
-func merge(c *call, p *platform.Platform, client *gitea.Client, repo string, number int64) error {
+func merge(c *call, client *giteaclient.Client, repo string, number int64) error {
+	path := fmt.Sprintf("/repos/%s/%s/pulls/%d/merge", names.Organisation, repo, number)
 	err := c.wait(time.Minute, func() (bool, string, error) {
-		status, said, err := p.Merge(c.ctx, c.args[1], repo, number)
+		// The SDK leaves unread why it was refused.
+		err := client.Call(c.ctx, http.MethodPost, path, map[string]string{"Do": "squash"}, nil)
+		var refused *giteaclient.Error
 		switch {
-		case err != nil:
-			return false, "", fmt.Errorf("merge: %w", err)
-		case status == http.StatusOK:
+		case err == nil:
 			return true, "", nil
-		case status == http.StatusMethodNotAllowed && strings.Contains(strings.ToLower(said), "try again"):
+		case !errors.As(err, &refused):
+		case refused.Status == http.StatusMethodNotAllowed && strings.Contains(strings.ToLower(refused.Message), "try again"):
 			return false, "for Gitea to find out whether it can be merged", nil
-		case status == http.StatusMethodNotAllowed || status == http.StatusForbidden:
-			return false, "", refusal{fmt.Errorf("merge: gitea answered %d: %s", status, said)}
+		case refused.Status == http.StatusMethodNotAllowed || refused.Status == http.StatusForbidden:
+			return false, "", refusal{fmt.Errorf("merge: %w", err)}
 		}
-		return false, "", fmt.Errorf("merge: gitea answered %d: %s", status, said)
+		return false, "", fmt.Errorf("merge: %w", err)
 	})
 	if err != nil {
 		return err

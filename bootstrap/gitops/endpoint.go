@@ -2,15 +2,13 @@ package gitops
 
 import (
 	"context"
-	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"strconv"
 	"time"
 
-	"github.com/druppie/druppie-up/bootstrap/pki"
+	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -30,51 +28,28 @@ func (e Endpoint) host(part string) string {
 }
 
 // Transport reaches the platform's names and nothing else. It dials the
-// loopback address by itself, since resolvers needn't know *.localhost, takes
-// no proxy, which couldn't reach it, and never speaks plain http, which some
-// clients fall back on for such names.
+// loopback address by itself, since resolvers needn't know *.localhost.
 func (e Endpoint) Transport() (http.RoundTripper, error) {
-	pool, err := pki.Pool(e.CA)
-	if err != nil {
-		return nil, err
-	}
-	dialer := &net.Dialer{Timeout: 10 * time.Second}
-	return tlsOnly{&http.Transport{
-		TLSClientConfig: &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
-		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
-			host, port, err := net.SplitHostPort(addr)
-			if err != nil {
-				return nil, err
-			}
-			if !isPlatformName(host) {
-				return nil, fmt.Errorf("%s is not a name of this platform", host)
-			}
-			return dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
-		},
-		ForceAttemptHTTP2:     true,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 2 * time.Minute,
-		IdleConnTimeout:       30 * time.Second,
-		MaxIdleConnsPerHost:   4,
-	}}, nil
+	return httpclient.Transport(e.options())
 }
 
-// Client is an HTTP client with the endpoint's transport.
+// Client is an HTTP client that reaches what the transport does.
 func (e Endpoint) Client() (*http.Client, error) {
-	t, err := e.Transport()
-	if err != nil {
-		return nil, err
-	}
-	return &http.Client{Transport: t, Timeout: 3 * time.Minute}, nil
+	o := e.options()
+	o.Timeout = 3 * time.Minute
+	return httpclient.New(o)
 }
 
-type tlsOnly struct{ next http.RoundTripper }
-
-var errPlain = errors.New("the platform is reached through https only")
-
-func (t tlsOnly) RoundTrip(r *http.Request) (*http.Response, error) {
-	if r.URL.Scheme != "https" {
-		return nil, fmt.Errorf("%s: %w", r.URL.Redacted(), errPlain)
-	}
-	return t.next.RoundTrip(r)
+func (e Endpoint) options() httpclient.Options {
+	dialer := &net.Dialer{Timeout: 10 * time.Second}
+	return httpclient.Options{CA: e.CA, Dial: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil {
+			return nil, err
+		}
+		if !isPlatformName(host) {
+			return nil, fmt.Errorf("%s is not a name of this platform", host)
+		}
+		return dialer.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+	}}
 }

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -42,8 +43,7 @@ type forge struct {
 	endpoint Endpoint
 	http     *http.Client
 	exec     Exec
-	admin    *gitea.Client
-	password string // the administrator's
+	admin    *giteaclient.Client
 }
 
 // EnsureGitea makes the organisation with its identities, repositories, branch
@@ -117,12 +117,9 @@ func (f *forge) ping(ctx context.Context) error {
 	return nil
 }
 
-// as returns a client that works with a name and password. The version is set
-// so that the SDK doesn't ask for it.
-func (f *forge) as(ctx context.Context, username, password string) (*gitea.Client, error) {
-	return gitea.NewClient(f.endpoint.URL("gitea"),
-		gitea.SetHTTPClient(f.http), gitea.SetContext(ctx),
-		gitea.SetBasicAuth(username, password), gitea.SetGiteaVersion(""))
+// as returns a client that works with a name and password.
+func (f *forge) as(ctx context.Context, username, password string) (*giteaclient.Client, error) {
+	return giteaclient.New(ctx, giteaclient.Options{URL: f.endpoint.URL("gitea"), HTTP: f.http, Username: username, Password: password})
 }
 
 // makeAdmin takes the account's name, its address, and on standard input its
@@ -140,17 +137,17 @@ func (f *forge) ensureAdmin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	f.password = string(data["password"])
-	if f.admin, err = f.as(ctx, names.UserAdmin, f.password); err != nil {
+	password := string(data["password"])
+	if f.admin, err = f.as(ctx, names.UserAdmin, password); err != nil {
 		return err
 	}
 	if _, resp, err := f.admin.GetMyUserInfo(); err == nil {
 		return nil
-	} else if status(resp) != http.StatusUnauthorized {
+	} else if giteaclient.Status(resp) != http.StatusUnauthorized {
 		return err
 	}
 	// There is no such account, or it has another password.
-	if _, err := f.exec(ctx, []string{"/bin/sh", "-ec", makeAdmin, names.UserAdmin, email(names.UserAdmin)}, strings.NewReader(f.password+"\n")); err != nil {
+	if _, err := f.exec(ctx, []string{"/bin/sh", "-ec", makeAdmin, names.UserAdmin, email(names.UserAdmin)}, strings.NewReader(password+"\n")); err != nil {
 		return err
 	}
 	_, _, err = f.admin.GetMyUserInfo()
@@ -165,7 +162,7 @@ func (f *forge) ensureUsers(ctx context.Context) error {
 		}
 		if _, resp, err := f.admin.GetUserInfo(id.name); err == nil {
 			continue
-		} else if status(resp) != http.StatusNotFound {
+		} else if giteaclient.Status(resp) != http.StatusNotFound {
 			return fmt.Errorf("%s: %w", id.name, err)
 		}
 		no := false
@@ -181,7 +178,7 @@ func (f *forge) ensureUsers(ctx context.Context) error {
 
 func (f *forge) ensureOrganisation(context.Context) error {
 	_, resp, err := f.admin.GetOrg(names.Organisation)
-	if status(resp) != http.StatusNotFound {
+	if giteaclient.Status(resp) != http.StatusNotFound {
 		return err
 	}
 	_, _, err = f.admin.CreateOrg(gitea.CreateOrgOption{
@@ -197,11 +194,4 @@ func (f *forge) identity(ctx context.Context, name string) (map[string][]byte, e
 		return nil, fmt.Errorf("credentials of %s: %w", name, err)
 	}
 	return s.Data, nil
-}
-
-func status(resp *gitea.Response) int {
-	if resp == nil || resp.Response == nil {
-		return 0
-	}
-	return resp.StatusCode
 }

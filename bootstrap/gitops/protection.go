@@ -1,12 +1,8 @@
 package gitops
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -90,7 +86,7 @@ func (p protection) normal() protection {
 
 func (f *forge) protections(ctx context.Context, repo string) ([]protection, error) {
 	var rules []protection
-	err := f.call(ctx, http.MethodGet, protectionPath(repo), nil, &rules)
+	err := f.admin.Call(ctx, http.MethodGet, protectionPath(repo), nil, &rules)
 	return rules, err
 }
 
@@ -106,11 +102,11 @@ func (f *forge) ensureProtection(ctx context.Context, repo string, want []protec
 		i := slices.IndexFunc(have, func(p protection) bool { return p.RuleName == w.RuleName })
 		switch {
 		case i < 0:
-			err = f.call(ctx, http.MethodPost, protectionPath(repo), w.normal(), nil)
+			err = f.admin.Call(ctx, http.MethodPost, protectionPath(repo), w.normal(), nil)
 		case cmp.Equal(have[i].normal(), w.normal()):
 			continue
 		default:
-			err = f.call(ctx, http.MethodPatch, protectionPath(repo)+"/"+url.PathEscape(w.RuleName), w.normal(), nil)
+			err = f.admin.Call(ctx, http.MethodPatch, protectionPath(repo)+"/"+url.PathEscape(w.RuleName), w.normal(), nil)
 		}
 		if err != nil {
 			return fmt.Errorf("protect %s: %w", w.RuleName, err)
@@ -121,7 +117,7 @@ func (f *forge) ensureProtection(ctx context.Context, repo string, want []protec
 		if slices.ContainsFunc(want, func(p protection) bool { return p.RuleName == h.RuleName }) {
 			continue
 		}
-		if err := f.call(ctx, http.MethodDelete, protectionPath(repo)+"/"+url.PathEscape(h.RuleName), nil, nil); err != nil {
+		if err := f.admin.Call(ctx, http.MethodDelete, protectionPath(repo)+"/"+url.PathEscape(h.RuleName), nil, nil); err != nil {
 			return fmt.Errorf("drop rule %s: %w", h.RuleName, err)
 		}
 		changed = true
@@ -151,39 +147,5 @@ func (f *forge) checkProtection(ctx context.Context, repo string, want []protect
 }
 
 func protectionPath(repo string) string {
-	return "/api/v1/repos/" + names.Organisation + "/" + repo + "/branch_protections"
-}
-
-// call asks Gitea's API, as the administrator, what the SDK can't.
-func (f *forge) call(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return err
-		}
-		body = bytes.NewReader(b)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, f.endpoint.URL("gitea")+path, body)
-	if err != nil {
-		return err
-	}
-	req.SetBasicAuth(names.UserAdmin, f.password)
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := f.http.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		var problem struct{ Message string }
-		if err := json.NewDecoder(resp.Body).Decode(&problem); err != nil || problem.Message == "" {
-			return errors.New(resp.Status)
-		}
-		return fmt.Errorf("%s: %s", resp.Status, problem.Message)
-	}
-	if out == nil {
-		return nil
-	}
-	return json.NewDecoder(resp.Body).Decode(out)
+	return "/repos/" + names.Organisation + "/" + repo + "/branch_protections"
 }

@@ -25,6 +25,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -51,7 +52,7 @@ func PushPlatform(ctx context.Context, c Objects, endpoint Endpoint, files map[s
 // its repositories: those take their transport from a global table, and ours
 // is one endpoint's own.
 type pusher struct {
-	api      *gitea.Client
+	api      *giteaclient.Client
 	git      transport.Transport
 	endpoint Endpoint
 	username string
@@ -63,8 +64,7 @@ func newPusher(ctx context.Context, endpoint Endpoint, username, token string) (
 	if err != nil {
 		return nil, err
 	}
-	api, err := gitea.NewClient(endpoint.URL("gitea"), gitea.SetHTTPClient(httpClient), gitea.SetContext(ctx),
-		gitea.SetToken(token), gitea.SetGiteaVersion(""))
+	api, err := giteaclient.New(ctx, giteaclient.Options{URL: endpoint.URL("gitea"), HTTP: httpClient, Token: giteaclient.Token(token)})
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -101,7 +102,7 @@ func (f *forge) ensureRepositories(ctx context.Context) error {
 
 func (f *forge) ensureRepository(ctx context.Context, r repository) error {
 	_, resp, err := f.admin.GetRepo(names.Organisation, r.name)
-	if status(resp) == http.StatusNotFound {
+	if giteaclient.Status(resp) == http.StatusNotFound {
 		_, _, err = f.admin.CreateOrgRepo(names.Organisation, gitea.CreateRepoOption{
 			Name: r.name, Description: r.description, Private: r.private,
 			// A first commit, so that there is a branch to protect.
@@ -153,7 +154,7 @@ func (f *forge) ensureSeed(ctx context.Context, r repository) error {
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.seed)) {
 		_, resp, err := f.admin.GetContents(names.Organisation, r.name, names.MainBranch, path)
-		if status(resp) != http.StatusNotFound {
+		if giteaclient.Status(resp) != http.StatusNotFound {
 			if err != nil {
 				return err
 			}

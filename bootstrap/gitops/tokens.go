@@ -8,6 +8,7 @@ import (
 	"code.gitea.io/sdk/gitea"
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -62,7 +63,7 @@ func (f *forge) ensureToken(ctx context.Context, id identity) (string, error) {
 		return "", err
 	}
 	// One of this name that we don't know the value of is of no use to anyone.
-	if resp, err := c.DeleteAccessToken(tokenName); err != nil && status(resp) != http.StatusNotFound {
+	if resp, err := c.DeleteAccessToken(tokenName); err != nil && giteaclient.Status(resp) != http.StatusNotFound {
 		return "", fmt.Errorf("delete token: %w", err)
 	}
 	opt := gitea.CreateAccessTokenOption{Name: tokenName}
@@ -81,8 +82,7 @@ func (f *forge) ensureToken(ctx context.Context, id identity) (string, error) {
 // tokenWorks says whether Gitea takes a token for whom we think it is; an error
 // means that it couldn't be asked.
 func (f *forge) tokenWorks(ctx context.Context, name, token string) (bool, error) {
-	c, err := gitea.NewClient(f.endpoint.URL("gitea"), gitea.SetHTTPClient(f.http), gitea.SetContext(ctx),
-		gitea.SetToken(token), gitea.SetGiteaVersion(""))
+	c, err := giteaclient.New(ctx, giteaclient.Options{URL: f.endpoint.URL("gitea"), HTTP: f.http, Token: giteaclient.Token(token)})
 	if err != nil {
 		return false, err
 	}
@@ -90,7 +90,7 @@ func (f *forge) tokenWorks(ctx context.Context, name, token string) (bool, error
 	switch {
 	case err == nil:
 		return user.UserName == name, nil
-	case status(resp) == http.StatusUnauthorized, status(resp) == http.StatusForbidden:
+	case giteaclient.Status(resp) == http.StatusUnauthorized, giteaclient.Status(resp) == http.StatusForbidden:
 		return false, nil
 	}
 	return false, fmt.Errorf("try token: %w", err)

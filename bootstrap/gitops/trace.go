@@ -116,9 +116,9 @@ func (f *forge) ensureTraceHooks(ctx context.Context) error {
 // ensureHook makes the repository have this hook once, among those that lead to
 // the same address.
 func (f *forge) ensureHook(ctx context.Context, repo string, want hook) error {
-	path := "/api/v1/repos/" + names.Organisation + "/" + repo + "/hooks"
+	path := "/repos/" + names.Organisation + "/" + repo + "/hooks"
 	var have []hook
-	if err := f.call(ctx, http.MethodGet, path+"?limit=50", nil, &have); err != nil {
+	if err := f.admin.Call(ctx, http.MethodGet, path+"?limit=50", nil, &have); err != nil {
 		return err
 	}
 	found := false
@@ -130,7 +130,7 @@ func (f *forge) ensureHook(ctx context.Context, repo string, want hook) error {
 			found = true
 			continue
 		}
-		if err := f.call(ctx, http.MethodDelete, fmt.Sprintf("%s/%d", path, h.ID), nil, nil); err != nil {
+		if err := f.admin.Call(ctx, http.MethodDelete, fmt.Sprintf("%s/%d", path, h.ID), nil, nil); err != nil {
 			return fmt.Errorf("drop an old one: %w", err)
 		}
 	}
@@ -138,7 +138,7 @@ func (f *forge) ensureHook(ctx context.Context, repo string, want hook) error {
 		return nil
 	}
 	var made hook
-	if err := f.call(ctx, http.MethodPost, path, want, &made); err != nil {
+	if err := f.admin.Call(ctx, http.MethodPost, path, want, &made); err != nil {
 		return err
 	}
 	if !made.is(want) {

@@ -2,16 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/client"
@@ -95,17 +93,13 @@ func openTraceAs(ctx context.Context, opts *traceOptions, account string) (*clie
 	}
 	o := client.Options{URL: opts.url}
 	if opts.caFile != "" {
-		pem, err := os.ReadFile(opts.caFile)
+		ca, err := httpclient.ReadCA(opts.caFile)
 		if err != nil {
 			return nil, "", ui.Usage(fmt.Errorf("--ca-file: %w", err))
 		}
-		pool := x509.NewCertPool()
-		if !pool.AppendCertsFromPEM(pem) {
-			return nil, "", ui.Usage(fmt.Errorf("--ca-file: %s holds no certificate", opts.caFile))
+		if o.HTTP, err = httpclient.New(httpclient.Options{CA: ca, Proxy: true}); err != nil {
+			return nil, "", ui.Usage(fmt.Errorf("--ca-file: %w", err))
 		}
-		transport := http.DefaultTransport.(*http.Transport).Clone()
-		transport.TLSClientConfig = &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
-		o.HTTP = &http.Client{Transport: transport}
 	}
 	if opts.tokenFile != "" {
 		// Read at every request: tokens of a cluster are renewed in their file.

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/tracedb/auth"
 	"github.com/druppie/druppie-up/tracedb/collect"
 	"github.com/druppie/druppie-up/tracedb/publish"
@@ -115,29 +116,11 @@ func (w *wiring) gitea(part string) (*gitea.Client, *auth.File, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	hc.Transport = bearing{hc.Transport, token.Value}
-	// Without a version the client asks for it first, and Gitea may not be up yet.
-	client, err := gitea.NewClient(w.config.Gitea.URL, gitea.SetHTTPClient(hc), gitea.SetGiteaVersion(""))
+	client, err := giteaclient.New(context.Background(), giteaclient.Options{URL: w.config.Gitea.URL, HTTP: hc, Token: token.Value})
 	if err != nil {
 		return nil, nil, fmt.Errorf("gitea.url: %w", err)
 	}
-	return client, token, nil
-}
-
-// bearing sends Gitea's token, as its file has it now: the installer may replace it at any time.
-type bearing struct {
-	http.RoundTripper
-	token func() (string, error)
-}
-
-func (b bearing) RoundTrip(r *http.Request) (*http.Response, error) {
-	token, err := b.token()
-	if err != nil {
-		return nil, fmt.Errorf("gitea.tokenFile: %w", err)
-	}
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "token "+token)
-	return b.RoundTripper.RoundTrip(r)
+	return client.Client, token, nil
 }
 
 // watchers wires what watches the cluster, and gives what knows the Kustomizations; nil if it is off.

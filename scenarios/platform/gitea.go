@@ -2,20 +2,16 @@ package platform
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
 
-	"code.gitea.io/sdk/gitea"
-
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -34,47 +30,21 @@ func (p *Platform) Identity(ctx context.Context, name string) (Identity, error) 
 }
 
 // Gitea is a client that acts as the identity.
-func (p *Platform) Gitea(ctx context.Context, name string) (*gitea.Client, error) {
+func (p *Platform) Gitea(ctx context.Context, name string) (*giteaclient.Client, error) {
 	id, err := p.Identity(ctx, name)
 	if err != nil {
 		return nil, err
 	}
-	c, err := gitea.NewClient(p.giteaURL().String(), gitea.SetContext(ctx),
-		gitea.SetHTTPClient(p.client), gitea.SetToken(id.Token), gitea.SetGiteaVersion(""))
+	c, err := p.gitea(ctx, giteaclient.Options{Token: giteaclient.Token(id.Token)})
 	if err != nil {
 		return nil, fmt.Errorf("gitea as %s: %w", name, err)
 	}
 	return c, nil
 }
 
-// Merge asks Gitea to merge a pull request and returns what it answers, which
-// the SDK leaves unread: it says why not.
-func (p *Platform) Merge(ctx context.Context, name, repo string, number int64) (status int, message string, err error) {
-	id, err := p.Identity(ctx, name)
-	if err != nil {
-		return 0, "", err
-	}
-	u := p.giteaURL().JoinPath("api/v1/repos", names.Organisation, repo, "pulls", strconv.FormatInt(number, 10), "merge")
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, u.String(), strings.NewReader(`{"Do":"squash"}`))
-	if err != nil {
-		return 0, "", err
-	}
-	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("Authorization", "token "+id.Token)
-	resp, err := p.client.Do(req)
-	if err != nil {
-		return 0, "", err
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<10))
-	if err != nil {
-		return 0, "", err
-	}
-	var said struct{ Message string }
-	if json.Unmarshal(body, &said) != nil {
-		said.Message = string(body)
-	}
-	return resp.StatusCode, strings.TrimSpace(said.Message), nil
+func (p *Platform) gitea(ctx context.Context, o giteaclient.Options) (*giteaclient.Client, error) {
+	o.URL, o.HTTP = p.giteaURL().String(), p.client
+	return giteaclient.New(ctx, o)
 }
 
 // GitURL is where git reaches a repository of the organisation.
@@ -101,7 +71,7 @@ func (p *Platform) startRelay() error {
 	p.relay = &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
 		Handler: &httputil.ReverseProxy{
-			Transport: p.transport(),
+			Transport: p.client.Transport,
 			Rewrite: func(r *httputil.ProxyRequest) {
 				r.SetURL(target)
 				r.Out.Host = target.Host

@@ -6,13 +6,11 @@ package platform
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"os"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -41,7 +39,6 @@ type Platform struct {
 
 	config *rest.Config
 	port   int
-	pool   *x509.CertPool
 	client *http.Client
 
 	mu       sync.Mutex
@@ -71,10 +68,13 @@ func Connect(ctx context.Context, opt Options) (*Platform, error) {
 		return nil, fmt.Errorf("kubernetes client: %w", err)
 	}
 	p.Mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(p.Kube.Discovery()))
-	if p.pool, err = p.authority(ctx); err != nil {
+	ca, err := p.authority(ctx)
+	if err != nil {
 		return nil, err
 	}
-	p.client = &http.Client{Transport: p.transport(), Timeout: 2 * time.Minute}
+	if err := p.connect(ca); err != nil {
+		return nil, fmt.Errorf("%s in namespace %s: %w", names.CA, names.NamespaceFoundry, err)
+	}
 	if err := p.startRelay(); err != nil {
 		return nil, err
 	}
@@ -95,7 +95,7 @@ func (p *Platform) Close() error {
 	return p.relay.Close()
 }
 
-func (p *Platform) authority(ctx context.Context) (*x509.CertPool, error) {
+func (p *Platform) authority(ctx context.Context) ([]byte, error) {
 	ca, err := p.Kube.CoreV1().ConfigMaps(names.NamespaceFoundry).Get(ctx, names.CA, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
@@ -103,11 +103,7 @@ func (p *Platform) authority(ctx context.Context) (*x509.CertPool, error) {
 	case err != nil:
 		return nil, fmt.Errorf("read the platform's authority: %w", err)
 	}
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM([]byte(ca.Data[names.CAKey])) {
-		return nil, errors.New("platform-ca in namespace foundry holds no certificate")
-	}
-	return pool, nil
+	return []byte(ca.Data[names.CAKey]), nil
 }
 
 // secret reads keys that must all be there.

@@ -2,7 +2,6 @@ package platform
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -18,23 +17,19 @@ import (
 	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/transport/spdy"
 
+	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
 // frontDoorHost is where Gitea is on this machine.
 const frontDoorHost = "gitea." + names.Domain
 
-// transport reaches Gitea and the registry by their names, and nothing else.
-// Names of the cluster mean nothing on this machine, and resolvers needn't know
-// *.localhost, so it dials by itself; TLS still checks the name.
-func (p *Platform) transport() *http.Transport {
-	return &http.Transport{
-		TLSClientConfig:       &tls.Config{RootCAs: p.pool, MinVersion: tls.VersionTLS12},
-		DialContext:           p.dial,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: time.Minute,
-		IdleConnTimeout:       10 * time.Second,
-	}
+// connect makes the client that reaches Gitea and the registry by their names,
+// and nothing else. Names of the cluster mean nothing on this machine, and
+// resolvers needn't know *.localhost, so it dials by itself.
+func (p *Platform) connect(ca []byte) (err error) {
+	p.client, err = httpclient.New(httpclient.Options{CA: ca, Dial: p.dial, Timeout: 2 * time.Minute})
+	return err
 }
 
 func (p *Platform) dial(ctx context.Context, network, addr string) (net.Conn, error) {

@@ -6,6 +6,7 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -17,8 +18,7 @@ func (p *Platform) SetWebhook(ctx context.Context, repo string, active bool) err
 	if err != nil {
 		return fmt.Errorf("gitea's administrator: %w", err)
 	}
-	c, err := gitea.NewClient(p.giteaURL().String(), gitea.SetContext(ctx), gitea.SetHTTPClient(p.client),
-		gitea.SetBasicAuth(admin["username"], admin["password"]), gitea.SetGiteaVersion(""))
+	c, err := p.gitea(ctx, giteaclient.Options{Username: admin["username"], Password: admin["password"]})
 	if err != nil {
 		return fmt.Errorf("gitea as its administrator: %w", err)
 	}

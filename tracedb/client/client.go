@@ -19,6 +19,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -56,23 +57,14 @@ func New(o Options) *Client {
 	return &Client{o}
 }
 
-// errElsewhere is an answer that sends the question, and the token with it, to somebody else.
-var errElsewhere = errors.New("the answer leads elsewhere, where no token is sent")
-
 // staying is a client that follows a redirect only to the scheme and host that were asked.
 func staying(given *http.Client) *http.Client {
 	c := *given
 	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
-		if to, asked := req.URL, via[0].URL; to.Scheme != asked.Scheme || to.Host != asked.Host {
-			return fmt.Errorf("%w: to %s://%s", errElsewhere, to.Scheme, to.Host)
+		if err := httpclient.CheckRedirect(req, via); err != nil || given.CheckRedirect == nil {
+			return err
 		}
-		if given.CheckRedirect != nil {
-			return given.CheckRedirect(req, via)
-		}
-		if len(via) >= maxRedirects {
-			return fmt.Errorf("%w: redirected %d times", errElsewhere, len(via))
-		}
-		return nil
+		return given.CheckRedirect(req, via)
 	}
 	return &c
 }
@@ -82,8 +74,6 @@ const (
 	maxAnswer = 64 << 20
 	// maxError bounds what is read of an error.
 	maxError = 64 << 10
-	// maxRedirects is as many as net/http follows.
-	maxRedirects = 10
 	// The pause before another attempt begins here, doubles, and ends there; half of it is chance, so
 	// that many who were refused together don't come back together.
 	firstPause, lastPause = 100 * time.Millisecond, 5 * time.Second
@@ -233,7 +223,7 @@ func retry(err error) (after time.Duration, again bool) {
 	}
 	// A certificate that isn't trusted stays so, and so does a way that leads elsewhere.
 	var untrusted *tls.CertificateVerificationError
-	return 0, !errors.As(err, &untrusted) && !errors.Is(err, errElsewhere)
+	return 0, !errors.As(err, &untrusted) && !errors.Is(err, httpclient.ErrOtherHost)
 }
 
 // refusal reads the error that the service wrote; whatever stands between us may write others.

@@ -14,6 +14,7 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -222,7 +223,7 @@ func (f *Forge) commits(ctx context.Context, repository string) error {
 	head, deepest := names.MainBranch, 0
 	list := func(o gitea.ListOptions, files bool) ([]commit, *gitea.Response, error) {
 		found, resp, err := f.Client.ListRepoCommits(owner, name, gitea.ListCommitOptions{ListOptions: o, SHA: head, Files: files})
-		if status(resp) == http.StatusNotFound || status(resp) == http.StatusConflict {
+		if giteaclient.Status(resp) == http.StatusNotFound || giteaclient.Status(resp) == http.StatusConflict {
 			return nil, resp, nil // no main, or nothing in it
 		}
 		out := make([]commit, len(found))
@@ -309,7 +310,7 @@ func (f *Forge) file(_ context.Context, repository, commit, name string) ([]byte
 	f.ready()
 	owner, repo, _ := strings.Cut(repository, "/")
 	data, resp, err := f.Client.GetFile(owner, repo, commit, name)
-	if status(resp) == http.StatusNotFound {
+	if giteaclient.Status(resp) == http.StatusNotFound {
 		return nil, nil
 	}
 	if err != nil {
@@ -320,14 +321,7 @@ func (f *Forge) file(_ context.Context, repository, commit, name string) ([]byte
 
 // unanswered makes of Gitea's failure an error for who sent the webhook.
 func unanswered(resp *gitea.Response, err error) error {
-	return fmt.Errorf("%w: Gitea answered %d: %w", tracedb.ErrUnavailable, status(resp), err)
-}
-
-func status(resp *gitea.Response) int {
-	if resp == nil || resp.Response == nil {
-		return 0
-	}
-	return resp.StatusCode
+	return fmt.Errorf("%w: Gitea answered %d: %w", tracedb.ErrUnavailable, giteaclient.Status(resp), err)
 }
 
 func pullOf(pr *gitea.PullRequest) *giteaPull {

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
@@ -231,16 +232,11 @@ func (p *Publisher) client(ctx context.Context) (_ *gitea.Client, owner, name st
 	if !ok {
 		return nil, "", "", fmt.Errorf("repository %q isn't owner/name", p.Repository)
 	}
-	token, err := p.Token()
+	client, err := giteaclient.New(ctx, giteaclient.Options{URL: p.URL, HTTP: p.HTTP, Token: p.Token})
 	if err != nil {
-		return nil, "", "", fmt.Errorf("token for Gitea: %w", err)
+		return nil, "", "", err
 	}
-	// Without a version the client asks for it first.
-	client, err := gitea.NewClient(p.URL, gitea.SetToken(token), gitea.SetHTTPClient(p.HTTP), gitea.SetGiteaVersion(""), gitea.SetContext(ctx))
-	if err != nil {
-		return nil, "", "", fmt.Errorf("reach Gitea: %w", err)
-	}
-	return client, owner, name, nil
+	return client.Client, owner, name, nil
 }
 
 // published reads the checkpoint that is there; nil if there is none yet.
