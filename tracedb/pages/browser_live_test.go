@@ -121,7 +121,7 @@ func TestStory(t *testing.T) {
 					t.Errorf("%s is %q, want %q", s.ID, got[s.ID], want)
 				}
 			}
-			if cards < 30 || folds != cards {
+			if cards < 20 || folds != cards {
 				t.Errorf("%d records in the timeline, %d that unfold", cards, folds)
 			}
 			// A step leads to its records.

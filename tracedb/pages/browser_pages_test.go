@@ -86,6 +86,13 @@ const audit = `(() => {
   for (const el of document.querySelectorAll("input:not([type=hidden]), select, textarea")) if (!el.labels || !el.labels.length) say("a field without a label", el);
   for (const el of document.querySelectorAll("a[href], button, summary"))
     if (!(el.textContent.trim() || el.getAttribute("aria-label"))) say("nothing to read it by", el);
+  // 2.5.3 Label in name: who speaks to their machine says what they see
+  const words = (s) => s.toLowerCase().replace(/[\p{P}\p{S}]/gu, " ").replace(/\s+/g, " ").trim();
+  for (const el of document.querySelectorAll("a[href][aria-label], button[aria-label], summary[aria-label]")) {
+    const copy = el.cloneNode(true);
+    for (const no of copy.querySelectorAll("[aria-hidden=true], .hidden, title")) no.remove();
+    if (!words(el.getAttribute("aria-label")).includes(words(copy.textContent))) say("read by another name than it shows", el);
+  }
   for (const el of document.querySelectorAll("nav")) if (!el.getAttribute("aria-label")) say("a menu without a name", el);
   for (const a of document.querySelectorAll("a[href^='#']")) if (!ids.has(decodeURIComponent(a.getAttribute("href").slice(1)))) say("leads nowhere", a);
 
@@ -139,7 +146,7 @@ func TestScreens(t *testing.T) {
 	ctx := browse(t)
 	inside, outside := w.serve(auditor), w.serve(tracedb.Identity{})
 	pages := []struct{ name, base, path string }{
-		{"home", inside, "/"}, {"home-public", outside, "/"}, {"service", inside, "/service/" + whytest.Repository},
+		{"home", inside, "/"}, {"home-public", outside, "/"}, {"service", inside, "/service/" + whytest.Repository}, {"step", inside, "/service/" + whytest.Repository + "?step=F3b"},
 		{"refused", inside, "/why?q=" + whytest.Refused}, {"why", inside, "/why"}, {"why-unknown", inside, "/why?q=nothing"},
 		{"register", outside, "/register"}, {"entry", outside, "/register/" + whytest.Algorithm}, {"entry-auditor", inside, "/register/" + whytest.Algorithm},
 		{"refusals", inside, "/refusals"}, {"search", inside, "/search"}, {"search-wrong", inside, "/search?from=x&about=%3F&kind=run"},
@@ -186,6 +193,7 @@ func TestAuditControl(t *testing.T) {
 		{"capitals", `{ const s = new CSSStyleSheet(); s.replaceSync(".line-title::first-letter { text-transform: uppercase }"); document.adoptedStyleSheets = [s]; }`, "a name in other letters"},
 		{"twelve hours", `document.querySelector("h1").textContent = "9:41:00 AM"`, "a time of twelve hours"},
 		{"empty tile", `document.querySelector(".totals").style.cssText = "display:grid;grid-template-columns:repeat(4,1fr)"`, "ends in an empty tile"},
+		{"another name", `document.querySelector("a.brand").setAttribute("aria-label", "Home")`, "read by another name"},
 		{"leads nowhere", `document.querySelector("#main").id = "other"`, "leads nowhere"},
 	}
 	for _, tt := range tests {

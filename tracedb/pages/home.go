@@ -135,7 +135,7 @@ func (s *Site) inside(ctx context.Context) (*inside, error) {
 	if in.Services, err = s.services(ctx); err != nil {
 		return nil, err
 	}
-	latest, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: told(), Limit: latestRecords})
+	latest, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: storyKinds(), Limit: latestRecords})
 	if err != nil {
 		return nil, fmt.Errorf("search the newest records: %w", err)
 	}
@@ -158,8 +158,8 @@ func (s *Site) inside(ctx context.Context) (*inside, error) {
 	return in, nil
 }
 
-// told lists the kinds that a service's story has: not what is about the log itself.
-func told() []tracedb.Kind {
+// storyKinds lists the kinds that a service's story has: not what is about the log itself.
+func storyKinds() []tracedb.Kind {
 	var out []tracedb.Kind
 	for _, k := range tracedb.Kinds() {
 		if !k.Internal || k.Kind == tracedb.KindRefusal {

@@ -104,6 +104,7 @@ func funcs(w words, assets *assets) template.FuncMap {
 			return cmp.Or(w.pick(nl, en), o)
 		},
 		"account": why.Account,
+		"less":    func(n int) int { return n - 1 },
 		"list":    func(s ...string) []string { return s },
 	}
 }

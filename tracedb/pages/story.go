@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -14,9 +16,10 @@ import (
 )
 
 const (
-	newestLinks = 12       // of a step, shown at once
-	inlineBody  = 12 << 10 // bytes of a payload that is shown within a story
-	inlineMax   = 60       // payloads within a story
+	maxGroups  = 6        // of a step, shown at once; the rest has a page of its own
+	maxEarlier = 5        // records like one that is shown, listed below it
+	perPage    = 25       // records of a step's own page
+	inlineBody = 12 << 10 // bytes of a payload that is shown within a story
 )
 
 type storyData struct {
@@ -27,25 +30,30 @@ type storyData struct {
 	Look         string // of the verdict
 	Drawings     []drawing
 	Steps        []storyStep
-	Other        []storyLink
+	Other        storyStep
 	Export, JSON string
 }
 
 // storyStep is a step of the flow with its evidence.
 type storyStep struct {
 	step
-	Light light
-	Gaps  []why.Gap
-	Links []storyLink
-	Older []storyLink
+	Light  light
+	Gaps   []why.Gap
+	Groups []linkGroup
+	Left   int    // records that aren't shown here
+	All    string // address of the page that shows every record of the step
 	// Elsewhere is how much evidence of the step is told under another one.
 	Elsewhere int
 }
 
-type storyLink struct {
+// linkGroup is a record and those before it that say the same of other pods, runs or images.
+type linkGroup struct {
 	why.Link
 	LeafHash string
 	Body     *body // nil: on the record's own page
+	Open     bool  // shown with its details
+	Count    int   // of records
+	Earlier  []line
 }
 
 type whyData struct {
@@ -117,14 +125,21 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 		d.Name, d.Organization, d.Status = f.Name, f.Organization, f.Status
 	}
 	sorted := byStep(chain.Links)
-	d.Drawings = diagram(sorted)
-	left := inlineMax
-	for _, st := range steps {
-		d.Steps = append(d.Steps, s.storyStep(r.Context(), st, sorted, chain.Gaps, &left))
-	}
-	d.Other = s.storyLinks(r.Context(), sorted[""], &left)
-	d.Look = cmp.Or(looks[chain.Verdict], "plain")
 	title := cmp.Or(d.Name, subject.Value)
+	if id := r.URL.Query().Get("step"); id != "" {
+		return s.oneStep(w, r, id, title, sorted)
+	}
+	d.Drawings = diagram(sorted)
+	for _, st := range append(slices.Clone(steps), step{}) {
+		one := s.storyStep(r.Context(), st, sorted, chain.Gaps)
+		one.All = here(r, "step", cmp.Or(st.ID, noStep))
+		if st.ID == "" {
+			d.Other = one
+		} else {
+			d.Steps = append(d.Steps, one)
+		}
+	}
+	d.Look = cmp.Or(looks[chain.Verdict], "plain")
 	crumbs := []choice{from, {Text: title}}
 	if from.Href != "/" {
 		crumbs = append([]choice{{Key: "nav.start", Href: "/"}}, crumbs...)
@@ -153,7 +168,52 @@ func subjects(c *why.Chain) string {
 	return strings.Join(out[:min(len(out), 200)], " ")
 }
 
-func (s *Site) storyStep(ctx context.Context, st step, sorted map[string][]why.Link, gaps []why.Gap, left *int) storyStep {
+// noStep stands in an address for the records that belong to no step.
+const noStep = "other"
+
+type stepData struct {
+	step
+	Back           string // address of the story
+	Lines          []line
+	Newer, Older   string
+	First, Last, N int
+}
+
+// oneStep shows every record of a step of a story, the newest first.
+func (s *Site) oneStep(w http.ResponseWriter, r *http.Request, id, title string, sorted map[string][]why.Link) error {
+	i := slices.IndexFunc(steps, func(st step) bool { return st.ID == id })
+	if i < 0 && id != noStep {
+		return tracedb.ErrInvalid.Says("there is no such step").At("step")
+	}
+	d := stepData{Back: here(r, "step", "", "page", "") + "#" + id}
+	if i >= 0 {
+		d.step = steps[i]
+	}
+	links := slices.Clone(sorted[d.ID])
+	slices.Reverse(links)
+	page, err := strconv.Atoi(cmp.Or(r.URL.Query().Get("page"), "1"))
+	if err != nil || page < 1 || page > 1 && (page-1)*perPage >= len(links) {
+		return tracedb.ErrInvalid.Says("there is no such page").At("page")
+	}
+	d.N, d.First, d.Last = len(links), (page-1)*perPage, min(page*perPage, len(links))
+	for _, l := range links[d.First:d.Last] {
+		d.Lines = append(d.Lines, linkLine(l))
+	}
+	d.First++
+	if page > 1 {
+		d.Newer = here(r, "page", strconv.Itoa(page-1))
+	}
+	if d.Last < d.N {
+		d.Older = here(r, "page", strconv.Itoa(page+1))
+	}
+	s.show(w, r, http.StatusOK, "step", view{Title: title, Data: d, Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Text: title, Href: d.Back}, {Text: cmp.Or(d.ID, noStep)}}})
+	return nil
+}
+
+// linkLine is a record of a story in a list.
+func linkLine(l why.Link) line { return line{Entry: l.Entry, Title: l.Title, TitleNL: l.TitleNL} }
+
+func (s *Site) storyStep(ctx context.Context, st step, sorted map[string][]why.Link, gaps []why.Gap) storyStep {
 	links, all := sorted[st.ID], evidence(st.ID, sorted)
 	out := storyStep{step: st, Light: shine(st.ID, all).Light, Elsewhere: len(all) - len(links)}
 	for _, g := range gaps {
@@ -161,31 +221,68 @@ func (s *Site) storyStep(ctx context.Context, st step, sorted map[string][]why.L
 			out.Gaps = append(out.Gaps, g)
 		}
 	}
-	shown := s.storyLinks(ctx, links, left)
-	if n := len(shown) - newestLinks; n > 0 {
-		out.Older, shown = shown[:n], shown[n:]
+	out.Groups = grouped(links)
+	if n := len(out.Groups) - maxGroups; n > 0 {
+		out.Groups = out.Groups[n:]
 	}
-	out.Links = shown
+	out.Left = len(links)
+	for i := range slices.Backward(out.Groups) {
+		g := &out.Groups[i]
+		out.Left -= 1 + len(g.Earlier)
+		g.LeafHash = hexOf(g.Hash())
+		// Of what was refused, the newest is what most come for.
+		g.Open = st.ID == "F7b" && i == len(out.Groups)-1
+		switch {
+		case g.Disposed:
+			g.Body = &body{Disposed: true}
+		case g.Size <= inlineBody:
+			// What can't be read here can be on the record's own page, with the reason.
+			if payload, err := s.o.Reader.Payload(ctx, g.Seq); err == nil {
+				b := newBody(g.Kind, payload, inlineBody)
+				g.Body = &b
+			}
+		}
+	}
 	return out
 }
 
-func (s *Site) storyLinks(ctx context.Context, links []why.Link, left *int) []storyLink {
-	var out []storyLink
-	// The newest get their payloads first.
-	for _, l := range slices.Backward(links) {
-		sl := storyLink{Link: l, LeafHash: hexOf(l.Hash())}
-		if l.Disposed {
-			sl.Body = &body{Disposed: true}
-		} else if l.Size <= inlineBody && *left > 0 {
-			// What can't be read here can be on the record's own page, with the reason.
-			if payload, err := s.o.Reader.Payload(ctx, l.Seq); err == nil {
-				b := newBody(l.Kind, payload, inlineBody)
-				sl.Body = &b
-				*left--
-			}
+// grouped puts records together that say the same: the newest stands for all.
+func grouped(links []why.Link) []linkGroup {
+	var out []linkGroup
+	for _, l := range links {
+		i := slices.IndexFunc(out, func(g linkGroup) bool { return alike(g.Link, l) })
+		if i < 0 {
+			out = append(out, linkGroup{Link: l, Count: 1})
+			continue
 		}
-		out = append(out, sl)
+		g := out[i]
+		g.Earlier = append([]line{linkLine(g.Link)}, g.Earlier...)
+		g.Earlier = g.Earlier[:min(len(g.Earlier), maxEarlier)]
+		g.Link, g.Count = l, g.Count+1
+		out = append(slices.Delete(out, i, i+1), g)
 	}
-	slices.Reverse(out)
 	return out
 }
+
+// single are the kinds of which each record says something of its own.
+var single = []tracedb.Kind{
+	tracedb.KindSpec, tracedb.KindSession, tracedb.KindCommit, tracedb.KindReview, tracedb.KindMerge, tracedb.KindRegister, tracedb.KindException, tracedb.KindRepair,
+}
+
+// alike says whether two records tell the same of different things. What a policy says counts, but not of
+// which pod or image it says so.
+func alike(a, b why.Link) bool {
+	said := func(l why.Link, name string) string {
+		i := slices.IndexFunc(l.Details, func(d why.Detail) bool { return d.Name == name })
+		if i < 0 {
+			return ""
+		}
+		return names.ReplaceAllString(l.Details[i].Value, "")
+	}
+	return a.Kind == b.Kind && a.Outcome == b.Outcome && a.Disposed == b.Disposed &&
+		(a.Title == b.Title || !slices.Contains(single, a.Kind)) &&
+		(a.Kind != tracedb.KindAdmission || said(a, "policy") == said(b, "policy") && said(a, "reason") == said(b, "reason"))
+}
+
+// names are digests and hashes, and quoted names, in what a policy says.
+var names = regexp.MustCompile(`[0-9a-f]{12,64}…?|"[^"]*"`)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/why"
 )
 
 func table(t testing.TB) map[string]text {
@@ -80,6 +81,9 @@ func composed() map[string][]string {
 	}
 	for _, r := range tracedb.RefTypes() {
 		out["ref."] = append(out["ref."], string(r))
+	}
+	for _, v := range []why.Verdict{why.Runs, why.RunsRefused, why.Refused, why.Stopped, why.Admitted, why.NotAsked} {
+		out["verdict."] = append(out["verdict."], string(v))
 	}
 	for _, f := range sources() {
 		out["refusals."] = append(out["refusals."], f.name)

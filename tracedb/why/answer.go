@@ -78,8 +78,7 @@ func (s *story) stands() text {
 			gone = append(gone, t)
 		}
 	}
-	refusal, refused := s.last(tracedb.KindAdmission)
-	refused = refused && refusal.Outcome == tracedb.Denied
+	refusal, refused := s.standing()
 	var out text
 	switch {
 	case len(running) > 0:
@@ -231,21 +230,57 @@ func (s *story) troubled() text {
 	return joined(out)
 }
 
-// also tells of the story's other images: one that was refused while this one runs, for instance.
+// standing is the refusal that holds, if the last word was no: of all since it was let in last, the most
+// important one.
+func (s *story) standing() (told, bool) {
+	var since []told
+	for _, t := range slices.Backward(s.of(tracedb.KindAdmission)) {
+		if t.Outcome != tracedb.Denied {
+			break
+		}
+		since = append(since, t)
+	}
+	if len(since) == 0 {
+		return told{}, false
+	}
+	return slices.MinFunc(since, importance), true
+}
+
+// importance puts refusals in order: what the fleet asked for comes before what was tried besides, and
+// the newest first.
+func importance(a, b told) int {
+	rank := func(t told) int {
+		if len(values(t.Refs, tracedb.RefRevision)) > 0 {
+			return 0
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(b.Seq, a.Seq))
+}
+
+// also tells of the story's other images: those that were refused, the most important first, and those
+// that run besides.
 func (s *story) also() text {
+	type refused struct {
+		story *story
+		no    told
+	}
 	var out []text
-	for _, image := range s.others[:min(maxNow, len(s.others))] {
+	var no []refused
+	for _, image := range s.others {
 		other := s.on(image)
-		l := lines{"name": other.name()}
-		switch t, decided := other.last(tracedb.KindAdmission); {
-		case decided && t.Outcome == tracedb.Denied:
-			l["no"] = other.refusal(t)
-			out = append(out, upper(say("{name} {no}", "{name} {no}", l)))
-		case slices.ContainsFunc(other.pods(image), func(t told) bool { return t.Outcome == tracedb.Running }):
-			out = append(out, upper(say("{name} runs, too.", "{name} draait ook.", l)))
+		if t, ok := other.standing(); ok {
+			no = append(no, refused{other, t})
+		} else if len(out) < maxNow && slices.ContainsFunc(other.pods(image), func(t told) bool { return t.Outcome == tracedb.Running }) {
+			out = append(out, upper(say("{name} runs, too.", "{name} draait ook.", lines{"name": other.name()})))
 		}
 	}
-	return joined(out)
+	slices.SortFunc(no, func(a, b refused) int { return importance(a.no, b.no) })
+	var refusals []text
+	for _, r := range no[:min(maxNow, len(no))] {
+		refusals = append(refusals, upper(say("{name} {no}", "{name} {no}", lines{"name": r.story.name(), "no": r.story.refusal(r.no)})))
+	}
+	return joined(append(refusals, out...))
 }
 
 // astray tells of pods that run where nothing promoted them.

@@ -27,13 +27,17 @@
       const button = document.createElement("button");
       button.type = "button";
       button.className = "copy";
-      button.textContent = said.copy;
-      button.setAttribute("aria-label", said.copy + " " + code.dataset.copyText.slice(0, 24));
+      // What it is called begins with what it shows.
+      const show = (word) => {
+        button.textContent = word;
+        button.setAttribute("aria-label", word + " " + code.dataset.copyText.slice(0, 24));
+      };
+      show(said.copy);
       button.addEventListener("click", async () => {
         try {
           await navigator.clipboard.writeText(code.dataset.copyText);
-          button.textContent = said.copied;
-          setTimeout(() => { button.textContent = said.copy; }, 2000);
+          show(said.copied);
+          setTimeout(() => show(said.copy), 2000);
         } catch { code.focus(); }
       });
       (code.closest("pre") || code).after(button);
