@@ -47,6 +47,7 @@ require (
 	cloud.google.com/go v0.123.0 // indirect
 	cloud.google.com/go/longrunning v0.7.0 // indirect
 	github.com/chromedp/sysutil v1.1.0 // indirect
+	github.com/fluxcd/notification-controller/api v1.7.5 // indirect
 	github.com/gobwas/httphead v0.1.0 // indirect
 	github.com/gobwas/pool v0.2.1 // indirect
 	github.com/gobwas/ws v1.4.0 // indirect

@@ -3,15 +3,17 @@ package bootstrap
 import (
 	"context"
 	"errors"
-	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply/store"
+	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -75,73 +77,137 @@ func TestImagesByStage(t *testing.T) {
 // A supply that fails ends the steps that wait for its images at once, with its
 // own error.
 func TestAwaitEndsWithTheSupplysError(t *testing.T) {
-	s, err := store.Open(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
+	p := testPlatform(t, nil)
+	p.inputs.components = []component.Component{{Name: nodeComponent, Stage: component.StageCluster, Images: []component.Image{{Name: "docker.io/library/a:1"}}}}
 	failed, fail := context.WithCancelCause(context.Background())
+	p.fill = &fill{failed: failed}
 	broken := errors.New("no route to the proxy")
-	p := &platform{
-		store: s, fillFailed: failed,
-		components: []component.Component{{Name: nodeComponent, Stage: component.StageCluster, Images: []component.Image{{Name: "docker.io/library/a:1"}}}},
-	}
 	time.AfterFunc(50*time.Millisecond, func() { fail(broken) })
-	err = p.await(t.Context(), ui.Discard().Start("", ""), component.StageCluster)
+	err := p.await(t.Context(), ui.Discard().Start("", ""), component.StageCluster)
 	if !errors.Is(err, broken) || !strings.Contains(err.Error(), "a:1") {
 		t.Errorf("got %v, want the supply's error and the image", err)
 	}
 }
 
-// Every unit that is rendered has a kustomization, and every component that a
-// unit builds on exists: a typo would only show when a cluster is there.
-func TestUnitsAndComponentsExist(t *testing.T) {
-	comps, err := loadComponents()
+// testPlatform is a platform whose store has images by these names.
+func testPlatform(t *testing.T, have []string) *platform {
+	t.Helper()
+	in, err := openInputs(Options{Name: "north", Port: 9443, StoreDir: t.TempDir()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if nodeImage(comps) == "" {
-		t.Error("no component has the nodes' image")
+	p := &platform{opts: in.opts, inputs: in, rep: ui.Discard(), fill: &fill{failed: context.Background()}}
+	for _, name := range have {
+		p.put(t, name)
 	}
-	byName := map[string]bool{}
-	for _, c := range comps {
-		byName[c.Name] = true
-	}
-	for _, name := range append(append([]string{"flux"}, nodeUnits...), platformUnits...) {
-		u, err := findUnit(name)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		root := "kustomization.yaml"
-		if u.namespace != "" {
-			root = "Chart.yaml"
-		}
-		if f, err := u.files.Open(root); err != nil {
-			t.Errorf("%s: %v", name, err)
-		} else {
-			f.Close()
-		}
-		if u.component != "" && !byName[u.component] {
-			t.Errorf("%s builds on component %s, which isn't there", name, u.component)
-		}
+	return p
+}
+
+func (p *platform) put(t *testing.T, name string) {
+	t.Helper()
+	if _, err := p.inputs.store.PutImage(name, empty.Image, nil); err != nil {
+		t.Fatal(err)
 	}
 }
 
-// The installer's own charts render with nothing but a port, and name only
-// images that a component supplies: one that none does could never be pulled.
-func TestFoundationNamesOnlyKnownImages(t *testing.T) {
-	comps, err := loadComponents()
+// A part is installed when its own images are there, whatever else is to come.
+func TestAPartWaitsForItsOwnImagesOnly(t *testing.T) {
+	p := testPlatform(t, nil)
+	registry, err := part.Find("registry")
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := store.Open(t.TempDir())
+	_, missing, err := p.renderer().part(registry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &renderer{
-		store: s, components: comps, values: siteValues(Options{Name: "north", Port: 9443}), unpinned: map[string]bool{},
+	want := []string{"docker.io/library/caddy:2.10.0", "docker.io/library/registry:3.1.2"}
+	if diff := cmp.Diff(want, missing); diff != "" {
+		t.Fatalf("waits for (-want +got):\n%s", diff)
 	}
-	objs, err := r.foundation()
+	idle := 0
+	time.AfterFunc(100*time.Millisecond, func() {
+		for _, name := range want {
+			p.put(t, name)
+		}
+	})
+	objs, err := p.rendered(t.Context(), ui.Discard().Start("", ""), registry, func() error { idle++; return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(objs) == 0 || idle != 1 {
+		t.Errorf("%d objects after waiting %d times, want some after waiting once", len(objs), idle)
+	}
+}
+
+// A push of the first parts must not take away what is installed already.
+func TestAnEarlyPushKeepsWhatIsInstalled(t *testing.T) {
+	all := part.InstalledBy(part.Flux)
+	tests := []struct {
+		name    string
+		folders []string
+		known   []part.Part
+		want    bool
+	}{
+		{"a new repository", []string{"clusters"}, all[:1], true},
+		{"after a first run that was stopped", []string{"clusters", all[0].RepositoryFolder()}, all[:2], true},
+		{"an older version of the platform runs", []string{"clusters", all[0].RepositoryFolder(), all[3].RepositoryFolder()}, all[:2], false},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := keeps(tt.folders, tt.known); got != tt.want {
+				t.Errorf("got %v, want %v", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestOneComponentHasTheNodesImage(t *testing.T) {
+	if in := testPlatform(t, nil).inputs; in.nodeImage() == "" {
+		t.Error("no component has the nodes' image")
+	}
+}
+
+// Every image that a chart names is one that a component supplies: another could
+// never be pulled.
+func TestChartsNameOnlyKnownImages(t *testing.T) {
+	p := testPlatform(t, nil)
+	for _, q := range part.All() {
+		if !q.Chart {
+			continue
+		}
+		t.Run(q.Name, func(t *testing.T) {
+			objs, missing, err := p.renderer().part(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			named := 0
+			for _, o := range objs {
+				containers, _, err := unstructured.NestedSlice(o.Object, "spec", "template", "spec", "containers")
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, c := range containers {
+					image, _, err := unstructured.NestedString(c.(map[string]any), "image")
+					if err != nil || !slices.Contains(missing, image) {
+						t.Errorf("image %q belongs to no component: %v", image, err)
+					}
+					named++
+				}
+			}
+			if named == 0 {
+				t.Error("no image is named at all")
+			}
+		})
+	}
+}
+
+func TestGiteasAddressHasThePort(t *testing.T) {
+	q, err := part.Find("gitea")
+	if err != nil {
+		t.Fatal(err)
+	}
+	objs, _, err := testPlatform(t, nil).renderer().part(q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,18 +218,23 @@ func TestFoundationNamesOnlyKnownImages(t *testing.T) {
 	if !strings.Contains(string(out), "gitea.druppie.localhost:9443") {
 		t.Error("the port isn't in Gitea's address")
 	}
-	for _, line := range strings.Split(string(out), "\n") {
-		image, ok := strings.CutPrefix(strings.TrimSpace(strings.TrimPrefix(strings.TrimSpace(line), "- ")), "image: ")
-		if ok && !r.unpinned[image] {
-			t.Errorf("image %q belongs to no component", image)
-		}
-	}
 }
 
-func TestRenderRefusesBadOptionsBeforeAnything(t *testing.T) {
-	dir := t.TempDir() + "/store"
-	err := Render(t.Context(), Options{Name: "No Good", StoreDir: dir}, io.Discard)
-	if ui.ExitCode(err) != 2 {
-		t.Errorf("exit code %d of %v, want 2", ui.ExitCode(err), err)
+func TestCompleteRefusesWhatCannotBe(t *testing.T) {
+	tests := []struct {
+		name string
+		o    Options
+	}{
+		{"a name that no host can have", Options{Name: "No Good"}},
+		{"too many nodes", Options{Workers: 10, GPUNodes: 7}},
+		{"a port that only root may open", Options{Port: 80}},
+		{"no such supply", Options{Supply: "carrier pigeon"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if _, err := tt.o.Complete(); ui.ExitCode(err) != 2 {
+				t.Errorf("exit code %d of %v, want 2", ui.ExitCode(err), err)
+			}
+		})
 	}
 }

@@ -25,10 +25,6 @@ type Credential struct {
 
 // Credentials reads the identities from the cluster, the only place that holds them.
 func Credentials(ctx context.Context, o Options) ([]Credential, error) {
-	o, err := o.Complete()
-	if err != nil {
-		return nil, err
-	}
 	state, err := cluster.Inspect(ctx, o.Name)
 	if err != nil {
 		return nil, err

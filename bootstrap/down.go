@@ -12,10 +12,6 @@ import (
 // Down removes exactly what Up made of the cluster that o names, and fails,
 // naming it, if anything is left. The store stays: it outlives clusters.
 func Down(ctx context.Context, o Options, rep ui.Reporter) error {
-	o, err := o.Complete()
-	if err != nil {
-		return err
-	}
 	task := rep.Start("down", "Remove cluster "+o.Name)
 	state, err := cluster.Inspect(ctx, o.Name)
 	if err != nil {

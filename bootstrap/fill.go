@@ -4,85 +4,83 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/supply/modules"
-	"github.com/druppie/druppie-up/bootstrap/supply/registry"
+	"github.com/druppie/druppie-up/bootstrap/supply"
 	"github.com/druppie/druppie-up/bootstrap/supply/store"
+	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// startFill fills the store in the background with what it lacks; the steps
-// wait for the images that they need, so the cluster comes up while later ones
-// are still on their way.
-func (p *platform) startFill(ctx context.Context) (string, error) {
-	p.fillFailed = context.Background()
-	missing, err := p.store.Missing(images(p.components, p.builtInNode(), component.Stages()...))
-	if err != nil {
-		return "", err
-	}
-	if len(missing) == 0 {
-		return "complete", nil
-	}
-	source, why, err := chooseSupply(ctx, p.opts, p.components)
-	if err != nil {
-		return "", err
-	}
-	p.source = source
-	fillCtx, stop := context.WithCancelCause(ctx)
+// fill brings into the store, in the background, what it lacks.
+type fill struct {
+	source supply.Supply // nil when the store lacked nothing
+	why    string        // the source was chosen
+	lacked int           // images
+
+	work   errgroup.Group
+	stop   context.CancelCauseFunc
+	failed context.Context // done when it has failed, with its error as cause
+}
+
+// startFill fills the store with what it lacks, in the order in which the steps
+// need it.
+func startFill(ctx context.Context, in inputs, rep ui.Reporter) (*fill, error) {
+	ctx, stop := context.WithCancelCause(ctx)
 	failed, fail := context.WithCancelCause(context.Background())
-	p.filling, p.stopFill, p.fillFailed = &errgroup.Group{}, stop, failed
-	p.filling.Go(func() error {
-		err := stock{opts: p.opts, components: p.components, store: p.store}.fill(fillCtx, source, p.rep)
+	f := &fill{stop: stop, failed: failed}
+	missing, err := in.store.Missing(images(in.components, in.builtInNode(nil), component.Stages()...))
+	if err != nil || len(missing) == 0 {
+		return f, err
+	}
+	f.lacked = len(missing)
+	if f.source, f.why, err = chooseSupply(ctx, in.opts, in.components); err != nil {
+		return nil, err
+	}
+	f.work.Go(func() error {
+		err := in.fill(ctx, f.source, rep)
 		if err != nil {
-			err = fmt.Errorf("supply %s: %w", source.Name(), err)
+			err = fmt.Errorf("supply %s: %w", f.source.Name(), err)
 			fail(err)
 		}
 		return err
 	})
-	return fmt.Sprintf("%s to come from %s: %s", plural(len(missing), "image"), source.Name(), why), nil
+	return f, nil
 }
 
-// nodeComponent is the component that has the nodes' image, its first.
-const nodeComponent = "node"
-
-// nodeImage is the image of the cluster's nodes.
-func nodeImage(comps []component.Component) string {
-	for _, c := range comps {
-		if c.Name == nodeComponent && len(c.Images) > 0 {
-			return c.Images[0].Name
-		}
+func (f *fill) String() string {
+	if f.source == nil {
+		return "complete"
 	}
-	return ""
+	return fmt.Sprintf("%s to come from %s: %s", plural(f.lacked, "image"), f.source.Name(), f.why)
 }
 
-// builtInNode says whether the nodes run upstream's image, which brings its own
-// pod network, volumes and control-plane images; ours leaves them to the mirror.
-func (p *platform) builtInNode() bool {
-	upstream, err := upstreamNode(p.store, p.components)
-	if errors.Is(err, store.ErrNotFound) {
-		return p.source != nil && p.source.Name() == registry.Name
+// name of the source; "local" when nothing was lacking.
+func (f *fill) name() string {
+	if f.source == nil {
+		return "local"
 	}
-	return err == nil && upstream
+	return f.source.Name()
 }
 
-// upstreamNode looks at the node image itself, since a registry may hold one
-// that was built from modules: then the modules stand in its labels.
-func upstreamNode(images *store.Store, comps []component.Component) (bool, error) {
-	img, err := images.Image(nodeImage(comps))
-	if err != nil {
-		return false, err
-	}
-	config, err := img.ConfigFile()
-	if err != nil {
-		return false, fmt.Errorf("read the node image: %w", err)
-	}
-	for label := range config.Config.Labels {
-		if strings.HasPrefix(label, modules.LabelPrefix) {
-			return false, nil
-		}
-	}
-	return true, nil
+// wait ends when the store lacks nothing any more.
+func (f *fill) wait() error { return f.work.Wait() }
+
+// close ends a fill that goes on in the background.
+func (f *fill) close() {
+	f.stop(errors.New("the command ended"))
+	_ = f.work.Wait() // its error has been reported, or nobody needs it any more
+}
+
+// await waits until the store has all of refs, whoever writes them, and ends at
+// once with the fill's own error if that fails.
+func (f *fill) await(ctx context.Context, images *store.Store, task ui.Task, refs []string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	stop := context.AfterFunc(f.failed, func() { cancel(context.Cause(f.failed)) })
+	defer stop()
+	return supply.Wait(ctx, images, refs, func(missing []string) {
+		task.Detail("waits for %s from %s", firstOf(missing), f.name())
+	})
 }

@@ -34,7 +34,8 @@ type Options struct {
 }
 
 // Complete fills what is empty and refuses what can't be; every refusal is a
-// usage error, and nothing has been touched by then.
+// usage error, and nothing has been touched by then. The functions of this package
+// take what it returns, and only read it.
 func (o Options) Complete() (Options, error) {
 	if o.Name == "" {
 		o.Name = names.DefaultPlatform

@@ -2,113 +2,73 @@ package bootstrap
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
-	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
-	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/frontdoor"
+	"github.com/druppie/druppie-up/bootstrap/gitea"
 	"github.com/druppie/druppie-up/bootstrap/kube"
-	"github.com/druppie/druppie-up/bootstrap/supply"
-	"github.com/druppie/druppie-up/bootstrap/supply/store"
+	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
-	"github.com/druppie/druppie-up/manifests"
 )
 
 // platform is one run of `up`: what its steps hand to each other.
 type platform struct {
-	opts Options
-	rep  ui.Reporter
-
-	components []component.Component
-	store      *store.Store
-	source     supply.Supply // nil when the store needed nothing
-	filling    *errgroup.Group
-	stopFill   context.CancelCauseFunc
-	fillFailed context.Context // done when the fill has failed, with its error as cause
+	rep    ui.Reporter
+	opts   Options // of the cluster that there is: the port may not be the one that was asked for
+	inputs inputs  // since the step `supply`
+	fill   *fill
 
 	kube     *kube.Client
-	endpoint gitops.Endpoint
+	endpoint frontdoor.Endpoint
+	webhook  gitea.Webhook // by which Gitea tells Flux of pushes
 	vars     map[string]string
 	revision string
 }
 
-// loadComponents reads what the platform is made of.
-func loadComponents() ([]component.Component, error) {
-	comps, err := component.Load(manifests.FS)
-	if err != nil {
-		return nil, fmt.Errorf("read components: %w", err)
-	}
-	return comps, nil
-}
-
-// images names the images and upstream files of the given stages.
-func images(comps []component.Component, builtIn bool, stages ...string) []string {
-	var refs []string
-	for _, c := range comps {
-		if !slices.Contains(stages, c.Stage) {
-			continue
-		}
-		if ref := c.SourcesRef(); ref != "" {
-			refs = append(refs, ref)
-		}
-		for _, img := range c.Images {
-			if builtIn && img.Preloaded {
-				continue // upstream's node image carries it
-			}
-			refs = append(refs, img.Name)
-		}
-	}
-	return refs
-}
-
-// await waits until the store has what the stages need, and ends at once with
-// the supply's own error if filling fails.
-func (p *platform) await(ctx context.Context, task ui.Task, stages ...string) error {
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	stop := context.AfterFunc(p.fillFailed, func() { cancel(context.Cause(p.fillFailed)) })
-	defer stop()
-	wait := func(refs []string) error {
-		err := supply.Wait(ctx, p.store, refs, func(missing []string) {
-			task.Detail("waits for %s from %s", firstOf(missing), p.supplyName())
-		})
-		if err != nil {
-			return fmt.Errorf("images of stage %s: %w", strings.Join(stages, ", "), err)
-		}
-		return nil
-	}
+// await waits until the store has what a stage needs.
+func (p *platform) await(ctx context.Context, task ui.Task, stage string) error {
 	// What the node image carries can't be told before it is there.
-	if err := wait([]string{nodeImage(p.components)}); err != nil {
-		return err
+	err := p.fill.await(ctx, p.inputs.store, task, []string{p.inputs.nodeImage()})
+	if err == nil {
+		err = p.fill.await(ctx, p.inputs.store, task, images(p.inputs.components, p.builtInNode(), stage))
 	}
-	return wait(images(p.components, p.builtInNode(), stages...))
+	if err != nil {
+		return fmt.Errorf("images of stage %s: %w", stage, err)
+	}
+	return nil
 }
 
-// close ends a fill that goes on in the background.
+// rendered is a part, once the store has its images. Before it waits for any it
+// calls idle, if there is one.
+func (p *platform) rendered(ctx context.Context, task ui.Task, q part.Part, idle func() error) ([]*unstructured.Unstructured, error) {
+	for {
+		objs, missing, err := p.renderer().part(q)
+		if err != nil || len(missing) == 0 {
+			return objs, err
+		}
+		if idle != nil {
+			if err := idle(); err != nil {
+				return nil, err
+			}
+		}
+		if err := p.fill.await(ctx, p.inputs.store, task, missing); err != nil {
+			return nil, fmt.Errorf("images of %s: %w", q.Name, err)
+		}
+	}
+}
+
+func (p *platform) builtInNode() bool { return p.inputs.builtInNode(p.fill.source) }
+
+func (p *platform) renderer() renderer { return renderer{p.inputs, p.vars} }
+
+// close ends what goes on in the background.
 func (p *platform) close() {
-	if p.filling == nil {
-		return
-	}
-	p.stopFill(errors.New("the command ended"))
-	_ = p.filling.Wait() // its error has been reported, or nobody needs it any more
-}
-
-func (p *platform) supplyName() string {
-	if p.source == nil {
-		return "local"
-	}
-	return p.source.Name()
-}
-
-func (p *platform) renderer() *renderer {
-	return &renderer{
-		store: p.store, components: p.components, vars: p.vars, values: siteValues(p.opts), unpinned: map[string]bool{},
+	if p.fill != nil {
+		p.fill.close()
 	}
 }
 
@@ -118,7 +78,7 @@ func (p *platform) summary(took time.Duration) Summary {
 		Kubeconfig: p.opts.Kubeconfig(),
 		URLs:       urls(p.opts.Port),
 		Revision:   p.revision,
-		Supply:     p.supplyName(),
+		Supply:     p.fill.name(),
 		Took:       took,
 	}
 }

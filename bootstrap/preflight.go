@@ -42,7 +42,7 @@ func storeFull(dir string, comps []component.Component) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	upstream, err := upstreamNode(s, comps)
+	upstream, err := inputs{components: comps, store: s}.upstreamNode()
 	if err != nil {
 		return false, nil // the node image itself is missing
 	}

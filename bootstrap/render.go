@@ -8,8 +8,11 @@ import (
 	"slices"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/druppie/druppie-up/bootstrap/flux"
+	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/bootstrap/supply/sources"
-	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -17,52 +20,53 @@ import (
 // inside the cluster (secrets, and with them the public key in the policies,
 // which shows as its variable). No cluster is needed; upstream's files are
 // fetched into the store if they are missing, and images that the store lacks
-// are written without a digest and named in an error at the end.
+// are written without a digest and named in an error at the end. The options are
+// as Complete returned them.
 func Render(ctx context.Context, o Options, w io.Writer) error {
-	o, err := o.Complete()
+	in, err := openInputs(o)
 	if err != nil {
 		return err
 	}
-	comps, err := loadComponents()
+	if err := sources.Pack(ctx, in.store, o.golang(), in.components); err != nil {
+		return err
+	}
+	var applied []*unstructured.Unstructured
+	files := map[string][]byte{}
+	var lacking []string
+	for _, p := range part.All() {
+		objs, missing, err := renderer{inputs: in}.part(p)
+		if err != nil {
+			return err
+		}
+		lacking = append(lacking, missing...)
+		if p.By != part.Flux {
+			applied = append(applied, objs...)
+		} else if files[p.RepositoryFolder()+"/all.yaml"], err = encode(objs); err != nil {
+			return err
+		}
+	}
+	entry, err := flux.Tree(part.InstalledBy(part.Flux))
 	if err != nil {
 		return err
 	}
-	s, err := store.Open(o.StoreDir)
-	if err != nil {
+	maps.Copy(files, entry)
+	if err := write(w, applied, files); err != nil {
 		return err
 	}
-	if err := sources.Pack(ctx, s, o.golang(), comps); err != nil {
-		return err
-	}
-	r := &renderer{store: s, components: comps, values: siteValues(o), unpinned: map[string]bool{}}
-	if err := r.write(w); err != nil {
-		return err
-	}
-	if len(r.unpinned) > 0 {
-		return ui.WithHint(fmt.Errorf("%s not in the store, so without a digest: %s", plural(len(r.unpinned), "image"),
-			strings.Join(slices.Sorted(maps.Keys(r.unpinned)), ", ")), "fill it with `druppie-up supply fill`")
+	if slices.Sort(lacking); len(lacking) > 0 {
+		lacking = slices.Compact(lacking)
+		return ui.WithHint(fmt.Errorf("%s not in the store, so without a digest: %s", plural(len(lacking), "image"),
+			strings.Join(lacking, ", ")), "fill it with `druppie-up supply fill`")
 	}
 	return nil
 }
 
-func (r *renderer) write(w io.Writer) error {
-	objs, err := r.units(append(slices.Clone(nodeUnits), "flux"))
-	if err != nil {
-		return err
-	}
-	foundation, err := r.foundation()
-	if err != nil {
-		return err
-	}
-	out, err := encode(append(objs, foundation...))
+func write(w io.Writer, applied []*unstructured.Unstructured, files map[string][]byte) error {
+	out, err := encode(applied)
 	if err != nil {
 		return err
 	}
 	if _, err := w.Write(out); err != nil {
-		return err
-	}
-	files, err := r.repository()
-	if err != nil {
 		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(files)) {

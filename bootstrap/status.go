@@ -12,7 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/druppie/druppie-up/bootstrap/cluster"
-	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/flux"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 )
 
@@ -37,10 +37,6 @@ type Condition struct {
 
 // GetStatus looks and changes nothing.
 func GetStatus(ctx context.Context, o Options) (Status, error) {
-	o, err := o.Complete()
-	if err != nil {
-		return Status{}, err
-	}
 	state, err := cluster.Inspect(ctx, o.Name)
 	if err != nil {
 		return Status{}, err
@@ -95,11 +91,11 @@ func nodes(ctx context.Context, c *kube.Client) ([]Condition, error) {
 // parts are the foundation's Deployments, what Flux installs, and of the rest of
 // the platform what isn't ready.
 func parts(ctx context.Context, c *kube.Client) ([]Condition, error) {
-	out, err := foundationParts(ctx, c)
+	out, err := foundationConditions(ctx, c)
 	if err != nil {
 		return nil, err
 	}
-	installed, err := gitops.Inspect(ctx, c)
+	installed, err := flux.Inspect(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -146,17 +142,17 @@ func withWorkload(ctx context.Context, c *kube.Client, parts []Condition, o *uns
 	return parts, nil
 }
 
-func foundationParts(ctx context.Context, c *kube.Client) ([]Condition, error) {
+func foundationConditions(ctx context.Context, c *kube.Client) ([]Condition, error) {
 	var out []Condition
-	for _, part := range foundationCharts {
-		d, err := c.Clientset.AppsV1().Deployments(part.namespace).Get(ctx, part.chart, metav1.GetOptions{})
+	for _, p := range foundationParts() {
+		d, err := c.Clientset.AppsV1().Deployments(p.Namespace).Get(ctx, p.Name, metav1.GetOptions{})
 		if err != nil {
-			out = append(out, Condition{Name: part.chart, Message: err.Error()})
+			out = append(out, Condition{Name: p.Name, Message: err.Error()})
 			continue
 		}
-		cond := Condition{Name: part.chart, Ready: d.Status.ReadyReplicas > 0 && d.Status.ReadyReplicas == d.Status.Replicas}
+		cond := Condition{Name: p.Name, Ready: d.Status.ReadyReplicas > 0 && d.Status.ReadyReplicas == d.Status.Replicas}
 		if !cond.Ready {
-			cond.Message = c.Explain(ctx, part.namespace)
+			cond.Message = c.Explain(ctx, p.Namespace)
 		}
 		out = append(out, cond)
 	}

@@ -75,8 +75,8 @@ func TestPartsSaysWhatIsNotReady(t *testing.T) {
 			source := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "flux-system"}}
 			source.Status.Artifact = &meta.Artifact{Revision: "main@sha1:1", LastUpdateTime: metav1.Now()}
 			foundation := kubefake.NewClientset()
-			for _, c := range foundationCharts {
-				if err := foundation.Tracker().Add(deployment(c.namespace, c.chart, "", 1, 1)); err != nil {
+			for _, q := range foundationParts() {
+				if err := foundation.Tracker().Add(deployment(q.Namespace, q.Name, "", 1, 1)); err != nil {
 					t.Fatal(err)
 				}
 			}

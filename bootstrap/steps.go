@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -14,11 +15,14 @@ import (
 
 	"github.com/druppie/druppie-up/bootstrap/cluster"
 	"github.com/druppie/druppie-up/bootstrap/component"
-	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/flux"
+	"github.com/druppie/druppie-up/bootstrap/frontdoor"
+	"github.com/druppie/druppie-up/bootstrap/gitea"
 	"github.com/druppie/druppie-up/bootstrap/host"
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/bootstrap/part"
+	"github.com/druppie/druppie-up/bootstrap/secrets"
 	"github.com/druppie/druppie-up/bootstrap/supply/own"
-	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -54,15 +58,18 @@ func (p *platform) engine(ctx context.Context, task ui.Task) (string, error) {
 // supply opens the store and starts to fill it in the background with what it
 // lacks, in the order in which the steps need it.
 func (p *platform) supply(ctx context.Context, task ui.Task) (string, error) {
-	s, err := openStock(p.opts)
+	in, err := openInputs(p.opts)
 	if err != nil {
 		return "", err
 	}
-	p.store, p.components = s.store, s.components
-	if err := own.Pack(p.store, p.opts.BinDir); err != nil {
+	p.inputs = in
+	if err := own.Pack(in.store, p.opts.BinDir); err != nil {
 		return "", err
 	}
-	return p.startFill(ctx)
+	if p.fill, err = startFill(ctx, in, p.rep); err != nil {
+		return "", err
+	}
+	return p.fill.String(), nil
 }
 
 // cluster makes the nodes, or starts those that stopped.
@@ -88,10 +95,10 @@ func (p *platform) cluster(ctx context.Context, task ui.Task) (string, error) {
 func (p *platform) clusterOptions() cluster.Options {
 	o := cluster.Options{
 		Name: p.opts.Name, Workers: p.opts.Workers, GPUNodes: p.opts.GPUNodes, Port: p.opts.Port,
-		StateDir: p.opts.StateDir, CAFile: filepath.Join(p.opts.StateDir, "ca.crt"), Store: p.store,
+		StateDir: p.opts.StateDir, CAFile: filepath.Join(p.opts.StateDir, "ca.crt"), Store: p.inputs.store,
 	}
-	if p.store != nil {
-		o.NodeImage, o.BuiltinCNI = nodeImage(p.components), p.builtInNode()
+	if p.fill != nil {
+		o.NodeImage, o.BuiltinCNI = p.inputs.nodeImage(), p.builtInNode()
 	}
 	return o
 }
@@ -126,11 +133,7 @@ func (p *platform) choosePort(ctx context.Context, state cluster.State) error {
 // waits for the nodes.
 func (p *platform) network(ctx context.Context, task ui.Task) (string, error) {
 	if !p.builtInNode() {
-		objs, err := p.renderer().units(nodeUnits)
-		if err != nil {
-			return "", err
-		}
-		if err := p.applyAndWait(ctx, task, objs); err != nil {
+		if err := p.install(ctx, task, part.InstalledBy(part.Node)...); err != nil {
 			return "", err
 		}
 	}
@@ -142,83 +145,90 @@ func (p *platform) network(ctx context.Context, task ui.Task) (string, error) {
 
 // secrets makes what is generated once, and gives the nodes the CA's certificate.
 func (p *platform) secrets(ctx context.Context, task ui.Task) (string, error) {
-	made, err := gitops.EnsureSecrets(ctx, p.kube, gitops.Options{Name: p.opts.Name})
+	made, err := secrets.Ensure(ctx, p.kube, secrets.Options{Name: p.opts.Name, Users: gitea.Users()})
 	if err != nil {
 		return "", err
 	}
-	p.endpoint = gitops.Endpoint{Port: p.opts.Port, CA: made.CA}
+	p.endpoint = frontdoor.Endpoint{Port: p.opts.Port, CA: made.CA}
+	p.webhook = gitea.Webhook{URL: flux.WebhookURL(made.FluxWebhook), Secret: made.FluxWebhook}
 	p.vars = map[string]string{"signing-public-key": string(made.SigningPublicKey)}
 	return "", cluster.TrustCA(p.clusterOptions(), made.CA)
 }
 
-// foundation installs what Git needs to exist.
+// foundation installs what Git needs to exist, and begins with Flux if its images
+// are there: its controllers start while Gitea is set up.
 func (p *platform) foundation(ctx context.Context, task ui.Task) (string, error) {
-	if err := p.await(ctx, task, component.StageFoundation); err != nil {
+	if err := p.install(ctx, task, foundationParts()...); err != nil {
 		return "", err
 	}
-	objs, err := p.renderer().foundation()
+	q, err := part.Find(fluxPart)
 	if err != nil {
 		return "", err
 	}
-	return "", p.applyAndWait(ctx, task, objs)
-}
-
-// foundationCharts are installed by the installer itself: namespace by chart.
-var foundationCharts = []struct{ chart, namespace string }{
-	{"registry", names.NamespaceFoundry}, {"gitea", names.NamespaceGitea}, {"frontdoor", names.NamespaceFoundry},
-}
-
-func (r *renderer) foundation() ([]*unstructured.Unstructured, error) {
-	var objs []*unstructured.Unstructured
-	for _, c := range foundationCharts {
-		u, err := chartUnit(c.chart, c.namespace)
-		if err != nil {
-			return nil, err
-		}
-		more, err := r.objects(u)
-		if err != nil {
-			return nil, err
-		}
-		objs = append(objs, more...)
+	objs, missing, err := p.renderer().part(q)
+	if err != nil || len(missing) > 0 {
+		return "", err
 	}
-	return objs, nil
+	_, err = p.kube.Apply(ctx, objs)
+	return "", err
+}
+
+// fluxPart is Flux itself.
+const fluxPart = "flux"
+
+// foundationParts are the parts that Git needs.
+func foundationParts() []part.Part {
+	return slices.DeleteFunc(part.InstalledBy(part.Foundation), func(q part.Part) bool { return q.Name == fluxPart })
 }
 
 // gitea sets up what Gitea holds: who may do what, where.
 func (p *platform) gitea(ctx context.Context, task ui.Task) (string, error) {
-	return "", gitops.EnsureGitea(ctx, p.kube, gitops.GiteaExec(p.kube), p.endpoint)
+	return "", gitea.Ensure(ctx, p.kube, gitea.PodExec(p.kube), p.endpoint, p.webhook)
 }
 
 // flux installs Flux's controllers.
 func (p *platform) flux(ctx context.Context, task ui.Task) (string, error) {
-	u, err := manifestUnit("flux")
+	q, err := part.Find(fluxPart)
 	if err != nil {
 		return "", err
 	}
-	objs, err := p.renderer().objects(u)
-	if err != nil {
-		return "", err
-	}
-	return "", p.applyAndWait(ctx, task, objs)
+	return "", p.install(ctx, task, q)
 }
 
-// platformRepository pushes what Flux is to install, once its images are there,
-// and points Flux at it.
+// platformRepository pushes what Flux is to install and points Flux at it. While
+// images of a part are still to come, Flux begins with the parts before it.
 func (p *platform) platformRepository(ctx context.Context, task ui.Task) (string, error) {
-	if err := p.await(ctx, task, component.StagePlatform, component.StageBuild); err != nil {
+	pushed := 0
+	var known []part.Part
+	files := map[string][]byte{}
+	push := func() error {
+		if len(known) == pushed {
+			return nil
+		}
+		pushed = len(known)
+		return p.push(ctx, known, files)
+	}
+	early := func() error {
+		held, err := gitea.PlatformFolders(ctx, p.kube, p.endpoint)
+		if err != nil || !keeps(held, known) {
+			return err
+		}
+		return push()
+	}
+	for _, q := range part.InstalledBy(part.Flux) {
+		objs, err := p.rendered(ctx, task, q, early)
+		if err != nil {
+			return "", err
+		}
+		if files[q.RepositoryFolder()+"/all.yaml"], err = encode(objs); err != nil {
+			return "", err
+		}
+		known = append(known, q)
+	}
+	if err := push(); err != nil {
 		return "", err
 	}
-	files, err := p.renderer().repository()
-	if err != nil {
-		return "", err
-	}
-	if p.revision, err = gitops.PushPlatform(ctx, p.kube, p.endpoint, files, "Render the platform"); err != nil {
-		return "", err
-	}
-	if err := gitops.EnsureFlux(ctx, p.kube); err != nil {
-		return "", err
-	}
-	resumed, err := gitops.Resume(ctx, p.kube)
+	resumed, err := flux.Resume(ctx, p.kube)
 	if err != nil {
 		return "", err
 	}
@@ -229,26 +239,49 @@ func (p *platform) platformRepository(ctx context.Context, task ui.Task) (string
 	return summary, nil
 }
 
+// push makes the platform repository hold these parts and nothing else.
+func (p *platform) push(ctx context.Context, parts []part.Part, files map[string][]byte) error {
+	all, err := flux.Tree(parts)
+	if err != nil {
+		return err
+	}
+	maps.Copy(all, files)
+	if p.revision, err = gitea.PushPlatform(ctx, p.kube, p.endpoint, all, "Render the platform"); err != nil {
+		return err
+	}
+	return flux.Sync(ctx, p.kube)
+}
+
+// keeps says whether none of the parts that the repository has these folders of is
+// missing from those that are known: what isn't pushed again, Flux takes away.
+func keeps(folders []string, known []part.Part) bool {
+	for _, q := range part.InstalledBy(part.Flux) {
+		isKnown := slices.ContainsFunc(known, func(k part.Part) bool { return k.Name == q.Name })
+		if slices.Contains(folders, q.RepositoryFolder()) && !isKnown {
+			return false
+		}
+	}
+	return true
+}
+
 // seed puts the base image of services where builds find it.
 func (p *platform) seed(ctx context.Context, task ui.Task) (string, error) {
-	return "", gitops.SeedRegistry(ctx, p.kube, p.endpoint, p.store)
+	if err := p.fill.await(ctx, p.inputs.store, task, seedImages()); err != nil {
+		return "", fmt.Errorf("base images of services: %w", err)
+	}
+	return "", SeedRegistry(ctx, p.kube, p.endpoint, p.inputs.store)
 }
 
 // ready waits until Flux has installed everything at the pushed revision, and
 // until nothing is left to be built.
 func (p *platform) ready(ctx context.Context, task ui.Task) (string, error) {
-	if err := gitops.WaitFlux(ctx, p.kube, p.revision, task); err != nil {
+	if err := flux.Wait(ctx, p.kube, p.revision, task); err != nil {
 		return "", err
 	}
 	if err := p.settled(ctx, task); err != nil {
 		return "", err
 	}
-	if p.filling != nil {
-		if err := p.filling.Wait(); err != nil {
-			return "", err
-		}
-	}
-	return "", nil
+	return "", p.fill.wait()
 }
 
 // settled waits until the platform's own Deployments and StatefulSets are ready,
@@ -272,7 +305,7 @@ func platformWorkloads(ctx context.Context, c client.Reader) ([]*unstructured.Un
 			return nil, fmt.Errorf("list %ss: %w", kind, err)
 		}
 		for i := range list.Items {
-			if slices.Contains(platformNamespaces, list.Items[i].GetNamespace()) {
+			if isPlatformNamespace(list.Items[i].GetNamespace()) {
 				objs = append(objs, &list.Items[i])
 			}
 		}
@@ -280,18 +313,28 @@ func platformWorkloads(ctx context.Context, c client.Reader) ([]*unstructured.Un
 	return objs, nil
 }
 
-// platformNamespaces hold the platform itself, as against its tenants.
-var platformNamespaces = []string{
-	"kube-system", "local-path-storage", names.NamespaceFoundry, names.NamespaceGitea, names.NamespaceFlux,
-	names.NamespaceTekton, names.NamespaceKyverno, names.NamespaceSystem,
+// isPlatformNamespace tells the platform's own namespaces from its tenants'.
+func isPlatformNamespace(name string) bool {
+	return slices.ContainsFunc(part.Namespaces(part.Node, part.Foundation, part.Flux), func(n part.Namespace) bool {
+		return n.Name == name
+	})
 }
 
-// applyAndWait applies objects and waits until they are ready.
-func (p *platform) applyAndWait(ctx context.Context, task ui.Task, objs []*unstructured.Unstructured) error {
-	if _, err := p.kube.Apply(ctx, objs); err != nil {
-		return err
+// install applies parts, each as soon as its images are there, and waits until
+// all are ready.
+func (p *platform) install(ctx context.Context, task ui.Task, parts ...part.Part) error {
+	var all []*unstructured.Unstructured
+	for _, q := range parts {
+		objs, err := p.rendered(ctx, task, q, nil)
+		if err != nil {
+			return err
+		}
+		if _, err := p.kube.Apply(ctx, objs); err != nil {
+			return fmt.Errorf("%s: %w", q.Name, err)
+		}
+		all = append(all, objs...)
 	}
-	return p.waitReady(ctx, task, objs)
+	return p.waitReady(ctx, task, all)
 }
 
 func (p *platform) waitReady(ctx context.Context, task ui.Task, objs []*unstructured.Unstructured) error {

@@ -14,13 +14,13 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/cluster"
-	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/frontdoor"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// The accounts, in gitops.NamespaceSystem, that the command line asks the trace as.
+// The accounts, in names.NamespaceSystem, that the command line asks the trace as.
 const (
 	TraceAuditor = "auditor" // reads everything
 	TraceCISO    = "ciso"    // grants exceptions
@@ -49,10 +49,6 @@ type TraceAccess struct {
 // Trace opens the trace of the platform that o names. It looks and changes
 // nothing. An error says whether the platform isn't running or has no trace.
 func Trace(ctx context.Context, o Options) (TraceAccess, error) {
-	o, err := o.Complete()
-	if err != nil {
-		return TraceAccess{}, err
-	}
 	state, err := cluster.Inspect(ctx, o.Name)
 	if err != nil {
 		return TraceAccess{}, err
@@ -87,7 +83,7 @@ func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interf
 	if err != nil {
 		return TraceAccess{}, err
 	}
-	door := gitops.Endpoint{Port: port, CA: []byte(ca)}
+	door := frontdoor.Endpoint{Port: port, CA: []byte(ca)}
 	transport, err := door.Transport()
 	if err != nil {
 		return TraceAccess{}, err

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,9 +23,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
-	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/bootstrap/pki"
-	"github.com/druppie/druppie-up/bootstrap/supply/store"
+	"github.com/druppie/druppie-up/bootstrap/secrets"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -72,7 +73,7 @@ func TestTraceIsReachedThroughTheFrontDoorOfThisPlatformOnly(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := fake.NewClientBuilder().Build()
-	if _, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "north", CA: &ours}); err != nil {
+	if _, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "north", CA: &ours}); err != nil {
 		t.Fatal(err)
 	}
 	tests := []struct {
@@ -166,13 +167,12 @@ func TestTraceThatIsntThereIsSaidWithAWayOut(t *testing.T) {
 
 // The trace's addresses follow the front door's port, and its origin the
 // platform's name.
-func TestTraceUnitKnowsItsPlatform(t *testing.T) {
-	s, err := store.Open(t.TempDir())
+func TestTracedbKnowsItsPlatform(t *testing.T) {
+	q, err := part.Find("tracedb")
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &renderer{store: s, values: siteValues(Options{Name: "north", Port: 9443}), unpinned: map[string]bool{}}
-	objs, err := r.units([]string{"tracedb"})
+	objs, missing, err := testPlatform(t, nil).renderer().part(q)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -187,7 +187,7 @@ func TestTraceUnitKnowsItsPlatform(t *testing.T) {
 			t.Errorf("no %s in it", want)
 		}
 	}
-	if !r.unpinned[names.OwnImage("tracedb")] {
+	if !slices.Contains(missing, names.OwnImage("tracedb")) {
 		t.Error("its image isn't one that we pack")
 	}
 }

@@ -40,10 +40,6 @@ type URL struct {
 // killed at any moment and run again.
 func Up(ctx context.Context, o Options, rep ui.Reporter) (Summary, error) {
 	began := time.Now()
-	o, err := o.Complete()
-	if err != nil {
-		return Summary{}, err
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, o.Timeout,
 		fmt.Errorf("not ready within %s: give --timeout more, or run it again: it goes on where it stopped", o.Timeout))
 	defer cancel()

@@ -50,7 +50,11 @@ var allowed = []struct{ pkg, imports string }{
 	{"bootstrap/supply/modules", "bootstrap/component bootstrap/supply/gomod bootstrap/supply/layer bootstrap/supply/sbom bootstrap/supply/store internal/ui"},
 	{"bootstrap/cluster", "bootstrap/component bootstrap/kube bootstrap/supply/store internal/ui"},
 	{"bootstrap/render", "bootstrap/component bootstrap/supply/store"},
-	{"bootstrap/gitops", "bootstrap/kube bootstrap/pki internal/ui"},
+	{"bootstrap/part", "manifests charts pipelines policies"},
+	{"bootstrap/frontdoor", ""},
+	{"bootstrap/secrets", "bootstrap/kube bootstrap/part bootstrap/pki"},
+	{"bootstrap/gitea", "bootstrap/frontdoor bootstrap/kube bootstrap/secrets"},
+	{"bootstrap/flux", "bootstrap/kube bootstrap/part bootstrap/secrets internal/ui"},
 
 	// Data: an embed.go and nothing that thinks.
 	{"manifests", ""}, {"charts", ""}, {"pipelines", ""}, {"policies", ""},

@@ -87,6 +87,9 @@ const (
 	// RegistryWriter is the Secret in NamespaceFoundry of the account that may push to the registry.
 	RegistryWriter = "registry-writer"
 
+	// FluxGit is the Secret in NamespaceFlux that Flux reads its repositories in Gitea with.
+	FluxGit = "gitea-flux"
+
 	identityPrefix = "identity-"
 )
 

@@ -1,6 +1,6 @@
 //go:build containers
 
-package gitops_test
+package gitea_test
 
 import (
 	"context"
@@ -21,8 +21,11 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
-	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/bootstrap/frontdoor"
+	setup "github.com/druppie/druppie-up/bootstrap/gitea"
 	"github.com/druppie/druppie-up/bootstrap/pki"
+	"github.com/druppie/druppie-up/bootstrap/secrets"
 )
 
 // store gives one image under every name.
@@ -34,7 +37,7 @@ func (s store) Image(string) (v1.Image, error) { return s.image, nil }
 // configuration of its chart.
 func TestRegistry(t *testing.T) {
 	c := fake.NewClientBuilder().Build()
-	m, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "test"})
+	m, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test", Users: setup.Users()})
 	allowed(t, "secrets", err)
 	files := map[string]string{}
 	for key, value := range configMap(t, "registry", "foundry") {
@@ -50,14 +53,14 @@ func TestRegistry(t *testing.T) {
 	door, inside := startRegistry(t, files, map[string]string{
 		"REGISTRY_USERNAME": front["username"], "REGISTRY_HASH": front["hash"], "REGISTRY_HTTP_SECRET": front["http-secret"],
 	})
-	endpoint := gitops.Endpoint{Port: door, CA: m.CA}
+	endpoint := frontdoor.Endpoint{Port: door, CA: m.CA}
 	writer := secret(t, c, "foundry", "registry-writer")
 
 	img, err := random.Image(100_000, 3)
 	allowed(t, "image", err)
 	t.Run("seed", func(t *testing.T) {
-		allowed(t, "first", gitops.SeedRegistry(t.Context(), c, endpoint, store{img}))
-		allowed(t, "again", gitops.SeedRegistry(t.Context(), c, endpoint, store{img}))
+		allowed(t, "first", bootstrap.SeedRegistry(t.Context(), c, endpoint, store{img}))
+		allowed(t, "again", bootstrap.SeedRegistry(t.Context(), c, endpoint, store{img}))
 	})
 
 	// As pods and nodes reach it: by its own name, straight at its front.

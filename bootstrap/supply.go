@@ -44,51 +44,31 @@ type SupplyItem struct {
 	Reason    string `json:"reason,omitempty"` // of a state that isn't right
 }
 
-// stock is what all of the supply commands work on.
-type stock struct {
-	opts       Options
-	components []component.Component
-	store      *store.Store
-}
-
-func openStock(o Options) (stock, error) {
-	o, err := o.Complete()
-	if err != nil {
-		return stock{}, err
-	}
-	s := stock{opts: o}
-	if s.components, err = loadComponents(); err != nil {
-		return s, err
-	}
-	s.store, err = store.Open(o.StoreDir)
-	return s, err
-}
-
 // SupplyList lists what the platform needs and what of it the store holds. It
 // looks at names and recipes; SupplyVerify looks at every byte.
 func SupplyList(ctx context.Context, o Options) ([]SupplyItem, error) {
-	s, err := openStock(o)
+	in, err := openInputs(o)
 	if err != nil {
 		return nil, err
 	}
-	return s.items()
+	return in.items()
 }
 
-func (s stock) items() ([]SupplyItem, error) {
-	builtIn := (&platform{opts: s.opts, components: s.components, store: s.store}).builtInNode()
-	outdated, err := modules.New(modules.Options{}).Outdated(s.store, s.components)
+func (in inputs) items() ([]SupplyItem, error) {
+	builtIn := in.builtInNode(nil)
+	outdated, err := modules.New(modules.Options{}).Outdated(in.store, in.components)
 	if err != nil {
 		return nil, err
 	}
 	var items []SupplyItem
-	for _, c := range s.components {
+	for _, c := range in.components {
 		pinned := map[string]string{}
 		for _, img := range c.Images {
 			pinned[img.Name] = img.Digest
 		}
 		for _, ref := range images([]component.Component{c}, builtIn, component.Stages()...) {
 			item := SupplyItem{Component: c.Name, Stage: c.Stage, Ref: ref, State: SupplyThere, Pinned: pinned[ref]}
-			e, err := s.store.Entry(ref)
+			e, err := in.store.Entry(ref)
 			switch {
 			case errors.Is(err, store.ErrNotFound):
 				item.State = SupplyMissing
@@ -115,15 +95,15 @@ func (s stock) items() ([]SupplyItem, error) {
 // SupplyVerify hashes every byte of the store and says how many items are not
 // as they must be, or with rebuild builds that image once more and compares.
 func SupplyVerify(ctx context.Context, o Options, rebuild string, rep ui.Reporter) error {
-	s, err := openStock(o)
+	in, err := openInputs(o)
 	if err != nil {
 		return err
 	}
 	if rebuild != "" {
-		return s.rebuild(ctx, rebuild, rep)
+		return in.rebuild(ctx, rebuild, rep)
 	}
-	task := rep.Start("verify", "Verify the store in "+s.opts.StoreDir)
-	items, err := s.verify(ctx, task)
+	task := rep.Start("verify", "Verify the store in "+in.opts.StoreDir)
+	items, err := in.verify(ctx, task)
 	if err != nil {
 		task.Fail(err)
 		return err
@@ -132,12 +112,12 @@ func SupplyVerify(ctx context.Context, o Options, rebuild string, rep ui.Reporte
 	return nil
 }
 
-func (s stock) verify(ctx context.Context, task ui.Task) ([]SupplyItem, error) {
-	items, err := s.items()
+func (in inputs) verify(ctx context.Context, task ui.Task) ([]SupplyItem, error) {
+	items, err := in.items()
 	if err != nil {
 		return nil, err
 	}
-	problems, err := s.store.Verify(ctx, store.VerifyOptions{Progress: task.Progress})
+	problems, err := in.store.Verify(ctx, store.VerifyOptions{Progress: task.Progress})
 	if err != nil {
 		return nil, err
 	}
@@ -164,28 +144,28 @@ func (s stock) verify(ctx context.Context, task ui.Task) ([]SupplyItem, error) {
 
 // SupplyFill brings the store to what this build of the platform needs.
 func SupplyFill(ctx context.Context, o Options, rep ui.Reporter) error {
-	s, err := openStock(o)
+	in, err := openInputs(o)
 	if err != nil {
 		return err
 	}
-	if err := s.forgetDamaged(ctx, rep); err != nil {
+	if err := in.forgetDamaged(ctx, rep); err != nil {
 		return err
 	}
-	if err := own.Pack(s.store, s.opts.BinDir); err != nil {
+	if err := own.Pack(in.store, in.opts.BinDir); err != nil {
 		return err
 	}
-	source, why, err := chooseSupply(ctx, s.opts, s.components)
+	source, why, err := chooseSupply(ctx, in.opts, in.components)
 	if err != nil {
 		return err
 	}
 	rep.Note("images come from %s: %s", source.Name(), why)
-	return s.fill(ctx, source, rep)
+	return in.fill(ctx, source, rep)
 }
 
 // fill lets one process at a time fill a store: two would build the same twice.
 // The later one waits, and then finds most of it there.
-func (s stock) fill(ctx context.Context, source supply.Supply, rep ui.Reporter) error {
-	lock := flock.New(filepath.Join(s.opts.StoreDir, "fill.lock"))
+func (in inputs) fill(ctx context.Context, source supply.Supply, rep ui.Reporter) error {
+	lock := flock.New(filepath.Join(in.opts.StoreDir, "fill.lock"))
 	locked, err := lock.TryLock()
 	if err != nil {
 		return fmt.Errorf("lock the store: %w", err)
@@ -197,37 +177,37 @@ func (s stock) fill(ctx context.Context, source supply.Supply, rep ui.Reporter) 
 		}
 	}
 	defer lock.Close()
-	packed := func() error { return sources.Pack(ctx, s.store, s.opts.golang(), s.components) }
+	packed := func() error { return sources.Pack(ctx, in.store, in.opts.golang(), in.components) }
 	if source.Name() != registry.Name {
 		// Upstream's files first: they are small, and rendering can begin.
 		if err := packed(); err != nil {
 			return err
 		}
-		return source.Fill(ctx, s.store, s.components, rep)
+		return source.Fill(ctx, in.store, in.components, rep)
 	}
 	var g *errgroup.Group
 	g, ctx = errgroup.WithContext(ctx)
 	g.Go(packed)
-	g.Go(func() error { return s.fillFromRegistry(ctx, source, rep) })
+	g.Go(func() error { return in.fillFromRegistry(ctx, source, rep) })
 	return g.Wait()
 }
 
 // fillFromRegistry fetches the node image first: what is in it decides whether
 // the control plane's images are wanted too.
-func (s stock) fillFromRegistry(ctx context.Context, source supply.Supply, rep ui.Reporter) error {
-	node := slices.DeleteFunc(slices.Clone(s.components), func(c component.Component) bool { return c.Name != nodeComponent })
-	if err := source.Fill(ctx, s.store, node, rep); err != nil {
+func (in inputs) fillFromRegistry(ctx context.Context, source supply.Supply, rep ui.Reporter) error {
+	node := slices.DeleteFunc(slices.Clone(in.components), func(c component.Component) bool { return c.Name != nodeComponent })
+	if err := source.Fill(ctx, in.store, node, rep); err != nil {
 		return err
 	}
-	upstream, err := upstreamNode(s.store, s.components)
+	upstream, err := in.upstreamNode()
 	if err != nil {
 		return err
 	}
-	all, err := registrySupply(s.opts, s.components, !upstream)
+	all, err := registrySupply(in.opts, in.components, !upstream)
 	if err != nil {
 		return err
 	}
-	return all.Fill(ctx, s.store, s.components, rep)
+	return all.Fill(ctx, in.store, in.components, rep)
 }
 
 func registrySupply(o Options, comps []component.Component, preloaded bool) (*registry.Registry, error) {
@@ -238,9 +218,9 @@ func registrySupply(o Options, comps []component.Component, preloaded bool) (*re
 
 // forgetDamaged takes what is damaged out of the store, so that it counts as
 // missing and comes again.
-func (s stock) forgetDamaged(ctx context.Context, rep ui.Reporter) error {
+func (in inputs) forgetDamaged(ctx context.Context, rep ui.Reporter) error {
 	task := rep.Start("verify", "Look for damage in the store")
-	problems, err := s.store.Verify(ctx, store.VerifyOptions{Remove: true, Progress: task.Progress})
+	problems, err := in.store.Verify(ctx, store.VerifyOptions{Remove: true, Progress: task.Progress})
 	if err != nil {
 		task.Fail(err)
 		return err
@@ -253,10 +233,10 @@ func (s stock) forgetDamaged(ctx context.Context, rep ui.Reporter) error {
 }
 
 // rebuild builds one image of the store anew, elsewhere, and compares bytes.
-func (s stock) rebuild(ctx context.Context, ref string, rep ui.Reporter) error {
+func (in inputs) rebuild(ctx context.Context, ref string, rep ui.Reporter) error {
 	task := rep.Start("rebuild", "Build "+ref+" again")
-	builder := modules.New(modules.Options{CacheDir: s.opts.buildDir(), Log: taskLog{task}})
-	r, err := builder.Rebuild(ctx, s.store, s.components, ref)
+	builder := modules.New(modules.Options{CacheDir: in.opts.buildDir(), Log: taskLog{task}})
+	r, err := builder.Rebuild(ctx, in.store, in.components, ref)
 	if err == nil && !r.Same() {
 		err = fmt.Errorf("%s: the store has %s, building it again made %s", ref, r.Stored, r.Made)
 		if len(r.Moved) > 0 {
@@ -290,16 +270,16 @@ type LockItem struct {
 // SupplyLock asks upstream's registries which digests the tags stand for now.
 // It changes nothing: what it found is pinned in component.yaml by a human.
 func SupplyLock(ctx context.Context, o Options) ([]LockItem, error) {
-	s, err := openStock(o)
+	in, err := openInputs(o)
 	if err != nil {
 		return nil, err
 	}
-	upstream, err := registrySupply(s.opts, s.components, true)
+	upstream, err := registrySupply(in.opts, in.components, true)
 	if err != nil {
 		return nil, err
 	}
 	var items []LockItem
-	for _, l := range upstream.Lock(ctx, s.components) {
+	for _, l := range upstream.Lock(ctx, in.components) {
 		item := LockItem{Ref: l.Ref, Pinned: l.Pinned, Found: l.Found}
 		if l.Err != nil {
 			item.Error = l.Err.Error()

@@ -1,4 +1,9 @@
-package gitops
+// Package secrets makes what is generated once and kept in the cluster: the
+// namespaces of the platform, its CA and certificates, the signing key, and the
+// passwords and keys that its parts share. What is there stays, but for
+// certificates that end soon or serve other names. It refuses to make what only
+// a running Gitea can: tokens.
+package secrets
 
 import (
 	"context"
@@ -9,6 +14,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/bootstrap/pki"
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -16,25 +23,36 @@ import (
 // renewBefore is how long before its end a certificate is issued anew.
 const renewBefore = 30 * 24 * time.Hour
 
+// FluxWebhook is the secret in Flux's namespace with the key, at "token", that
+// Gitea signs its webhooks to Flux with.
+const FluxWebhook = "gitea-webhook"
+
+// FoundryWebhook is the secret in the foundry's namespace with the key, at
+// "secret", that Gitea signs its webhooks to the pipeline's listener with.
+const FoundryWebhook = "webhook-hmac"
+
 // Options say which platform the foundation is for.
 type Options struct {
 	Name string // the cluster's name, shown in the CA's
 	// CA is an authority made before the cluster was, whose certificate the
 	// nodes hold already. Without one, and with none in the cluster, one is made.
 	CA *pki.CA
+	// Users are the accounts in Gitea that need a password.
+	Users []string
 }
 
 // Material is what later steps need to know of the foundation's secrets.
 type Material struct {
 	CA               []byte // PEM
 	SigningPublicKey []byte // PEM
+	FluxWebhook      []byte // what Gitea signs with when it tells Flux of a push
 }
 
-// EnsureSecrets makes the namespaces and all secrets of the foundation. What
+// Ensure makes the namespaces and all secrets of the foundation. What
 // the cluster has is kept, except certificates that end soon or serve other
 // names, which the same authority issues anew.
-func EnsureSecrets(ctx context.Context, c Objects, opt Options) (Material, error) {
-	k := keeper{c}
+func Ensure(ctx context.Context, c kube.Objects, opt Options) (Material, error) {
+	k := writer{c}
 	if err := k.namespaces(ctx); err != nil {
 		return Material{}, err
 	}
@@ -42,8 +60,8 @@ func EnsureSecrets(ctx context.Context, c Objects, opt Options) (Material, error
 	if err != nil {
 		return Material{}, err
 	}
-	for _, ns := range []string{names.NamespaceSystem, names.NamespaceGitea, names.NamespaceFoundry, names.NamespaceFlux, names.NamespaceKyverno, names.NamespaceTekton} {
-		if err := k.configMap(ctx, ns, names.CA, map[string]string{names.CAKey: string(ca.Cert)}); err != nil {
+	for _, ns := range namespaces() {
+		if err := k.configMap(ctx, ns.Name, names.CA, map[string]string{names.CAKey: string(ca.Cert)}); err != nil {
 			return Material{}, err
 		}
 	}
@@ -57,41 +75,55 @@ func EnsureSecrets(ctx context.Context, c Objects, opt Options) (Material, error
 	if err := k.registryWriter(ctx); err != nil {
 		return Material{}, err
 	}
-	if err := k.giteaSecrets(ctx); err != nil {
+	if err := k.giteaSecrets(ctx, opt.Users); err != nil {
 		return Material{}, err
 	}
 	if err := k.traceSecrets(ctx, opt.Name, ca.Cert); err != nil {
 		return Material{}, err
 	}
-	return Material{CA: ca.Cert, SigningPublicKey: public}, nil
+	webhook, err := k.once(ctx, names.NamespaceFlux, FluxWebhook, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+		return generated("token")
+	})
+	if err != nil {
+		return Material{}, err
+	}
+	return Material{CA: ca.Cert, SigningPublicKey: public, FluxWebhook: webhook["token"]}, nil
 }
 
-func (k keeper) namespaces(ctx context.Context) error {
-	enforce := func(level string) map[string]string {
-		return map[string]string{"pod-security.kubernetes.io/enforce": level}
-	}
-	for _, ns := range []struct {
-		name   string
-		labels map[string]string
-	}{
-		{names.NamespaceSystem, enforce("restricted")},
-		{names.NamespaceGitea, enforce("restricted")},
-		// Kaniko builds as root in its container.
-		{names.NamespaceFoundry, enforce("baseline")},
-		// These come with manifests of their own, which own the labels: two
-		// writers of one label would undo each other for ever.
-		{names.NamespaceFlux, nil},
-		{names.NamespaceTekton, nil},
-		{names.NamespaceKyverno, nil},
-	} {
-		if err := k.namespace(ctx, ns.name, ns.labels); err != nil {
+// namespaces are those that need the CA's certificate.
+func namespaces() []part.Namespace { return part.Namespaces(part.Foundation, part.Flux) }
+
+func (k writer) namespaces(ctx context.Context) error {
+	for _, ns := range namespaces() {
+		// Of a namespace that comes with manifests of its own those own the labels:
+		// two writers of one label would undo each other for ever.
+		var labels map[string]string
+		if ns.PodSecurity != "" {
+			labels = map[string]string{"pod-security.kubernetes.io/enforce": ns.PodSecurity}
+		}
+		if err := kube.EnsureNamespace(ctx, k.Objects, ns.Name, labels); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (k keeper) authority(ctx context.Context, opt Options) (pki.CA, error) {
+// writer writes secrets and config maps into the cluster.
+type writer struct{ kube.Objects }
+
+func (k writer) once(ctx context.Context, namespace, name string, typ corev1.SecretType, make func() (map[string][]byte, error)) (map[string][]byte, error) {
+	return kube.SecretOnce(ctx, k.Objects, namespace, name, typ, make)
+}
+
+func (k writer) secret(ctx context.Context, namespace, name string, typ corev1.SecretType, data map[string][]byte) error {
+	return kube.EnsureSecret(ctx, k.Objects, namespace, name, typ, data)
+}
+
+func (k writer) configMap(ctx context.Context, namespace, name string, data map[string]string) error {
+	return kube.EnsureConfigMap(ctx, k.Objects, namespace, name, data)
+}
+
+func (k writer) authority(ctx context.Context, opt Options) (pki.CA, error) {
 	data, err := k.once(ctx, names.NamespaceSystem, names.CA, corev1.SecretTypeTLS, func() (map[string][]byte, error) {
 		if opt.CA != nil {
 			return tlsData(opt.CA.Pair), nil
@@ -109,7 +141,7 @@ func (k keeper) authority(ctx context.Context, opt Options) (pki.CA, error) {
 	return ca, nil
 }
 
-func (k keeper) certificates(ctx context.Context, ca pki.CA) error {
+func (k writer) certificates(ctx context.Context, ca pki.CA) error {
 	for _, c := range []struct {
 		namespace, name string
 		request         pki.Request
@@ -151,7 +183,7 @@ func (k keeper) certificates(ctx context.Context, ca pki.CA) error {
 	return nil
 }
 
-func (k keeper) signingKey(ctx context.Context) ([]byte, error) {
+func (k writer) signingKey(ctx context.Context) ([]byte, error) {
 	data, err := k.once(ctx, names.NamespaceFoundry, "signing-key", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		key, err := pki.NewSigningKey()
 		return map[string][]byte{
@@ -171,7 +203,7 @@ func (k keeper) signingKey(ctx context.Context) ([]byte, error) {
 	return public, nil
 }
 
-func (k keeper) registryWriter(ctx context.Context) error {
+func (k writer) registryWriter(ctx context.Context) error {
 	const username = "foundry"
 	data, err := k.once(ctx, names.NamespaceFoundry, names.RegistryWriter, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		password, err := pki.Secret()
@@ -201,22 +233,22 @@ func (k keeper) registryWriter(ctx context.Context) error {
 
 // giteaSecrets makes what must exist before Gitea starts. Tokens follow when it
 // runs, since only Gitea can make them.
-func (k keeper) giteaSecrets(ctx context.Context) error {
+func (k writer) giteaSecrets(ctx context.Context, users []string) error {
 	if _, err := k.once(ctx, names.NamespaceGitea, "gitea-keys", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
-		return secrets("secret-key", "internal-token", "jwt-secret", "lfs-jwt-secret")
+		return generated("secret-key", "internal-token", "jwt-secret", "lfs-jwt-secret")
 	}); err != nil {
 		return err
 	}
-	if _, err := k.once(ctx, names.NamespaceFoundry, "webhook-hmac", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
-		return secrets("secret")
+	if _, err := k.once(ctx, names.NamespaceFoundry, FoundryWebhook, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+		return generated("secret")
 	}); err != nil {
 		return err
 	}
-	for _, id := range append(identities(), identity{name: names.UserAdmin}) {
-		if _, err := k.once(ctx, names.NamespaceGitea, names.IdentitySecret(id.name), corev1.SecretTypeBasicAuth, func() (map[string][]byte, error) {
+	for _, user := range users {
+		if _, err := k.once(ctx, names.NamespaceGitea, names.IdentitySecret(user), corev1.SecretTypeBasicAuth, func() (map[string][]byte, error) {
 			password, err := pki.Secret()
 			return map[string][]byte{
-				"username": []byte(id.name), "password": []byte(password), "email": []byte(email(id.name)),
+				"username": []byte(user), "password": []byte(password), "email": []byte(user + "@" + names.Domain),
 			}, err
 		}); err != nil {
 			return err
@@ -229,7 +261,7 @@ func tlsData(p pki.Pair) map[string][]byte {
 	return map[string][]byte{corev1.TLSCertKey: p.Cert, corev1.TLSPrivateKeyKey: p.Key}
 }
 
-func secrets(keys ...string) (map[string][]byte, error) {
+func generated(keys ...string) (map[string][]byte, error) {
 	out := map[string][]byte{}
 	for _, key := range keys {
 		s, err := pki.Secret()

@@ -1,4 +1,4 @@
-package gitops
+package kube
 
 import (
 	"bytes"
@@ -12,12 +12,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// keeper writes small objects, each only when it isn't as it should be, so that
-// a second run moves no resourceVersion.
-type keeper struct {
-	Objects
-}
-
 // Objects is the part of a Kubernetes client that reads and writes single
 // objects.
 type Objects interface {
@@ -26,19 +20,29 @@ type Objects interface {
 	Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error
 }
 
-// namespace makes a namespace, and keeps its labels where it is given any.
-func (k keeper) namespace(ctx context.Context, name string, labels map[string]string) error {
-	want := partOf()
+// PartOf marks all that the installer makes in the cluster.
+func PartOf() map[string]string {
+	return map[string]string{
+		"app.kubernetes.io/part-of":    "druppie",
+		"app.kubernetes.io/managed-by": FieldManager,
+	}
+}
+
+// EnsureNamespace makes a namespace, and keeps its labels where it is given any.
+// Like the functions beside it, it writes only what isn't as it should be, so that
+// a second time moves no resourceVersion.
+func EnsureNamespace(ctx context.Context, c Objects, name string, labels map[string]string) error {
+	want := PartOf()
 	maps.Copy(want, labels)
 	ns := &corev1.Namespace{}
-	err := k.Get(ctx, client.ObjectKey{Name: name}, ns)
+	err := c.Get(ctx, client.ObjectKey{Name: name}, ns)
 	if apierrors.IsNotFound(err) {
 		ns = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: want}}
-		err = k.Create(ctx, ns)
+		err = c.Create(ctx, ns)
 	} else if err == nil && labels != nil && !covers(ns.Labels, want) {
 		before := ns.DeepCopy()
 		ns.Labels = merged(ns.Labels, want)
-		err = k.Patch(ctx, ns, client.MergeFrom(before))
+		err = c.Patch(ctx, ns, client.MergeFrom(before))
 	}
 	if err != nil {
 		return fmt.Errorf("namespace %s: %w", name, err)
@@ -46,10 +50,10 @@ func (k keeper) namespace(ctx context.Context, name string, labels map[string]st
 	return nil
 }
 
-// once returns the secret's data, which make supplies if there is none yet.
-func (k keeper) once(ctx context.Context, namespace, name string, typ corev1.SecretType, make func() (map[string][]byte, error)) (map[string][]byte, error) {
+// SecretOnce returns the secret's data, which make supplies if there is none yet.
+func SecretOnce(ctx context.Context, c Objects, namespace, name string, typ corev1.SecretType, make func() (map[string][]byte, error)) (map[string][]byte, error) {
 	s := &corev1.Secret{}
-	err := k.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, s)
+	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, s)
 	if err == nil {
 		return s.Data, nil
 	}
@@ -61,22 +65,22 @@ func (k keeper) once(ctx context.Context, namespace, name string, typ corev1.Sec
 		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
 	}
 	s = &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: partOf()},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: PartOf()},
 		Type:       typ,
 		Data:       data,
 	}
-	if err := k.Create(ctx, s); err != nil {
+	if err := c.Create(ctx, s); err != nil {
 		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
 	}
 	return data, nil
 }
 
-// secret makes the secret's data have these values; other keys stay.
-func (k keeper) secret(ctx context.Context, namespace, name string, typ corev1.SecretType, data map[string][]byte) error {
+// EnsureSecret makes the secret's data have these values; other keys stay.
+func EnsureSecret(ctx context.Context, c Objects, namespace, name string, typ corev1.SecretType, data map[string][]byte) error {
 	s := &corev1.Secret{}
-	err := k.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, s)
+	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, s)
 	if apierrors.IsNotFound(err) {
-		_, err = k.once(ctx, namespace, name, typ, func() (map[string][]byte, error) { return data, nil })
+		_, err = SecretOnce(ctx, c, namespace, name, typ, func() (map[string][]byte, error) { return data, nil })
 		return err
 	}
 	if err != nil {
@@ -96,25 +100,26 @@ func (k keeper) secret(ctx context.Context, namespace, name string, typ corev1.S
 	if !changed {
 		return nil
 	}
-	if err := k.Patch(ctx, s, client.MergeFrom(before)); err != nil {
+	if err := c.Patch(ctx, s, client.MergeFrom(before)); err != nil {
 		return fmt.Errorf("secret %s/%s: %w", namespace, name, err)
 	}
 	return nil
 }
 
-func (k keeper) configMap(ctx context.Context, namespace, name string, data map[string]string) error {
+// EnsureConfigMap makes the config map's data have these values; other keys stay.
+func EnsureConfigMap(ctx context.Context, c Objects, namespace, name string, data map[string]string) error {
 	cm := &corev1.ConfigMap{}
-	err := k.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, cm)
+	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, cm)
 	if apierrors.IsNotFound(err) {
 		cm = &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: partOf()},
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: PartOf()},
 			Data:       data,
 		}
-		err = k.Create(ctx, cm)
+		err = c.Create(ctx, cm)
 	} else if err == nil && !covers(cm.Data, data) {
 		before := cm.DeepCopy()
 		cm.Data = merged(cm.Data, data)
-		err = k.Patch(ctx, cm, client.MergeFrom(before))
+		err = c.Patch(ctx, cm, client.MergeFrom(before))
 	}
 	if err != nil {
 		return fmt.Errorf("config map %s/%s: %w", namespace, name, err)

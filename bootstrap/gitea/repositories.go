@@ -1,4 +1,4 @@
-package gitops
+package gitea
 
 import (
 	"context"
@@ -8,7 +8,7 @@ import (
 	"net/http"
 	"slices"
 
-	"code.gitea.io/sdk/gitea"
+	sdk "code.gitea.io/sdk/gitea"
 
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
@@ -22,7 +22,7 @@ type repository struct {
 	// Who may do what, besides the organisation's owner. Approving needs no
 	// more than reading: who may write could approve what it pushed itself onto
 	// someone else's branch.
-	collaborators map[string]gitea.AccessMode
+	collaborators map[string]sdk.AccessMode
 	protection    []protection
 	seed          map[string]string // files that the first commits bring
 }
@@ -33,10 +33,10 @@ func repositories() []repository {
 			name:        names.RepoPlatform,
 			description: "What runs on the platform itself: rendered by the installer, applied by Flux.",
 			private:     true,
-			collaborators: map[string]gitea.AccessMode{
-				names.UserInstaller: gitea.AccessModeWrite,
-				names.UserFlux:      gitea.AccessModeRead,
-				names.UserTrace:     gitea.AccessModeRead,
+			collaborators: map[string]sdk.AccessMode{
+				names.UserInstaller: sdk.AccessModeWrite,
+				names.UserFlux:      sdk.AccessModeRead,
+				names.UserTrace:     sdk.AccessModeRead,
 			},
 			protection: []protection{onlyPushedBy(names.MainBranch, names.UserInstaller)},
 		},
@@ -44,13 +44,13 @@ func repositories() []repository {
 			name:        names.RepoFleet,
 			description: "Which image of which service runs where: changed by promotions, applied by Flux.",
 			private:     true,
-			collaborators: map[string]gitea.AccessMode{
-				names.UserFoundry: gitea.AccessModeWrite,
+			collaborators: map[string]sdk.AccessMode{
+				names.UserFoundry: sdk.AccessModeWrite,
 				// Merging needs write access; the rule for other branches keeps
 				// it from pushing.
-				names.UserFoundryReviewer: gitea.AccessModeWrite,
-				names.UserFlux:            gitea.AccessModeRead,
-				names.UserTrace:           gitea.AccessModeRead,
+				names.UserFoundryReviewer: sdk.AccessModeWrite,
+				names.UserFlux:            sdk.AccessModeRead,
+				names.UserTrace:           sdk.AccessModeRead,
 			},
 			protection: []protection{
 				reviewed(names.MainBranch, []string{names.UserFoundryReviewer}, []string{names.UserFoundryReviewer}),
@@ -61,10 +61,10 @@ func repositories() []repository {
 		{
 			name:        names.RepoDroneService,
 			description: "The sample service: plans inspection flights along dikes.",
-			collaborators: map[string]gitea.AccessMode{
-				names.UserBuilder:  gitea.AccessModeWrite,
-				names.UserReviewer: gitea.AccessModeWrite,
-				names.UserFoundry:  gitea.AccessModeRead,
+			collaborators: map[string]sdk.AccessMode{
+				names.UserBuilder:  sdk.AccessModeWrite,
+				names.UserReviewer: sdk.AccessModeWrite,
+				names.UserFoundry:  sdk.AccessModeRead,
 			},
 			protection: []protection{
 				// Gitea dismisses stale approvals in the background: an author who
@@ -77,7 +77,7 @@ func repositories() []repository {
 		{
 			name:          names.RepoTrace,
 			description:   "Checkpoints of the evidence log, pushed by the trace alone: who keeps a copy can tell if the log was rewritten.",
-			collaborators: map[string]gitea.AccessMode{names.UserTrace: gitea.AccessModeWrite},
+			collaborators: map[string]sdk.AccessMode{names.UserTrace: sdk.AccessModeWrite},
 			protection:    []protection{onlyPushedBy(names.MainBranch, names.UserTrace)},
 		},
 	}
@@ -91,19 +91,19 @@ kind: Kustomization
 resources: []
 `
 
-func (f *forge) ensureRepositories(ctx context.Context) error {
+func (s *setup) ensureRepositories(ctx context.Context) error {
 	for _, r := range repositories() {
-		if err := f.ensureRepository(ctx, r); err != nil {
+		if err := s.ensureRepository(ctx, r); err != nil {
 			return fmt.Errorf("%s: %w", r.name, err)
 		}
 	}
 	return nil
 }
 
-func (f *forge) ensureRepository(ctx context.Context, r repository) error {
-	_, resp, err := f.admin.GetRepo(names.Organisation, r.name)
+func (s *setup) ensureRepository(ctx context.Context, r repository) error {
+	_, resp, err := s.api.GetRepo(names.Organisation, r.name)
 	if giteaclient.Status(resp) == http.StatusNotFound {
-		_, _, err = f.admin.CreateOrgRepo(names.Organisation, gitea.CreateRepoOption{
+		_, _, err = s.api.CreateOrgRepo(names.Organisation, sdk.CreateRepoOption{
 			Name: r.name, Description: r.description, Private: r.private,
 			// A first commit, so that there is a branch to protect.
 			AutoInit: true, DefaultBranch: names.MainBranch, Readme: "Default",
@@ -113,23 +113,23 @@ func (f *forge) ensureRepository(ctx context.Context, r repository) error {
 		return err
 	}
 	for _, user := range slices.Sorted(maps.Keys(r.collaborators)) {
-		if err := f.ensureCollaborator(r.name, user, r.collaborators[user]); err != nil {
+		if err := s.ensureCollaborator(r.name, user, r.collaborators[user]); err != nil {
 			return fmt.Errorf("access of %s: %w", user, err)
 		}
 	}
-	if err := f.ensureSeed(ctx, r); err != nil {
+	if err := s.ensureSeed(ctx, r); err != nil {
 		return fmt.Errorf("first files: %w", err)
 	}
-	return f.ensureProtection(ctx, r.name, r.protection)
+	return s.ensureProtection(ctx, r.name, r.protection)
 }
 
-func (f *forge) ensureCollaborator(repo, user string, want gitea.AccessMode) error {
-	is, _, err := f.admin.IsCollaborator(names.Organisation, repo, user)
+func (s *setup) ensureCollaborator(repo, user string, want sdk.AccessMode) error {
+	is, _, err := s.api.IsCollaborator(names.Organisation, repo, user)
 	if err != nil {
 		return err
 	}
 	if is {
-		have, _, err := f.admin.CollaboratorPermission(names.Organisation, repo, user)
+		have, _, err := s.api.CollaboratorPermission(names.Organisation, repo, user)
 		if err != nil {
 			return err
 		}
@@ -137,59 +137,35 @@ func (f *forge) ensureCollaborator(repo, user string, want gitea.AccessMode) err
 			return nil
 		}
 	}
-	_, err = f.admin.AddCollaborator(names.Organisation, repo, user, gitea.AddCollaboratorOption{Permission: &want})
+	_, err = s.api.AddCollaborator(names.Organisation, repo, user, sdk.AddCollaboratorOption{Permission: &want})
 	return err
 }
 
 // ensureSeed adds files that aren't there. It comes before protection, and only
 // once protection stands is the repository taken to be seeded: a file that a
 // later change took away stays away.
-func (f *forge) ensureSeed(ctx context.Context, r repository) error {
+func (s *setup) ensureSeed(ctx context.Context, r repository) error {
 	if len(r.seed) == 0 {
 		return nil
 	}
-	rules, err := f.protections(ctx, r.name)
+	rules, err := s.protections(ctx, r.name)
 	if err != nil || len(rules) > 0 {
 		return err
 	}
 	for _, path := range slices.Sorted(maps.Keys(r.seed)) {
-		_, resp, err := f.admin.GetContents(names.Organisation, r.name, names.MainBranch, path)
+		_, resp, err := s.api.GetContents(names.Organisation, r.name, names.MainBranch, path)
 		if giteaclient.Status(resp) != http.StatusNotFound {
 			if err != nil {
 				return err
 			}
 			continue
 		}
-		if _, _, err := f.admin.CreateFile(names.Organisation, r.name, path, gitea.CreateFileOptions{
-			FileOptions: gitea.FileOptions{Message: "Add " + path, BranchName: names.MainBranch},
+		if _, _, err := s.api.CreateFile(names.Organisation, r.name, path, sdk.CreateFileOptions{
+			FileOptions: sdk.FileOptions{Message: "Add " + path, BranchName: names.MainBranch},
 			Content:     base64.StdEncoding.EncodeToString([]byte(r.seed[path])),
 		}); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	return nil
-}
-
-// ensureWebhook tells the foundry of every push to the service's main branch.
-func (f *forge) ensureWebhook(ctx context.Context) error {
-	hmac, err := f.once(ctx, names.NamespaceFoundry, "webhook-hmac", "", func() (map[string][]byte, error) {
-		return nil, fmt.Errorf("it must be made before gitea is set up")
-	})
-	if err != nil {
-		return err
-	}
-	hooks, _, err := f.admin.ListRepoHooks(names.Organisation, names.RepoDroneService, gitea.ListHooksOptions{})
-	if err != nil {
-		return err
-	}
-	for _, h := range hooks {
-		if h.Config["url"] == "http://"+names.ListenerHost && h.Active {
-			return nil
-		}
-	}
-	_, _, err = f.admin.CreateRepoHook(names.Organisation, names.RepoDroneService, gitea.CreateHookOption{
-		Type: gitea.HookTypeGitea, Active: true, Events: []string{"push"}, BranchFilter: names.MainBranch,
-		Config: map[string]string{"url": "http://" + names.ListenerHost, "content_type": "json", "secret": string(hmac["secret"])},
-	})
-	return err
 }

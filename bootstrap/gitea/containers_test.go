@@ -1,6 +1,6 @@
 //go:build containers
 
-package gitops_test
+package gitea_test
 
 import (
 	"context"
@@ -24,7 +24,7 @@ import (
 	"github.com/testcontainers/testcontainers-go/network"
 	"github.com/testcontainers/testcontainers-go/wait"
 
-	"github.com/druppie/druppie-up/bootstrap/gitops"
+	setup "github.com/druppie/druppie-up/bootstrap/gitea"
 	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
 
@@ -35,7 +35,7 @@ const (
 	caddyImage    = "docker.io/library/caddy:2.10.0"
 )
 
-func startGitea(t *testing.T, files map[string]string) (int, gitops.Exec) {
+func startGitea(t *testing.T, files map[string]string) (int, setup.Exec) {
 	t.Helper()
 	c := start(t, giteaImage,
 		testcontainers.WithEntrypoint("/app/gitea/gitea", "web", "--config", "/etc/gitea/app.ini"),

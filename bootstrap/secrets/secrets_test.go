@@ -1,4 +1,4 @@
-package gitops_test
+package secrets_test
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
-	"github.com/druppie/druppie-up/bootstrap/gitops"
 	"github.com/druppie/druppie-up/bootstrap/pki"
+	"github.com/druppie/druppie-up/bootstrap/secrets"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -57,12 +57,12 @@ func secret(t *testing.T, c client.Client, namespace, name string) map[string]st
 
 func TestEnsureSecretsChangesNothingTheSecondTime(t *testing.T) {
 	c := fake.NewClientBuilder().Build()
-	first, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "test"})
+	first, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	before := versions(t, c)
-	second, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "test"})
+	second, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,8 +76,8 @@ func TestEnsureSecretsChangesNothingTheSecondTime(t *testing.T) {
 
 func TestEnsureSecretsMakesWhatIsGone(t *testing.T) {
 	c := fake.NewClientBuilder().Build()
-	opt := gitops.Options{Name: "test"}
-	if _, err := gitops.EnsureSecrets(t.Context(), c, opt); err != nil {
+	opt := secrets.Options{Name: "test"}
+	if _, err := secrets.Ensure(t.Context(), c, opt); err != nil {
 		t.Fatal(err)
 	}
 	key := secret(t, c, "foundry", "signing-key")
@@ -86,7 +86,7 @@ func TestEnsureSecretsMakesWhatIsGone(t *testing.T) {
 	if err := c.Delete(t.Context(), gone); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := gitops.EnsureSecrets(t.Context(), c, opt); err != nil {
+	if _, err := secrets.Ensure(t.Context(), c, opt); err != nil {
 		t.Fatal(err)
 	}
 	writer, front := secret(t, c, "foundry", "registry-writer"), secret(t, c, "foundry", "registry-htpasswd")
@@ -113,7 +113,7 @@ func TestCertificateOfAnotherAuthorityIsReplaced(t *testing.T) {
 	if err := c.Create(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{}); err != nil {
+	if _, err := secrets.Ensure(t.Context(), c, secrets.Options{}); err != nil {
 		t.Fatal(err)
 	}
 	if secret(t, c, "gitea", "gitea-tls")["tls.crt"] == string(pair.Cert) {
@@ -127,7 +127,7 @@ func TestGivenAuthorityIsUsed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{CA: &ca})
+	m, err := secrets.Ensure(t.Context(), c, secrets.Options{CA: &ca})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -159,7 +159,7 @@ func TestTraceSharesItsSecretWithFlux(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := fake.NewClientBuilder().Build()
-			m, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "test"})
+			m, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -169,7 +169,7 @@ func TestTraceSharesItsSecretWithFlux(t *testing.T) {
 				t.Fatal(err)
 			}
 			tt.spoil(t, c, kept)
-			if _, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "test"}); err != nil {
+			if _, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test"}); err != nil {
 				t.Fatal(err)
 			}
 			now, shared := secret(t, c, "druppie-system", name), secret(t, c, "flux-system", name)
@@ -185,7 +185,7 @@ func TestTraceSharesItsSecretWithFlux(t *testing.T) {
 
 func TestCheckpointsHaveAKeyOfTheirPlatform(t *testing.T) {
 	c := fake.NewClientBuilder().Build()
-	if _, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "north"}); err != nil {
+	if _, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "north"}); err != nil {
 		t.Fatal(err)
 	}
 	key := secret(t, c, "druppie-system", "tracedb-checkpoint-key")

@@ -1,4 +1,4 @@
-package gitops_test
+package flux_test
 
 import (
 	"testing"
@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/flux"
 )
 
 // lastly is a Kustomization with the outcome of its last attempt.
@@ -51,7 +51,7 @@ func TestInspectTellsReconcilingFromFailing(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := gitops.Inspect(t.Context(), fakeFlux(t, nil, fluxSource(newRevision), tt.k))
+			got, err := flux.Inspect(t.Context(), fakeFlux(t, nil, fluxSource(newRevision), tt.k))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,7 +74,7 @@ func TestResumeTakesBackWhatThePlatformOwns(t *testing.T) {
 	part.Labels = source.Labels
 	c := fakeFlux(t, nil, source, part, other)
 
-	states, err := gitops.Inspect(t.Context(), c)
+	states, err := flux.Inspect(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,7 +88,7 @@ func TestResumeTakesBackWhatThePlatformOwns(t *testing.T) {
 		t.Errorf("named as suspended (-want +got):\n%s", diff)
 	}
 
-	resumed, err := gitops.Resume(t.Context(), c)
+	resumed, err := flux.Resume(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestResumeTakesBackWhatThePlatformOwns(t *testing.T) {
 			t.Errorf("%s: suspended = %v, want %v", name, k.Spec.Suspend, want)
 		}
 	}
-	again, err := gitops.Resume(t.Context(), c)
+	again, err := flux.Resume(t.Context(), c)
 	if err != nil || len(again) != 0 {
 		t.Errorf("a second time: %v, %v", again, err)
 	}

@@ -1,4 +1,4 @@
-package gitops
+package flux
 
 import (
 	"context"
@@ -14,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -84,7 +85,7 @@ func isReady(k *kustomizev1.Kustomization, revision string) bool {
 // Resume resumes all that is suspended of what the installer made of Flux, and
 // names it. A stopped scenario or a repair by hand may have left it so, and Flux
 // never resumes anything by itself.
-func Resume(ctx context.Context, c Objects) ([]string, error) {
+func Resume(ctx context.Context, c kube.Objects) ([]string, error) {
 	objs, err := suspended(ctx, c)
 	if err != nil {
 		return nil, err

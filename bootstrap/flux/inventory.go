@@ -1,4 +1,4 @@
-package gitops
+package flux
 
 import (
 	"context"
@@ -63,7 +63,7 @@ func workloads(k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, erro
 // mend asks for the parts of which an object is gone. The others aren't
 // touched: Flux compares them by itself within a minute, and a platform that is
 // as it should be stays as it is.
-func (w *fluxWait) mend(ctx context.Context) error {
+func (w *waiter) mend(ctx context.Context) error {
 	all, err := kustomizations(ctx, w)
 	if err != nil {
 		return err
@@ -98,7 +98,7 @@ func (w *fluxWait) mend(ctx context.Context) error {
 
 // existing lists the objects of a kind, but not those that were scaled to
 // nothing: they do no more than objects that are gone. A kind that is gone has none.
-func (w *fluxWait) existing(ctx context.Context, kind schema.GroupVersionKind) (map[client.ObjectKey]bool, error) {
+func (w *waiter) existing(ctx context.Context, kind schema.GroupVersionKind) (map[client.ObjectKey]bool, error) {
 	list := client.ObjectList(&metav1.PartialObjectMetadataList{})
 	if kind.Kind == "Deployment" || kind.Kind == "StatefulSet" {
 		list = &unstructured.UnstructuredList{}

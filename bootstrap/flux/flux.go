@@ -1,13 +1,17 @@
-package gitops
+// Package flux points Flux at the platform repository and says how what it
+// installs stands: what applies each part, waiting until all is ready, resuming
+// what was suspended. It refuses to install Flux's controllers and to render what
+// they apply.
+package flux
 
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/fluxcd/flux2/v2/pkg/manifestgen/sync"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -16,6 +20,8 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/bootstrap/part"
+	"github.com/druppie/druppie-up/bootstrap/secrets"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -27,16 +33,21 @@ const (
 	entry = "clusters/druppie"
 
 	fleet        = "fleet"
-	fluxSecret   = "gitea-flux"
 	tenantDrones = "tenant-drones"
 )
 
 const (
-	// drift is how often everything is compared with Git again: what was
-	// changed by hand is put back.
-	drift = time.Minute
+	// Sources are fetched when Gitea tells of a push. By the clock they are fetched
+	// in case an event was lost: Gitea sends it once.
+	fetchPlatform = 10 * time.Minute
+	fetchFleet    = time.Minute
+	// compareFleet is how often a tenant is compared with Git: what was changed by
+	// hand is put back.
+	compareFleet = time.Minute
+	// compareRoot is how often what applies the parts is.
+	compareRoot = 10 * time.Minute
 	// retry is how long something that failed waits for its next try.
-	retry = 10 * time.Second
+	retry = 5 * time.Second
 )
 
 // Applier is the part of the Kubernetes client that writes whole objects.
@@ -44,9 +55,9 @@ type Applier interface {
 	Apply(ctx context.Context, objs []*unstructured.Unstructured) ([]string, error)
 }
 
-// EnsureFlux points Flux at the platform repository with the objects that
+// Sync points Flux at the platform repository with the objects that
 // `flux bootstrap` makes. Flux's controllers and definitions must be there.
-func EnsureFlux(ctx context.Context, c Applier) error {
+func Sync(ctx context.Context, c Applier) error {
 	objs, err := syncObjects()
 	if err != nil {
 		return err
@@ -62,8 +73,8 @@ func EnsureFlux(ctx context.Context, c Applier) error {
 func syncObjects() ([]*unstructured.Unstructured, error) {
 	opts := sync.MakeDefaultOptions()
 	opts.Name, opts.Namespace = root, names.NamespaceFlux
-	opts.URL, opts.Branch, opts.Secret = repositoryURL(names.RepoPlatform), names.MainBranch, fluxSecret
-	opts.Interval, opts.TargetPath = 30*time.Second, entry
+	opts.URL, opts.Branch, opts.Secret = repositoryURL(names.RepoPlatform), names.MainBranch, names.FluxGit
+	opts.Interval, opts.TargetPath = fetchPlatform, entry
 	manifest, err := sync.Generate(opts)
 	if err != nil {
 		return nil, fmt.Errorf("generate flux's own objects: %w", err)
@@ -73,12 +84,12 @@ func syncObjects() ([]*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("generate flux's own objects: %w", err)
 	}
 	for _, o := range objs {
-		o.SetLabels(partOf())
+		o.SetLabels(kube.PartOf())
 		unstructured.RemoveNestedField(o.Object, "status")
 		if o.GetKind() != kustomizev1.KustomizationKind {
 			continue
 		}
-		for field, value := range map[string]string{"interval": drift.String(), "retryInterval": retry.String()} {
+		for field, value := range map[string]string{"interval": compareRoot.String(), "retryInterval": retry.String()} {
 			if err := unstructured.SetNestedField(o.Object, value, "spec", field); err != nil {
 				return nil, err
 			}
@@ -87,33 +98,9 @@ func syncObjects() ([]*unstructured.Unstructured, error) {
 	return objs, nil
 }
 
-// part is a unit of the platform as Flux installs it.
-type part struct {
-	unit  string // and folder of the repository
-	name  string // of Flux's Kustomization, where it isn't the unit's
-	after []string
-}
-
-// parts are all units we know, with what each waits for. Policies come before
-// the tenants, so that nothing runs in a tenant that they haven't seen; the trace
-// before those who ask it or tell it something.
-func parts() []part {
-	return []part{
-		{unit: "tekton-pipelines"},
-		{unit: "tekton-triggers", after: []string{"tekton-pipelines"}},
-		{unit: "pipelines", after: []string{"tekton-pipelines", "tekton-triggers", "tracedb"}},
-		{unit: "kyverno"},
-		{unit: "tracedb", after: []string{"kyverno"}},
-		{unit: "policies", after: []string{"kyverno", "tracedb"}},
-		// The name tenant-drones is the one that applies the fleet.
-		{unit: "tenant-drones", name: "tenants", after: []string{"policies"}},
-	}
-}
-
-// FluxTree returns the entry point of the platform repository, by path: what
-// applies each unit's folder, in order, and what applies the fleet. A unit that
-// isn't known waits for nothing.
-func FluxTree(units []string) (map[string][]byte, error) {
+// Tree returns the entry point of the platform repository, by path: what applies
+// each part's folder, in order, what applies the fleet, and what hears of pushes.
+func Tree(parts []part.Part) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	add := func(name string, objs ...any) error {
 		doc, err := stream(objs...)
@@ -123,34 +110,29 @@ func FluxTree(units []string) (map[string][]byte, error) {
 		files[entry+"/"+name+".yaml"] = doc
 		return nil
 	}
-	for _, unit := range units {
-		p := part{unit: unit}
-		if i := slices.IndexFunc(parts(), func(p part) bool { return p.unit == unit }); i >= 0 {
-			p = parts()[i]
-		}
-		if p.name == "" {
-			p.name = p.unit
-		}
-		p.after = slices.DeleteFunc(p.after, func(a string) bool { return !slices.Contains(units, a) })
-		if err := add(p.name, p.kustomization()); err != nil {
+	for _, p := range parts {
+		if err := add(p.Name, apply(p)); err != nil {
 			return nil, err
 		}
+		if p.Name == part.Tenants {
+			if err := add(fleet, source(fleet, names.RepoFleet, fetchFleet), applyFleet()); err != nil {
+				return nil, err
+			}
+		}
 	}
-	if !slices.Contains(units, "tenant-drones") {
-		return files, nil
-	}
-	return files, add(fleet, source(fleet, names.RepoFleet, 10*time.Second), applyFleet())
+	return files, add("receiver", receiver())
 }
 
-func (p part) kustomization() *kustomizev1.Kustomization {
-	k := kustomization(p.name, kustomizev1.KustomizationSpec{
-		Path:      "./" + p.unit,
+// apply applies a part's folder, and is ready when all that it holds is.
+func apply(p part.Part) *kustomizev1.Kustomization {
+	k := kustomization(p.Name, p.Interval, kustomizev1.KustomizationSpec{
+		Path:      "./" + p.RepositoryFolder(),
 		SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: root},
 		Wait:      true,
 		Timeout:   &metav1.Duration{Duration: 10 * time.Minute},
 	})
-	for _, a := range p.after {
-		k.Spec.DependsOn = append(k.Spec.DependsOn, kustomizev1.DependencyReference{Name: a})
+	for _, d := range p.DependsOn {
+		k.Spec.DependsOn = append(k.Spec.DependsOn, kustomizev1.DependencyReference{Name: d})
 	}
 	return k
 }
@@ -158,24 +140,25 @@ func (p part) kustomization() *kustomizev1.Kustomization {
 // applyFleet runs as the tenant's own account, so that what fleet holds changes
 // that namespace and nothing else.
 func applyFleet() *kustomizev1.Kustomization {
-	return kustomization(tenantDrones, kustomizev1.KustomizationSpec{
+	return kustomization(tenantDrones, compareFleet, kustomizev1.KustomizationSpec{
 		Path:               "./tenants/drones",
 		SourceRef:          kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: fleet},
 		TargetNamespace:    "drones",
 		ServiceAccountName: tenantDrones,
-		DependsOn:          []kustomizev1.DependencyReference{{Name: "tenants"}},
-		Wait:               true,
-		Timeout:            &metav1.Duration{Duration: 2 * time.Minute},
+		// What is admitted to a tenant is recorded, or it isn't admitted.
+		DependsOn: []kustomizev1.DependencyReference{{Name: part.Tenants}, {Name: "tracedb"}},
+		Wait:      true,
+		Timeout:   &metav1.Duration{Duration: 2 * time.Minute},
 	})
 }
 
-func kustomization(name string, spec kustomizev1.KustomizationSpec) *kustomizev1.Kustomization {
-	spec.Interval = metav1.Duration{Duration: drift}
+func kustomization(name string, interval time.Duration, spec kustomizev1.KustomizationSpec) *kustomizev1.Kustomization {
+	spec.Interval = metav1.Duration{Duration: interval}
 	spec.RetryInterval = &metav1.Duration{Duration: retry}
 	spec.Prune = true
 	return &kustomizev1.Kustomization{
 		TypeMeta:   metav1.TypeMeta{APIVersion: kustomizev1.GroupVersion.String(), Kind: kustomizev1.KustomizationKind},
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: names.NamespaceFlux, Labels: partOf()},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: names.NamespaceFlux, Labels: kube.PartOf()},
 		Spec:       spec,
 	}
 }
@@ -183,15 +166,41 @@ func kustomization(name string, spec kustomizev1.KustomizationSpec) *kustomizev1
 func source(name, repo string, interval time.Duration) *sourcev1.GitRepository {
 	return &sourcev1.GitRepository{
 		TypeMeta:   metav1.TypeMeta{APIVersion: sourcev1.GroupVersion.String(), Kind: sourcev1.GitRepositoryKind},
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: names.NamespaceFlux, Labels: partOf()},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: names.NamespaceFlux, Labels: kube.PartOf()},
 		Spec: sourcev1.GitRepositorySpec{
 			URL:       repositoryURL(repo),
-			SecretRef: &meta.LocalObjectReference{Name: fluxSecret},
+			SecretRef: &meta.LocalObjectReference{Name: names.FluxGit},
 			Interval:  metav1.Duration{Duration: interval},
 			Timeout:   &metav1.Duration{Duration: 30 * time.Second},
 			Reference: &sourcev1.GitRepositoryRef{Branch: names.MainBranch},
 		},
 	}
+}
+
+// receiverName is the receiver of Gitea's webhooks.
+const receiverName = "gitea"
+
+// receiver has Flux fetch at once what Gitea says was pushed. Gitea signs its
+// webhooks and names their events as GitHub does.
+func receiver() *notificationv1.Receiver {
+	return &notificationv1.Receiver{
+		TypeMeta:   metav1.TypeMeta{APIVersion: notificationv1.GroupVersion.String(), Kind: notificationv1.ReceiverKind},
+		ObjectMeta: metav1.ObjectMeta{Name: receiverName, Namespace: names.NamespaceFlux, Labels: kube.PartOf()},
+		Spec: notificationv1.ReceiverSpec{
+			Type:      notificationv1.GitHubReceiver,
+			Events:    []string{"push"},
+			SecretRef: meta.LocalObjectReference{Name: secrets.FluxWebhook},
+			Resources: []notificationv1.CrossNamespaceObjectReference{
+				{Kind: sourcev1.GitRepositoryKind, Name: root}, {Kind: sourcev1.GitRepositoryKind, Name: fleet},
+			},
+		},
+	}
+}
+
+// WebhookURL is where Gitea tells Flux of pushes. The controller keeps the path
+// secret by making it from the key.
+func WebhookURL(key []byte) string {
+	return "http://webhook-receiver." + names.NamespaceFlux + ".svc.cluster.local" + receiver().GetWebhookPath(string(key))
 }
 
 func repositoryURL(repo string) string {

@@ -1,4 +1,4 @@
-package gitops
+package gitea
 
 import (
 	"bytes"
@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"code.gitea.io/sdk/gitea"
+	sdk "code.gitea.io/sdk/gitea"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
@@ -25,6 +25,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/druppie/druppie-up/bootstrap/frontdoor"
+	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -32,12 +34,8 @@ import (
 // PushPlatform makes main of the platform repository hold exactly these files,
 // in a commit by the installer, and returns the commit. When it holds them
 // already, nothing is pushed.
-func PushPlatform(ctx context.Context, c Objects, endpoint Endpoint, files map[string][]byte, message string) (string, error) {
-	s := &corev1.Secret{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceGitea, Name: names.IdentitySecret(names.UserInstaller)}, s); err != nil {
-		return "", fmt.Errorf("credentials of %s: %w", names.UserInstaller, err)
-	}
-	p, err := newPusher(ctx, endpoint, names.UserInstaller, string(s.Data["token"]))
+func PushPlatform(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoint, files map[string][]byte, message string) (string, error) {
+	p, err := newInstaller(ctx, c, endpoint)
 	if err != nil {
 		return "", err
 	}
@@ -48,18 +46,45 @@ func PushPlatform(ctx context.Context, c Objects, endpoint Endpoint, files map[s
 	return commit, nil
 }
 
+// PlatformFolders lists the folders at the root of the platform repository.
+func PlatformFolders(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoint) ([]string, error) {
+	p, err := newInstaller(ctx, c, endpoint)
+	if err != nil {
+		return nil, err
+	}
+	list, _, err := p.api.ListContents(names.Organisation, names.RepoPlatform, names.MainBranch, "")
+	if err != nil {
+		return nil, fmt.Errorf("list %s/%s: %w", names.Organisation, names.RepoPlatform, err)
+	}
+	var folders []string
+	for _, e := range list {
+		if e.Type == "dir" {
+			folders = append(folders, e.Name)
+		}
+	}
+	return folders, nil
+}
+
+func newInstaller(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoint) (*pusher, error) {
+	s := &corev1.Secret{}
+	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceGitea, Name: names.IdentitySecret(names.UserInstaller)}, s); err != nil {
+		return nil, fmt.Errorf("credentials of %s: %w", names.UserInstaller, err)
+	}
+	return newPusher(ctx, endpoint, names.UserInstaller, string(s.Data["token"]))
+}
+
 // pusher pushes whole trees. It speaks Git's protocol through go-git but below
 // its repositories: those take their transport from a global table, and ours
 // is one endpoint's own.
 type pusher struct {
 	api      *giteaclient.Client
 	git      transport.Transport
-	endpoint Endpoint
+	endpoint frontdoor.Endpoint
 	username string
 	token    string
 }
 
-func newPusher(ctx context.Context, endpoint Endpoint, username, token string) (*pusher, error) {
+func newPusher(ctx context.Context, endpoint frontdoor.Endpoint, username, token string) (*pusher, error) {
 	httpClient, err := endpoint.Client()
 	if err != nil {
 		return nil, err
@@ -128,8 +153,8 @@ func (p *pusher) push(ctx context.Context, what push) (string, error) {
 func (p *pusher) holds(repo string, commit plumbing.Hash, tree *object.Tree) (bool, error) {
 	have := map[string]string{}
 	for page := 1; ; page++ {
-		list, _, err := p.api.GetTrees(names.Organisation, repo, gitea.ListTreeOptions{
-			ListOptions: gitea.ListOptions{Page: page, PageSize: 100}, Ref: commit.String(),
+		list, _, err := p.api.GetTrees(names.Organisation, repo, sdk.ListTreeOptions{
+			ListOptions: sdk.ListOptions{Page: page, PageSize: 100}, Ref: commit.String(),
 		})
 		if err != nil {
 			return false, fmt.Errorf("read tree of %s: %w", commit, err)

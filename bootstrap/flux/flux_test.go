@@ -1,8 +1,10 @@
-package gitops_test
+package flux_test
 
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -21,23 +23,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 	"sigs.k8s.io/yaml"
 
-	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/flux"
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/bootstrap/part"
 )
 
-func TestFluxTree(t *testing.T) {
-	files, err := gitops.FluxTree([]string{"tenant-drones", "policies", "kyverno", "tekton-pipelines", "tekton-triggers", "pipelines", "tracedb", "new-part"})
+func TestTreeAppliesEachPartAndTheFleet(t *testing.T) {
+	files, err := flux.Tree(part.InstalledBy(part.Flux))
 	if err != nil {
 		t.Fatal(err)
 	}
-	after := map[string][]string{}
+	after, kinds := map[string][]string{}, map[string]int{}
 	for path, doc := range files {
 		objs, err := kube.Decode(doc)
 		if err != nil {
 			t.Fatalf("%s: %v", path, err)
 		}
 		for _, o := range objs {
-			if o.GetKind() != "Kustomization" {
+			if kinds[o.GetKind()]++; o.GetKind() != "Kustomization" {
 				continue
 			}
 			var k kustomizev1.Kustomization
@@ -59,28 +62,32 @@ func TestFluxTree(t *testing.T) {
 		}
 	}
 	want := map[string][]string{
+		"tracedb":          {},
 		"tekton-pipelines": {},
-		"tekton-triggers":  {"tekton-pipelines"},
-		"pipelines":        {"tekton-pipelines", "tekton-triggers", "tracedb"},
+		"tekton-triggers":  {},
 		"kyverno":          {},
-		"tracedb":          {"kyverno"},
-		"policies":         {"kyverno", "tracedb"},
+		"policies":         {"kyverno"},
 		"tenants":          {"policies"},
-		"tenant-drones":    {"tenants"},
-		"new-part":         {},
+		"tenant-drones":    {"tenants", "tracedb"},
+		"pipelines":        {"tekton-pipelines", "tekton-triggers"},
 	}
 	if diff := cmp.Diff(want, after); diff != "" {
 		t.Errorf("dependsOn (-want +got):\n%s", diff)
 	}
+	if diff := cmp.Diff(map[string]int{"Kustomization": 8, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
+		t.Errorf("kinds (-want +got):\n%s", diff)
+	}
 }
 
-func TestFluxTreeNeverWaitsForWhatIsntThere(t *testing.T) {
-	files, err := gitops.FluxTree([]string{"policies"})
+// While later parts' images are still to come, what applies them isn't there.
+func TestTreeOfTheFirstParts(t *testing.T) {
+	files, err := flux.Tree(part.InstalledBy(part.Flux)[:1])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(files) != 1 || strings.Contains(string(files["clusters/druppie/policies.yaml"]), "dependsOn") {
-		t.Errorf("got %s", files)
+	want := []string{"clusters/druppie/receiver.yaml", "clusters/druppie/tracedb.yaml"}
+	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(files))); diff != "" {
+		t.Error(diff)
 	}
 }
 
@@ -148,7 +155,7 @@ func applied(name string) []client.Object {
 	return []client.Object{d, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "default", Name: name}}}
 }
 
-func TestWaitFlux(t *testing.T) {
+func TestWait(t *testing.T) {
 	ok := func(name string) *kustomizev1.Kustomization {
 		return fluxPart(name, "flux-system", newRevision, "True", "ReconciliationSucceeded", "Applied")
 	}
@@ -192,7 +199,7 @@ func TestWaitFlux(t *testing.T) {
 			before := fluxVersions(t, c)
 			ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
 			defer cancel()
-			err := gitops.WaitFluxQuickly(ctx, c, "new")
+			err := flux.WaitQuickly(ctx, c, "new")
 			if tc.want == "" {
 				if err != nil {
 					t.Fatal(err)
@@ -228,7 +235,7 @@ func fluxVersions(t *testing.T, c client.Client) map[string]string {
 	return out
 }
 
-func TestWaitFluxHasWhatIsGonePutBack(t *testing.T) {
+func TestWaitHasWhatIsGonePutBack(t *testing.T) {
 	for name, present := range map[string][]client.Object{
 		"gone":              nil,
 		"scaled to nothing": {scaled("kyverno", 0)},
@@ -266,7 +273,7 @@ func testPutBack(t *testing.T, present ...client.Object) {
 	before := fluxVersions(t, c)
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
 	defer cancel()
-	if err := gitops.WaitFluxQuickly(ctx, c, "new"); err != nil {
+	if err := flux.WaitQuickly(ctx, c, "new"); err != nil {
 		t.Fatal(err)
 	}
 	after := fluxVersions(t, c)

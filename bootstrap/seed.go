@@ -1,10 +1,12 @@
-package gitops
+package bootstrap
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -14,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/druppie/druppie-up/bootstrap/frontdoor"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -28,9 +31,12 @@ func seeds() map[string]string {
 	return map[string]string{"base/python:3.11": "docker.io/library/python:3.11-slim-bookworm"}
 }
 
+// seedImages are the images that seeds are made from.
+func seedImages() []string { return slices.Sorted(maps.Values(seeds())) }
+
 // SeedRegistry puts the base images of services into the foundry's registry,
 // unless they are there already.
-func SeedRegistry(ctx context.Context, c Objects, endpoint Endpoint, images Images) error {
+func SeedRegistry(ctx context.Context, c client.Reader, endpoint frontdoor.Endpoint, images Images) error {
 	s := &corev1.Secret{}
 	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceFoundry, Name: names.RegistryWriter}, s); err != nil {
 		return fmt.Errorf("credentials of the registry: %w", err)
@@ -44,7 +50,7 @@ func SeedRegistry(ctx context.Context, c Objects, endpoint Endpoint, images Imag
 		remote.WithAuth(&authn.Basic{Username: string(s.Data["username"]), Password: string(s.Data["password"])}),
 	}
 	for to, from := range seeds() {
-		ref, err := name.ParseReference(endpoint.host("registry")+"/"+to, name.StrictValidation)
+		ref, err := name.ParseReference(endpoint.Address("registry")+"/"+to, name.StrictValidation)
 		if err != nil {
 			return fmt.Errorf("seed %s: %w", to, err)
 		}

@@ -1,4 +1,4 @@
-package gitops
+package gitea
 
 import (
 	"context"
@@ -84,16 +84,16 @@ func (p protection) normal() protection {
 	return p
 }
 
-func (f *forge) protections(ctx context.Context, repo string) ([]protection, error) {
+func (s *setup) protections(ctx context.Context, repo string) ([]protection, error) {
 	var rules []protection
-	err := f.admin.Call(ctx, http.MethodGet, protectionPath(repo), nil, &rules)
+	err := s.api.Call(ctx, http.MethodGet, protectionPath(repo), nil, &rules)
 	return rules, err
 }
 
 // ensureProtection makes the repository have exactly these rules, and reads
 // them back: Gitea drops names from a whitelist that lack access.
-func (f *forge) ensureProtection(ctx context.Context, repo string, want []protection) error {
-	have, err := f.protections(ctx, repo)
+func (s *setup) ensureProtection(ctx context.Context, repo string, want []protection) error {
+	have, err := s.protections(ctx, repo)
 	if err != nil {
 		return err
 	}
@@ -102,11 +102,11 @@ func (f *forge) ensureProtection(ctx context.Context, repo string, want []protec
 		i := slices.IndexFunc(have, func(p protection) bool { return p.RuleName == w.RuleName })
 		switch {
 		case i < 0:
-			err = f.admin.Call(ctx, http.MethodPost, protectionPath(repo), w.normal(), nil)
+			err = s.api.Call(ctx, http.MethodPost, protectionPath(repo), w.normal(), nil)
 		case cmp.Equal(have[i].normal(), w.normal()):
 			continue
 		default:
-			err = f.admin.Call(ctx, http.MethodPatch, protectionPath(repo)+"/"+url.PathEscape(w.RuleName), w.normal(), nil)
+			err = s.api.Call(ctx, http.MethodPatch, protectionPath(repo)+"/"+url.PathEscape(w.RuleName), w.normal(), nil)
 		}
 		if err != nil {
 			return fmt.Errorf("protect %s: %w", w.RuleName, err)
@@ -117,7 +117,7 @@ func (f *forge) ensureProtection(ctx context.Context, repo string, want []protec
 		if slices.ContainsFunc(want, func(p protection) bool { return p.RuleName == h.RuleName }) {
 			continue
 		}
-		if err := f.admin.Call(ctx, http.MethodDelete, protectionPath(repo)+"/"+url.PathEscape(h.RuleName), nil, nil); err != nil {
+		if err := s.api.Call(ctx, http.MethodDelete, protectionPath(repo)+"/"+url.PathEscape(h.RuleName), nil, nil); err != nil {
 			return fmt.Errorf("drop rule %s: %w", h.RuleName, err)
 		}
 		changed = true
@@ -125,11 +125,11 @@ func (f *forge) ensureProtection(ctx context.Context, repo string, want []protec
 	if !changed {
 		return nil
 	}
-	return f.checkProtection(ctx, repo, want)
+	return s.checkProtection(ctx, repo, want)
 }
 
-func (f *forge) checkProtection(ctx context.Context, repo string, want []protection) error {
-	have, err := f.protections(ctx, repo)
+func (s *setup) checkProtection(ctx context.Context, repo string, want []protection) error {
+	have, err := s.protections(ctx, repo)
 	if err != nil {
 		return err
 	}

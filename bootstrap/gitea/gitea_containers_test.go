@@ -1,6 +1,6 @@
 //go:build containers
 
-package gitops_test
+package gitea_test
 
 import (
 	"bytes"
@@ -22,9 +22,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
-	"github.com/druppie/druppie-up/bootstrap/gitops"
+	"github.com/druppie/druppie-up/bootstrap/frontdoor"
+	setup "github.com/druppie/druppie-up/bootstrap/gitea"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/render"
+	"github.com/druppie/druppie-up/bootstrap/secrets"
 	"github.com/druppie/druppie-up/charts"
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -32,23 +34,26 @@ import (
 // forge is a real Gitea with everything that EnsureGitea makes, and the fake
 // cluster that keeps its secrets.
 type forge struct {
-	endpoint gitops.Endpoint
+	endpoint frontdoor.Endpoint
 	cluster  client.Client
-	exec     gitops.Exec
+	exec     setup.Exec
 }
+
+// toFlux is where Flux would be told of pushes.
+var toFlux = setup.Webhook{URL: "http://webhook-receiver.flux-system.svc.cluster.local/hook/0", Secret: []byte("key")}
 
 // newForge starts a Gitea with the configuration of our chart.
 func newForge(t *testing.T) forge {
 	t.Helper()
 	c := fake.NewClientBuilder().Build()
-	m, err := gitops.EnsureSecrets(t.Context(), c, gitops.Options{Name: "test"})
+	m, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test", Users: setup.Users()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	f := forge{cluster: c}
 	port, exec := startGitea(t, giteaFiles(t, c))
-	f.endpoint, f.exec = gitops.Endpoint{Port: port, CA: m.CA}, exec
-	if err := gitops.EnsureGitea(t.Context(), c, f.exec, f.endpoint); err != nil {
+	f.endpoint, f.exec = frontdoor.Endpoint{Port: port, CA: m.CA}, exec
+	if err := setup.Ensure(t.Context(), c, f.exec, f.endpoint, toFlux); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -124,7 +129,7 @@ func (f forge) as(t *testing.T, who string) *gitea.Client {
 
 func (f forge) push(t *testing.T, who, repo, branch, parent, content string) (string, error) {
 	t.Helper()
-	return gitops.Push(t.Context(), f.endpoint, who, f.token(t, who), repo, branch, parent, "change", map[string][]byte{"file": []byte(content)})
+	return setup.Push(t.Context(), f.endpoint, who, f.token(t, who), repo, branch, parent, "change", map[string][]byte{"file": []byte(content)})
 }
 
 func (f forge) head(t *testing.T, repo string) string {
@@ -231,7 +236,7 @@ func TestGitea(t *testing.T) {
 func (f forge) testAgain(t *testing.T) {
 	before := versions(t, f.cluster)
 	head := f.head(t, names.RepoFleet)
-	allowed(t, "second run", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	allowed(t, "second run", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
 	if diff := cmp.Diff(before, versions(t, f.cluster)); diff != "" {
 		t.Errorf("objects changed:\n%s", diff)
 	}
@@ -264,7 +269,7 @@ func (f forge) testLostToken(t *testing.T) {
 	old := string(s.Data["token"])
 	s.Data["token"] = []byte("0000000000000000000000000000000000000000")
 	allowed(t, "damage", f.cluster.Update(t.Context(), s))
-	allowed(t, "repair", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	allowed(t, "repair", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
 	mended := f.token(t, names.UserFoundry)
 	if mended == old {
 		t.Error("the token is still the one that was lost")
@@ -349,18 +354,18 @@ func (f forge) testPlatform(t *testing.T) {
 		"clusters/druppie-b/x":    []byte("x"), // sorts before the folder clusters/druppie/
 		"kyverno/b.yaml":          []byte("b: 2\n"),
 	}
-	first, err := gitops.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Install the platform")
+	first, err := setup.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Install the platform")
 	allowed(t, "push", err)
 	if head := f.head(t, names.RepoPlatform); head != first {
 		t.Errorf("main is at %s, want %s", head, first)
 	}
-	again, err := gitops.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Again")
+	again, err := setup.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Again")
 	allowed(t, "push again", err)
 	if again != first {
 		t.Error("the same files made another commit")
 	}
 	delete(files, "kyverno/b.yaml")
-	second, err := gitops.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Drop a part")
+	second, err := setup.PushPlatform(t.Context(), f.cluster, f.endpoint, files, "Drop a part")
 	allowed(t, "push less", err)
 	if second == first {
 		t.Error("a file that is gone made no commit")
@@ -445,7 +450,7 @@ func (f forge) testTraceHooks(t *testing.T) {
 	if hooks := f.hooks(t, names.RepoTrace); len(hooks) != 0 {
 		t.Errorf("a checkpoint would make a record, and that a checkpoint: %+v", hooks)
 	}
-	allowed(t, "again", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	allowed(t, "again", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
 	if diff := cmp.Diff(before, ids()); diff != "" {
 		t.Errorf("webhooks were made anew: %s", diff)
 	}
@@ -453,7 +458,7 @@ func (f forge) testTraceHooks(t *testing.T) {
 	allowed(t, "read", f.cluster.Get(t.Context(), client.ObjectKey{Namespace: "druppie-system", Name: "tracedb-gitea-webhook"}, s))
 	s.Data["secret"] = []byte("another")
 	allowed(t, "another secret", f.cluster.Update(t.Context(), s))
-	allowed(t, "repair", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	allowed(t, "repair", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
 	for repo, id := range ids() {
 		if id == before[repo] {
 			t.Errorf("%s signs with a secret that nobody knows any more", repo)
@@ -502,14 +507,14 @@ func (f forge) testTraceLogin(t *testing.T) {
 		return apps[0]
 	}
 	before := one()
-	allowed(t, "again", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	allowed(t, "again", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
 	if one().ID != before.ID {
 		t.Error("the application was made anew")
 	}
 	s := &corev1.Secret{}
 	s.Namespace, s.Name = "druppie-system", "tracedb-oauth"
 	allowed(t, "lose the secret", f.cluster.Delete(t.Context(), s))
-	allowed(t, "repair", gitops.EnsureGitea(t.Context(), f.cluster, nil, f.endpoint))
+	allowed(t, "repair", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
 	if one().ClientID == before.ClientID {
 		t.Error("the application is still the one whose secret nobody knows")
 	}

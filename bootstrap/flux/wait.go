@@ -1,4 +1,4 @@
-package gitops
+package flux
 
 import (
 	"context"
@@ -26,29 +26,29 @@ import (
 const (
 	// A refusal that stays the same for so long won't go away by itself. Parts
 	// that come up refuse for a while too: a webhook without a pod, say.
-	fluxPatience = 3 * time.Minute
+	patience = 3 * time.Minute
 	// Without any progress for so long, something is stuck.
-	fluxStuck = 12 * time.Minute
+	stuck = 12 * time.Minute
 )
 
 // Cluster is what waiting for Flux wants of the Kubernetes client.
 type Cluster interface {
-	Objects
+	kube.Objects
 	WaitReady(ctx context.Context, objs []*unstructured.Unstructured, opt kube.WaitOptions) error
 }
 
-// WaitFlux waits until all that Flux installs from the platform repository is
+// Wait waits until all that Flux installs from the platform repository is
 // ready at a commit of it. Flux is told at once instead of at its next look,
 // and objects that are gone are put back. It ends early, with the failing
 // part's own message, on what can't get better.
-func WaitFlux(ctx context.Context, c Cluster, revision string, task ui.Task) error {
-	return waitFlux(ctx, c, revision, task, time.Second)
+func Wait(ctx context.Context, c Cluster, revision string, task ui.Task) error {
+	return waitAll(ctx, c, revision, task, time.Second)
 }
 
-func waitFlux(ctx context.Context, c Cluster, revision string, task ui.Task, interval time.Duration) error {
+func waitAll(ctx context.Context, c Cluster, revision string, task ui.Task, interval time.Duration) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	w := &fluxWait{
+	w := &waiter{
 		Cluster: c, want: names.MainBranch + "@sha1:" + revision, task: task, stop: cancel,
 		since: map[string]refusal{}, watched: map[string]bool{}, requested: map[string]string{},
 		why: map[string]string{}, interval: interval,
@@ -58,7 +58,7 @@ func waitFlux(ctx context.Context, c Cluster, revision string, task ui.Task, int
 	return w.run(ctx)
 }
 
-type fluxWait struct {
+type waiter struct {
 	Cluster
 	want     string // revision, as Flux writes it
 	task     ui.Task
@@ -80,7 +80,7 @@ type refusal struct {
 	at      time.Time
 }
 
-func (w *fluxWait) run(ctx context.Context) error {
+func (w *waiter) run(ctx context.Context) error {
 	best, moved := -1, time.Now()
 	var last []string // what was waited for when the time was up
 	for {
@@ -103,8 +103,8 @@ func (w *fluxWait) run(ctx context.Context) error {
 		if ready > best {
 			best, moved = ready, time.Now()
 		}
-		if time.Since(moved) > fluxStuck {
-			return ui.WithHint(fmt.Errorf("flux made no progress for %s; waits for %s", fluxStuck, strings.Join(waiting, "; ")), fluxHint)
+		if time.Since(moved) > stuck {
+			return ui.WithHint(fmt.Errorf("flux made no progress for %s; waits for %s", stuck, strings.Join(waiting, "; ")), hint)
 		}
 		w.task.Progress(int64(ready), int64(ready+len(waiting)))
 		w.task.Detail("%s", waiting[0])
@@ -126,10 +126,10 @@ func over(ctx context.Context, waiting []string) error {
 	return cause
 }
 
-const fluxHint = "`druppie-up status` shows every part; run `druppie-up up` again when the cause is gone"
+const hint = "`druppie-up status` shows every part; run `druppie-up up` again when the cause is gone"
 
 // look counts the parts that are ready and says of the others what they wait for.
-func (w *fluxWait) look(ctx context.Context) (ready int, waiting []string, err error) {
+func (w *waiter) look(ctx context.Context) (ready int, waiting []string, err error) {
 	src := &sourcev1.GitRepository{}
 	if err := w.get(ctx, sourcev1.GitRepositoryKind, root, src); err != nil {
 		return 0, nil, err
@@ -182,14 +182,14 @@ func sorted(waiting []string) []string {
 	return waiting
 }
 
-func (w *fluxWait) ready(k *kustomizev1.Kustomization) bool {
+func (w *waiter) ready(k *kustomizev1.Kustomization) bool {
 	if r, ok := w.requested[kustomizev1.KustomizationKind+"/"+k.Name]; ok && k.Status.LastHandledReconcileAt != r {
 		return false
 	}
 	return isReady(k, w.want)
 }
 
-func (w *fluxWait) describe(name string, cond *metav1.Condition) string {
+func (w *waiter) describe(name string, cond *metav1.Condition) string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if why := w.why[name]; why != "" {
@@ -206,12 +206,12 @@ func because(cond *metav1.Condition) string {
 }
 
 // lasting gives an error when a part's refusal won't go away.
-func (w *fluxWait) lasting(name string, cond *metav1.Condition) error {
+func (w *waiter) lasting(name string, cond *metav1.Condition) error {
 	if cond == nil || cond.Status != metav1.ConditionFalse {
 		delete(w.since, name)
 		return nil
 	}
-	fail := ui.WithHint(fmt.Errorf("flux: %s: %s", name, cond.Message), fluxHint)
+	fail := ui.WithHint(fmt.Errorf("flux: %s: %s", name, cond.Message), hint)
 	switch cond.Reason {
 	case meta.BuildFailedReason, meta.InvalidPathReason, meta.InvalidURLReason, meta.InvalidCELExpressionReason:
 		return fail
@@ -223,7 +223,7 @@ func (w *fluxWait) lasting(name string, cond *metav1.Condition) error {
 		w.since[name] = refusal{cond.Message, time.Now()}
 		return nil
 	}
-	if time.Since(r.at) > fluxPatience {
+	if time.Since(r.at) > patience {
 		return fail
 	}
 	return nil
@@ -231,7 +231,7 @@ func (w *fluxWait) lasting(name string, cond *metav1.Condition) error {
 
 // watchWorkloads looks, beside Flux, at what a part has applied: Flux only says
 // that something isn't ready, and only much later; the pods say why.
-func (w *fluxWait) watchWorkloads(ctx context.Context, k *kustomizev1.Kustomization, cond *metav1.Condition) error {
+func (w *waiter) watchWorkloads(ctx context.Context, k *kustomizev1.Kustomization, cond *metav1.Condition) error {
 	if w.watched[k.Name] || k.Status.LastAttemptedRevision != w.want || cond == nil || k.Status.Inventory == nil ||
 		cond.Status == metav1.ConditionTrue || cond.Reason == meta.DependencyNotReadyReason {
 		return nil
@@ -243,7 +243,7 @@ func (w *fluxWait) watchWorkloads(ctx context.Context, k *kustomizev1.Kustomizat
 	w.watched[k.Name] = true
 	w.watchers.Go(func() {
 		err := w.WaitReady(ctx, objs, kube.WaitOptions{
-			Timeout: fluxStuck,
+			Timeout: stuck,
 			OnWait:  func(waiting []string) { w.explain(k.Name, strings.Join(waiting, "; ")) },
 		})
 		w.explain(k.Name, "")
@@ -255,13 +255,13 @@ func (w *fluxWait) watchWorkloads(ctx context.Context, k *kustomizev1.Kustomizat
 	return nil
 }
 
-func (w *fluxWait) explain(name, why string) {
+func (w *waiter) explain(name, why string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.why[name] = why
 }
 
-func (w *fluxWait) get(ctx context.Context, kind, name string, into any) error {
+func (w *waiter) get(ctx context.Context, kind, name string, into any) error {
 	u := fluxObject(kind)
 	if err := w.Get(ctx, client.ObjectKey{Namespace: names.NamespaceFlux, Name: name}, u); err != nil {
 		return fmt.Errorf("flux: %w", err)
@@ -270,7 +270,7 @@ func (w *fluxWait) get(ctx context.Context, kind, name string, into any) error {
 }
 
 // request tells Flux to look now, once for each object.
-func (w *fluxWait) request(ctx context.Context, kind, name string) error {
+func (w *waiter) request(ctx context.Context, kind, name string) error {
 	if w.requested[kind+"/"+name] != "" {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package gitops
+package gitea
 
 import (
 	"testing"
@@ -11,7 +11,7 @@ func TestHookIsTheOneThatIsWanted(t *testing.T) {
 		h := hook{
 			ID: 7, Name: want.Name, Type: "gitea", Active: true,
 			Events: []string{"push", "pull_request_sync", "pull_request", "pull_request_review"},
-			Config: map[string]string{"url": traceHookURL, "content_type": "json"},
+			Config: map[string]string{"content_type": "json"},
 		}
 		change(&h)
 		return h

@@ -1,0 +1,235 @@
+// Package gitea sets up what Gitea holds: the organisation with its identities,
+// repositories, branch protection, webhooks and tokens, and what is pushed to the
+// platform repository. What is there already stays as it is; what is missing is
+// added. It refuses to install Gitea and to render what it pushes.
+package gitea
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	sdk "code.gitea.io/sdk/gitea"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/druppie/druppie-up/bootstrap/frontdoor"
+	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/giteaclient"
+	"github.com/druppie/druppie-up/internal/names"
+)
+
+// Exec runs a command where Gitea runs and returns its output.
+type Exec func(ctx context.Context, cmd []string, stdin io.Reader) (string, error)
+
+// PodExec runs commands in Gitea's pod.
+func PodExec(c *kube.Client) Exec {
+	return func(ctx context.Context, cmd []string, stdin io.Reader) (string, error) {
+		pods := &corev1.PodList{}
+		if err := c.List(ctx, pods, client.InNamespace(names.NamespaceGitea), client.MatchingLabels{"app.kubernetes.io/name": "gitea"}); err != nil {
+			return "", fmt.Errorf("find gitea's pod: %w", err)
+		}
+		for _, p := range pods.Items {
+			if p.Status.Phase == corev1.PodRunning && p.DeletionTimestamp == nil {
+				return c.Exec(ctx, p.Namespace, p.Name, "gitea", cmd, stdin)
+			}
+		}
+		return "", errors.New("gitea has no running pod")
+	}
+}
+
+// Webhook is where Gitea sends events, and the key that it signs them with.
+type Webhook struct {
+	URL    string
+	Secret []byte
+}
+
+// setup is Gitea as its administrator sees it.
+type setup struct {
+	kube.Objects
+	endpoint frontdoor.Endpoint
+	http     *http.Client
+	exec     Exec
+	flux     Webhook
+	api      *giteaclient.Client // as the administrator
+}
+
+// Ensure makes the organisation with its identities, repositories, branch
+// protection and webhooks, and the login to the trace, and keeps each identity's
+// token in the cluster. Gitea must answer already. flux is told of pushes to what
+// Flux installs from. A second run writes nothing.
+func Ensure(ctx context.Context, c kube.Objects, exec Exec, endpoint frontdoor.Endpoint, flux Webhook) error {
+	httpClient, err := endpoint.Client()
+	if err != nil {
+		return err
+	}
+	s := &setup{Objects: c, endpoint: endpoint, http: httpClient, exec: exec, flux: flux}
+	if err := s.waitForAnswer(ctx); err != nil {
+		return err
+	}
+	for _, step := range []struct {
+		what string
+		run  func(context.Context) error
+	}{
+		{"administrator", s.ensureAdmin},
+		{"identities", s.ensureUsers},
+		{"organisation", s.ensureOrganisation},
+		{"repositories", s.ensureRepositories},
+		{"tokens", s.ensureTokens},
+		{"webhooks", s.ensureWebhooks},
+		{"login to the trace", s.ensureTraceLogin},
+	} {
+		if err := step.run(ctx); err != nil {
+			return fmt.Errorf("gitea: %s: %w", step.what, err)
+		}
+	}
+	return nil
+}
+
+// answerPatience is how long Gitea may take to answer. After a restart of the
+// node the API server still knows every pod as ready, until the kubelet has made
+// all of them anew: with the whole platform on two cores that takes minutes.
+const answerPatience = 5 * time.Minute
+
+// waitForAnswer bridges the time between a pod that counts as ready and a front
+// door that leads to it.
+func (s *setup) waitForAnswer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, answerPatience)
+	defer cancel()
+	for {
+		err := s.ping(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("gitea doesn't answer at %s: %w", s.endpoint.URL("gitea"), err)
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+func (s *setup) ping(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.endpoint.URL("gitea")+"/api/healthz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		return err
+	}
+	resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s", resp.Status)
+	}
+	return nil
+}
+
+// as returns a client that works with a name and password, which Gitea takes a
+// quarter of a second to check at each request: a token is for more than a few.
+func (s *setup) as(ctx context.Context, username, password string) (*giteaclient.Client, error) {
+	return giteaclient.New(ctx, giteaclient.Options{
+		URL: s.endpoint.URL("gitea"), HTTP: s.http, Username: username, Password: password,
+	})
+}
+
+// with returns a client that works with a token.
+func (s *setup) with(ctx context.Context, token string) (*giteaclient.Client, error) {
+	return giteaclient.New(ctx, giteaclient.Options{URL: s.endpoint.URL("gitea"), HTTP: s.http, Token: giteaclient.Token(token)})
+}
+
+// makeAdmin takes the account's name, its address, and on standard input its
+// password.
+const makeAdmin = `read -r password
+gitea() { /app/gitea/gitea --config /etc/gitea/app.ini admin user "$@"; }
+gitea change-password --must-change-password=false --username "$0" --password "$password" 2>/dev/null ||
+gitea create --admin --must-change-password=false --username "$0" --email "$1" --password "$password"`
+
+// ensureAdmin makes the first account inside Gitea's own container, since no
+// other way in exists yet. The password goes through standard input, so that it
+// is in no audit log and no process list outside of the container.
+func (s *setup) ensureAdmin(ctx context.Context) error {
+	id := identities()[0]
+	data, err := s.identity(ctx, id.name)
+	if err != nil {
+		return err
+	}
+	token, err := s.validToken(ctx, id.name, data)
+	if err != nil {
+		return err
+	}
+	if token == "" {
+		if err := s.ensureAdminAccount(ctx, string(data["password"])); err != nil {
+			return err
+		}
+		if token, err = s.ensureToken(ctx, id); err != nil {
+			return err
+		}
+	}
+	s.api, err = s.with(ctx, token)
+	return err
+}
+
+func (s *setup) ensureAdminAccount(ctx context.Context, password string) error {
+	c, err := s.as(ctx, names.UserAdmin, password)
+	if err != nil {
+		return err
+	}
+	if _, resp, err := c.GetMyUserInfo(); err == nil {
+		return nil
+	} else if giteaclient.Status(resp) != http.StatusUnauthorized {
+		return err
+	}
+	// There is no such account, or it has another password.
+	if _, err := s.exec(ctx, []string{"/bin/sh", "-ec", makeAdmin, names.UserAdmin, email(names.UserAdmin)}, strings.NewReader(password+"\n")); err != nil {
+		return err
+	}
+	_, _, err = c.GetMyUserInfo()
+	return err
+}
+
+func (s *setup) ensureUsers(ctx context.Context) error {
+	for _, id := range identities()[1:] {
+		data, err := s.identity(ctx, id.name)
+		if err != nil {
+			return err
+		}
+		if _, resp, err := s.api.GetUserInfo(id.name); err == nil {
+			continue
+		} else if giteaclient.Status(resp) != http.StatusNotFound {
+			return fmt.Errorf("%s: %w", id.name, err)
+		}
+		no := false
+		if _, _, err := s.api.AdminCreateUser(sdk.CreateUserOption{
+			Username: id.name, FullName: id.title, Email: string(data["email"]),
+			Password: string(data["password"]), MustChangePassword: &no,
+		}); err != nil {
+			return fmt.Errorf("%s: %w", id.name, err)
+		}
+	}
+	return nil
+}
+
+func (s *setup) ensureOrganisation(context.Context) error {
+	_, resp, err := s.api.GetOrg(names.Organisation)
+	if giteaclient.Status(resp) != http.StatusNotFound {
+		return err
+	}
+	_, _, err = s.api.CreateOrg(sdk.CreateOrgOption{
+		Name: names.Organisation, FullName: "Druppie", Visibility: sdk.VisibleTypePublic,
+	})
+	return err
+}
+
+// identity reads what the cluster keeps of an identity.
+func (s *setup) identity(ctx context.Context, name string) (map[string][]byte, error) {
+	secret := &corev1.Secret{}
+	if err := s.Get(ctx, client.ObjectKey{Namespace: names.NamespaceGitea, Name: names.IdentitySecret(name)}, secret); err != nil {
+		return nil, fmt.Errorf("credentials of %s: %w", name, err)
+	}
+	return secret.Data, nil
+}

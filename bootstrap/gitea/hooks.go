@@ -1,0 +1,137 @@
+package gitea
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/http"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/druppie/druppie-up/bootstrap/secrets"
+	"github.com/druppie/druppie-up/internal/names"
+)
+
+// hook is a webhook as Gitea's API has it. The SDK's type lacks its name.
+type hook struct {
+	ID           int64             `json:"id,omitempty"`
+	Name         string            `json:"name"`
+	Type         string            `json:"type"`
+	Active       bool              `json:"active"`
+	Events       []string          `json:"events"`
+	BranchFilter string            `json:"branch_filter"`
+	Config       map[string]string `json:"config"`
+}
+
+// newHook sends events to a target. Gitea never shows a hook's secret, so the name
+// says by a fingerprint which one it is: a hook with an old secret is found and
+// replaced.
+func newHook(name string, to Webhook, branch string, events ...string) hook {
+	sum := sha256.Sum256(to.Secret)
+	return hook{
+		Name: name + " " + hex.EncodeToString(sum[:4]), Type: "gitea", Active: true,
+		Events: events, BranchFilter: branch,
+		Config: map[string]string{"url": to.URL, "content_type": "json", "secret": string(to.Secret)},
+	}
+}
+
+// shown is what Gitea calls an event that a hook asks for, where that differs.
+// Asked for pull_request it would add labels, assignments and comments.
+var shown = map[string]string{"pull_request_only": "pull_request"}
+
+func (h hook) is(want hook) bool {
+	var events []string
+	for _, e := range want.Events {
+		if s, ok := shown[e]; ok {
+			e = s
+		}
+		events = append(events, e)
+	}
+	return h.Name == want.Name && h.Active && h.Config["content_type"] == "json" && h.BranchFilter == want.BranchFilter &&
+		slices.Equal(slices.Sorted(slices.Values(h.Events)), slices.Sorted(slices.Values(events)))
+}
+
+// ensureWebhooks tells the foundry, Flux and the trace of what happens.
+func (s *setup) ensureWebhooks(ctx context.Context) error {
+	foundry, err := s.secretKey(ctx, names.NamespaceFoundry, secrets.FoundryWebhook)
+	if err != nil {
+		return err
+	}
+	trace, err := s.secretKey(ctx, names.NamespaceSystem, secrets.TraceWebhook)
+	if err != nil {
+		return err
+	}
+	toFoundry := newHook("foundry", Webhook{"http://" + names.ListenerHost, foundry}, names.MainBranch, "push")
+	toFlux := newHook("flux", s.flux, names.MainBranch, "push")
+	toTrace := traceHook(trace)
+	for _, w := range []struct {
+		repo  string
+		hooks []hook
+	}{
+		{names.RepoDroneService, []hook{toFoundry, toTrace}},
+		{names.RepoPlatform, []hook{toFlux, toTrace}},
+		{names.RepoFleet, []hook{toFlux, toTrace}},
+		// Not the trace's own: there each checkpoint would make a record, and each
+		// record a checkpoint.
+	} {
+		for _, h := range w.hooks {
+			if err := s.ensureHook(ctx, w.repo, h); err != nil {
+				return fmt.Errorf("%s: %w", w.repo, err)
+			}
+		}
+	}
+	return nil
+}
+
+// traceHook tells the trace of every push, pull request and review; a review is
+// delivered as pull_request_approved, pull_request_rejected or pull_request_comment.
+func traceHook(secret []byte) hook {
+	return newHook("trace", Webhook{"https://" + names.TraceHost + "/v1/events/gitea", secret}, "",
+		"push", "pull_request_only", "pull_request_sync", "pull_request_review")
+}
+
+// secretKey reads what a webhook is signed with.
+func (s *setup) secretKey(ctx context.Context, namespace, name string) ([]byte, error) {
+	secret := &corev1.Secret{}
+	if err := s.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret); err != nil {
+		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
+	}
+	return secret.Data["secret"], nil
+}
+
+// ensureHook makes the repository have this hook once, among those that lead to
+// the same address.
+func (s *setup) ensureHook(ctx context.Context, repo string, want hook) error {
+	path := "/repos/" + names.Organisation + "/" + repo + "/hooks"
+	var have []hook
+	if err := s.api.Call(ctx, http.MethodGet, path+"?limit=50", nil, &have); err != nil {
+		return err
+	}
+	found := false
+	for _, h := range have {
+		if h.Config["url"] != want.Config["url"] {
+			continue
+		}
+		if !found && h.is(want) {
+			found = true
+			continue
+		}
+		if err := s.api.Call(ctx, http.MethodDelete, fmt.Sprintf("%s/%d", path, h.ID), nil, nil); err != nil {
+			return fmt.Errorf("drop an old one: %w", err)
+		}
+	}
+	if found {
+		return nil
+	}
+	var made hook
+	if err := s.api.Call(ctx, http.MethodPost, path, want, &made); err != nil {
+		return err
+	}
+	if !made.is(want) {
+		return fmt.Errorf("gitea made something else: events %v, active %v", made.Events, made.Active)
+	}
+	return nil
+}

@@ -1,0 +1,111 @@
+package bootstrap
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/yaml"
+
+	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/bootstrap/part"
+	"github.com/druppie/druppie-up/bootstrap/render"
+	"github.com/druppie/druppie-up/bootstrap/supply/own"
+	"github.com/druppie/druppie-up/bootstrap/supply/store"
+)
+
+// renderer renders parts against a store.
+type renderer struct {
+	inputs
+	vars map[string]string // what ${name} stands for in our files
+}
+
+// part renders a part and pins its images. It also names what the store lacks of
+// it: upstream's files, without which there are no objects, or images, which stay
+// without a digest.
+func (r renderer) part(p part.Part) (objs []*unstructured.Unstructured, missing []string, err error) {
+	files, err := p.Files()
+	if err != nil {
+		return nil, nil, err
+	}
+	var out []byte
+	if p.Chart {
+		out, err = render.Chart(files, p.Name, p.Namespace, r.values())
+	} else {
+		ref := r.sourcesOf(p)
+		var upstream fs.FS
+		if ref != "" {
+			upstream, err = r.store.Files(ref)
+			if errors.Is(err, store.ErrNotFound) {
+				return nil, []string{ref}, nil
+			}
+			if err != nil {
+				return nil, nil, fmt.Errorf("part %s: %w", p.Name, err)
+			}
+		}
+		out, err = render.Kustomize(files, upstream, r.vars)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("part %s: %w", p.Name, err)
+	}
+	if objs, err = kube.Decode(out); err != nil {
+		return nil, nil, fmt.Errorf("part %s: %w", p.Name, err)
+	}
+	known, err := r.pinnable()
+	if err != nil {
+		return nil, nil, err
+	}
+	return objs, render.Pin(objs, known), nil
+}
+
+// sourcesOf names the upstream files that a part builds on: those of the
+// component whose folder it is. Empty: none.
+func (r renderer) sourcesOf(p part.Part) string {
+	for _, c := range r.components {
+		if "manifests/"+c.Name == p.Folder {
+			return c.SourcesRef()
+		}
+	}
+	return ""
+}
+
+// values are what a chart must know of the platform that it is rendered for.
+func (r renderer) values() map[string]any {
+	return map[string]any{"name": r.opts.Name, "port": r.opts.Port}
+}
+
+// pinnable are all images that we know, with the digests of those in the store.
+func (r renderer) pinnable() ([]render.Image, error) {
+	entries, err := r.store.Entries()
+	if err != nil {
+		return nil, err
+	}
+	digests := map[string]string{}
+	for _, e := range entries {
+		digests[e.Ref] = e.Descriptor.Digest.String()
+	}
+	var images []render.Image
+	for _, c := range r.components {
+		for _, img := range c.Images {
+			images = append(images, render.Image{Name: img.Name, Ko: img.Ko, Digest: digests[img.Name]})
+		}
+	}
+	for _, name := range own.Refs() {
+		images = append(images, render.Image{Name: name, Digest: digests[name]})
+	}
+	return images, nil
+}
+
+// encode writes objects as one YAML stream.
+func encode(objs []*unstructured.Unstructured) ([]byte, error) {
+	var out []byte
+	for _, o := range objs {
+		doc, err := yaml.Marshal(o.Object)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+		out = append(append(out, "---\n"...), doc...)
+	}
+	return out, nil
+}
