@@ -49,7 +49,12 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	}
 	hc := *o.HTTP
 	hc.Transport = authorized{next: hc.Transport, host: base.Host, o: o}
-	sdk, err := gitea.NewClient(o.URL, gitea.SetContext(ctx), gitea.SetHTTPClient(&hc), gitea.SetGiteaVersion(""))
+	opts := []gitea.ClientOption{gitea.SetContext(ctx), gitea.SetHTTPClient(&hc), gitea.SetGiteaVersion("")}
+	if o.Username != "" {
+		// The SDK refuses calls about tokens unless it knows a user's name itself.
+		opts = append(opts, gitea.SetBasicAuth(o.Username, o.Password))
+	}
+	sdk, err := gitea.NewClient(o.URL, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("client of Gitea at %s: %w", o.URL, err)
 	}

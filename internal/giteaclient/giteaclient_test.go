@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"testing"
+
+	"code.gitea.io/sdk/gitea"
 )
 
 func TestWhoAsks(t *testing.T) {
@@ -55,6 +57,29 @@ func TestWhoAsks(t *testing.T) {
 			t.Errorf("error %v", err)
 		}
 	})
+}
+
+// TestPasswordMakesTokens: the SDK itself refuses calls about tokens from a client that it knows no user of.
+func TestPasswordMakesTokens(t *testing.T) {
+	mux := http.NewServeMux()
+	mux.HandleFunc("DELETE /api/v1/users/a/tokens/old", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) })
+	mux.HandleFunc("POST /api/v1/users/a/tokens", func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusCreated)
+		w.Write([]byte(`{"sha1":"made"}`))
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	c, err := New(t.Context(), Options{URL: server.URL, HTTP: server.Client(), Username: "a", Password: "b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.DeleteAccessToken("old"); err != nil {
+		t.Error(err)
+	}
+	made, _, err := c.CreateAccessToken(gitea.CreateAccessTokenOption{Name: "new", Scopes: []gitea.AccessTokenScope{"read:user"}})
+	if err != nil || made.Token != "made" {
+		t.Errorf("%+v, %v", made, err)
+	}
 }
 
 // TestTokenStays: whoever Gitea's answer leads to doesn't get the token.
