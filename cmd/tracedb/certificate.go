@@ -15,14 +15,14 @@ type certificate struct {
 	files  tlsConfig
 	logger *slog.Logger
 
-	mu     sync.Mutex
-	looked time.Time
-	state  [2]time.Time
-	cert   *tls.Certificate
+	mu      sync.Mutex
+	checked time.Time
+	state   [2]time.Time
+	cert    *tls.Certificate
 }
 
-// lookEvery bounds how often the files are looked at.
-const lookEvery = time.Second
+// checkEvery bounds how often the files are checked for a change.
+const checkEvery = time.Second
 
 func loadCertificate(files tlsConfig, logger *slog.Logger) (*certificate, error) {
 	c := &certificate{files: files, logger: logger}
@@ -60,8 +60,8 @@ func (c *certificate) stat() (state [2]time.Time, err error) {
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.looked) >= lookEvery {
-		c.looked = now
+	if now := time.Now(); now.Sub(c.checked) >= checkEvery {
+		c.checked = now
 		if state, err := c.stat(); err != nil || state != c.state {
 			if err := c.load(); err != nil {
 				c.logger.Error("the certificate changed and can't be read; the old one stays in use", "error", err)

@@ -15,10 +15,10 @@ import (
 	"github.com/druppie/druppie-up/tracedb/publish"
 )
 
-// collectors wires what hears and looks, and gives the handlers of webhooks; nil for those that are off.
+// collectors wires what takes events and what polls and watches, and gives the handlers of webhooks; nil for those that are off.
 func (w *wiring) collectors() (giteaHook, fluxHook http.Handler, err error) {
 	repositories := collect.Repositories{Owner: w.config.Gitea.Owner, Checkpoint: w.config.Gitea.CheckpointRepository}
-	forge, err := w.forge(repositories)
+	poller, err := w.poller(repositories)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -33,7 +33,7 @@ func (w *wiring) collectors() (giteaHook, fluxHook http.Handler, err error) {
 			return nil, nil, fmt.Errorf("giteaWebhookSecretFile: %w", err)
 		}
 		h := collect.Gitea([]byte(value), w.ingester.Append)
-		h.Repositories, h.Forge, h.Log, h.Logger = repositories, forge, l, w.logger
+		h.Repositories, h.Poller, h.Log, h.Logger = repositories, poller, l, w.logger
 		w.server.health.watch(h.Status)
 		giteaHook = h
 	}
@@ -57,14 +57,14 @@ func (w *wiring) collectors() (giteaHook, fluxHook http.Handler, err error) {
 	return giteaHook, fluxHook, nil
 }
 
-// forge looks through Gitea for what no webhook told.
-func (w *wiring) forge(repositories collect.Repositories) (*collect.Forge, error) {
+// poller polls Gitea for what no webhook told.
+func (w *wiring) poller(repositories collect.Repositories) (*collect.GiteaPoller, error) {
 	const name = "gitea"
 	client, _, err := w.gitea(name)
 	if err != nil || client == nil {
 		return nil, err
 	}
-	f := &collect.Forge{Client: client, Repositories: repositories, Sink: w.ingester.Append, Log: w.server.log, Logger: w.logger}
+	f := &collect.GiteaPoller{Client: client, Repositories: repositories, Sink: w.ingester.Append, Log: w.server.log, Logger: w.logger}
 	w.server.health.watch(f.Status)
 	w.loop(name, f.Run)
 	return f, nil

@@ -50,7 +50,7 @@ func TestOperating(t *testing.T) {
 	_, metrics := h.get("http://"+h.server.onPlain.Addr().String()+"/metrics", "")
 	for _, name := range regexp.MustCompile("`(tracedb_[a-z_]+)`").FindAllStringSubmatch(text, -1) {
 		if name[1] == "tracedb_admission_decisions_total" {
-			continue // the door asked nothing
+			continue // nothing was asked for admission
 		}
 		if !strings.Contains(metrics, "\n"+name[1]) {
 			t.Errorf("there is no metric %s", name[1])

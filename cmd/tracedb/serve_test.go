@@ -35,7 +35,7 @@ const (
 	writer  = "token-of-the-record-step"
 	auditor = "token-of-the-auditor"
 	foreign = "token-for-the-cluster-itself"
-	door    = "token-of-the-door"
+	admits  = "token-of-admission"
 )
 
 // house is a folder with everything that the service needs, and the service in this process, wired as
@@ -67,7 +67,7 @@ func newHouse(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), pool: x509.NewCertPool(), out: &lines{}}
 	h.certificate("trace.test")
-	h.write("token", door)
+	h.write("token", admits)
 	h.write("hook", "secret-of-the-webhooks")
 	var err error
 	if h.signer, err = apitest.NewKey(h.path("foundry.pub")); err != nil {

@@ -96,7 +96,7 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 	}()
 	// Loading the catalog reads every image's facts, of which little is kept: until it is loaded the heap
 	// is kept close to what is in use, and then given back. Later there may be more garbage than Go allows by
-	// itself: a heap this small would be collected several times a second, and whoever asks at the door waits
+	// itself: a heap this small would be collected several times a second, and whoever asks for admission waits
 	// for that. GOGC in the environment still says otherwise.
 	share := debug.SetGCPercent(25)
 	if _, ok := os.LookupEnv("GOGC"); !ok {

@@ -44,7 +44,7 @@ func TestService(t *testing.T) {
 	}()
 
 	// Before the release nothing of it may run; afterwards it may, at once.
-	if d, err := h.client(door).Admission(ctx, question); err != nil || d.Allowed || d.Reason == "" || d.Remedy == "" {
+	if d, err := h.client(admits).Admission(ctx, question); err != nil || d.Allowed || d.Reason == "" || d.Remedy == "" {
 		t.Errorf("before the release: %+v, %v", d, err)
 	}
 	drafts, err := apitest.Release(h.signer, service)
@@ -56,7 +56,7 @@ func TestService(t *testing.T) {
 		t.Fatal(err)
 	}
 	question.UID = "u-2"
-	if d, err := h.client(door).Admission(ctx, question); err != nil || !d.Allowed {
+	if d, err := h.client(admits).Admission(ctx, question); err != nil || !d.Allowed {
 		t.Errorf("after the release: %+v, %v", d, err)
 	}
 	again, err := h.client(writer).Record(ctx, drafts)
@@ -167,7 +167,7 @@ func TestService(t *testing.T) {
 	h.tool(0, "dispose", "--config", h.config, "--dry-run")
 	h.restore(h.config, before, after)
 	h.start()
-	if d, err := h.client(door).Admission(ctx, question); err != nil || !d.Allowed {
+	if d, err := h.client(admits).Admission(ctx, question); err != nil || !d.Allowed {
 		t.Errorf("after the restore: %+v, %v", d, err)
 	}
 	// What the backup didn't have is gone, which only the checkpoint told.
@@ -177,7 +177,7 @@ func TestService(t *testing.T) {
 	if err := h.stop(); err != nil {
 		t.Errorf("the service ended with %v", err)
 	}
-	for _, secret := range []string{writer, auditor, foreign, door, "secret-of-the-webhooks"} {
+	for _, secret := range []string{writer, auditor, foreign, admits, "secret-of-the-webhooks"} {
 		if strings.Contains(h.out.String(), secret) {
 			t.Errorf("the service's output has the secret %s", secret)
 		}
@@ -283,7 +283,7 @@ func TestRefused(t *testing.T) {
 	}{
 		{"wrong audience", foreign, drafts(func(d []tracedb.Draft) []tracedb.Draft { return d }), tracedb.ErrUnauthenticated, "Authorization"},
 		{"made-up token", "eyJhbGciOiJub25lIn0.e30.", drafts(func(d []tracedb.Draft) []tracedb.Draft { return d }), tracedb.ErrUnauthenticated, "Authorization"},
-		{"the door's token", door, drafts(func(d []tracedb.Draft) []tracedb.Draft { return d }), tracedb.ErrForbidden, ""},
+		{"admission's token", admits, drafts(func(d []tracedb.Draft) []tracedb.Draft { return d }), tracedb.ErrForbidden, ""},
 		{"forged", writer, drafts(func([]tracedb.Draft) []tracedb.Draft {
 			list, err := apitest.Release(thief, apitest.NewService("druppie/pump-service", "", 4))
 			if err != nil {
@@ -428,7 +428,7 @@ func TestCertificateChanges(t *testing.T) {
 	h.soon("the renewed certificate", func() bool { return ask("renewed.test") == nil })
 	// One that can't be read leaves the last one in use.
 	h.write("tls.crt", "broken")
-	time.Sleep(2 * lookEvery)
+	time.Sleep(2 * checkEvery)
 	if err := ask("renewed.test"); err != nil {
 		t.Errorf("with a broken file: %v", err)
 	}

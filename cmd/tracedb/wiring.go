@@ -75,7 +75,7 @@ func (w *wiring) cluster(given *rest.Config) (err error) {
 	return nil
 }
 
-// failing answers an error to somebody who looks at a page.
+// failing answers an error to whoever asked for a page.
 type failing func(w http.ResponseWriter, r *http.Request, err error)
 
 // people wires who may ask. What goes wrong with a login is shown by fail.

@@ -90,8 +90,8 @@ type Catalog struct {
 	now    func() time.Time
 
 	// syncing keeps one reader of the log at a time; it is never held while deciding.
-	syncing turn
-	next    int64 // the first place that wasn't looked at; under syncing
+	syncing lock
+	next    int64 // the first place that wasn't applied; under syncing
 
 	mu         sync.RWMutex
 	images     map[digest]origin
@@ -121,7 +121,7 @@ type granted struct {
 // Open loads the catalog from the log's facts, not from the whole log.
 func Open(ctx context.Context, log tracedb.Reader) (*Catalog, error) {
 	c := &Catalog{
-		log: log, logger: slog.New(slog.DiscardHandler), now: time.Now, syncing: make(turn, 1),
+		log: log, logger: slog.New(slog.DiscardHandler), now: time.Now, syncing: make(lock, 1),
 		images: map[digest]origin{}, others: map[digest][]uint32{}, numbers: map[string]uint32{},
 		owners: map[string]string{}, identities: map[string]string{}, algorithms: map[string]Algorithm{}, exceptions: map[string]granted{},
 	}
@@ -140,7 +140,7 @@ func Open(ctx context.Context, log tracedb.Reader) (*Catalog, error) {
 			}
 		}
 	}
-	// What came in between is looked at twice, which changes nothing.
+	// What came in between is applied twice, which changes nothing.
 	c.next = head.Size
 	return c, nil
 }

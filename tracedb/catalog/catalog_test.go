@@ -220,7 +220,7 @@ func TestGeneralException(t *testing.T) {
 	}
 	s.excepted(retiredID, "", noon.Add(-time.Second)) // taken back
 	if err := c.Sync(t.Context()); err != nil || c.next != s.log.Size() {
-		t.Fatalf("Sync() = %v, looked at %d of %d", err, c.next, s.log.Size())
+		t.Fatalf("Sync() = %v, applied %d of %d", err, c.next, s.log.Size())
 	}
 	if got := c.Decide(Question{Algorithm: retiredID, Images: []string{image(6)}}); got.Code != CodeStatus {
 		t.Errorf("after it was taken back: %+v", got)

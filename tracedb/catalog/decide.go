@@ -11,7 +11,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb/register"
 )
 
-// Question is what the cluster's door asks.
+// Question is what the cluster asks at admission.
 type Question struct {
 	Namespace string   `json:"namespace"`
 	Images    []string `json:"images"` // with digests: name@sha256:… or sha256:…

@@ -13,23 +13,23 @@ const (
 	atOnce = 500
 	// pause is how long Run waits before it follows again a log that couldn't be read.
 	pause = time.Second
-	// looking is how long Run's look at an entry may take, which keeps those who sync waiting.
-	looking = 10 * time.Second
+	// entryTimeout is how long Run may take for an entry, which keeps those who sync waiting.
+	entryTimeout = 10 * time.Second
 )
 
-// turn is a lock for which nobody need wait longer than they can.
-type turn chan struct{}
+// lock is a mutex for which nobody need wait longer than their context lasts.
+type lock chan struct{}
 
-func (t turn) take(ctx context.Context) error {
+func (l lock) acquire(ctx context.Context) error {
 	select {
-	case t <- struct{}{}:
+	case l <- struct{}{}:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-func (t turn) leave() { <-t }
+func (l lock) release() { <-l }
 
 // Run follows the log until ctx ends, and returns its error.
 func (c *Catalog) Run(ctx context.Context) error {
@@ -48,51 +48,51 @@ func (c *Catalog) Run(ctx context.Context) error {
 func (c *Catalog) follow(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if err := c.syncing.take(ctx); err != nil {
+	if err := c.syncing.acquire(ctx); err != nil {
 		return err
 	}
 	from := c.next
-	c.syncing.leave()
+	c.syncing.release()
 	entries, err := c.log.Follow(ctx, from)
 	if err != nil {
 		return err
 	}
 	for e := range entries {
-		if err := c.lookAlone(ctx, e); err != nil {
+		if err := c.take(ctx, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lookAlone is look while nobody else does. A read that doesn't come back must not keep its turn for
+// take is applyEntry under the lock. A read that doesn't come back must not keep the lock for
 // ever: then the log is followed again, from the same entry.
-func (c *Catalog) lookAlone(ctx context.Context, e tracedb.Entry) error {
-	if err := c.syncing.take(ctx); err != nil {
+func (c *Catalog) take(ctx context.Context, e tracedb.Entry) error {
+	if err := c.syncing.acquire(ctx); err != nil {
 		return err
 	}
-	defer c.syncing.leave()
-	ctx, stop := context.WithTimeout(ctx, looking)
+	defer c.syncing.release()
+	ctx, stop := context.WithTimeout(ctx, entryTimeout)
 	defer stop()
-	return c.look(ctx, e)
+	return c.applyEntry(ctx, e)
 }
 
-// Sync reads what the log took since the catalog last looked, and all provenance of those images. Who
+// Sync reads what the log took since the catalog last did, and all provenance of those images. Who
 // was refused because of something unknown, or of somebody else's image, may call it and ask once
 // more: another program may have written the answer a moment ago. It ends with ctx, also while somebody
 // else reads.
 func (c *Catalog) Sync(ctx context.Context, images ...string) error {
-	if err := c.syncing.take(ctx); err != nil {
+	if err := c.syncing.acquire(ctx); err != nil {
 		return fmt.Errorf("catch up with the log: %w", err)
 	}
-	defer c.syncing.leave()
+	defer c.syncing.release()
 	for {
 		entries, err := c.log.Range(ctx, c.next, atOnce)
 		if err != nil {
 			return fmt.Errorf("catch up with the log: %w", err)
 		}
 		for _, e := range entries {
-			if err := c.look(ctx, e); err != nil {
+			if err := c.applyEntry(ctx, e); err != nil {
 				return fmt.Errorf("catch up with the log: %w", err)
 			}
 		}
@@ -102,7 +102,7 @@ func (c *Catalog) Sync(ctx context.Context, images ...string) error {
 	}
 	for _, image := range images {
 		if digest, ok := imageDigest(image); ok {
-			if err := c.recall(ctx, TableImage, digest); err != nil {
+			if err := c.reload(ctx, TableImage, digest); err != nil {
 				return fmt.Errorf("catch up with the log: %w", err)
 			}
 		}
@@ -110,14 +110,14 @@ func (c *Catalog) Sync(ctx context.Context, images ...string) error {
 	return nil
 }
 
-// look takes what an entry brought. Entries come in order; one that was looked at is passed by.
-func (c *Catalog) look(ctx context.Context, e tracedb.Entry) error {
+// applyEntry takes what an entry brought. Entries come in order; one that was applied is passed by.
+func (c *Catalog) applyEntry(ctx context.Context, e tracedb.Entry) error {
 	if e.Seq < c.next {
 		return nil
 	}
 	for table, keys := range c.keys(e) {
 		for _, key := range keys {
-			if err := c.recall(ctx, table, key); err != nil {
+			if err := c.reload(ctx, table, key); err != nil {
 				return err
 			}
 		}
@@ -126,8 +126,8 @@ func (c *Catalog) look(ctx context.Context, e tracedb.Entry) error {
 	return nil
 }
 
-// recall takes every fact of a table and key.
-func (c *Catalog) recall(ctx context.Context, table, key string) error {
+// reload takes every fact of a table and key.
+func (c *Catalog) reload(ctx context.Context, table, key string) error {
 	facts, err := c.log.History(ctx, table, key)
 	if err != nil {
 		return err

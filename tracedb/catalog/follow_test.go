@@ -60,7 +60,7 @@ func TestSyncEnds(t *testing.T) {
 			t.Errorf("Sync() = %v after %s, want it to end with its context", err, time.Since(asked))
 		}
 		<-s.asked
-		if waited := time.Since(asked); waited > looking+pause {
+		if waited := time.Since(asked); waited > entryTimeout+pause {
 			t.Errorf("the read was tried again after %s", waited)
 		}
 		close(s.free)

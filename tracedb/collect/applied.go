@@ -66,7 +66,7 @@ func stood(h happening, line []application) application {
 }
 
 // timeline is what is known of the applications of a Kustomization since its revision was first applied.
-func (b *fluxBook) timeline(ctx context.Context, h happening) ([]application, error) {
+func (b *fluxReader) timeline(ctx context.Context, h happening) ([]application, error) {
 	revision := revisionHash(h.revision)
 	if revision == "" {
 		return nil, nil
@@ -141,7 +141,7 @@ const (
 	maxTurns = 8
 )
 
-func (b *fluxBook) note(h happening, a application) {
+func (b *fluxReader) note(h happening, a application) {
 	if a.revision == "" {
 		return
 	}
@@ -156,7 +156,7 @@ func (b *fluxBook) note(h happening, a application) {
 
 // stands says whether the revision is what was last heard of, and is recorded: most of what Flux tells
 // is that nothing changed.
-func (b *fluxBook) stands(h happening) bool {
+func (b *fluxReader) stands(h happening) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	line := b.heard[h.about()]

@@ -1,7 +1,7 @@
-// Package collect hears what the platform's components say (Gitea, Flux, Kyverno, Tekton, Kubernetes)
+// Package collect takes what the platform's components tell (Gitea, Flux, Kyverno, Tekton, Kubernetes)
 // and turns it into records, each under an id that follows from what happened, so that a second
 // delivery or a restart never makes a second record. It owns the reading of foreign payloads, and the
-// loops that make up for what wasn't heard; it refuses to judge what it hears, and to believe a webhook
+// loops that make up for events that were lost; it refuses to judge what it is told, and to believe a webhook
 // that isn't signed.
 package collect
 
@@ -30,7 +30,7 @@ type Status struct {
 	Refused     int64     // records that the log will never take; the service's own output says why
 }
 
-// health is a Status that several loops keep. Each part of a collector has a name, and all must be well.
+// health is a Status that several loops keep. Each part of a collector has a name, and all must be ok.
 type health struct {
 	mu     sync.Mutex
 	status Status
@@ -44,15 +44,15 @@ type part struct {
 	errOnly bool
 }
 
-// well notes that a part missed nothing until now.
-func (h *health) well(name string, now time.Time) {
+// ok notes that a part missed nothing until now.
+func (h *health) ok(name string, now time.Time) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.set(name, part{success: now})
 }
 
-// unwell notes that a part fails. It isn't an error that a part ends because it was told to.
-func (h *health) unwell(name string, now time.Time, err error) {
+// failing notes that a part fails. It isn't an error that a part ends because it was told to.
+func (h *health) failing(name string, now time.Time, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
@@ -62,8 +62,8 @@ func (h *health) unwell(name string, now time.Time, err error) {
 	h.status.LastErrorAt = now
 }
 
-// stuck notes that the log takes nothing; drop ends it.
-func (h *health) stuck(now time.Time, err error) {
+// blocked notes that the log takes nothing; drop ends it.
+func (h *health) blocked(now time.Time, err error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.set("log", part{err: err.Error(), errOnly: true})
@@ -111,9 +111,9 @@ func (h *health) read(name string) Status {
 	return s
 }
 
-// lasting says whether the log will never take a record, so that trying again is no use. What a wrong
+// permanent says whether the log will never take a record, so that trying again is no use. What a wrong
 // configuration refuses (401, 403) is not lost that way: it waits until somebody mends it.
-func lasting(err error) bool {
+func permanent(err error) bool {
 	var e *tracedb.Error
 	if !errors.As(err, &e) {
 		return false
@@ -125,8 +125,8 @@ func lasting(err error) bool {
 	return false
 }
 
-// there says whether the refusal means that the log has the record, in the words in which it was first
+// exists says whether the refusal means that the log has the record, in the words in which it was first
 // told. A review that was edited since doesn't replace what the log holds.
-func there(err error) bool {
+func exists(err error) bool {
 	return errors.Is(err, tracedb.ErrConflict) || errors.Is(err, tracedb.ErrReplayed)
 }

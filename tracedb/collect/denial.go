@@ -126,8 +126,8 @@ func (d denial) drafts(id, namespace string, at time.Time, more ...tracedb.Ref) 
 // unexplained is what the API server says of a no without a reason.
 const unexplained = "without explanation"
 
-// gatekeeper is who says no.
-const gatekeeper = "kyverno"
+// kyvernoActor is who says no.
+const kyvernoActor = "kyverno"
 
 // denied is the record of one policy's no.
 func denied(id string, at time.Time, kind, namespace, name string, r refusal, more ...tracedb.Ref) tracedb.Draft {
@@ -141,7 +141,7 @@ func denied(id string, at time.Time, kind, namespace, name string, r refusal, mo
 	if kind == "Pod" && namespace != "" {
 		about = append(about, ref(tracedb.RefPod, namespace+"/"+name))
 	}
-	return draft(id, tracedb.KindAdmission, gatekeeper, at, tracedb.Denied, a, about...)
+	return draft(id, tracedb.KindAdmission, kyvernoActor, at, tracedb.Denied, a, about...)
 }
 
 // digests are the images that a text names by digest; never nil.

@@ -24,12 +24,12 @@ import (
 // fluxManager is under which name Flux's kustomize-controller applies.
 const fluxManager = "kustomize-controller"
 
-// clerks are the controllers of Kubernetes itself, whose changes to a workload are its bookkeeping.
-var clerks = []string{fluxManager, "kube-controller-manager", "kube-scheduler", "kubelet"}
+// controllers are the controllers of Kubernetes itself, whose changes to a workload are its bookkeeping.
+var controllers = []string{fluxManager, "kube-controller-manager", "kube-scheduler", "kubelet"}
 
 // workloads are the feeds of a tenant's workloads: what somebody other than Flux changed in them.
-func (p *Pods) workloads(namespace string) []*feed {
-	var out []*feed
+func (p *Pods) workloads(namespace string) []*reflector {
+	var out []*reflector
 	for _, of := range []struct {
 		resource string
 		as       func() runtime.Object
@@ -39,7 +39,7 @@ func (p *Pods) workloads(namespace string) []*feed {
 		{"daemonsets", func() runtime.Object { return &appsv1.DaemonSet{} }},
 	} {
 		d := &drifts{pods: p, namespace: namespace}
-		out = append(out, &feed{
+		out = append(out, &reflector{
 			name: of.resource + " of " + namespace, of: p.Client.Resource(appsv1.SchemeGroupVersion.WithResource(of.resource)).Namespace(namespace),
 			as: of.as, health: &p.health, rec: p.rec, relist: p.relist,
 			all: d.all, one: d.one,
@@ -190,7 +190,7 @@ func (w workload) deviations() []tracedb.Draft {
 	images := w.images()
 	var out []tracedb.Draft
 	for _, e := range entries {
-		if e.Subresource == "status" || slices.Contains(clerks, e.Manager) {
+		if e.Subresource == "status" || slices.Contains(controllers, e.Manager) {
 			continue
 		}
 		fields := fieldsOf(e)

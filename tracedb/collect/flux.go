@@ -32,7 +32,7 @@ type FluxHook struct {
 	sink   Sink
 	health health
 	start  sync.Once
-	book   *fluxBook
+	book   *fluxReader
 }
 
 // Flux takes events in the form of notification-controller's provider generic-hmac, signed with token.
@@ -45,7 +45,7 @@ func Flux(token []byte, sink Sink) *FluxHook {
 
 func (h *FluxHook) ready() {
 	h.start.Do(func() {
-		h.book = &fluxBook{
+		h.book = &fluxReader{
 			rec: newRecorder("flux", h.sink, h.Log, h.Logger, &h.health, fluxKinds...), log: h.Log, where: h.Kustomizations,
 		}
 	})
@@ -75,13 +75,13 @@ func (h *FluxHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	drafts, err := h.book.read(r.Context(), happeningOf(e))
 	if err == nil {
-		err = h.book.rec.once(r.Context(), drafts)
+		err = h.book.rec.tryPut(r.Context(), drafts)
 	}
 	switch {
 	case err == nil:
-		h.health.well("webhook", h.book.rec.now())
-	case !lasting(err):
-		h.health.unwell("webhook", h.book.rec.now(), err)
+		h.health.ok("webhook", h.book.rec.now())
+	case !permanent(err):
+		h.health.failing("webhook", h.book.rec.now(), err)
 	}
 	answer(w, err)
 }
@@ -135,8 +135,8 @@ func revisionHash(revision string) string {
 	return revision
 }
 
-// fluxBook turns happenings into records; hook and watch share how.
-type fluxBook struct {
+// fluxReader turns happenings into records; hook and watch share how.
+type fluxReader struct {
 	rec   *recorder
 	log   tracedb.Reader
 	where *Kustomizations
@@ -152,7 +152,7 @@ var lapse = regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+(?:\.\d+)?(?:ns|µs|ms|s)
 var afterWaiting = regexp.MustCompile(`^health check failed after \S+: `)
 
 // read makes the records of a happening; none for what isn't news.
-func (b *fluxBook) read(ctx context.Context, h happening) ([]tracedb.Draft, error) {
+func (b *fluxReader) read(ctx context.Context, h happening) ([]tracedb.Draft, error) {
 	if h.kind != "Kustomization" {
 		return nil, nil
 	}

@@ -281,7 +281,7 @@ func TestStatusSetBack(t *testing.T) {
 				h := newFlux(tr)
 				drafts, err := h.book.read(t.Context(), tt.status)
 				if err == nil {
-					err = h.book.rec.once(t.Context(), drafts)
+					err = h.book.rec.tryPut(t.Context(), drafts)
 				}
 				if err != nil {
 					t.Fatal(err)

@@ -18,9 +18,9 @@ import (
 type GiteaHook struct {
 	// Repositories says what is what; its zero value is the platform's own.
 	Repositories Repositories
-	// Forge answers what a webhook leaves out: a review's id and commit, and what a file of the fleet
+	// Poller answers what a webhook leaves out: a review's id and commit, and what a file of the fleet
 	// says. Without it a review's id follows from its text, and a promotion from the commit's message.
-	Forge *Forge
+	Poller *GiteaPoller
 	// Log spares the sink what it has; may be nil.
 	Log    tracedb.Reader
 	Logger *slog.Logger
@@ -35,7 +35,7 @@ type GiteaHook struct {
 
 // Gitea takes Gitea's webhooks (push, pull_request, pull_request_review), signed with secret. It answers
 // 202 when the log has what was told, 4xx where nothing else could be answered the next time. Gitea
-// sends a webhook once: what the log couldn't take then, Forge finds later.
+// sends a webhook once: what the log couldn't take then, GiteaPoller finds later.
 func Gitea(secret []byte, sink Sink) *GiteaHook {
 	return &GiteaHook{secret: secret, sink: sink}
 }
@@ -64,13 +64,13 @@ func (h *GiteaHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	drafts, err := h.read(r.Context(), giteaEvent(r.Header), body)
 	if err == nil {
-		err = h.rec.once(r.Context(), drafts)
+		err = h.rec.tryPut(r.Context(), drafts)
 	}
 	switch {
 	case err == nil:
-		h.health.well("webhook", h.rec.now())
-	case !lasting(err):
-		h.health.unwell("webhook", h.rec.now(), err)
+		h.health.ok("webhook", h.rec.now())
+	case !permanent(err):
+		h.health.failing("webhook", h.rec.now(), err)
 	}
 	answer(w, err)
 }
@@ -119,8 +119,8 @@ func (h *GiteaHook) read(ctx context.Context, event string, body []byte) ([]trac
 		if !h.repos.ours(p.Repository.FullName) {
 			return nil, nil
 		}
-		if h.Forge != nil {
-			return h.Forge.reviews(ctx, p.Repository.FullName, p.Pull)
+		if h.Poller != nil {
+			return h.Poller.reviews(ctx, p.Repository.FullName, p.Pull)
 		}
 		return p.review(h.repos, event)
 	}
@@ -238,14 +238,14 @@ func (h *GiteaHook) push(ctx context.Context, p pushEvent) ([]tracedb.Draft, err
 		return nil, err
 	}
 	if c.repository == h.repos.Fleet && branch == names.MainBranch {
-		return accepted(ctx, h.repos, c, h.Forge)
+		return accepted(ctx, h.repos, c, h.Poller)
 	}
 	return []tracedb.Draft{c.draft(h.repos)}, nil
 }
 
 // setBack notes that a push set its branch to a commit at which it had stood before: then the log's newest
 // record of where it came from is newer than that of where it goes. A push that is told twice, or that
-// Forge found first, goes from the older to the newer.
+// GiteaPoller found first, goes from the older to the newer.
 func (h *GiteaHook) setBack(ctx context.Context, c *commit) error {
 	if h.Log == nil || !isHash(c.before) {
 		return nil

@@ -57,15 +57,15 @@ func deliverAll(t *testing.T, h http.Handler, names ...string) {
 	}
 }
 
-// fakeForge answers what Gitea answered.
-type fakeForge struct {
+// fakeGitea answers what Gitea answered.
+type fakeGitea struct {
 	mu    sync.Mutex
 	down  bool
 	asked []string
 	edit  func(path string, body []byte) []byte // nil: as it was
 }
 
-func (f *fakeForge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (f *fakeGitea) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.asked = append(f.asked, r.URL.Path)
@@ -124,7 +124,7 @@ resources:
 `
 )
 
-func newForge(t *testing.T, tr *trace, fake http.Handler) *Forge {
+func newPoller(t *testing.T, tr *trace, fake http.Handler) *GiteaPoller {
 	t.Helper()
 	s := httptest.NewServer(fake)
 	t.Cleanup(s.Close)
@@ -132,15 +132,15 @@ func newForge(t *testing.T, tr *trace, fake http.Handler) *Forge {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &Forge{Client: c, Sink: tr.sink, Log: tr.log, Interval: time.Millisecond}
+	f := &GiteaPoller{Client: c, Sink: tr.sink, Log: tr.log, Interval: time.Millisecond}
 	f.ready()
 	hasty(f.rec)
 	return f
 }
 
-func newHook(tr *trace, f *Forge) *GiteaHook {
+func newHook(tr *trace, f *GiteaPoller) *GiteaHook {
 	h := Gitea([]byte(secret), tr.sink)
-	h.Forge, h.Log = f, tr.log
+	h.Poller, h.Log = f, tr.log
 	h.ready()
 	hasty(h.rec)
 	return h
@@ -159,7 +159,7 @@ func (tr *trace) ids() []string {
 
 func TestGiteaStory(t *testing.T) {
 	tr := newTrace(t)
-	deliverAll(t, newHook(tr, newForge(t, tr, &fakeForge{})), story...)
+	deliverAll(t, newHook(tr, newPoller(t, tr, &fakeGitea{})), story...)
 	tr.golden("gitea.golden")
 }
 
@@ -175,7 +175,7 @@ func TestGiteaTwice(t *testing.T) {
 		tr := newTrace(t)
 		hook := func() *GiteaHook {
 			if withForge {
-				return newHook(tr, newForge(t, tr, &fakeForge{}))
+				return newHook(tr, newPoller(t, tr, &fakeGitea{}))
 			}
 			return newHook(tr, nil)
 		}
@@ -190,12 +190,12 @@ func TestGiteaTwice(t *testing.T) {
 	}
 }
 
-// What the webhooks told, the looks don't tell again; what they didn't, the looks find.
+// What the webhooks told, polls don't record again; what they didn't, polls find.
 func TestForgeFindsWhatIsMissing(t *testing.T) {
-	fake := &fakeForge{}
+	fake := &fakeGitea{}
 	all := newTrace(t)
-	deliverAll(t, newHook(all, newForge(t, all, fake)), story...)
-	if err := newForge(t, all, fake).look(t.Context(), time.Time{}); err != nil {
+	deliverAll(t, newHook(all, newPoller(t, all, fake)), story...)
+	if err := newPoller(t, all, fake).poll(t.Context(), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	told := all.ids()
@@ -214,8 +214,8 @@ func TestForgeFindsWhatIsMissing(t *testing.T) {
 			}
 		}
 		count := len(told)
-		for range 2 { // another look, and one after a restart
-			if err := newForge(t, all, fake).look(t.Context(), time.Time{}); err != nil {
+		for range 2 { // another poll, and one after a restart
+			if err := newPoller(t, all, fake).poll(t.Context(), time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -226,8 +226,8 @@ func TestForgeFindsWhatIsMissing(t *testing.T) {
 
 	t.Run("all webhooks lost", func(t *testing.T) {
 		tr := newTrace(t)
-		f := newForge(t, tr, fake)
-		if err := f.look(t.Context(), time.Time{}); err != nil {
+		f := newPoller(t, tr, fake)
+		if err := f.poll(t.Context(), time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		tr.golden("gitea-forge.golden")
@@ -248,10 +248,10 @@ func TestForgeFindsWhatIsMissing(t *testing.T) {
 	t.Run("some webhooks lost", func(t *testing.T) {
 		for i := range story {
 			tr := newTrace(t)
-			f := newForge(t, tr, fake)
+			f := newPoller(t, tr, fake)
 			deliverAll(t, newHook(tr, f), slices.Delete(slices.Clone(story), i, i+1)...)
-			f = newForge(t, tr, fake) // a restart in the middle
-			if err := f.look(t.Context(), time.Time{}); err != nil {
+			f = newPoller(t, tr, fake) // a restart in the middle
+			if err := f.poll(t.Context(), time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 			got := tr.ids()
@@ -269,16 +269,16 @@ func TestForgeFindsWhatIsMissing(t *testing.T) {
 // An edited review is told anew, and what was said first stays.
 func TestForgeEditedReview(t *testing.T) {
 	tr := newTrace(t)
-	fake := &fakeForge{}
-	f := newForge(t, tr, fake)
-	if err := f.look(t.Context(), time.Time{}); err != nil {
+	fake := &fakeGitea{}
+	f := newPoller(t, tr, fake)
+	if err := f.poll(t.Context(), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	before := tr.ids()
 	fake.edit = func(path string, body []byte) []byte {
 		return []byte(strings.Replace(string(body), "A test is missing.", "All is well.", 1))
 	}
-	if err := f.look(t.Context(), time.Time{}); err != nil {
+	if err := f.poll(t.Context(), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	var news []string
@@ -294,8 +294,8 @@ func TestForgeEditedReview(t *testing.T) {
 
 func TestForgeWhenGiteaIsDown(t *testing.T) {
 	tr := newTrace(t)
-	fake := &fakeForge{down: true}
-	f := newForge(t, tr, fake)
+	fake := &fakeGitea{down: true}
+	f := newPoller(t, tr, fake)
 	h := newHook(tr, f)
 	if code := deliver(t, h, "review-approved"); code != http.StatusServiceUnavailable {
 		t.Errorf("a review that can't be asked about: status %d, want 503", code)
@@ -323,12 +323,12 @@ func TestForgeWhenGiteaIsDown(t *testing.T) {
 	}
 }
 
-// A look goes back no further than it must.
+// A poll goes back no further than it must.
 func TestForgeStopsAtWhatIsOld(t *testing.T) {
 	tr := newTrace(t)
-	fake := &fakeForge{}
-	f := newForge(t, tr, fake)
-	if err := f.look(t.Context(), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
+	fake := &fakeGitea{}
+	f := newPoller(t, tr, fake)
+	if err := f.poll(t.Context(), time.Date(2100, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
 		t.Fatal(err)
 	}
 	for _, path := range fake.asked {

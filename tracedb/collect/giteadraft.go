@@ -164,7 +164,7 @@ const maxPromotions = 50
 // they were built from. What the file says is what Flux applies; only where nobody can read it does the
 // commit's message have to do. An image that comes without saying from where is no promotion, but the
 // commit is about it.
-func accepted(ctx context.Context, repos Repositories, c commit, files *Forge) ([]tracedb.Draft, error) {
+func accepted(ctx context.Context, repos Repositories, c commit, files *GiteaPoller) ([]tracedb.Draft, error) {
 	var promoted []tracedb.Draft
 	var strays []tracedb.Ref
 	names := slices.Compact(slices.Sorted(slices.Values(c.files)))

@@ -114,18 +114,18 @@ func TestKyverno(t *testing.T) {
 			}
 			k := collector()
 			stop := runs(t, k.Run)
-			eventually(t, "it looks", func() bool { return !k.Status().LastSuccess.IsZero() })
+			eventually(t, "it listed", func() bool { return !k.Status().LastSuccess.IsZero() })
 			for _, e := range tt.events {
 				client.create(t, e)
 			}
 			eventually(t, "they are recorded", func() bool { return len(tr.records()) >= len(tt.want) })
 			before := len(client.Actions())
-			eventually(t, "it has looked again", func() bool { return len(client.Actions()) > before+8 })
+			eventually(t, "it has listed again", func() bool { return len(client.Actions()) > before+8 })
 			stop()
 			// A restart, and one that finds the Events in place at once.
 			k = collector()
 			stop = runs(t, k.Run)
-			eventually(t, "it looks", func() bool { return !k.Status().LastSuccess.IsZero() })
+			eventually(t, "it listed", func() bool { return !k.Status().LastSuccess.IsZero() })
 			stop()
 			got := tr.lines(fluxLine(t))
 			if diff := cmp.Diff(tt.want, sorted(got)); diff != "" {
@@ -230,7 +230,7 @@ func TestKustomizations(t *testing.T) {
 				k.ready()
 				hasty(k.book.rec)
 				stop := runs(t, k.Run)
-				eventually(t, "it looks", func() bool { return !k.Status().LastSuccess.IsZero() })
+				eventually(t, "it listed", func() bool { return !k.Status().LastSuccess.IsZero() })
 				stop()
 				return k
 			}

@@ -37,7 +37,7 @@ type Kustomizations struct {
 
 	health health
 	start  sync.Once
-	book   *fluxBook
+	book   *fluxReader
 	relist time.Duration
 
 	mu     sync.Mutex
@@ -52,7 +52,7 @@ type fluxPlace struct {
 
 func (k *Kustomizations) ready() {
 	k.start.Do(func() {
-		k.book = &fluxBook{
+		k.book = &fluxReader{
 			rec: newRecorder("flux", k.Sink, k.Log, k.Logger, &k.health, fluxKinds...), log: k.Log, where: k,
 		}
 	})
@@ -74,7 +74,7 @@ func (k *Kustomizations) place(namespace, name string) fluxPlace {
 // Run watches until ctx ends.
 func (k *Kustomizations) Run(ctx context.Context) error {
 	k.ready()
-	f := &feed{
+	f := &reflector{
 		name: "kustomizations", of: k.Client.Resource(kustomizationResource).Namespace(k.Namespace),
 		health: &k.health, rec: k.book.rec, relist: k.relist,
 		all: func(ctx context.Context, objects []runtime.Object) error {

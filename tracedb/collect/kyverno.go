@@ -49,14 +49,14 @@ func (k *Kyverno) Run(ctx context.Context) error {
 	k.ready()
 	var wg sync.WaitGroup
 	for _, reason := range []string{"PolicyViolation", "FailedCreate"} {
-		f := k.feed(reason)
+		f := k.reflector(reason)
 		wg.Go(func() { _ = f.run(ctx) }) // ends with ctx alone
 	}
 	wg.Wait()
 	return ctx.Err()
 }
 
-func (k *Kyverno) feed(reason string) *feed {
+func (k *Kyverno) reflector(reason string) *reflector {
 	one := func(ctx context.Context, what watch.EventType, o runtime.Object) error {
 		e, ok := o.(*corev1.Event)
 		if !ok || what == watch.Deleted || e.Reason != reason {
@@ -64,7 +64,7 @@ func (k *Kyverno) feed(reason string) *feed {
 		}
 		return k.rec.put(ctx, eventDrafts(e))
 	}
-	return &feed{
+	return &reflector{
 		name: "events " + reason, of: k.Client.Resource(corev1.SchemeGroupVersion.WithResource("events")),
 		as:     func() runtime.Object { return &corev1.Event{} },
 		opts:   metav1.ListOptions{FieldSelector: "reason=" + reason},

@@ -59,7 +59,7 @@ func TestLive(t *testing.T) {
 		t.Errorf("a Deployment that Flux made deviates: %s", got[0].Payload)
 	}
 
-	book := &fluxBook{rec: r, log: tr.log}
+	book := &fluxReader{rec: r, log: tr.log}
 	for _, item := range live[struct {
 		Items []map[string]any `json:"items"`
 	}](t, "kustomizations.json").Items {

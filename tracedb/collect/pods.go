@@ -77,7 +77,7 @@ func (p *Pods) Run(ctx context.Context) error {
 		recalled = recalled && err == nil
 		return err
 	}
-	f := &feed{
+	f := &reflector{
 		name: "namespaces", of: p.Client.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")),
 		as:     func() runtime.Object { return &corev1.Namespace{} },
 		opts:   metav1.ListOptions{LabelSelector: p.Selector},
@@ -131,7 +131,7 @@ func (p *Pods) tenant(ctx context.Context, namespace string) tenant {
 	r := &running{pods: p, namespace: namespace}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	for _, f := range append(p.workloads(namespace), r.feed()) {
+	for _, f := range append(p.workloads(namespace), r.reflector()) {
 		wg.Go(func() {
 			_ = f.run(ctx) // ends with its context alone
 			p.health.drop(f.name)

@@ -60,8 +60,8 @@ func newPods(tr *trace, client cluster) *Pods {
 	return p
 }
 
-// looked waits until the pods were listed twice more: what was to be recorded by then is.
-func looked(t *testing.T, client cluster) {
+// listedTwice waits until the pods were listed twice more: what was to be recorded by then is.
+func listedTwice(t *testing.T, client cluster) {
 	t.Helper()
 	lists := func() (n int) {
 		for _, a := range client.Actions() {
@@ -116,7 +116,7 @@ func TestPods(t *testing.T) {
 	eventually(t, "the end is recorded", func() bool { return len(tr.records()) == 5 })
 	stop()
 	stop = runs(t, newPods(tr, client).Run) // and again
-	looked(t, client)
+	listedTwice(t, client)
 	stop()
 
 	want := []string{
@@ -137,7 +137,7 @@ func TestTenants(t *testing.T) {
 	client := newCluster()
 	p := newPods(tr, client)
 	runs(t, p.Run)
-	eventually(t, "it looks", func() bool { return !p.Status().LastSuccess.IsZero() })
+	eventually(t, "it listed", func() bool { return !p.Status().LastSuccess.IsZero() })
 	first := pod("first", registry+"@"+imageX, registry+"@"+imageX, corev1.PodRunning)
 	client.create(t, namespace("drones"))
 	client.create(t, first)
@@ -196,10 +196,10 @@ func TestIncidents(t *testing.T) {
 	for n := range 20 {
 		client.update(t, crashing(int32(4+n), 5+n))
 	}
-	looked(t, client)
+	listedTwice(t, client)
 	stop()
 	stop = runs(t, newPods(tr, client).Run)
-	looked(t, client)
+	listedTwice(t, client)
 	stop()
 	want := []string{
 		"deployment running Pod/bad on druppie-control-plane algorithm:alg-abcd1234 image:2d711642 namespace:drones pod:drones/bad",

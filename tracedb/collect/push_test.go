@@ -37,7 +37,7 @@ func TestPushes(t *testing.T) {
 	back := push{"main", hashB, hashA}
 	tests := []struct {
 		name   string
-		found  []string // commits of main that Forge found before any push was told
+		found  []string // commits of main that GiteaPoller found before any push was told
 		pushes []push
 		want   []string
 	}{
@@ -55,7 +55,7 @@ func TestPushes(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrace(t)
-			f := newForge(t, tr, &fakeForge{})
+			f := newPoller(t, tr, &fakeGitea{})
 			for _, hash := range tt.found {
 				if err := f.commit(t.Context(), commit{repository: "druppie/x", branch: names.MainBranch, hash: hash, at: noon}); err != nil {
 					t.Fatal(err)
@@ -64,7 +64,7 @@ func TestPushes(t *testing.T) {
 			for _, p := range tt.pushes {
 				pushed(t, newHook(tr, f), p.branch, p.before, p.after) // each after a restart
 			}
-			for _, p := range tt.pushes { // Forge looks, and knows them all
+			for _, p := range tt.pushes { // GiteaPoller polls, and knows them all
 				if err := f.commit(t.Context(), commit{repository: "druppie/x", branch: names.MainBranch, hash: p.after, at: noon}); err != nil {
 					t.Fatal(err)
 				}

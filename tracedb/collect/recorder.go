@@ -65,7 +65,7 @@ func (r *recorder) identity() tracedb.Identity {
 // waits, and so does what it reads from, which keeps what comes meanwhile.
 func (r *recorder) put(ctx context.Context, drafts []tracedb.Draft) error {
 	for wait := firstPause; ; wait = min(2*wait, lastPause) {
-		err := r.once(ctx, drafts)
+		err := r.tryPut(ctx, drafts)
 		if err == nil {
 			r.health.drop("log")
 			return nil
@@ -73,7 +73,7 @@ func (r *recorder) put(ctx context.Context, drafts []tracedb.Draft) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r.health.stuck(r.now(), err)
+		r.health.blocked(r.now(), err)
 		r.logger.WarnContext(ctx, "the log took nothing; trying again", "error", err, "pause", wait)
 		if err := r.pause(ctx, wait); err != nil {
 			return err
@@ -81,9 +81,9 @@ func (r *recorder) put(ctx context.Context, drafts []tracedb.Draft) error {
 	}
 }
 
-// once brings drafts to the log and tries once. What the log will never take is said and dropped, or
+// tryPut brings drafts to the log and tries once. What the log will never take is said and dropped, or
 // one record would stop all that follow.
-func (r *recorder) once(ctx context.Context, drafts []tracedb.Draft) error {
+func (r *recorder) tryPut(ctx context.Context, drafts []tracedb.Draft) error {
 	drafts = slices.DeleteFunc(slices.Clone(drafts), func(d tracedb.Draft) bool { return r.seen(d.ID) })
 	for i := range drafts {
 		drafts[i].At = credible(drafts[i].At, r.now())
@@ -101,7 +101,7 @@ func (r *recorder) once(ctx context.Context, drafts []tracedb.Draft) error {
 			continue
 		}
 		err := r.take(ctx, batch)
-		if lasting(err) && len(batch) > 1 {
+		if permanent(err) && len(batch) > 1 {
 			// One of them; the others must not suffer for it.
 			for i := range batch {
 				if err = r.take(ctx, batch[i:i+1]); err != nil {
@@ -157,11 +157,11 @@ func (r *recorder) take(ctx context.Context, batch []tracedb.Draft) error {
 // refused deals with the refusal of one record; it returns err if trying again may help.
 func (r *recorder) refused(ctx context.Context, d tracedb.Draft, err error) error {
 	switch {
-	case there(err):
+	case exists(err):
 		// Told again in other words, most likely; or another event was given the same id, and is lost.
 		r.health.count(0, 1, 0)
 		r.logger.WarnContext(ctx, "the log has another record under this id", "id", d.ID, "kind", d.Kind, "error", err)
-	case lasting(err):
+	case permanent(err):
 		r.health.count(0, 0, 1)
 		r.logger.ErrorContext(ctx, "the log refuses a record", "id", d.ID, "kind", d.Kind, "error", err)
 	default:

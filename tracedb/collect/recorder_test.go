@@ -184,7 +184,7 @@ func TestTwiceIsOnce(t *testing.T) {
 					r.log = nil
 				}
 			}
-			if err := r.once(t.Context(), []tracedb.Draft{tt.again, aCommit(2)}); err != nil {
+			if err := r.tryPut(t.Context(), []tracedb.Draft{tt.again, aCommit(2)}); err != nil {
 				t.Fatal(err)
 			}
 			var ids []string
@@ -301,11 +301,11 @@ func TestHealth(t *testing.T) {
 	if s := h.read("pods"); s.Name != "pods" || !s.LastSuccess.IsZero() {
 		t.Errorf("at first %+v", s)
 	}
-	h.well("b", noon.Add(time.Minute))
-	h.well("a", noon)
-	h.unwell("b", noon.Add(2*time.Minute), errors.New("out"))
-	h.unwell("a", noon, context.Canceled)
-	h.stuck(noon.Add(3*time.Minute), errors.New("full"))
+	h.ok("b", noon.Add(time.Minute))
+	h.ok("a", noon)
+	h.failing("b", noon.Add(2*time.Minute), errors.New("out"))
+	h.failing("a", noon, context.Canceled)
+	h.blocked(noon.Add(3*time.Minute), errors.New("full"))
 	got := h.read("pods")
 	want := Status{Name: "pods", LastSuccess: noon, LastError: "b: out", LastErrorAt: noon.Add(3 * time.Minute)}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -36,9 +36,9 @@ type ending struct {
 	reason, message string
 }
 
-// feed follows the tenant's pods.
-func (r *running) feed() *feed {
-	return &feed{
+// reflector follows the tenant's pods.
+func (r *running) reflector() *reflector {
+	return &reflector{
 		name: "pods of " + r.namespace, of: r.pods.Client.Resource(corev1.SchemeGroupVersion.WithResource("pods")).Namespace(r.namespace),
 		as:     func() runtime.Object { return &corev1.Pod{} },
 		health: &r.pods.health, rec: r.pods.rec, relist: r.pods.relist,

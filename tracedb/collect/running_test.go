@@ -166,12 +166,12 @@ func TestLostSightOf(t *testing.T) {
 			eventually(t, "it is lost sight of", func() bool { return len(tr.records()) == 2 })
 			label(namespace("drones"))
 			eventually(t, "it is seen again", func() bool { return len(tr.records()) == 3 })
-			looked(t, client)
+			listedTwice(t, client)
 			client.delete(t, pod("first", "", "", ""))
 			eventually(t, "its end is recorded", func() bool { return len(tr.records()) == 4 })
 			stop()
 			start() // and again
-			looked(t, client)
+			listedTwice(t, client)
 			stop()
 			got := tr.lines(func(r tracedb.Record) string { return payload[tracedb.Deployment](t, r.Body).Reason })
 			want := []string{"deployment running Running", "deployment gone Unwatched", "deployment running Running", "deployment gone Gone"}

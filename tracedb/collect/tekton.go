@@ -57,7 +57,7 @@ func (t *Tekton) Status() Status { return t.health.read("tekton") }
 // Run watches until ctx ends.
 func (t *Tekton) Run(ctx context.Context) error {
 	t.ready()
-	f := &feed{
+	f := &reflector{
 		name: "pipelineruns", of: t.Client.Resource(pipelineRunResource).Namespace(t.Namespace),
 		health: &t.health, rec: t.rec, relist: t.relist,
 		all: func(ctx context.Context, objects []runtime.Object) error {

@@ -222,8 +222,8 @@ func refs(info tracedb.KindInfo, declared, derived []tracedb.Ref) ([]tracedb.Ref
 	return out, nil
 }
 
-// bound refuses evidence that would link an algorithm id to a repository that isn't its own. It looks
-// at records that name a repository in the payload: a workload may claim any id, and that it did is
+// bound refuses evidence that would link an algorithm id to a repository that isn't its own. It checks
+// records that name a repository in the payload: a workload may claim any id, and that it did is
 // what its records say.
 func (in *Ingester) bound(kind tracedb.Kind, all, derived []tracedb.Ref) error {
 	repository := func(r tracedb.Ref) bool { return r.Type == tracedb.RefRepository }

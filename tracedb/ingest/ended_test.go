@@ -9,7 +9,7 @@ import (
 )
 
 // An entry that describes what the AI Act prohibits is never built, but it is taken: what was built
-// before is refused at the door from then on.
+// before is refused at admission from then on.
 func TestProhibited(t *testing.T) {
 	b := newBench(t)
 	drafts := b.good(t, b.incident(t))

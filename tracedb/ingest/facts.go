@@ -100,7 +100,7 @@ func registerFacts(p tracedb.RegisterEntry, d register.Document) ([]tracedb.Fact
 const maxViolations = 5
 
 // registered reads a version of an entry. The file is validated whole; one that describes what the AI Act
-// prohibits is taken, and what was built before is then refused at the door.
+// prohibits is taken, and what was built before is then refused at admission.
 func registered(p *tracedb.RegisterEntry, c *content) {
 	c.ref("repository", tracedb.RefRepository, p.Repository)
 	c.ref("commit", tracedb.RefCommit, p.Commit)

@@ -176,7 +176,7 @@ func (l *late) Append(context.Context, string, []log.Prepared) ([]tracedb.Receip
 	return []tracedb.Receipt{{}}, <-l.end
 }
 
-// TestReadsAtOnce shows nothing to anybody before it is recorded that they looked, however many look at
+// TestReadsAtOnce shows nothing to anybody before it is recorded that they read it, however many read
 // the same thing.
 func TestReadsAtOnce(t *testing.T) {
 	b := newBench(t)
@@ -205,7 +205,7 @@ func TestReadsAtOnce(t *testing.T) {
 			}
 		}
 		if n := slow.asked.Load(); n != 2 {
-			t.Errorf("two looks of three made %d records", n)
+			t.Errorf("two rounds of three made %d records", n)
 		}
 	})
 }

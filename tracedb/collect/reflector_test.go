@@ -130,7 +130,7 @@ func (s *apiServer) Watch(ctx context.Context, o metav1.ListOptions) (watch.Inte
 }
 
 // follow follows the server into a log.
-func (s *apiServer) follow(tr *trace) (*feed, *health) {
+func (s *apiServer) follow(tr *trace) (*reflector, *health) {
 	h := &health{}
 	r := newRecorder("gitea", tr.sink, tr.log, nil, h, giteaKinds...)
 	hasty(r)
@@ -140,7 +140,7 @@ func (s *apiServer) follow(tr *trace) (*feed, *health) {
 		d.ID = m.Name
 		return r.put(ctx, []tracedb.Draft{d})
 	}
-	return &feed{name: "maps", of: s, as: func() runtime.Object { return &corev1.ConfigMap{} }, health: h, rec: r, one: one,
+	return &reflector{name: "maps", of: s, as: func() runtime.Object { return &corev1.ConfigMap{} }, health: h, rec: r, one: one,
 		all: func(ctx context.Context, objects []runtime.Object) error {
 			for _, o := range objects {
 				if err := one(ctx, watch.Added, o); err != nil {
@@ -168,7 +168,7 @@ func namesOf(from, to int) []string {
 	return out
 }
 
-func TestFeed(t *testing.T) {
+func TestReflector(t *testing.T) {
 	tests := []struct {
 		name string
 		set  func(*apiServer)
@@ -205,7 +205,7 @@ func TestFeed(t *testing.T) {
 
 // While the disk is full nothing is lost and nothing piles up: the server keeps what comes, and forgets
 // it, and it is listed when there is room again.
-func TestFeedWaitsForTheLog(t *testing.T) {
+func TestReflectorWaitsForTheLog(t *testing.T) {
 	tr := newTrace(t)
 	s := &apiServer{}
 	for _, n := range namesOf(0, 3) {
@@ -230,7 +230,7 @@ func TestFeedWaitsForTheLog(t *testing.T) {
 	}
 }
 
-func TestFeedShowsWhatFails(t *testing.T) {
+func TestReflectorShowsWhatFails(t *testing.T) {
 	tr := newTrace(t)
 	s := &apiServer{fails: 1 << 30}
 	f, h := s.follow(tr)
@@ -245,8 +245,8 @@ func TestFeedShowsWhatFails(t *testing.T) {
 	eventually(t, "it recovers", func() bool { return h.read("x").LastError == "" && !h.read("x").LastSuccess.IsZero() })
 }
 
-func TestFeedEnded(t *testing.T) {
-	f := &feed{}
+func TestReflectorEnded(t *testing.T) {
+	f := &reflector{}
 	tests := []struct {
 		name  string
 		give  error
@@ -260,7 +260,7 @@ func TestFeedEnded(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := errors.Is(f.ended(tt.give), errAgain); got != tt.again {
+			if got := errors.Is(f.ended(tt.give), errRelist); got != tt.again {
 				t.Errorf("again = %v, want %v", got, tt.again)
 			}
 		})

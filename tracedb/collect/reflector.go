@@ -23,21 +23,22 @@ const (
 	listPage = 250
 	// watchTime is how long one watch lasts before it is renewed.
 	watchTime = 5 * time.Minute
-	// relist is how often everything is looked at again, in case a watch left something out.
+	// relist is how often everything is listed again, in case a watch left something out.
 	relist = 15 * time.Minute
 )
 
-// feed follows the objects of one kind. The API server is the backlog: while a record can't be written
+// reflector lists and watches the objects of one kind, as client-go's does, which logs that a handler failed
+// and goes on. The API server is the backlog: while a record can't be written
 // nothing more is read, and what the server forgot meanwhile is listed again. So there is no queue that
 // could overflow, and nothing comes out of order.
-type feed struct {
+type reflector struct {
 	name string // in the status
 	of   objects
 	as   func() runtime.Object // a new object of the type that they are handled as; nil: as they come
 	opts metav1.ListOptions    // selectors
 
 	// all handles everything that is there, oldest first; one, what happened to one object. They
-	// return only when that is recorded; an error makes the feed list again.
+	// return only when that is recorded; an error makes the reflector list again.
 	all func(ctx context.Context, objects []runtime.Object) error
 	one func(ctx context.Context, what watch.EventType, object runtime.Object) error
 
@@ -53,29 +54,29 @@ type objects interface {
 	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
 
-// errAgain ends a watch for a list.
-var errAgain = errors.New("list again")
+// errRelist ends a watch for a list.
+var errRelist = errors.New("list again")
 
 // run follows until ctx ends. It survives every failure of the API server.
-func (f *feed) run(ctx context.Context) error {
+func (f *reflector) run(ctx context.Context) error {
 	if f.relist == 0 {
 		f.relist = relist
 	}
 	wait := firstPause
 	for {
-		err := f.follow(ctx, func() { wait = firstPause })
+		err := f.listAndWatch(ctx, func() { wait = firstPause })
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if errors.Is(err, errAgain) {
+		if errors.Is(err, errRelist) {
 			// Not at once, in case the server forgets as quickly as it lists.
 			if err := f.rec.pause(ctx, firstPause); err != nil {
 				return err
 			}
 			continue
 		}
-		f.health.unwell(f.name, f.rec.now(), err)
-		f.rec.logger.WarnContext(ctx, "follow", "what", f.name, "error", err, "pause", wait)
+		f.health.failing(f.name, f.rec.now(), err)
+		f.rec.logger.WarnContext(ctx, "list and watch", "what", f.name, "error", err, "pause", wait)
 		if err := f.rec.pause(ctx, wait+rand.N(wait/4)); err != nil {
 			return err
 		}
@@ -83,29 +84,29 @@ func (f *feed) run(ctx context.Context) error {
 	}
 }
 
-// follow lists once and watches from there until something ends it.
-func (f *feed) follow(ctx context.Context, well func()) error {
-	objects, version, err := f.everything(ctx)
+// listAndWatch lists once and watches from there until something ends it.
+func (f *reflector) listAndWatch(ctx context.Context, listed func()) error {
+	objects, version, err := f.list(ctx)
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
 	if err := f.all(ctx, objects); err != nil {
 		return err
 	}
-	f.health.well(f.name, f.rec.now())
-	well()
+	f.health.ok(f.name, f.rec.now())
+	listed()
 	again := time.Now().Add(f.relist)
 	for time.Now().Before(again) {
-		if version, err = f.look(ctx, version, time.Until(again)); err != nil {
+		if version, err = f.watch(ctx, version, time.Until(again)); err != nil {
 			return err
 		}
-		f.health.well(f.name, f.rec.now())
+		f.health.ok(f.name, f.rec.now())
 	}
-	return errAgain
+	return errRelist
 }
 
-// everything lists all objects, page by page, oldest first.
-func (f *feed) everything(ctx context.Context) ([]runtime.Object, string, error) {
+// list lists all objects, page by page, oldest first.
+func (f *reflector) list(ctx context.Context) ([]runtime.Object, string, error) {
 	opts := f.opts
 	opts.Limit = listPage
 	var out []runtime.Object
@@ -129,7 +130,7 @@ func (f *feed) everything(ctx context.Context) ([]runtime.Object, string, error)
 }
 
 // typed gives an object the type that it is handled as.
-func (f *feed) typed(o runtime.Object) (runtime.Object, error) {
+func (f *reflector) typed(o runtime.Object) (runtime.Object, error) {
 	if f.as == nil {
 		return o, nil
 	}
@@ -159,8 +160,8 @@ func older(a, b runtime.Object) int {
 	return strings.Compare(ma.GetName(), mb.GetName())
 }
 
-// look watches once, and returns the version that the next watch goes on from.
-func (f *feed) look(ctx context.Context, version string, most time.Duration) (string, error) {
+// watch watches once, and returns the version that the next watch goes on from.
+func (f *reflector) watch(ctx context.Context, version string, most time.Duration) (string, error) {
 	opts := f.opts
 	opts.ResourceVersion, opts.AllowWatchBookmarks = version, true
 	most = min(most, watchTime)
@@ -199,16 +200,16 @@ func (f *feed) look(ctx context.Context, version string, most time.Duration) (st
 					return version, err
 				}
 			}
-			f.health.well(f.name, f.rec.now())
+			f.health.ok(f.name, f.rec.now())
 		}
 	}
 }
 
 // ended says what the end of a watch means: a version that the server has forgotten is no failure.
-func (f *feed) ended(err error) error {
+func (f *reflector) ended(err error) error {
 	var s apierrors.APIStatus
 	if errors.As(err, &s) && s.Status().Code == http.StatusGone {
-		return errAgain
+		return errRelist
 	}
 	return fmt.Errorf("watch: %w", err)
 }

@@ -20,21 +20,21 @@ import (
 )
 
 const (
-	// forgePage is the largest page that Gitea gives.
-	forgePage = 50
-	// forgePages is how many pages of a list are looked through. Where there are more, it is said.
-	forgePages = 200
-	// forgeOverlap is how far a look reaches back beyond the one before it: what was written while that
-	// one looked must not fall between the two.
-	forgeOverlap = 10 * time.Minute
+	// pageSize is the largest page that Gitea gives.
+	pageSize = 50
+	// maxPages is how many pages of a list are read. Where there are more, it is said.
+	maxPages = 200
+	// pollOverlap is how far a poll reaches back beyond the one before it: what was written while that
+	// one ran must not fall between the two.
+	pollOverlap = 10 * time.Minute
 )
 
-// Forge looks through Gitea for what no webhook told, when it starts and each Interval: merged pull
+// GiteaPoller polls Gitea for what no webhook told, when it starts and each Interval: merged pull
 // requests, reviews, and the commits of main. Its exported fields are set before its first use.
-type Forge struct {
+type GiteaPoller struct {
 	Client       *gitea.Client // with a token that may read; its HTTP client has a timeout
 	Repositories Repositories
-	Interval     time.Duration // between looks; 0: five minutes
+	Interval     time.Duration // between polls; 0: five minutes
 	Sink         Sink
 	// Log says which commits were heard of already; without it those of a branch that was merged are
 	// recorded for main too.
@@ -47,7 +47,7 @@ type Forge struct {
 	repos  Repositories
 }
 
-func (f *Forge) ready() {
+func (f *GiteaPoller) ready() {
 	f.start.Do(func() {
 		f.repos = f.Repositories.whole()
 		f.rec = newRecorder("gitea", f.Sink, f.Log, f.Logger, &f.health, giteaKinds...)
@@ -57,24 +57,24 @@ func (f *Forge) ready() {
 	})
 }
 
-// Status is how it goes with looking.
-func (f *Forge) Status() Status { return f.health.read("gitea-forge") }
+// Status is how polling goes.
+func (f *GiteaPoller) Status() Status { return f.health.read("gitea-forge") }
 
-// Run looks until ctx ends. What fails is tried again at the next look.
-func (f *Forge) Run(ctx context.Context) error {
+// Run polls until ctx ends. What fails is tried again at the next poll.
+func (f *GiteaPoller) Run(ctx context.Context) error {
 	f.ready()
-	var since time.Time // everything before this was looked at
+	var since time.Time // everything before this was polled
 	for {
 		began := f.rec.now()
-		if err := f.look(ctx, since); err != nil {
+		if err := f.poll(ctx, since); err != nil {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
-			f.health.unwell("look", f.rec.now(), err)
-			f.rec.logger.WarnContext(ctx, "look through Gitea", "error", err)
+			f.health.failing("poll", f.rec.now(), err)
+			f.rec.logger.WarnContext(ctx, "poll Gitea", "error", err)
 		} else {
-			f.health.well("look", f.rec.now())
-			since = began.Add(-forgeOverlap)
+			f.health.ok("poll", f.rec.now())
+			since = began.Add(-pollOverlap)
 		}
 		if err := f.rec.pause(ctx, f.Interval); err != nil {
 			return err
@@ -82,9 +82,9 @@ func (f *Forge) Run(ctx context.Context) error {
 	}
 }
 
-// look records what the log doesn't have of all repositories. One repository that fails doesn't keep
-// the others from being looked at.
-func (f *Forge) look(ctx context.Context, since time.Time) error {
+// poll records what the log doesn't have of all repositories. One repository that fails doesn't keep
+// the others from being polled.
+func (f *GiteaPoller) poll(ctx context.Context, since time.Time) error {
 	var errs []error
 	err := f.pages(ctx, "repositories", func(o gitea.ListOptions) (*gitea.Response, error) {
 		list, resp, err := f.Client.ListUserRepos(f.repos.Owner, gitea.ListReposOptions{ListOptions: o})
@@ -109,14 +109,14 @@ func (f *Forge) look(ctx context.Context, since time.Time) error {
 var errEnough = errors.New("enough")
 
 // pages asks for one page of a list after the other, until there is none or get has enough. A list that
-// goes on where nobody looks any more is said.
-func (f *Forge) pages(ctx context.Context, what string, get func(gitea.ListOptions) (*gitea.Response, error)) error {
+// goes on beyond maxPages is said.
+func (f *GiteaPoller) pages(ctx context.Context, what string, get func(gitea.ListOptions) (*gitea.Response, error)) error {
 	for page := 1; page > 0; {
-		if page > forgePages {
-			f.rec.logger.WarnContext(ctx, "a list in Gitea is too long: what lies deeper isn't looked at", "list", what, "most", forgePages*forgePage)
+		if page > maxPages {
+			f.rec.logger.WarnContext(ctx, "a list in Gitea is too long: what lies deeper isn't read", "list", what, "most", maxPages*pageSize)
 			return nil
 		}
-		resp, err := get(gitea.ListOptions{Page: page, PageSize: forgePage})
+		resp, err := get(gitea.ListOptions{Page: page, PageSize: pageSize})
 		if errors.Is(err, errEnough) {
 			return nil
 		}
@@ -129,7 +129,7 @@ func (f *Forge) pages(ctx context.Context, what string, get func(gitea.ListOptio
 }
 
 // pulls records merges, and the reviews of every pull request that was touched since.
-func (f *Forge) pulls(ctx context.Context, repository string, since time.Time) error {
+func (f *GiteaPoller) pulls(ctx context.Context, repository string, since time.Time) error {
 	owner, name, _ := strings.Cut(repository, "/")
 	return f.pages(ctx, "pull requests of "+repository, func(o gitea.ListOptions) (*gitea.Response, error) {
 		list, resp, err := f.Client.ListRepoPullRequests(owner, name, gitea.ListPullRequestsOptions{
@@ -151,7 +151,7 @@ func (f *Forge) pulls(ctx context.Context, repository string, since time.Time) e
 }
 
 // pull records a pull request's reviews, and its merge.
-func (f *Forge) pull(ctx context.Context, repository string, p *giteaPull) error {
+func (f *GiteaPoller) pull(ctx context.Context, repository string, p *giteaPull) error {
 	drafts, err := f.reviews(ctx, repository, p)
 	if err != nil {
 		return err
@@ -163,15 +163,15 @@ func (f *Forge) pull(ctx context.Context, repository string, p *giteaPull) error
 		}
 		drafts = append(drafts, merge...)
 	}
-	return f.rec.once(ctx, drafts)
+	return f.rec.tryPut(ctx, drafts)
 }
 
 // merge is the record of a merge that the log lacks. Gitea's list leaves out who merged, so the pull
 // request itself is asked for.
-func (f *Forge) merge(ctx context.Context, repository string, p *giteaPull) ([]tracedb.Draft, error) {
+func (f *GiteaPoller) merge(ctx context.Context, repository string, p *giteaPull) ([]tracedb.Draft, error) {
 	drafts := f.repos.merged(repository, p)
 	// Not by its id, which once said less.
-	told, err := f.told(ctx, tracedb.KindMerge, drafts[0].ID,
+	told, err := f.recorded(ctx, tracedb.KindMerge, drafts[0].ID,
 		ref(tracedb.RefPull, fmt.Sprintf("%s#%d", repository, p.Number)), f.repos.commit(repository, p.mergedAs()))
 	switch {
 	case err != nil:
@@ -191,7 +191,7 @@ func (f *Forge) merge(ctx context.Context, repository string, p *giteaPull) ([]t
 
 // reviews are all reviews of a pull request that were given. An edited review is another record: what
 // was said first stays said.
-func (f *Forge) reviews(ctx context.Context, repository string, p *giteaPull) ([]tracedb.Draft, error) {
+func (f *GiteaPoller) reviews(ctx context.Context, repository string, p *giteaPull) ([]tracedb.Draft, error) {
 	f.ready()
 	owner, name, _ := strings.Cut(repository, "/")
 	var out []tracedb.Draft
@@ -216,9 +216,9 @@ func (f *Forge) reviews(ctx context.Context, repository string, p *giteaPull) ([
 }
 
 // commits records what main holds and the log hasn't heard of: it goes back until a whole page was heard
-// of, and records from there on, oldest first, the order in which they came. So a look that doesn't come
+// of, and records from there on, oldest first, the order in which they came. So a poll that doesn't come
 // to its end leaves the newest to the next one, which finds the way back to where this one ended.
-func (f *Forge) commits(ctx context.Context, repository string) error {
+func (f *GiteaPoller) commits(ctx context.Context, repository string) error {
 	owner, name, _ := strings.Cut(repository, "/")
 	head, deepest := names.MainBranch, 0
 	list := func(o gitea.ListOptions, files bool) ([]commit, *gitea.Response, error) {
@@ -240,7 +240,7 @@ func (f *Forge) commits(ctx context.Context, repository string) error {
 		}
 		news := false
 		for _, c := range found {
-			heard, err := f.heard(ctx, c)
+			heard, err := f.known(ctx, c)
 			if err != nil {
 				return resp, err
 			}
@@ -257,7 +257,7 @@ func (f *Forge) commits(ctx context.Context, repository string) error {
 	})
 	for page := deepest; page > 0 && err == nil; page-- {
 		var found []commit
-		if found, _, err = list(gitea.ListOptions{Page: page, PageSize: forgePage}, true); err != nil {
+		if found, _, err = list(gitea.ListOptions{Page: page, PageSize: pageSize}, true); err != nil {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		for _, c := range slices.Backward(found) {
@@ -270,8 +270,8 @@ func (f *Forge) commits(ctx context.Context, repository string) error {
 }
 
 // commit records a commit of main, unless it was heard of.
-func (f *Forge) commit(ctx context.Context, c commit) error {
-	heard, err := f.heard(ctx, c)
+func (f *GiteaPoller) commit(ctx context.Context, c commit) error {
+	heard, err := f.known(ctx, c)
 	if err != nil || heard {
 		return err
 	}
@@ -281,16 +281,16 @@ func (f *Forge) commit(ctx context.Context, c commit) error {
 			return err
 		}
 	}
-	return f.rec.once(ctx, drafts)
+	return f.rec.tryPut(ctx, drafts)
 }
 
-// heard says whether any push told of the commit, on whatever branch.
-func (f *Forge) heard(ctx context.Context, c commit) (bool, error) {
-	return f.told(ctx, tracedb.KindCommit, c.id(), ref(tracedb.RefRepository, c.repository), f.repos.commit(c.repository, c.hash))
+// known says whether any push named the commit, on whatever branch.
+func (f *GiteaPoller) known(ctx context.Context, c commit) (bool, error) {
+	return f.recorded(ctx, tracedb.KindCommit, c.id(), ref(tracedb.RefRepository, c.repository), f.repos.commit(c.repository, c.hash))
 }
 
-// told says whether the log has a record of that kind about all of these, under whatever id.
-func (f *Forge) told(ctx context.Context, kind tracedb.Kind, id string, about ...tracedb.Ref) (bool, error) {
+// recorded says whether the log has a record of that kind about all of these, under whatever id.
+func (f *GiteaPoller) recorded(ctx context.Context, kind tracedb.Kind, id string, about ...tracedb.Ref) (bool, error) {
 	if f.rec.seen(id) {
 		return true, nil
 	}
@@ -306,7 +306,7 @@ func (f *Forge) told(ctx context.Context, kind tracedb.Kind, id string, about ..
 }
 
 // file reads a file at a commit; nil where there is none.
-func (f *Forge) file(_ context.Context, repository, commit, name string) ([]byte, error) {
+func (f *GiteaPoller) file(_ context.Context, repository, commit, name string) ([]byte, error) {
 	f.ready()
 	owner, repo, _ := strings.Cut(repository, "/")
 	data, resp, err := f.Client.GetFile(owner, repo, commit, name)

@@ -30,11 +30,11 @@ func old(id string) string {
 // A log from before has its records under other ids: nothing of it is recorded again.
 func TestForgeKnowsOldIDs(t *testing.T) {
 	now := newTrace(t)
-	if err := newForge(t, now, &fakeForge{}).look(t.Context(), time.Time{}); err != nil {
+	if err := newPoller(t, now, &fakeGitea{}).poll(t.Context(), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	tr := newTrace(t)
-	f := newForge(t, tr, &fakeForge{})
+	f := newPoller(t, tr, &fakeGitea{})
 	olds := 0
 	for _, r := range now.records() {
 		d := tracedb.Draft{ID: old(r.ID), Kind: r.Kind, Actor: r.Actor, At: r.At, Outcome: r.Outcome, Refs: r.Refs, Payload: r.Body}
@@ -46,7 +46,7 @@ func TestForgeKnowsOldIDs(t *testing.T) {
 		}
 	}
 	before := tr.ids()
-	if err := f.look(t.Context(), time.Time{}); err != nil {
+	if err := f.poll(t.Context(), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(before, tr.ids()); diff != "" || olds == 0 {
@@ -57,8 +57,8 @@ func TestForgeKnowsOldIDs(t *testing.T) {
 // The repository is made anew, and its first pull request is another one.
 func TestForgeSecondFirstPull(t *testing.T) {
 	tr := newTrace(t)
-	fake := &fakeForge{}
-	f := newForge(t, tr, fake)
+	fake := &fakeGitea{}
+	f := newPoller(t, tr, fake)
 	merges := func() (out []string) {
 		for _, r := range tr.records() {
 			if m := payload[tracedb.Merge](t, r.Body); r.Kind == tracedb.KindMerge && m.Repository == "druppie/drone-service" {
@@ -69,7 +69,7 @@ func TestForgeSecondFirstPull(t *testing.T) {
 	}
 	anew := func(data []byte) []byte { return bytes.ReplaceAll(data, []byte(mergedCommit), []byte(hashA)) }
 	for range 2 {
-		if err := f.look(t.Context(), time.Time{}); err != nil {
+		if err := f.poll(t.Context(), time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 		deliverAll(t, newHook(tr, f), "pull-merged")
@@ -98,8 +98,8 @@ func (g *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			line = line[:i+1]
 		}
 		page, _ := strconv.Atoi(q.Get("page"))
-		until := len(line) - (page-1)*forgePage
-		from := max(0, until-forgePage)
+		until := len(line) - (page-1)*pageSize
+		from := max(0, until-pageSize)
 		if from > 0 {
 			w.Header().Set("Link", fmt.Sprintf(`<http://%s%s?page=%d>; rel="next"`, r.Host, r.URL.Path, page+1))
 		}
@@ -124,7 +124,7 @@ func TestForgeLongHistory(t *testing.T) {
 		grow bool
 	}{
 		{"at once", 0, false},
-		{"in two looks", 300, false},
+		{"in two polls", 300, false},
 		{"while it grows", 0, true},
 	}
 	for _, tt := range tests {
@@ -142,12 +142,12 @@ func TestForgeLongHistory(t *testing.T) {
 					}
 					return nil
 				})
-				if err := newForge(t, tr, g).look(t.Context(), time.Time{}); err == nil {
+				if err := newPoller(t, tr, g).poll(t.Context(), time.Time{}); err == nil {
 					t.Fatal("it didn't fail")
 				}
 				tr.up()
 			}
-			if err := newForge(t, tr, g).look(t.Context(), time.Time{}); err != nil {
+			if err := newPoller(t, tr, g).poll(t.Context(), time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 			var got []string
@@ -161,10 +161,10 @@ func TestForgeLongHistory(t *testing.T) {
 	}
 }
 
-// A list without end is looked through so far, and that is said.
+// A list without end is read so far, and that is said.
 func TestForgeEndlessList(t *testing.T) {
 	tr := newTrace(t)
-	f := newForge(t, tr, &fakeForge{})
+	f := newPoller(t, tr, &fakeGitea{})
 	var out bytes.Buffer
 	f.rec.logger = slog.New(slog.NewTextHandler(&out, nil))
 	pages := 0
@@ -172,7 +172,7 @@ func TestForgeEndlessList(t *testing.T) {
 		pages = o.Page
 		return &gitea.Response{NextPage: o.Page + 1}, nil
 	})
-	if err != nil || pages != forgePages || !strings.Contains(out.String(), "list=stars") {
+	if err != nil || pages != maxPages || !strings.Contains(out.String(), "list=stars") {
 		t.Errorf("%d pages, %v, said %q", pages, err, out.String())
 	}
 }
