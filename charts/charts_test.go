@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"helm.sh/helm/v3/pkg/chart"
 	"helm.sh/helm/v3/pkg/chart/loader"
 	"helm.sh/helm/v3/pkg/chartutil"
@@ -100,13 +101,25 @@ func TestPodsMayDoNoMoreThanTheyNeed(t *testing.T) {
 			if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
 				t.Error("mounts a service account token")
 			}
-			if !*pod.SecurityContext.RunAsNonRoot || pod.SecurityContext.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+			sc := pod.SecurityContext
+			if sc == nil || sc.RunAsNonRoot == nil || !*sc.RunAsNonRoot || sc.SeccompProfile == nil || sc.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 				t.Error("not non-root with the runtime's seccomp profile")
 			}
+			if len(pod.Containers) == 0 {
+				t.Error("no container")
+			}
 			for _, c := range pod.Containers {
-				sc := c.SecurityContext
-				if *sc.AllowPrivilegeEscalation || !*sc.ReadOnlyRootFilesystem || sc.Capabilities.Drop[0] != "ALL" {
-					t.Errorf("%s: security context %+v", c.Name, sc)
+				no, yes, sc := false, true, c.SecurityContext
+				if sc == nil || sc.Capabilities == nil {
+					t.Errorf("%s: no security context, or all capabilities", c.Name)
+					continue
+				}
+				want := &corev1.SecurityContext{
+					AllowPrivilegeEscalation: &no, ReadOnlyRootFilesystem: &yes,
+					Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}, Add: sc.Capabilities.Add},
+				}
+				if diff := cmp.Diff(want, sc); diff != "" {
+					t.Errorf("%s: security context (-want +got):\n%s", c.Name, diff)
 				}
 				for _, add := range sc.Capabilities.Add {
 					if add != "NET_BIND_SERVICE" {
@@ -128,7 +141,7 @@ func TestRegistryListensToItsFrontOnly(t *testing.T) {
 		t.Error("the registry listens to more than its front")
 	}
 	svc := decode[corev1.Service](t, objs["Service/registry"])
-	if svc.Spec.ClusterIP != "10.96.0.50" || svc.Spec.Ports[0].Port != 5000 {
+	if svc.Spec.ClusterIP != "10.96.0.50" || len(svc.Spec.Ports) != 1 || svc.Spec.Ports[0].Port != 5000 {
 		t.Errorf("service %+v", svc.Spec)
 	}
 }
@@ -154,6 +167,9 @@ func TestGiteaTrustsThePlatformAlone(t *testing.T) {
 		t.Error("webhooks go to whoever answers")
 	}
 	pod := decode[appsv1.Deployment](t, objs["Deployment/gitea"]).Spec.Template.Spec
+	if len(pod.Containers) != 1 {
+		t.Fatalf("%d containers, want Gitea's alone", len(pod.Containers))
+	}
 	env := map[string]string{}
 	for _, e := range pod.Containers[0].Env {
 		env[e.Name] = e.Value

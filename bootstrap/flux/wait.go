@@ -84,7 +84,7 @@ func (w *waiter) run(ctx context.Context) error {
 	best, moved := -1, time.Now()
 	var last []string // what was waited for when the time was up
 	for {
-		ready, waiting, err := w.look(ctx)
+		ready, waiting, err := w.check(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return over(ctx, last)
@@ -128,8 +128,8 @@ func over(ctx context.Context, waiting []string) error {
 
 const hint = "`druppie-up status` shows every part; run `druppie-up up` again when the cause is gone"
 
-// look counts the parts that are ready and says of the others what they wait for.
-func (w *waiter) look(ctx context.Context) (ready int, waiting []string, err error) {
+// check counts the parts that are ready and says of the others what they wait for.
+func (w *waiter) check(ctx context.Context) (ready int, waiting []string, err error) {
 	src := &sourcev1.GitRepository{}
 	if err := w.get(ctx, sourcev1.GitRepositoryKind, root, src); err != nil {
 		return 0, nil, err

@@ -83,7 +83,7 @@ func (c *Client) WaitReady(ctx context.Context, objs []*unstructured.Unstructure
 	confirm := false
 	for {
 		var err error
-		pending, causes, err = w.look(ctx, pending)
+		pending, causes, err = w.check(ctx, pending)
 		switch {
 		case err != nil && ctx.Err() != nil:
 			return waitEnded(ctx, causes)
@@ -118,7 +118,7 @@ func (c *Client) WaitReady(ctx context.Context, objs []*unstructured.Unstructure
 // Check returns, of the objects that aren't ready now, why they aren't.
 func (c *Client) Check(ctx context.Context, objs []*unstructured.Unstructured) ([]Cause, error) {
 	w := watch{Client: c, since: map[string]time.Time{}, patience: time.Minute}
-	_, causes, err := w.look(ctx, objs)
+	_, causes, err := w.check(ctx, objs)
 	return causes, err
 }
 
@@ -139,15 +139,15 @@ func notReady(e *NotReadyError) error {
 	return ui.WithHint(e, "run `druppie-up up` again: it goes on where it stopped; `druppie-up status` shows what is not ready")
 }
 
-// watch remembers, between looks, since when something has looked broken.
+// watch remembers, between checks, since when something has looked broken.
 type watch struct {
 	*Client
 	since    map[string]time.Time
 	patience time.Duration
 }
 
-// look returns the objects that aren't ready and, for each, why.
-func (w *watch) look(ctx context.Context, objs []*unstructured.Unstructured) (pending []*unstructured.Unstructured, causes []Cause, err error) {
+// check returns the objects that aren't ready and, for each, why.
+func (w *watch) check(ctx context.Context, objs []*unstructured.Unstructured) (pending []*unstructured.Unstructured, causes []Cause, err error) {
 	seen := map[string]bool{}
 	for i, o := range objs {
 		cause, ready, err := w.examine(ctx, o)
