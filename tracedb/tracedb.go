@@ -33,17 +33,17 @@ const MaxQueryRefs = 8
 // tree's leaf hash is taken of (RFC 6962, section 2.1): everything in it is proven for ever, also
 // after the payload was disposed of.
 type Entry struct {
-	Seq     int64     `json:"seq"`               // place in the log, from 0
-	Time    time.Time `json:"time"`              // when the log took it: UTC, microseconds, never before the one before it
-	ID      string    `json:"id"`                // idempotency key: unique for a writer
-	Kind    Kind      `json:"kind"`              //
-	Actor   string    `json:"actor"`             // who did what is recorded: a Gitea user, a ServiceAccount, an agent
-	Writer  string    `json:"writer"`            // who told the log: an authenticated identity, or collector:<name>
-	At      time.Time `json:"at"`                // when it happened, as the writer says: UTC, microseconds
-	Outcome Outcome   `json:"outcome,omitempty"` //
-	Refs    []Ref     `json:"refs"`              // sorted, no doubles
-	Payload string    `json:"payload"`           // "sha256:" and the hash of the payload's bytes, in hex
-	Size    int       `json:"size"`              // bytes of the payload
+	Seq           int64     `json:"seq"`               // place in the log, from 0
+	Time          time.Time `json:"time"`              // when the log took it: UTC, microseconds, never before the one before it
+	ID            string    `json:"id"`                // idempotency key: unique for a writer
+	Kind          Kind      `json:"kind"`              //
+	Actor         string    `json:"actor"`             // who did what is recorded: a Gitea user, a ServiceAccount, an agent
+	Writer        string    `json:"writer"`            // who told the log: an authenticated identity, or collector:<name>
+	At            time.Time `json:"at"`                // when it happened, as the writer says: UTC, microseconds
+	Outcome       Outcome   `json:"outcome,omitempty"` //
+	Refs          []Ref     `json:"refs"`              // sorted, no doubles
+	PayloadDigest string    `json:"payload"`           // "sha256:" and the hash of the payload's bytes, in hex
+	Size          int       `json:"size"`              // bytes of the payload
 }
 
 // Leaf is the canonical encoding of the entry: JSON as encoding/json writes it for this struct,
@@ -109,7 +109,7 @@ type Receipt struct {
 // Record is an entry with its payload. Payload is nil when it was disposed of after its term.
 type Record struct {
 	Entry
-	Body     json.RawMessage `json:"body,omitempty"`
+	Payload  json.RawMessage `json:"body,omitempty"`
 	Disposed bool            `json:"disposed,omitempty"`
 }
 

@@ -112,7 +112,7 @@ func TestService(t *testing.T) {
 			t.Fatal(err)
 		}
 		var read tracedb.Read
-		if err := json.Unmarshal(r.Body, &read); err != nil {
+		if err := json.Unmarshal(r.Payload, &read); err != nil {
 			t.Fatal(err)
 		}
 		reads[read.What] = true
@@ -364,7 +364,7 @@ func (h *house) payload(kind tracedb.Kind) json.RawMessage {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	return r.Body
+	return r.Payload
 }
 
 // TestHealth asks the plain port, and holds what is off.

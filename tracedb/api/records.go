@@ -95,7 +95,7 @@ func (s *service) record(w http.ResponseWriter, r *http.Request) error {
 	}
 	rec := tracedb.Record{Entry: entries[0]}
 	if payload {
-		switch rec.Body, err = s.Log.Payload(r.Context(), seq); {
+		switch rec.Payload, err = s.Log.Payload(r.Context(), seq); {
 		case errors.Is(err, tracedb.ErrDisposed):
 			rec.Disposed = true
 		case err != nil:

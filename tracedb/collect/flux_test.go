@@ -234,13 +234,13 @@ func fluxLine(t *testing.T) func(tracedb.Record) string {
 		about := strings.Replace(refTexts(r.Refs), "namespace:flux-system ", "", 1) + " | "
 		switch r.Kind {
 		case tracedb.KindDrift:
-			d := payload[tracedb.Drift](t, r.Body)
+			d := payload[tracedb.Drift](t, r.Payload)
 			return about + d.Object + " want " + d.Want + " got " + d.Got
 		case tracedb.KindAdmission:
-			a := payload[tracedb.Admission](t, r.Body)
+			a := payload[tracedb.Admission](t, r.Payload)
 			return about + a.Resource + " " + a.Policy + ": " + a.Reason
 		}
-		d := payload[tracedb.Deployment](t, r.Body)
+		d := payload[tracedb.Deployment](t, r.Payload)
 		return about + d.Object + " " + d.Message
 	}
 }
@@ -289,7 +289,7 @@ func TestStatusSetBack(t *testing.T) {
 			}
 			var got []string
 			for _, r := range tr.records()[len(told):] {
-				got = append(got, r.At.Format("15:04")+" "+payload[tracedb.Deployment](t, r.Body).Revision[:8])
+				got = append(got, r.At.Format("15:04")+" "+payload[tracedb.Deployment](t, r.Payload).Revision[:8])
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("records (-want +got):\n%s", diff)

@@ -284,7 +284,7 @@ func TestForgeEditedReview(t *testing.T) {
 	var news []string
 	for _, r := range tr.records() {
 		if !slices.Contains(before, r.ID) {
-			news = append(news, string(r.Kind)+" "+string(r.Outcome)+" "+string(r.Body))
+			news = append(news, string(r.Kind)+" "+string(r.Outcome)+" "+string(r.Payload))
 		}
 	}
 	if len(news) != 1 || !strings.Contains(news[0], "review rejected") || !strings.Contains(news[0], "All is well.") {

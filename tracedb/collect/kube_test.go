@@ -259,8 +259,8 @@ func TestKustomizations(t *testing.T) {
 				if tt.name == "applied" && !r.At.Equal(noon.Add(-time.Minute)) {
 					t.Errorf("applied at %s, want when it first was", r.At)
 				}
-				if r.Kind == tracedb.KindDeployment && payload[tracedb.Deployment](t, r.Body).Source != "druppie/fleet" {
-					t.Errorf("source = %s", r.Body)
+				if r.Kind == tracedb.KindDeployment && payload[tracedb.Deployment](t, r.Payload).Source != "druppie/fleet" {
+					t.Errorf("source = %s", r.Payload)
 				}
 			}
 		})

@@ -79,13 +79,13 @@ func podLine(t *testing.T) func(tracedb.Record) string {
 	return func(r tracedb.Record) string {
 		switch r.Kind {
 		case tracedb.KindIncident:
-			i := payload[tracedb.Incident](t, r.Body)
+			i := payload[tracedb.Incident](t, r.Payload)
 			return i.Object + " " + i.Summary + ": " + i.Detail
 		case tracedb.KindDrift:
-			d := payload[tracedb.Drift](t, r.Body)
+			d := payload[tracedb.Drift](t, r.Payload)
 			return d.Object + " by " + d.By + ": " + d.Want + " / " + d.Got
 		}
-		d := payload[tracedb.Deployment](t, r.Body)
+		d := payload[tracedb.Deployment](t, r.Payload)
 		return d.Object + " on " + d.Node + " " + refTexts(r.Refs)
 	}
 }
@@ -287,7 +287,7 @@ func TestDrift(t *testing.T) {
 					t.Errorf("records (-want +got):\n%s", diff)
 				}
 				for _, r := range tr.records() {
-					if bytes.Contains(r.Body, []byte("very-secret")) {
+					if bytes.Contains(r.Payload, []byte("very-secret")) {
 						t.Error("a value came along")
 					}
 					if r.Outcome == tracedb.Undone && r.Actor != "kustomize-controller" {

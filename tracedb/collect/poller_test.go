@@ -37,7 +37,7 @@ func TestForgeKnowsOldIDs(t *testing.T) {
 	f := newPoller(t, tr, &fakeGitea{})
 	olds := 0
 	for _, r := range now.records() {
-		d := tracedb.Draft{ID: old(r.ID), Kind: r.Kind, Actor: r.Actor, At: r.At, Outcome: r.Outcome, Refs: r.Refs, Payload: r.Body}
+		d := tracedb.Draft{ID: old(r.ID), Kind: r.Kind, Actor: r.Actor, At: r.At, Outcome: r.Outcome, Refs: r.Refs, Payload: r.Payload}
 		if d.ID != r.ID {
 			olds++
 		}
@@ -61,7 +61,7 @@ func TestForgeSecondFirstPull(t *testing.T) {
 	f := newPoller(t, tr, fake)
 	merges := func() (out []string) {
 		for _, r := range tr.records() {
-			if m := payload[tracedb.Merge](t, r.Body); r.Kind == tracedb.KindMerge && m.Repository == "druppie/drone-service" {
+			if m := payload[tracedb.Merge](t, r.Payload); r.Kind == tracedb.KindMerge && m.Repository == "druppie/drone-service" {
 				out = append(out, m.Commit)
 			}
 		}
@@ -152,7 +152,7 @@ func TestForgeLongHistory(t *testing.T) {
 			}
 			var got []string
 			for _, r := range tr.records() {
-				got = append(got, payload[tracedb.Commit](t, r.Body).Commit)
+				got = append(got, payload[tracedb.Commit](t, r.Payload).Commit)
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("commits (-want +got):\n%s", diff)

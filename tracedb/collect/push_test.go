@@ -71,7 +71,7 @@ func TestPushes(t *testing.T) {
 			}
 			var got []string
 			for _, r := range tr.records() {
-				c := payload[tracedb.Commit](t, r.Body)
+				c := payload[tracedb.Commit](t, r.Payload)
 				got = append(got, c.Branch+" "+(c.Before + "0")[:1]+".."+c.Commit[:1])
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {

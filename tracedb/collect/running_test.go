@@ -120,7 +120,7 @@ func (tr *trace) pods() []string {
 	tr.t.Helper()
 	var out []string
 	for _, r := range tr.records() {
-		d := payload[tracedb.Deployment](tr.t, r.Body)
+		d := payload[tracedb.Deployment](tr.t, r.Payload)
 		when := r.At.Format("15:04")
 		if r.At.Equal(later) {
 			when = "now"
@@ -173,7 +173,7 @@ func TestLostSightOf(t *testing.T) {
 			start() // and again
 			listedTwice(t, client)
 			stop()
-			got := tr.lines(func(r tracedb.Record) string { return payload[tracedb.Deployment](t, r.Body).Reason })
+			got := tr.lines(func(r tracedb.Record) string { return payload[tracedb.Deployment](t, r.Payload).Reason })
 			want := []string{"deployment running Running", "deployment gone Unwatched", "deployment running Running", "deployment gone Gone"}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("records (-want +got):\n%s", diff)

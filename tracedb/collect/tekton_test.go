@@ -169,7 +169,7 @@ func TestTektonDeleted(t *testing.T) {
 	tr.up()
 	eventually(t, "it is recorded", func() bool { return len(tr.records()) == 1 })
 	// Its tasks went with it; the record says so.
-	if r := payload[tracedb.Run](t, tr.records()[0].Body); len(r.Tasks) != 3 || r.Tasks[0].Message == "" || r.Image != imageX {
+	if r := payload[tracedb.Run](t, tr.records()[0].Payload); len(r.Tasks) != 3 || r.Tasks[0].Message == "" || r.Image != imageX {
 		t.Errorf("run = %+v", r)
 	}
 }

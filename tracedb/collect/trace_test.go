@@ -100,7 +100,7 @@ func (tr *trace) records() []tracedb.Record {
 		if err != nil {
 			tr.t.Fatal(err)
 		}
-		out = append(out, tracedb.Record{Entry: e, Body: body})
+		out = append(out, tracedb.Record{Entry: e, Payload: body})
 	}
 	return out
 }
@@ -138,7 +138,7 @@ func (tr *trace) golden(name string) {
 	var b bytes.Buffer
 	for _, r := range tr.records() {
 		fmt.Fprintf(&b, "%s %s\n  id    %s\n  by    %s through %s at %s\n  about %s\n  ", r.Kind, r.Outcome, r.ID, r.Actor, r.Writer, r.At.Format(time.RFC3339), refTexts(r.Refs))
-		if err := json.Indent(&b, r.Body, "  ", "  "); err != nil {
+		if err := json.Indent(&b, r.Payload, "  ", "  "); err != nil {
 			tr.t.Fatal(err)
 		}
 		b.WriteString("\n\n")

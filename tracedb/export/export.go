@@ -112,7 +112,7 @@ func write(ctx context.Context, w io.Writer, r tracedb.Reader, c *why.Chain) err
 			if err != nil {
 				return fmt.Errorf("read payload %d: %w", l.Seq, err)
 			}
-			record.Body = body
+			record.Payload = body
 			all[namePayload(l.Seq)] = body
 		}
 		proof, err := r.Prove(ctx, l.Seq, c.Size)
@@ -150,7 +150,7 @@ func tooLarge() error {
 // publicKey is the key in a record of kind key.
 func publicKey(r tracedb.Record) (tracedb.Key, bool) {
 	var k tracedb.Key
-	ok := r.Kind == tracedb.KindKey && json.Unmarshal(r.Body, &k) == nil && k.PEM != ""
+	ok := r.Kind == tracedb.KindKey && json.Unmarshal(r.Payload, &k) == nil && k.PEM != ""
 	return k, ok
 }
 

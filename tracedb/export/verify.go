@@ -254,10 +254,10 @@ func (r *Report) payloads(all files, records map[int64]tracedb.Record) (gone []i
 			continue
 		}
 		sum := sha256.Sum256(body)
-		if record.Payload != "sha256:"+hex.EncodeToString(sum[:]) || record.Size != len(body) {
+		if record.PayloadDigest != "sha256:"+hex.EncodeToString(sum[:]) || record.Size != len(body) {
 			r.wrong(namePayload(seq), "isn't the payload of record %d: the entry names another hash", seq)
 		}
-		record.Body = body
+		record.Payload = body
 		records[seq] = record
 	}
 	return gone
@@ -287,7 +287,7 @@ func (r *Report) signatures(records map[int64]tracedb.Record) {
 		}
 		ring, err := attest.KeyringOf(slices.SortedFunc(maps.Values(held), func(a, b tracedb.Key) int { return cmp.Compare(a.Fingerprint, b.Fingerprint) }))
 		if err == nil {
-			_, _, err = ring.VerifyAt(record.Kind, record.Body, record.Time)
+			_, _, err = ring.VerifyAt(record.Kind, record.Payload, record.Time)
 		}
 		if err != nil {
 			r.wrong(namePayload(seq), "no key that the archive proves to have been in the keyring made its signature: %v", err)
@@ -319,7 +319,7 @@ func (r *Report) disposals(records map[int64]tracedb.Record, gone []int64) {
 		by := false
 		for _, record := range records {
 			var d tracedb.Disposal
-			if record.Kind == tracedb.KindDisposal && record.Seq > seq && r.proven(record.Seq) && json.Unmarshal(record.Body, &d) == nil {
+			if record.Kind == tracedb.KindDisposal && record.Seq > seq && r.proven(record.Seq) && json.Unmarshal(record.Payload, &d) == nil {
 				by = by || d.Kind == records[seq].Kind && slices.Contains(d.Seqs, seq)
 			}
 		}

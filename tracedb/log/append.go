@@ -169,7 +169,7 @@ func (o offer) row(writer string, e *edge, l *Log) (store.Row, error) {
 	entry := tracedb.Entry{
 		Seq: e.size(), Time: e.tick(now), ID: o.ID, Kind: o.Kind, Actor: o.Actor, Writer: writer,
 		At: tracedb.Instant(o.At), Outcome: o.Outcome, Refs: o.refs,
-		Payload: "sha256:" + hex.EncodeToString(o.digest[:]), Size: len(o.Payload),
+		PayloadDigest: "sha256:" + hex.EncodeToString(o.digest[:]), Size: len(o.Payload),
 	}
 	if o.At.IsZero() {
 		entry.At = entry.Time

@@ -195,7 +195,7 @@ func (c *checker) columns(e tracedb.Entry, s *store.Stored) {
 	}{
 		{"time", s.Time == e.Time.UnixMicro()}, {"id", s.ID == e.ID}, {"kind", s.Kind == string(e.Kind)},
 		{"actor", s.Actor == e.Actor}, {"writer", s.Writer == e.Writer}, {"at", s.At == e.At.UnixMicro()},
-		{"outcome", s.Outcome == string(e.Outcome)}, {"payload", "sha256:"+hex.EncodeToString(s.Digest) == e.Payload}, {"size", s.Size == int64(e.Size)},
+		{"outcome", s.Outcome == string(e.Outcome)}, {"payload", "sha256:"+hex.EncodeToString(s.Digest) == e.PayloadDigest}, {"size", s.Size == int64(e.Size)},
 	} {
 		if !f.ok {
 			wrong = append(wrong, f.name)
@@ -236,7 +236,7 @@ func (c *checker) payload(e tracedb.Entry, s *store.Stored) {
 // fits says whether a payload is the one that the entry names.
 func fits(e tracedb.Entry, body []byte) bool {
 	digest := sha256.Sum256(body)
-	return "sha256:"+hex.EncodeToString(digest[:]) == e.Payload && len(body) == e.Size
+	return "sha256:"+hex.EncodeToString(digest[:]) == e.PayloadDigest && len(body) == e.Size
 }
 
 // disposal compares what a record of disposal names with what is gone because of it.

@@ -109,7 +109,7 @@ func (s *Site) prove(r *http.Request, number string, h head) (*shown, error) {
 	case errors.As(err, &out.Problem):
 	case out.Root != h.Root:
 		out.Problem = wrong("proof.other-root")
-	case !out.Disposed && out.PayloadHash != e.Payload:
+	case !out.Disposed && out.PayloadHash != e.PayloadDigest:
 		out.Problem = wrong("proof.other-payload")
 	default:
 		out.Problem = h.Problem

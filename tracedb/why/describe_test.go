@@ -34,7 +34,7 @@ func samples(t *testing.T) []tracedb.Record {
 	until := time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)
 	record := func(kind tracedb.Kind, outcome tracedb.Outcome, v any, pairs ...string) tracedb.Record {
 		raw := body(v)
-		return tracedb.Record{Entry: tracedb.Entry{Kind: kind, Actor: "gitea:builder", Outcome: outcome, Refs: ref(pairs...), Size: len(raw)}, Body: raw}
+		return tracedb.Record{Entry: tracedb.Entry{Kind: kind, Actor: "gitea:builder", Outcome: outcome, Refs: ref(pairs...), Size: len(raw)}, Payload: raw}
 	}
 	out := []tracedb.Record{
 		record(tracedb.KindReview, tracedb.Rejected, tracedb.Review{Repository: "o/r", Pull: 4, Author: "builder", Reviewer: "reviewer", Reason: "no test for the wind"}, "pull", "o/r#4"),
@@ -57,7 +57,7 @@ func samples(t *testing.T) []tracedb.Record {
 		for _, d := range p.Drafts {
 			if !seen[d.Kind] {
 				seen[d.Kind] = true
-				out = append(out, tracedb.Record{Entry: tracedb.Entry{Kind: d.Kind, Actor: d.Actor, Outcome: d.Outcome, Refs: d.Refs, Size: len(d.Payload)}, Body: d.Payload})
+				out = append(out, tracedb.Record{Entry: tracedb.Entry{Kind: d.Kind, Actor: d.Actor, Outcome: d.Outcome, Refs: d.Refs, Size: len(d.Payload)}, Payload: d.Payload})
 			}
 		}
 	}
@@ -99,7 +99,7 @@ func TestDescribeLanguages(t *testing.T) {
 func TestDescribe(t *testing.T) {
 	var b strings.Builder
 	for _, r := range samples(t) {
-		en, nl, details := why.Describe(r.Entry, r.Body)
+		en, nl, details := why.Describe(r.Entry, r.Payload)
 		bare, bareNL, none := why.Describe(r.Entry, nil)
 		fmt.Fprintf(&b, "%s\n  %s\n  %s\n", r.Kind, en, nl)
 		for _, d := range details {

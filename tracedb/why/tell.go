@@ -44,7 +44,7 @@ func Tell(subject tracedb.Ref, records []tracedb.Record) *Chain {
 	all := make([]told, 0, len(records))
 	for _, r := range records {
 		info, _ := r.Kind.Info()
-		t := told{r.Entry, said(r.Entry, r.Body)}
+		t := told{r.Entry, said(r.Entry, r.Payload)}
 		l := Link{Entry: r.Entry, Step: step(r.Entry), Controls: info.Controls, Disposed: r.Disposed}
 		l.Title, l.TitleNL, l.Details = describe(r.Entry, t.said)
 		c.Links = append(c.Links, l)

@@ -72,7 +72,7 @@ func Ask(ctx context.Context, r tracedb.Reader, subject tracedb.Ref, opts Option
 	var records []tracedb.Record
 	for _, e := range w.sorted() {
 		b := w.bodies[e.Seq]
-		records = append(records, tracedb.Record{Entry: e, Body: b.raw, Disposed: b.disposed})
+		records = append(records, tracedb.Record{Entry: e, Payload: b.raw, Disposed: b.disposed})
 	}
 	checkpoint, err := r.Checkpoint(ctx)
 	if err != nil {

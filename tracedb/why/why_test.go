@@ -180,7 +180,7 @@ func TestTellIsPure(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		records = append(records, tracedb.Record{Entry: link.Entry, Body: body})
+		records = append(records, tracedb.Record{Entry: link.Entry, Payload: body})
 	}
 	slices.Reverse(records)
 	again := why.Tell(c.Subject, records)

@@ -144,7 +144,7 @@ func projected(rows []store.Row) ([]part, error) {
 	var stating []int64
 	var bound []int32
 	for i, r := range rows {
-		digest, err := hex.DecodeString(strings.TrimPrefix(r.Payload, "sha256:"))
+		digest, err := hex.DecodeString(strings.TrimPrefix(r.PayloadDigest, "sha256:"))
 		if err != nil {
 			return nil, fmt.Errorf("record %d: payload digest: %w", r.Seq, err)
 		}

@@ -89,7 +89,7 @@ func (e *engine) Project(ctx context.Context, tx *sql.Tx, rows []store.Row) erro
 	refs := table{into: "refs (type, value, seq)", columns: 3}
 	facts := table{into: "facts (tbl, key, seq, value, bound)", columns: 5}
 	for _, r := range rows {
-		digest, err := hex.DecodeString(strings.TrimPrefix(r.Payload, "sha256:"))
+		digest, err := hex.DecodeString(strings.TrimPrefix(r.PayloadDigest, "sha256:"))
 		if err != nil {
 			return fmt.Errorf("record %d: payload digest: %w", r.Seq, err)
 		}
