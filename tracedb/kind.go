@@ -25,7 +25,7 @@ const (
 	KindImage      Kind = "image"       // an image was pushed
 	KindSignature  Kind = "signature"   // an image was signed
 	KindPromotion  Kind = "promotion"   // a digest was proposed to or accepted in the fleet
-	KindAdmission  Kind = "admission"   // let in or refused at the cluster's door
+	KindAdmission  Kind = "admission"   // let in or refused at admission
 	KindDeployment Kind = "deployment"  // applied, running, gone
 	KindDrift      Kind = "drift"       // what runs differs from what Git says, or did
 	KindIncident   Kind = "incident"    // a running service went wrong

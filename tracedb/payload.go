@@ -118,7 +118,7 @@ type Promotion struct {
 	Run        string `json:"run,omitempty"`
 }
 
-// Admission is a decision at the cluster's door (F6).
+// Admission is the cluster's admission decision (F6).
 type Admission struct {
 	Namespace string   `json:"namespace"`
 	Resource  string   `json:"resource,omitempty"` // Kind/name that asked

@@ -163,7 +163,7 @@ func SortRefs(refs []Ref) []Ref {
 // Fact is what a record adds to the tables that are read instead of payloads: the newest fact of a
 // table and key counts. Facts are derived from entry and payload alone, so they can be rebuilt.
 type Fact struct {
-	Table string          `json:"table"` // image, register, owner, exception
+	Table string          `json:"table"` // image, owner, identity, register, exception or key
 	Key   string          `json:"key"`
 	Value json.RawMessage `json:"value"`
 	// Bound facts never change: the first value of a table and key stays, and a record that brings
@@ -212,13 +212,6 @@ type Proof struct {
 	Seq    int64    `json:"seq"`
 	Size   int64    `json:"size"`
 	Hashes []string `json:"hashes"` // base64, from the leaf up
-}
-
-// Checkpoint is a signed tree head (C2SP tlog-checkpoint) and what it says.
-type Checkpoint struct {
-	Note []byte    // the signed note
-	Size int64     // of the tree
-	Root tlog.Hash //
 }
 
 // Reader is what those need who answer questions from the log. All entries come in the order of

@@ -13,6 +13,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/api/apitest"
 	"github.com/druppie/druppie-up/tracedb/log"
 	"github.com/druppie/druppie-up/tracedb/publish/publishtest"
@@ -49,11 +50,11 @@ func TestLastCheckpoint(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		size, _, err := log.ParseCheckpoint(raw, verifier)
+		cp, err := tracedb.ParseCheckpoint(raw, verifier)
 		if err != nil {
 			t.Fatal(err)
 		}
-		return size
+		return cp.Size
 	}
 	// The keyring is recorded at the start.
 	h.soon("the first checkpoint", func() bool { return published() > 0 })

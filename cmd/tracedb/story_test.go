@@ -22,7 +22,6 @@ import (
 	"github.com/druppie/druppie-up/tracedb/api/apitest"
 	"github.com/druppie/druppie-up/tracedb/catalog"
 	"github.com/druppie/druppie-up/tracedb/client"
-	"github.com/druppie/druppie-up/tracedb/log"
 	"github.com/druppie/druppie-up/tracedb/why"
 )
 
@@ -191,7 +190,7 @@ func (h *house) prove(chain *why.Chain) {
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	size, root, err := log.ParseCheckpoint([]byte(chain.Checkpoint), verifier)
+	cp, err := tracedb.ParseCheckpoint([]byte(chain.Checkpoint), verifier)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -208,12 +207,12 @@ func (h *house) prove(chain *why.Chain) {
 			}
 			proof = append(proof, tlog.Hash(raw))
 		}
-		if err := tlog.CheckRecord(proof, size, root, link.Seq, link.Entry.Hash()); err != nil {
+		if err := tlog.CheckRecord(proof, cp.Size, cp.Root, link.Seq, link.Entry.Hash()); err != nil {
 			h.t.Errorf("record %d: %v", link.Seq, err)
 		}
 		changed := link.Entry
 		changed.Actor = "somebody else"
-		if tlog.CheckRecord(proof, size, root, link.Seq, changed.Hash()) == nil {
+		if tlog.CheckRecord(proof, cp.Size, cp.Root, link.Seq, changed.Hash()) == nil {
 			h.t.Errorf("record %d: the proof holds for another actor too", link.Seq)
 		}
 	}

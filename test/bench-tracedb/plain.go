@@ -14,7 +14,7 @@ import (
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
-	"github.com/druppie/druppie-up/tracedb/log/gather"
+	"github.com/druppie/druppie-up/tracedb/log/batch"
 )
 
 // plain is a database with the same rows and indexes as the log's, and nothing else: no leaves, no tree,
@@ -177,7 +177,7 @@ type plainCall struct {
 
 func takePlain(ctx context.Context, db plain) *plainTaker {
 	p := &plainTaker{db: db, calls: make(chan *plainCall), stop: make(chan struct{}), done: make(chan struct{})}
-	q := gather.Queue[*plainCall]{Calls: p.calls, Stop: p.stop, Size: func(c *plainCall) (records, bytes int) {
+	q := batch.Queue[*plainCall]{Calls: p.calls, Stop: p.stop, Size: func(c *plainCall) (records, bytes int) {
 		for _, d := range c.drafts {
 			bytes += len(d.Payload)
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -14,47 +13,32 @@ import (
 	"github.com/druppie/druppie-up/tracedb/why"
 )
 
-// head is what a checkpoint says.
-type head struct {
-	origin string
-	size   int64
-	root   tlog.Hash
-}
-
-// openCheckpoint reads a checkpoint that the log signed (C2SP tlog-checkpoint), with nothing else in
-// it: other signatures would be bytes that nobody here can judge.
-func openCheckpoint(body []byte, verifier note.Verifier) (head, error) {
-	n, err := note.Open(body, note.VerifierList(verifier))
+// openCheckpoint reads a checkpoint that the log signed, with nothing else in it: other signatures would be
+// bytes that nobody here can judge.
+func openCheckpoint(body []byte, verifier note.Verifier) (tracedb.Checkpoint, error) {
+	c, err := tracedb.ParseCheckpoint(body, verifier)
 	var unknown *note.UnverifiedNoteError
 	if errors.As(err, &unknown) {
-		return head{}, fmt.Errorf("isn't signed with the key that was given, which is one of %s", verifier.Name())
+		return c, fmt.Errorf("isn't signed with the key that was given, which is one of %s", verifier.Name())
 	}
 	if err != nil {
-		return head{}, fmt.Errorf("isn't a signed note: %w", err)
+		return c, fmt.Errorf("isn't a signed note with a checkpoint: %w", err)
+	}
+	n, err := note.Open(body, note.VerifierList(verifier))
+	if err != nil {
+		return c, err
 	}
 	again := n.Text + "\n"
 	for _, s := range n.Sigs {
 		if _, err := base64.StdEncoding.Strict().DecodeString(s.Base64); err != nil {
-			return head{}, errors.New("its signature isn't written as base64 is")
+			return c, errors.New("its signature isn't written as base64 is")
 		}
 		again += "— " + s.Name + " " + s.Base64 + "\n"
 	}
 	if again != string(body) {
-		return head{}, errors.New("holds more than what is signed and the log's signature")
+		return c, errors.New("holds more than what is signed and the log's signature")
 	}
-	lines := strings.Split(n.Text, "\n")
-	if len(lines) < 4 {
-		return head{}, errors.New("doesn't have the lines of a checkpoint")
-	}
-	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
-		return head{}, errors.New("its size isn't a number")
-	}
-	root, err := tlog.ParseHash(lines[2])
-	if err != nil {
-		return head{}, errors.New("its root isn't a hash")
-	}
-	return head{lines[0], size, root}, nil
+	return c, nil
 }
 
 // readProof reads a proof that is for that record of that tree.
@@ -81,12 +65,12 @@ func CheckChain(c *why.Chain, verifierKey string) error {
 	if err != nil {
 		return fmt.Errorf("read the log's key: %w", err)
 	}
-	h, err := openCheckpoint([]byte(c.Checkpoint), verifier)
+	checkpoint, err := openCheckpoint([]byte(c.Checkpoint), verifier)
 	if err != nil {
 		return fmt.Errorf("the checkpoint %w", err)
 	}
-	if h.size != c.Size {
-		return fmt.Errorf("the chain is of %d records, the checkpoint of %d", c.Size, h.size)
+	if checkpoint.Size != c.Size {
+		return fmt.Errorf("the chain is of %d records, the checkpoint of %d", c.Size, checkpoint.Size)
 	}
 	for _, l := range c.Links {
 		if l.Proof == nil {
@@ -96,7 +80,7 @@ func CheckChain(c *why.Chain, verifierKey string) error {
 		if err != nil {
 			return fmt.Errorf("the proof of record %d %w", l.Seq, err)
 		}
-		if err := tlog.CheckRecord(proof, h.size, h.root, l.Seq, l.Hash()); err != nil {
+		if err := tlog.CheckRecord(proof, checkpoint.Size, checkpoint.Root, l.Seq, l.Hash()); err != nil {
 			return fmt.Errorf("record %d isn't in the log as it was told", l.Seq)
 		}
 	}

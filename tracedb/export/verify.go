@@ -189,13 +189,13 @@ func (r *Report) checkpoint(all files, verifier note.Verifier) (root tlog.Hash, 
 	if !there {
 		return tlog.Hash{}, false
 	}
-	head, err := openCheckpoint(body, verifier)
+	checkpoint, err := openCheckpoint(body, verifier)
 	if err != nil {
 		r.wrong(nameCheckpoint, "%v", err)
 		return tlog.Hash{}, false
 	}
-	r.Origin, r.Size = head.origin, head.size
-	return head.root, true
+	r.Origin, r.Size = verifier.Name(), checkpoint.Size
+	return checkpoint.Root, true
 }
 
 // entry checks that a record's leaf is canonical and in the tree.

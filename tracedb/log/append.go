@@ -11,6 +11,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
@@ -28,7 +30,7 @@ type Prepared struct {
 type call struct {
 	ctx    context.Context
 	writer string
-	drafts []offer
+	drafts []candidate
 	// dispose are the payloads that go because of the call's only draft.
 	dispose []int64
 	done    chan answer // buffered: the committer never waits for a caller
@@ -42,8 +44,8 @@ func (c *call) size() (records, bytes int) {
 	return len(c.drafts), bytes
 }
 
-// offer is a draft with what can be computed before its place is known.
-type offer struct {
+// candidate is a draft with what can be computed before its place is known.
+type candidate struct {
 	Prepared
 	refs   []tracedb.Ref
 	digest [sha256.Size]byte
@@ -66,15 +68,15 @@ func (l *Log) Append(ctx context.Context, writer string, drafts []Prepared) ([]t
 	if !text(writer) || writer == "" {
 		return nil, tracedb.ErrInvalidRecord.Says("the writer has no name that can be written down")
 	}
-	offers := make([]offer, len(drafts))
+	candidates := make([]candidate, len(drafts))
 	for i, d := range drafts {
 		o, err := prepare(d)
 		if err != nil {
 			return nil, err.At("[%d]", i)
 		}
-		offers[i] = o
+		candidates[i] = o
 	}
-	return l.commit(&call{ctx: ctx, writer: writer, drafts: offers})
+	return l.commit(&call{ctx: ctx, writer: writer, drafts: candidates})
 }
 
 // commit hands a call to the committer and waits for its answer.
@@ -99,10 +101,10 @@ func (l *Log) commit(c *call) ([]tracedb.Receipt, error) {
 }
 
 // prepare checks that a draft can be written down, by any engine, and read back the same.
-func prepare(d Prepared) (offer, *tracedb.Error) {
-	o := offer{Prepared: d, refs: tracedb.SortRefs(d.Refs), digest: sha256.Sum256(d.Payload)}
-	invalid := func(field, format string, args ...any) (offer, *tracedb.Error) {
-		return offer{}, tracedb.ErrInvalidRecord.Says(format, args...).At("%s", field)
+func prepare(d Prepared) (candidate, *tracedb.Error) {
+	o := candidate{Prepared: d, refs: tracedb.SortRefs(d.Refs), digest: sha256.Sum256(d.Payload)}
+	invalid := func(field, format string, args ...any) (candidate, *tracedb.Error) {
+		return candidate{}, tracedb.ErrInvalidRecord.Says(format, args...).At("%s", field)
 	}
 	if d.ID == "" {
 		return invalid("id", "a record needs an id")
@@ -127,7 +129,7 @@ func prepare(d Prepared) (offer, *tracedb.Error) {
 		return invalid("at", "the year is out of range")
 	}
 	if len(d.Payload) > tracedb.MaxPayload {
-		return offer{}, tracedb.ErrTooLarge.Says("a payload has at most %d bytes", tracedb.MaxPayload).At("payload")
+		return candidate{}, tracedb.ErrTooLarge.Says("a payload has at most %d bytes", tracedb.MaxPayload).At("payload")
 	}
 	if !json.Valid(d.Payload) {
 		return invalid("payload", "not JSON")
@@ -163,11 +165,11 @@ func compactFacts(facts []tracedb.Fact) ([]tracedb.Fact, error) {
 // text says whether every engine keeps s as it is.
 func text(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
-// row gives an offer its place in the log.
-func (o offer) row(writer string, e *edge, l *Log) (store.Row, error) {
+// row gives a candidate its place in the log.
+func (o candidate) row(writer string, tree *compactRange, l *Log) (store.Row, error) {
 	now := l.opts.Now()
 	entry := tracedb.Entry{
-		Seq: e.size(), Time: e.tick(now), ID: o.ID, Kind: o.Kind, Actor: o.Actor, Writer: writer,
+		Seq: tree.size(), Time: tree.stamp(now), ID: o.ID, Kind: o.Kind, Actor: o.Actor, Writer: writer,
 		At: tracedb.Instant(o.At), Outcome: o.Outcome, Refs: o.refs,
 		PayloadDigest: "sha256:" + hex.EncodeToString(o.digest[:]), Size: len(o.Payload),
 	}
@@ -177,11 +179,11 @@ func (o offer) row(writer string, e *edge, l *Log) (store.Row, error) {
 	if entry.Refs == nil {
 		entry.Refs = []tracedb.Ref{}
 	}
-	row := store.Row{Entry: entry, Leaf: entry.Leaf(), Body: o.Payload, Unique: o.Unique}
+	row := store.Row{Entry: entry, Leaf: entry.Leaf(), Payload: o.Payload, Unique: o.Unique}
 	if len(row.Leaf) > tracedb.MaxLeaf {
 		return row, tracedb.ErrTooLarge.Says("the record without its payload has at most %d bytes", tracedb.MaxLeaf)
 	}
-	row.Hash = recordHash(row.Leaf)
+	row.Hash = tlog.RecordHash(row.Leaf)
 	for _, f := range o.Facts {
 		f.Seq = entry.Seq
 		row.Facts = append(row.Facts, f)

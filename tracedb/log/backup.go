@@ -21,12 +21,12 @@ func (l *Log) Backup(ctx context.Context, path string) error {
 	if err != nil {
 		return fmt.Errorf("back up: the copy can't be opened: %w", err)
 	}
-	broken := c.edge == nil
+	broken := c.tree == nil
 	if err := c.Close(); err != nil {
 		return fmt.Errorf("back up: %w", err)
 	}
 	if broken {
-		return fmt.Errorf("back up: %w", errBroken)
+		return fmt.Errorf("back up: %w", errCorrupt)
 	}
 	return nil
 }

@@ -3,16 +3,13 @@ package log
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
@@ -24,7 +21,7 @@ func (l *Log) Check(ctx context.Context, checkpoints ...[]byte) (Report, error) 
 	report := Report{Origin: l.origin}
 	head, err := store.LastHead(ctx, l.db.Read)
 	if err != nil {
-		return report, l.db.Explain(err)
+		return report, l.db.Translate(err)
 	}
 	report.Size = head.Size
 	c := newChecker(l, head, &report)
@@ -38,35 +35,13 @@ func (l *Log) Check(ctx context.Context, checkpoints ...[]byte) (Report, error) 
 	}
 	for from := int64(0); from < head.Size; from += tileWidth {
 		if err := c.tile(ctx, from, min(from+tileWidth, head.Size)); err != nil {
-			return report, fmt.Errorf("check: %w", l.db.Explain(err))
+			return report, fmt.Errorf("check: %w", l.db.Translate(err))
 		}
 	}
 	if err := c.rest(ctx); err != nil {
-		return report, fmt.Errorf("check: %w", l.db.Explain(err))
+		return report, fmt.Errorf("check: %w", l.db.Translate(err))
 	}
 	return report, nil
-}
-
-// ParseCheckpoint verifies a signed checkpoint (C2SP tlog-checkpoint) and returns what it says.
-func ParseCheckpoint(raw []byte, verifier note.Verifier) (size int64, root tlog.Hash, err error) {
-	n, err := note.Open(raw, note.VerifierList(verifier))
-	if err != nil {
-		return 0, root, fmt.Errorf("read checkpoint: %w", err)
-	}
-	// Lines beyond the third are extensions, which a log that isn't ours may have.
-	lines := strings.Split(n.Text, "\n")
-	if len(lines) < 4 || lines[0] != verifier.Name() {
-		return 0, root, errors.New("read checkpoint: not one of " + verifier.Name())
-	}
-	size, err = strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || size < 0 || strconv.FormatInt(size, 10) != lines[1] {
-		return 0, root, fmt.Errorf("read checkpoint: %q is no size", lines[1])
-	}
-	h, err := base64.StdEncoding.Strict().DecodeString(lines[2])
-	if err != nil || len(h) != tlog.HashSize {
-		return 0, root, fmt.Errorf("read checkpoint: %q is no root hash", lines[2])
-	}
-	return size, tlog.Hash(h), nil
 }
 
 // expect takes note of a checkpoint that the tree must contain.
@@ -74,16 +49,16 @@ func (c *checker) expect(i int, raw []byte) error {
 	if c.log.opts.Verifier == nil {
 		return errors.New("checkpoints can't be compared without the log's public key")
 	}
-	size, root, err := ParseCheckpoint(raw, c.log.opts.Verifier)
+	cp, err := tracedb.ParseCheckpoint(raw, c.log.opts.Verifier)
 	switch {
 	case err != nil:
 		c.report.fault(PlaceCheckpoint, -1, "number %d of those given: %v", i+1, err)
-	case size > c.head.Size:
-		c.report.fault(PlaceCheckpoint, size, "the log signed a tree of %d records, and has only %d: records were taken from its end", size, c.head.Size)
-	case size == 0:
+	case cp.Size > c.head.Size:
+		c.report.fault(PlaceCheckpoint, cp.Size, "the log signed a tree of %d records, and has only %d: records were taken from its end", cp.Size, c.head.Size)
+	case cp.Size == 0:
 		c.report.Checkpoints = append(c.report.Checkpoints, 0)
 	default:
-		c.signed[size] = append(c.signed[size], root)
+		c.signed[cp.Size] = append(c.signed[cp.Size], cp.Root)
 	}
 	return nil
 }
@@ -91,7 +66,7 @@ func (c *checker) expect(i int, raw []byte) error {
 // inspect lets the engine look at its own structure.
 func (c *checker) inspect(ctx context.Context) error {
 	lines, err := c.log.db.Inspect(ctx)
-	err = c.log.db.Explain(err)
+	err = c.log.db.Translate(err)
 	if err != nil && !errors.Is(err, store.ErrCorrupt) {
 		return fmt.Errorf("check: %w", err)
 	}
@@ -108,7 +83,7 @@ func (c *checker) inspect(ctx context.Context) error {
 // checkpoints on the way.
 func (c *checker) grow(ctx context.Context, hashes []tlog.Hash, times []time.Time) error {
 	for i, h := range hashes {
-		nodes, err := c.edge.append(h, nil)
+		nodes, err := c.tree.append(h, nil)
 		if err != nil {
 			return err
 		}
@@ -145,12 +120,12 @@ const namedHeads = 3
 // heads compares the tree as it is now with what the database and the checkpoints say it was. The time
 // of its last record is zero if that couldn't be read.
 func (c *checker) heads(ctx context.Context, last time.Time) error {
-	size := c.edge.size()
+	size := c.tree.size()
 	var root tlog.Hash
 	computed := false
 	compute := func() (err error) {
 		if !computed {
-			root, err = c.edge.root()
+			root, err = c.tree.root()
 			computed = err == nil
 		}
 		return err
@@ -210,7 +185,7 @@ func (c *checker) nextHead(ctx context.Context, size int64) (store.Head, bool, e
 
 // unreadable makes a fault of what the engine says is damaged, and an error of all else.
 func (c *checker) unreadable(place Place, seq int64, err error) error {
-	if err = c.log.db.Explain(err); !errors.Is(err, store.ErrCorrupt) {
+	if err = c.log.db.Translate(err); !errors.Is(err, store.ErrCorrupt) {
 		return err
 	}
 	c.report.fault(place, seq, "can't be read: %v", err)

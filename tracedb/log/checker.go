@@ -27,7 +27,7 @@ type checker struct {
 	head   store.Head
 	report *Report
 
-	edge   *edge
+	tree   *compactRange
 	signed map[int64][]tlog.Hash
 	last   time.Time // log time of the record before
 
@@ -36,9 +36,9 @@ type checker struct {
 	wrongHeads int
 
 	derive   *deriver // nil: facts aren't compared
-	refs     *tally
-	facts    *tally
-	attested *tally
+	refs     *multisetHash
+	facts    *multisetHash
+	attested *multisetHash
 	disposed []uint64          // a bit for every record
 	pending  map[int64][]int64 // by record of disposal: payloads that are gone because of it
 }
@@ -47,8 +47,8 @@ func newChecker(l *Log, head store.Head, report *Report) *checker {
 	ranges := &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	c := &checker{
 		log: l, head: head, report: report, signed: map[int64][]tlog.Hash{},
-		edge: &edge{ranges: ranges, r: ranges.NewEmptyRange(0)},
-		refs: newTally(head.Size), facts: newTally(head.Size), attested: newTally(head.Size),
+		tree: &compactRange{ranges: ranges, r: ranges.NewEmptyRange(0)},
+		refs: newMultisetHash(head.Size), facts: newMultisetHash(head.Size), attested: newMultisetHash(head.Size),
 		disposed: make([]uint64, head.Size/64+1), pending: map[int64][]int64{},
 	}
 	if l.opts.Derive != nil {
@@ -71,7 +71,7 @@ func (c *checker) tile(ctx context.Context, from, until int64) error {
 	each := func(s *store.Stored) error { return c.record(t, s) }
 	err := store.Scan(ctx, c.log.db.Read, from, until, each)
 	if err != nil {
-		if !errors.Is(c.log.db.Explain(err), store.ErrCorrupt) {
+		if !errors.Is(c.log.db.Translate(err), store.ErrCorrupt) {
 			return err
 		}
 		// Something among these is damaged: one by one shows which.
@@ -106,7 +106,7 @@ func (c *checker) pick(ctx context.Context, t *leaves) ([]tlog.Hash, error) {
 		return t.stored, nil
 	}
 	fits := func(hashes []tlog.Hash) (bool, error) {
-		e, err := c.edge.clone()
+		e, err := c.tree.clone()
 		if err != nil {
 			return false, err
 		}
@@ -160,7 +160,7 @@ func (c *checker) record(t *leaves, s *store.Stored) error {
 		return nil
 	}
 	t.seen[i] = true
-	t.computed[i] = recordHash(s.Leaf)
+	t.computed[i] = tlog.RecordHash(s.Leaf)
 	copy(t.stored[i][:], s.Hash)
 	e, err := tracedb.ParseLeaf(s.Leaf)
 	if err != nil || e.Seq != s.Seq {
@@ -176,7 +176,7 @@ func (c *checker) record(t *leaves, s *store.Stored) error {
 	c.last, t.times[i] = e.Time, e.Time
 	c.columns(e, s)
 	for _, r := range e.Refs {
-		c.refs.add(e.Seq, refPrint(r))
+		c.refs.add(e.Seq, encodeRef(r))
 	}
 	c.payload(e, s)
 	return nil
@@ -208,7 +208,7 @@ func (c *checker) columns(e tracedb.Entry, s *store.Stored) {
 
 // payload compares the payload with its digest, or its absence with the record that explains it.
 func (c *checker) payload(e tracedb.Entry, s *store.Stored) {
-	if s.Body == nil {
+	if s.Payload == nil {
 		c.report.Disposed++
 		c.disposed[e.Seq/64] |= 1 << (e.Seq % 64)
 		if !s.Disposal.Valid {
@@ -222,27 +222,27 @@ func (c *checker) payload(e tracedb.Entry, s *store.Stored) {
 	if s.Disposal.Valid {
 		c.report.fault(PlaceDisposal, e.Seq, "the payload was disposed of, and is there")
 	}
-	if !fits(e, s.Body) {
+	if !matchesDigest(e, s.Payload) {
 		c.report.fault(PlacePayload, e.Seq, "its bytes aren't those that the leaf names")
 		return
 	}
 	if e.Kind == tracedb.KindDisposal {
-		c.disposal(e, s.Body)
+		c.disposal(e, s.Payload)
 	}
-	c.derived(e, s.Body)
-	c.unique(e, s.Body)
+	c.derived(e, s.Payload)
+	c.unique(e, s.Payload)
 }
 
-// fits says whether a payload is the one that the entry names.
-func fits(e tracedb.Entry, body []byte) bool {
-	digest := sha256.Sum256(body)
-	return "sha256:"+hex.EncodeToString(digest[:]) == e.PayloadDigest && len(body) == e.Size
+// matchesDigest says whether a payload is the one that the entry names.
+func matchesDigest(e tracedb.Entry, payload []byte) bool {
+	digest := sha256.Sum256(payload)
+	return "sha256:"+hex.EncodeToString(digest[:]) == e.PayloadDigest && len(payload) == e.Size
 }
 
 // disposal compares what a record of disposal names with what is gone because of it.
-func (c *checker) disposal(e tracedb.Entry, body []byte) {
+func (c *checker) disposal(e tracedb.Entry, payload []byte) {
 	var d tracedb.Disposal
-	if err := json.Unmarshal(body, &d); err != nil {
+	if err := json.Unmarshal(payload, &d); err != nil {
 		c.report.fault(PlaceDisposal, e.Seq, "can't be read: %v", err)
 		return
 	}
@@ -265,11 +265,11 @@ func (c *checker) disposal(e tracedb.Entry, body []byte) {
 	delete(c.pending, e.Seq)
 }
 
-func (c *checker) derived(e tracedb.Entry, body []byte) {
+func (c *checker) derived(e tracedb.Entry, payload []byte) {
 	if c.derive == nil {
 		return
 	}
-	facts, err := c.derive.derive(e, body)
+	facts, err := c.derive.derive(e, payload)
 	if err == nil {
 		facts, err = compactFacts(facts)
 	}
@@ -278,19 +278,19 @@ func (c *checker) derived(e tracedb.Entry, body []byte) {
 		return
 	}
 	for _, f := range c.derive.settle(e.Seq, facts) {
-		c.facts.add(e.Seq, factPrint(f))
+		c.facts.add(e.Seq, encodeFact(f))
 	}
 }
 
-func (c *checker) unique(e tracedb.Entry, body []byte) {
+func (c *checker) unique(e tracedb.Entry, payload []byte) {
 	if c.log.opts.Unique == nil {
 		return
 	}
-	digest, err := c.log.opts.Unique(e, body)
+	digest, err := c.log.opts.Unique(e, payload)
 	if err != nil {
 		c.report.fault(PlaceAttestation, e.Seq, "can't be derived: %v", err)
 	} else if digest != "" {
-		c.attested.add(e.Seq, attestationPrint(digest))
+		c.attested.add(e.Seq, encodeAttestation(digest))
 	}
 }
 
@@ -299,8 +299,8 @@ func (c *checker) gone(seq int64) bool { return c.disposed[seq/64]&(1<<(seq%64))
 
 // rest looks at what has no place in the walk.
 func (c *checker) rest(ctx context.Context) error {
-	if c.edge.size() > 0 {
-		root, err := c.edge.root()
+	if c.tree.size() > 0 {
+		root, err := c.tree.root()
 		if err != nil {
 			return err
 		}
@@ -316,7 +316,7 @@ func (c *checker) rest(ctx context.Context) error {
 			// Disposed of while this check was under way.
 			err := store.Scan(ctx, c.log.db.Read, record, record+1, func(s *store.Stored) error {
 				if e, err := tracedb.ParseLeaf(s.Leaf); err == nil && e.Kind == tracedb.KindDisposal {
-					c.disposal(e, s.Body)
+					c.disposal(e, s.Payload)
 				}
 				return nil
 			})
@@ -333,11 +333,11 @@ func (c *checker) rest(ctx context.Context) error {
 			return err
 		}
 	}
-	strays, err := store.Strays(ctx, c.log.db.Read, maxFaults)
+	orphans, err := store.Orphans(ctx, c.log.db.Read, maxFaults)
 	if err != nil {
 		return c.unreadable(PlaceDatabase, -1, err)
 	}
-	for _, s := range strays {
+	for _, s := range orphans {
 		place := map[string]Place{"leaves": PlaceLeaf, "records": PlaceRecord, "payloads": PlacePayload, "refs": PlaceRef, "facts": PlaceFact,
 			"attestations": PlaceAttestation, "disposals": PlaceDisposal, "nodes": PlaceNode}[s.Table]
 		c.report.fault(place, s.Seq, "belongs to no record of the log")
@@ -345,10 +345,10 @@ func (c *checker) rest(ctx context.Context) error {
 	return nil
 }
 
-func factPrint(f tracedb.Fact) string {
+func encodeFact(f tracedb.Fact) string {
 	return fmt.Sprintf("%q %q %q %t", f.Table, f.Key, bytes.TrimSpace(f.Value), f.Bound)
 }
 
-func refPrint(r tracedb.Ref) string { return fmt.Sprintf("%q %q", r.Type, r.Value) }
+func encodeRef(r tracedb.Ref) string { return fmt.Sprintf("%q %q", r.Type, r.Value) }
 
-func attestationPrint(digest string) string { return fmt.Sprintf("%q", digest) }
+func encodeAttestation(digest string) string { return fmt.Sprintf("%q", digest) }

@@ -17,13 +17,13 @@ const Self = "tracedb"
 // disposedAtOnce is how many payloads one record of disposal names.
 const disposedAtOnce = 10_000
 
-// lull is how long nothing needs to come into the log for time to go on, as far as terms are concerned.
-const lull = 3 * 24 * time.Hour
+// maxQuiet is how long nothing needs to come into the log for time to go on, as far as terms are concerned.
+const maxQuiet = 3 * 24 * time.Hour
 
 // What was deleted is overwritten when nobody reads it any more: that is waited for so often and so long.
 const (
-	forgetTries = 30
-	forgetPause = time.Second
+	eraseTries = 30
+	erasePause = time.Second
 )
 
 // errGone says that somebody else disposed of a payload since it was found to be due.
@@ -50,7 +50,7 @@ func (l *Log) Dispose(ctx context.Context, now time.Time) ([]tracedb.Receipt, er
 			errs = append(errs, fmt.Errorf("dispose of payloads of kind %s: %w", info.Kind, err))
 		}
 	}
-	return out, errors.Join(append(errs, l.forget(ctx))...)
+	return out, errors.Join(append(errs, l.eraseDeleted(ctx))...)
 }
 
 // Reckoned is the moment that terms are counted to: now, but no more than a few days after the newest
@@ -58,21 +58,21 @@ func (l *Log) Dispose(ctx context.Context, now time.Time) ([]tracedb.Receipt, er
 // while a platform is used its log says by itself what time it is.
 func (l *Log) Reckoned(ctx context.Context, now time.Time) (time.Time, error) {
 	last, ok, err := store.LastTime(ctx, l.db.Read, tracedb.KindDisposal)
-	if limit := last.Add(lull); ok && limit.Before(now) {
+	if limit := last.Add(maxQuiet); ok && limit.Before(now) {
 		now = limit
 	}
-	return now, l.db.Explain(err)
+	return now, l.db.Translate(err)
 }
 
 // forget has what was deleted overwritten, now or in a while; what isn't by then, the next disposal does.
-func (l *Log) forget(ctx context.Context) error {
-	for range forgetTries {
-		done, err := l.db.Forget(ctx)
+func (l *Log) eraseDeleted(ctx context.Context) error {
+	for range eraseTries {
+		done, err := l.db.EraseDeleted(ctx)
 		if done || err != nil {
-			return l.db.Explain(err)
+			return l.db.Translate(err)
 		}
 		select {
-		case <-time.After(forgetPause):
+		case <-time.After(erasePause):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -85,7 +85,7 @@ func (l *Log) disposeKind(ctx context.Context, info tracedb.KindInfo, before tim
 	for {
 		seqs, err := store.Due(ctx, l.db.Read, info.Kind, before.UnixMicro(), disposedAtOnce)
 		if err != nil {
-			return out, l.db.Explain(err)
+			return out, l.db.Translate(err)
 		}
 		if len(seqs) == 0 {
 			return out, nil
@@ -100,7 +100,7 @@ func (l *Log) disposeKind(ctx context.Context, info tracedb.KindInfo, before tim
 		if refused != nil {
 			return out, refused
 		}
-		receipts, err := l.commit(&call{ctx: ctx, writer: Self, drafts: []offer{o}, dispose: seqs})
+		receipts, err := l.commit(&call{ctx: ctx, writer: Self, drafts: []candidate{o}, dispose: seqs})
 		if errors.Is(err, errGone) {
 			continue // another replica did: what is left is due
 		}

@@ -20,7 +20,7 @@ const (
 // read; then the channel is closed. A database that isn't there for a while is waited for. A reader that
 // is slow holds up nobody else.
 func (l *Log) Follow(ctx context.Context, from int64) (<-chan tracedb.Entry, error) {
-	if _, err := l.atLeast(ctx, 0); err != nil {
+	if _, err := l.headAtLeast(ctx, 0); err != nil {
 		return nil, err
 	}
 	out := make(chan tracedb.Entry)
@@ -34,7 +34,7 @@ func (l *Log) follow(ctx context.Context, from int64, out chan<- tracedb.Entry) 
 	defer look.Stop()
 	for {
 		_, grown := l.current()
-		reading, done := l.patiently(ctx)
+		reading, done := l.withTimeout(ctx)
 		entries, err := l.Range(reading, from, followAtOnce)
 		done()
 		if err != nil && !errors.Is(err, tracedb.ErrUnavailable) {

@@ -65,8 +65,8 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// crowd appends until the disk is full, looks whether reading goes on, makes room, and appends again.
-func crowd(t *testing.T, l *log.Log, filler string) {
+// fillDisk appends until the disk is full, looks whether reading goes on, makes room, and appends again.
+func fillDisk(t *testing.T, l *log.Log, filler string) {
 	t.Helper()
 	big := payload(`"` + strings.Repeat("x", 8000) + `"`)
 	var taken []acknowledged
@@ -114,7 +114,7 @@ func TestFullSQLite(t *testing.T) {
 	l := logtest.New(t, logtest.At(filepath.Join(dir, "trace.db")))
 	filler := filepath.Join(dir, "filler")
 	fill(t, filler, 1<<20)
-	crowd(t, l, filler)
+	fillDisk(t, l, filler)
 }
 
 func testFullPostgres(t *testing.T, _ engine, s *server.Server) {
@@ -136,5 +136,5 @@ func testFullPostgres(t *testing.T, _ engine, s *server.Server) {
 	l := logtest.New(t, logtest.With(func(o *log.Options) { o.DSN = s.DSN("small") }))
 	filler := filepath.Join(dir, "filler")
 	fill(t, filler, 2<<20)
-	crowd(t, l, filler)
+	fillDisk(t, l, filler)
 }

@@ -64,7 +64,7 @@ type Log struct {
 	watched chan struct{} // closed: nobody looks for others' records any more
 	closing sync.Once
 
-	edge *edge // the committer's alone
+	tree *compactRange // the committer's alone
 
 	mu    sync.Mutex
 	head  store.Head
@@ -72,7 +72,7 @@ type Log struct {
 	note  tracedb.Checkpoint
 }
 
-// Open opens the log and checks that the tree's right edge is what the newest head says.
+// Open opens the log and checks that the tree's compact range is what the newest head says.
 func Open(ctx context.Context, opts Options) (*Log, error) {
 	if opts.Now == nil {
 		opts.Now = time.Now
@@ -109,7 +109,7 @@ func (l *Log) watch() {
 	l.db.Watch(ctx, func(size int64) {
 		if size > l.Size() {
 			// An error is for whoever reads next; followers look by themselves now and then.
-			_, _ = l.atLeast(ctx, size)
+			_, _ = l.headAtLeast(ctx, size)
 		}
 	})
 	<-l.stop
@@ -128,11 +128,11 @@ func open(ctx context.Context, opts Options) (*store.DB, error) {
 
 func cutSQLite(dsn string) (path string, ok bool) { return strings.CutPrefix(dsn, "sqlite:") }
 
-// load reads the newest head and the tree's right edge, and makes the log if there is none.
+// load reads the newest head and the tree's compact range, and makes the log if there is none.
 func (l *Log) load(ctx context.Context) error {
 	origin, err := store.Origin(ctx, l.db.Read)
 	if err != nil {
-		return l.db.Explain(err)
+		return l.db.Translate(err)
 	}
 	switch {
 	case origin == "" && l.opts.ReadOnly:
@@ -150,9 +150,9 @@ func (l *Log) load(ctx context.Context) error {
 	}
 	l.origin = origin
 	if l.head, err = store.LastHead(ctx, l.db.Read); err != nil {
-		return l.db.Explain(err)
+		return l.db.Translate(err)
 	}
-	if l.edge, err = loadEdge(ctx, l.db.Read, l.head); err != nil && !l.opts.ReadOnly {
+	if l.tree, err = loadCompactRange(ctx, l.db.Read, l.head); err != nil && !l.opts.ReadOnly {
 		return err
 	}
 	return nil
@@ -165,17 +165,17 @@ func (l *Log) create(ctx context.Context) (string, error) {
 	}
 	tx, err := l.db.Begin(ctx)
 	if err != nil {
-		return "", l.db.Explain(err)
+		return "", l.db.Translate(err)
 	}
 	defer tx.Rollback()
 	origin, err := store.Origin(ctx, tx)
 	if err != nil || origin != "" {
-		return origin, l.db.Explain(err)
+		return origin, l.db.Translate(err)
 	}
 	if _, err := tx.ExecContext(ctx, "INSERT INTO log (one, origin, created) VALUES (1, $1, $2)", l.opts.Origin, l.opts.Now().UnixMicro()); err != nil {
-		return "", l.db.Explain(err)
+		return "", l.db.Translate(err)
 	}
-	return l.opts.Origin, l.db.Explain(tx.Commit())
+	return l.opts.Origin, l.db.Translate(tx.Commit())
 }
 
 // Origin is the log's name.
@@ -207,8 +207,8 @@ func (l *Log) Close() error {
 	return err
 }
 
-// publish makes a committed head known.
-func (l *Log) publish(h store.Head) {
+// setHead makes a committed head known.
+func (l *Log) setHead(h store.Head) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if h.Size <= l.head.Size {

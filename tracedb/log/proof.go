@@ -17,31 +17,31 @@ func (l *Log) hashes(ctx context.Context, head store.Head) tlog.HashReader {
 	return tlog.TileHashReader(tree(head), tileReader{ctx, l})
 }
 
-// atLeast is the newest head, of at least that size if there is such a tree. Another program's records
+// headAtLeast is the newest head, of at least that size if there is such a tree. Another program's records
 // are looked for only if this one doesn't know of enough.
-func (l *Log) atLeast(ctx context.Context, size int64) (store.Head, error) {
+func (l *Log) headAtLeast(ctx context.Context, size int64) (store.Head, error) {
 	known, _ := l.current()
-	if !l.db.Shared() && !l.opts.ReadOnly || size > 0 && known.Size >= size {
+	if !l.db.MultiWriter() && !l.opts.ReadOnly || size > 0 && known.Size >= size {
 		return known, nil
 	}
-	ctx, cancel := l.patiently(ctx)
+	ctx, cancel := l.withTimeout(ctx)
 	defer cancel()
 	head, err := store.LastHead(ctx, l.db.Read)
 	if err == nil {
-		err = continues(ctx, l.db.Read, known, head)
+		err = checkConsistent(ctx, l.db.Read, known, head)
 	}
 	if err != nil {
-		return store.Head{}, l.db.Explain(err)
+		return store.Head{}, l.db.Translate(err)
 	}
-	l.publish(head)
+	l.setHead(head)
 	return head, nil
 }
 
-// continues returns an error unless the tree of head contains that of known, which this program has seen
+// checkConsistent returns an error unless the tree of head contains that of known, which this program has seen
 // in the log: then the head of known is still among those that are kept. A server that took over without
 // the last records of the one before it is neither written to nor signed for, or there would be two logs
 // of one name.
-func continues(ctx context.Context, q store.Querier, known, head store.Head) error {
+func checkConsistent(ctx context.Context, q store.Querier, known, head store.Head) error {
 	if known.Size == 0 || known.Size == head.Size && known.Root == head.Root {
 		return nil
 	}
@@ -59,7 +59,7 @@ func continues(ctx context.Context, q store.Querier, known, head store.Head) err
 // Checkpoint returns a signed head that covers everything acknowledged so far, by any replica. Without
 // a signer its note is nil.
 func (l *Log) Checkpoint(ctx context.Context) (tracedb.Checkpoint, error) {
-	head, err := l.atLeast(ctx, 0)
+	head, err := l.headAtLeast(ctx, 0)
 	if err != nil {
 		return tracedb.Checkpoint{}, err
 	}
@@ -73,7 +73,7 @@ func (l *Log) Checkpoint(ctx context.Context) (tracedb.Checkpoint, error) {
 	if l.opts.Signer == nil {
 		return signed, nil
 	}
-	if signed.Note, err = note.Sign(&note.Note{Text: CheckpointText(l.origin, head.Size, head.Root)}, l.opts.Signer); err != nil {
+	if signed.Note, err = note.Sign(&note.Note{Text: tracedb.CheckpointText(l.origin, head.Size, head.Root)}, l.opts.Signer); err != nil {
 		return tracedb.Checkpoint{}, fmt.Errorf("sign checkpoint: %w", err)
 	}
 	l.mu.Lock()
@@ -82,14 +82,9 @@ func (l *Log) Checkpoint(ctx context.Context) (tracedb.Checkpoint, error) {
 	return signed, nil
 }
 
-// CheckpointText is the text of a checkpoint before it is signed (C2SP tlog-checkpoint).
-func CheckpointText(origin string, size int64, root tlog.Hash) string {
-	return fmt.Sprintf("%s\n%d\n%s\n", origin, size, base64.StdEncoding.EncodeToString(root[:]))
-}
-
 // Prove shows that the record at seq is in the tree of that size.
 func (l *Log) Prove(ctx context.Context, seq, size int64) (tracedb.Proof, error) {
-	head, err := l.within(ctx, size)
+	head, err := l.headFor(ctx, size)
 	if err != nil {
 		return tracedb.Proof{}, err
 	}
@@ -98,14 +93,14 @@ func (l *Log) Prove(ctx context.Context, seq, size int64) (tracedb.Proof, error)
 	}
 	p, err := tlog.ProveRecord(size, seq, l.hashes(ctx, head))
 	if err != nil {
-		return tracedb.Proof{}, l.db.Explain(fmt.Errorf("prove record %d: %w", seq, err))
+		return tracedb.Proof{}, l.db.Translate(fmt.Errorf("prove record %d: %w", seq, err))
 	}
 	return tracedb.Proof{Seq: seq, Size: size, Hashes: base64s(p)}, nil
 }
 
 // Consistency shows that the tree of size from is a prefix of that of size to.
 func (l *Log) Consistency(ctx context.Context, from, to int64) ([]string, error) {
-	head, err := l.within(ctx, to)
+	head, err := l.headFor(ctx, to)
 	if err != nil {
 		return nil, err
 	}
@@ -118,14 +113,14 @@ func (l *Log) Consistency(ctx context.Context, from, to int64) ([]string, error)
 	}
 	p, err := tlog.ProveTree(to, from, l.hashes(ctx, head))
 	if err != nil {
-		return nil, l.db.Explain(fmt.Errorf("prove that %d records come before %d: %w", from, to, err))
+		return nil, l.db.Translate(fmt.Errorf("prove that %d records come before %d: %w", from, to, err))
 	}
 	return base64s(p), nil
 }
 
-// within is a head of at least that size, or ErrNotFound.
-func (l *Log) within(ctx context.Context, size int64) (store.Head, error) {
-	head, err := l.atLeast(ctx, max(size, 1))
+// headFor is a head of at least that size, or ErrNotFound.
+func (l *Log) headFor(ctx context.Context, size int64) (store.Head, error) {
+	head, err := l.headAtLeast(ctx, max(size, 1))
 	if err == nil && size > head.Size {
 		err = tracedb.ErrNotFound.Says("the log has %d records, not %d", head.Size, size)
 	}

@@ -25,7 +25,7 @@ func (l *Log) Entries(ctx context.Context, seqs ...int64) ([]tracedb.Entry, erro
 	for some := range slices.Chunk(sorted, entriesAtOnce) {
 		leaves, err := l.db.LeavesAt(ctx, some)
 		if err != nil {
-			return nil, l.db.Explain(err)
+			return nil, l.db.Translate(err)
 		}
 		for i, seq := range some {
 			if i >= len(leaves) || leaves[i].Seq != seq {
@@ -62,7 +62,7 @@ func (l *Log) ByRefs(ctx context.Context, refs []tracedb.Ref, limit int) (map[tr
 	for some := range slices.Chunk(refs, tracedb.MaxQueryRefs) {
 		leaves, err := store.LeavesByRefs(ctx, l.db.Read, some, limit)
 		if err != nil {
-			return nil, l.db.Explain(err)
+			return nil, l.db.Translate(err)
 		}
 		for i, ref := range some {
 			if out[ref], err = parse(nil, leaves[i]); err != nil {
@@ -76,12 +76,12 @@ func (l *Log) ByRefs(ctx context.Context, refs []tracedb.Ref, limit int) (map[tr
 // Payload returns a record's payload: tracedb.ErrDisposed if its term was over, tracedb.ErrNotFound if
 // there is no such record.
 func (l *Log) Payload(ctx context.Context, seq int64) (json.RawMessage, error) {
-	body, ok, err := store.Body(ctx, l.db.Read, seq)
+	payload, ok, err := store.Payload(ctx, l.db.Read, seq)
 	if err != nil {
-		return nil, l.db.Explain(err)
+		return nil, l.db.Translate(err)
 	}
 	if ok {
-		return body, nil
+		return payload, nil
 	}
 	if _, err := l.Entries(ctx, seq); err != nil {
 		return nil, err
@@ -95,10 +95,10 @@ func (l *Log) Payloads(ctx context.Context, seqs ...int64) (map[int64]json.RawMe
 	for some := range slices.Chunk(seqs, entriesAtOnce) {
 		payloads, err := l.db.Payloads(ctx, some)
 		if err != nil {
-			return nil, l.db.Explain(err)
+			return nil, l.db.Translate(err)
 		}
 		for _, p := range payloads {
-			out[p.Seq] = p.Body
+			out[p.Seq] = p.Payload
 		}
 	}
 	return out, nil
@@ -111,7 +111,7 @@ func (l *Log) DisposedBy(ctx context.Context, seqs ...int64) (map[int64]int64, e
 	for _, d := range found {
 		by[d.Seq] = d.By
 	}
-	return by, l.db.Explain(err)
+	return by, l.db.Translate(err)
 }
 
 // Search returns entries newest first.
@@ -134,7 +134,7 @@ func (l *Log) Search(ctx context.Context, q tracedb.Query) (tracedb.Page, error)
 	}
 	w, err := l.window(ctx, q)
 	if err != nil || w.From >= w.Until {
-		return tracedb.Page{Entries: []tracedb.Entry{}}, l.db.Explain(err)
+		return tracedb.Page{Entries: []tracedb.Entry{}}, l.db.Translate(err)
 	}
 	q.Kinds = slices.Compact(slices.Sorted(slices.Values(q.Kinds)))
 	entries, err := l.entries(l.db.Search(ctx, q, w, limit+1))
@@ -152,7 +152,7 @@ func (l *Log) Search(ctx context.Context, q tracedb.Query) (tracedb.Page, error)
 // window is the part of the log that a query's times and Before leave. The log is in the order of its
 // times, so a time is a place.
 func (l *Log) window(ctx context.Context, q tracedb.Query) (store.Window, error) {
-	head, err := l.atLeast(ctx, 0)
+	head, err := l.headAtLeast(ctx, 0)
 	w := store.Window{Until: head.Size}
 	if q.Before > 0 {
 		w.Until = min(w.Until, q.Before)
@@ -177,18 +177,18 @@ func (l *Log) window(ctx context.Context, q tracedb.Query) (store.Window, error)
 // Facts returns the newest fact for each key of a table; with keys, only of those.
 func (l *Log) Facts(ctx context.Context, table string, keys ...string) ([]tracedb.Fact, error) {
 	facts, err := l.db.Facts(ctx, l.db.Read, table, slices.Compact(slices.Sorted(slices.Values(keys))))
-	return facts, l.db.Explain(err)
+	return facts, l.db.Translate(err)
 }
 
 // History returns every fact of a table and key, oldest first.
 func (l *Log) History(ctx context.Context, table, key string) ([]tracedb.Fact, error) {
 	facts, err := store.History(ctx, l.db.Read, table, key)
-	return facts, l.db.Explain(err)
+	return facts, l.db.Translate(err)
 }
 
 func (l *Log) entries(leaves []store.Leaf, err error) ([]tracedb.Entry, error) {
 	if err != nil {
-		return nil, l.db.Explain(err)
+		return nil, l.db.Translate(err)
 	}
 	return parse(make([]tracedb.Entry, 0, len(leaves)), leaves)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
@@ -18,16 +20,16 @@ const rebuiltAtOnce = 256
 func (l *Log) Rebuild(ctx context.Context, derive Derive) error {
 	tx, err := l.db.Begin(ctx)
 	if err != nil {
-		return l.db.Explain(err)
+		return l.db.Translate(err)
 	}
 	defer tx.Rollback()
 	head, err := store.LastHead(ctx, tx)
 	if err != nil {
-		return l.db.Explain(err)
+		return l.db.Translate(err)
 	}
 	facts, err := store.DisposedFacts(ctx, tx)
 	if err != nil {
-		return l.db.Explain(err)
+		return l.db.Translate(err)
 	}
 	kept := map[int64][]tracedb.Fact{}
 	for _, f := range facts {
@@ -56,9 +58,9 @@ func (l *Log) Rebuild(ctx context.Context, derive Derive) error {
 		return nil
 	})
 	if err != nil {
-		return l.db.Explain(fmt.Errorf("rebuild: %w", err))
+		return l.db.Translate(fmt.Errorf("rebuild: %w", err))
 	}
-	return l.db.Explain(tx.Commit())
+	return l.db.Translate(tx.Commit())
 }
 
 // deriver derives rows in the order of the log.
@@ -73,15 +75,15 @@ func (d *deriver) row(s *store.Stored) (store.Row, error) {
 	if err != nil {
 		return store.Row{}, fmt.Errorf("record %d: %w", s.Seq, err)
 	}
-	if h := recordHash(s.Leaf); e.Seq != s.Seq || string(h[:]) != string(s.Hash) {
+	if h := tlog.RecordHash(s.Leaf); e.Seq != s.Seq || string(h[:]) != string(s.Hash) {
 		return store.Row{}, fmt.Errorf("record %d: the leaf doesn't fit its hash or place; check says more", s.Seq)
 	}
 	facts := d.kept[s.Seq]
-	if s.Body != nil {
-		if !fits(e, s.Body) {
+	if s.Payload != nil {
+		if !matchesDigest(e, s.Payload) {
 			return store.Row{}, fmt.Errorf("record %d: the payload doesn't fit its digest; check says more", s.Seq)
 		}
-		if facts, err = d.derive(e, s.Body); err != nil {
+		if facts, err = d.derive(e, s.Payload); err != nil {
 			return store.Row{}, fmt.Errorf("record %d: derive facts: %w", s.Seq, err)
 		}
 	}

@@ -50,7 +50,7 @@ func (l *Log) Tile(ctx context.Context, t tlog.Tile) ([]byte, error) {
 	if t.H != tileHeight || t.L < 0 || t.L > 7 || t.N < 0 || t.W < 1 || t.W > tileWidth {
 		return nil, tracedb.ErrNotFound.Says("no such tile")
 	}
-	head, err := l.atLeast(ctx, 0)
+	head, err := l.headAtLeast(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -59,13 +59,13 @@ func (l *Log) Tile(ctx context.Context, t tlog.Tile) ([]byte, error) {
 		return nil, tracedb.ErrNotFound.Says("the tree of %d records has no such tile yet", head.Size)
 	}
 	data, err := l.readTile(ctx, t)
-	return data, l.db.Explain(err)
+	return data, l.db.Translate(err)
 }
 
 // EntryBundle returns the leaves from index*256 on, width of them, each after its length in two bytes
 // (C2SP tlog-tiles). A bundle that isn't wholly in the tree is ErrNotFound.
 func (l *Log) EntryBundle(ctx context.Context, index int64, width int) ([]byte, error) {
-	head, err := l.atLeast(ctx, 0)
+	head, err := l.headAtLeast(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +74,7 @@ func (l *Log) EntryBundle(ctx context.Context, index int64, width int) ([]byte, 
 	}
 	leaves, err := store.Leaves(ctx, l.db.Read, index<<tileHeight, width)
 	if err != nil {
-		return nil, l.db.Explain(err)
+		return nil, l.db.Translate(err)
 	}
 	var out []byte
 	for i := range width {

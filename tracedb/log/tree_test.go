@@ -25,7 +25,7 @@ func testReceipts(t *testing.T, e engine) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := log.CheckpointText(logtest.Origin, 300, cp.Root); n.Text != want || cp.Size != 300 {
+	if want := tracedb.CheckpointText(logtest.Origin, 300, cp.Root); n.Text != want || cp.Size != 300 {
 		t.Errorf("checkpoint of size %d:\n%s\nwant:\n%s", cp.Size, n.Text, want)
 	}
 	entries, err := l.Range(t.Context(), 0, 1000)
@@ -120,7 +120,7 @@ func (r *reference) size() int64 {
 	return n
 }
 
-// client reads the log as a stranger would: only tiles, entry bundles and a signed checkpoint.
+// client reads the log as an outsider would: only tiles, entry bundles and a signed checkpoint.
 type client struct {
 	t *testing.T
 	l *log.Log
@@ -245,23 +245,23 @@ func FuzzParseCheckpoint(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	f.Add(log.CheckpointText(logtest.Origin, 7, tlog.RecordHash([]byte("x"))))
+	f.Add(tracedb.CheckpointText(logtest.Origin, 7, tlog.RecordHash([]byte("x"))))
 	f.Add(logtest.Origin + "\n007\nAAAA\n")
 	f.Add(logtest.Origin + "\n-1\n\n")
 	f.Add("another\n7\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n")
 	f.Fuzz(func(t *testing.T, text string) {
-		if _, _, err := log.ParseCheckpoint([]byte(text), verifier); err == nil {
+		if _, err := tracedb.ParseCheckpoint([]byte(text), verifier); err == nil {
 			t.Fatal("an unsigned text was read")
 		}
 		signed, err := note.Sign(&note.Note{Text: text}, signer)
 		if err != nil {
 			return
 		}
-		size, root, err := log.ParseCheckpoint(signed, verifier)
+		cp, err := tracedb.ParseCheckpoint(signed, verifier)
 		if err != nil {
 			return
 		}
-		if want := log.CheckpointText(logtest.Origin, size, root); !strings.HasPrefix(text, want) {
+		if want := tracedb.CheckpointText(logtest.Origin, cp.Size, cp.Root); !strings.HasPrefix(text, want) {
 			t.Fatalf("%q was read as %q", text, want)
 		}
 	})

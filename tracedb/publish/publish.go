@@ -24,7 +24,6 @@ import (
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
-	"github.com/druppie/druppie-up/tracedb/log"
 )
 
 // File is where the newest checkpoint stands in the repository; its history is Git's.
@@ -45,8 +44,8 @@ const (
 // changed. Nothing is published any more until that is understood.
 var ErrRewritten = errors.New("the log doesn't continue the checkpoint that was published")
 
-// errTogether says that somebody else committed between looking and committing.
-var errTogether = errors.New("another commit came first")
+// errConflict says that somebody else committed between looking and committing.
+var errConflict = errors.New("another commit came first")
 
 // Log is what is published.
 type Log interface {
@@ -71,9 +70,9 @@ type Publisher struct {
 	Every  time.Duration // 0: Every
 	Logger *slog.Logger  // nil: silent
 
-	mu     sync.Mutex
-	status Status
-	told   bool // the README says what it should
+	mu            sync.Mutex
+	status        Status
+	readmeWritten bool // the README says what it should
 }
 
 // Status is how publishing goes.
@@ -148,16 +147,16 @@ func (p *Publisher) once(ctx context.Context, age time.Duration) (size int64, ma
 	if err != nil {
 		return 0, false, err
 	}
-	size, made, err = p.look(ctx, client, owner, name, age)
-	if errors.Is(err, errTogether) {
+	size, made, err = p.reconcile(ctx, client, owner, name, age)
+	if errors.Is(err, errConflict) {
 		// What is there now may be all that there is to publish.
-		size, made, err = p.look(ctx, client, owner, name, age)
+		size, made, err = p.reconcile(ctx, client, owner, name, age)
 	}
 	return size, made, err
 }
 
-// look looks what is there, and publishes what it lacks.
-func (p *Publisher) look(ctx context.Context, client *gitea.Client, owner, name string, age time.Duration) (size int64, made bool, err error) {
+// reconcile reads what is published, and publishes what it lacks.
+func (p *Publisher) reconcile(ctx context.Context, client *gitea.Client, owner, name string, age time.Duration) (size int64, made bool, err error) {
 	there, err := p.published(client, owner, name)
 	if err != nil {
 		return 0, false, err
@@ -170,27 +169,27 @@ func (p *Publisher) look(ctx context.Context, client *gitea.Client, owner, name 
 	if there == nil && newest.Size == 0 {
 		return 0, false, nil
 	}
-	if err := p.continues(ctx, there, newest); err != nil {
+	if err := p.checkConsistent(ctx, there, newest); err != nil {
 		return 0, false, err
 	}
-	p.compare(there)
-	if err := p.tell(client, owner, name); err != nil {
+	p.countLost(there)
+	if err := p.writeReadme(client, owner, name); err != nil {
 		return 0, false, err
 	}
 	if there != nil && there.size == newest.Size {
 		return newest.Size, false, nil
 	}
 	if there != nil && age > 0 {
-		young, err := p.young(client, owner, name, age)
-		if err != nil || young {
+		recent, err := p.recent(client, owner, name, age)
+		if err != nil || recent {
 			return there.size, false, err
 		}
 	}
 	return newest.Size, true, p.commit(client, owner, name, there, newest)
 }
 
-// young says whether the checkpoint that is there was committed less than age ago.
-func (p *Publisher) young(client *gitea.Client, owner, name string, age time.Duration) (bool, error) {
+// recent says whether the checkpoint that is there was committed less than age ago.
+func (p *Publisher) recent(client *gitea.Client, owner, name string, age time.Duration) (bool, error) {
 	commits, _, err := client.ListRepoCommits(owner, name, gitea.ListCommitOptions{ListOptions: gitea.ListOptions{PageSize: 1}, SHA: p.branch(), Path: File})
 	if err != nil {
 		return false, fmt.Errorf("find when %s of %s was committed: %w", File, p.Repository, err)
@@ -203,8 +202,8 @@ func (p *Publisher) young(client *gitea.Client, owner, name string, age time.Dur
 	return time.Since(commits[0].Created).Abs() < age, nil
 }
 
-// compare says so if what this program published isn't there any more.
-func (p *Publisher) compare(there *head) {
+// countLost says so if what this program published isn't there any more.
+func (p *Publisher) countLost(there *head) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var size int64
@@ -217,7 +216,7 @@ func (p *Publisher) compare(there *head) {
 	p.logger().Error("published checkpoints were taken out of their repository", "repository", p.Repository, "published", p.status.Size, "there", size)
 	p.status.Lost++
 	p.status.Size = size
-	p.told = false
+	p.readmeWritten = false
 }
 
 // head is a published checkpoint.
@@ -259,15 +258,15 @@ func (p *Publisher) published(client *gitea.Client, owner, name string) (*head, 
 	if err != nil {
 		return nil, fmt.Errorf("read %s of %s: %w", File, p.Repository, err)
 	}
-	size, root, err := log.ParseCheckpoint(raw, p.Verifier)
+	cp, err := tracedb.ParseCheckpoint(raw, p.Verifier)
 	if err != nil {
 		return nil, fmt.Errorf("%w: what %s holds isn't signed by this log: %w", ErrRewritten, p.Repository, err)
 	}
-	return &head{size: size, root: root, sha: file.SHA}, nil
+	return &head{size: cp.Size, root: cp.Root, sha: file.SHA}, nil
 }
 
-// continues checks that the published tree is a beginning of the newest (RFC 6962, section 2.1.2).
-func (p *Publisher) continues(ctx context.Context, there *head, newest tracedb.Checkpoint) error {
+// checkConsistent checks that the published tree is a beginning of the newest (RFC 6962, section 2.1.2).
+func (p *Publisher) checkConsistent(ctx context.Context, there *head, newest tracedb.Checkpoint) error {
 	switch {
 	case there == nil:
 		return nil
@@ -309,7 +308,7 @@ func (p *Publisher) commit(client *gitea.Client, owner, name string, there *head
 		_, resp, err = client.UpdateFile(owner, name, File, gitea.UpdateFileOptions{FileOptions: opts, SHA: there.sha, Content: content})
 	}
 	if err != nil && resp != nil && (resp.StatusCode == http.StatusUnprocessableEntity || resp.StatusCode == http.StatusConflict) {
-		err = fmt.Errorf("%w: %w", errTogether, err)
+		err = fmt.Errorf("%w: %w", errConflict, err)
 	}
 	if err != nil {
 		return fmt.Errorf("commit %s to %s: %w", File, p.Repository, err)

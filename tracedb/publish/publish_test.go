@@ -70,9 +70,9 @@ func TestPublish(t *testing.T) {
 			t.Fatalf("%s: %d commits %v, status %+v", s.name, len(f.Commits), f.Commits, p.Status())
 		}
 	}
-	size, _, err := log.ParseCheckpoint(f.Content, logtest.Verifier(t))
-	if err != nil || size != l.Size() || p.Status().Size != size || p.Status().Published != 3 {
-		t.Errorf("published %d of %d records, status %+v, %v", size, l.Size(), p.Status(), err)
+	cp, err := tracedb.ParseCheckpoint(f.Content, logtest.Verifier(t))
+	if err != nil || cp.Size != l.Size() || p.Status().Size != cp.Size || p.Status().Published != 3 {
+		t.Errorf("published %d of %d records, status %+v, %v", cp.Size, l.Size(), p.Status(), err)
 	}
 	if f.Commits[0] != "Checkpoint at 3 records" {
 		t.Errorf("commits %v", f.Commits)
@@ -198,8 +198,8 @@ func TestLost(t *testing.T) {
 			if err := p.Once(t.Context()); err != nil || p.Status().Lost != 1 || p.Status().Size != 6 {
 				t.Errorf("%v, status %+v", err, p.Status())
 			}
-			if size, _, err := log.ParseCheckpoint(f.Content, logtest.Verifier(t)); err != nil || size != 6 {
-				t.Errorf("the repository holds a checkpoint of %d, %v", size, err)
+			if cp, err := tracedb.ParseCheckpoint(f.Content, logtest.Verifier(t)); err != nil || cp.Size != 6 {
+				t.Errorf("the repository holds a checkpoint of %d, %v", cp.Size, err)
 			}
 			if err := p.Once(t.Context()); err != nil || p.Status().Lost != 1 {
 				t.Errorf("told again: %v, status %+v", err, p.Status())

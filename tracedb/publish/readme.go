@@ -34,12 +34,12 @@ niet meer past bij wat hier staat. Bewaar elders een kloon: dan kan ook hier nie
 De openbare sleutel staat hierboven, en ook hoe er mee gecontroleerd wordt.
 `
 
-// tell writes the README, if it isn't what it should be, once.
-func (p *Publisher) tell(client *gitea.Client, owner, name string) error {
+// writeReadme writes the README, if it isn't what it should be, once.
+func (p *Publisher) writeReadme(client *gitea.Client, owner, name string) error {
 	p.mu.Lock()
-	told := p.told
+	written := p.readmeWritten
 	p.mu.Unlock()
-	if p.Key == "" || told {
+	if p.Key == "" || written {
 		return nil
 	}
 	text := fmt.Sprintf(readMe, p.Key)
@@ -57,7 +57,7 @@ func (p *Publisher) tell(client *gitea.Client, owner, name string) error {
 		return fmt.Errorf("write %s of %s: %w", ReadMe, p.Repository, err)
 	}
 	p.mu.Lock()
-	p.told = true
+	p.readmeWritten = true
 	p.mu.Unlock()
 	return nil
 }

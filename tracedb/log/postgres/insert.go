@@ -114,7 +114,7 @@ func logged(b *store.Batch) []part {
 	var digests []string
 	var attested []int64
 	for i, r := range b.Rows {
-		seqs[i], leaves[i], hashes[i], bodies[i] = r.Seq, r.Leaf, r.Hash[:], r.Body
+		seqs[i], leaves[i], hashes[i], bodies[i] = r.Seq, r.Leaf, r.Hash[:], r.Payload
 		if r.Unique != "" {
 			digests, attested = append(digests, r.Unique), append(attested, r.Seq)
 		}

@@ -7,7 +7,7 @@
 // waiting until its lease is over when it dies, and would need fencing, or two would write when one was
 // only slow. The lock ends with its transaction, so the next replica goes on at once, and what it
 // protects is in the same database: who doesn't hold it can't commit. The price is that a replica whose
-// predecessor was another one reads the tree's right edge again, some twenty rows.
+// predecessor was another one reads the tree's compact range again, some twenty rows.
 package postgres
 
 import (
@@ -79,11 +79,11 @@ func Open(ctx context.Context, dsn string, readOnly bool) (*store.DB, error) {
 		e.write = sql.OpenDB(connector{config, silence})
 		e.write.SetMaxOpenConns(1)
 		if err := e.migrate(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("open postgres: %w", e.Explain(err)), e.Close())
+			return nil, errors.Join(fmt.Errorf("open postgres: %w", e.Translate(err)), e.Close())
 		}
 	}
 	if err := e.read.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open postgres: %w", e.Explain(err)), e.Close())
+		return nil, errors.Join(fmt.Errorf("open postgres: %w", e.Translate(err)), e.Close())
 	}
 	return &store.DB{Engine: e, Read: e.read}, nil
 }
@@ -175,8 +175,8 @@ func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
 	return tx, nil
 }
 
-// Patience is how long a batch's transaction may take.
-func (e *engine) Patience() time.Duration { return e.silence }
+// Timeout is how long a batch's transaction may take.
+func (e *engine) Timeout() time.Duration { return e.silence }
 
 // List is an array.
 func (e *engine) List(items any) (store.List, error) {
@@ -187,11 +187,11 @@ func (e *engine) List(items any) (store.List, error) {
 	return store.List{Items: items, Among: "= ANY($%d::" + of + "[])", Table: "unnest($%d::" + of + "[]) k (value)"}, nil
 }
 
-// By is empty: the planner chooses by what the tables hold.
-func (e *engine) By(string) string { return "" }
+// IndexHint is empty: the planner chooses by what the tables hold.
+func (e *engine) IndexHint(string) string { return "" }
 
-// Shared is true: replicas serve the same database.
-func (e *engine) Shared() bool { return true }
+// MultiWriter is true: replicas serve the same database.
+func (e *engine) MultiWriter() bool { return true }
 
 func (e *engine) Close() error {
 	var errs []error
@@ -203,8 +203,8 @@ func (e *engine) Close() error {
 	return errors.Join(errs...)
 }
 
-// Explain tells a full disk and a server that isn't there from the rest (PostgreSQL, appendix A).
-func (e *engine) Explain(err error) error {
+// Translate tells a full disk and a server that isn't there from the rest (PostgreSQL, appendix A).
+func (e *engine) Translate(err error) error {
 	var refused *pgconn.PgError
 	var connect *pgconn.ConnectError
 	var network net.Error

@@ -46,7 +46,7 @@ func (e *engine) Insert(ctx context.Context, tx *sql.Tx, b *store.Batch) error {
 	heads := table{into: "heads (size, root, time)", columns: 3}
 	for _, r := range b.Rows {
 		leaves.add(r.Seq, r.Leaf, r.Hash[:])
-		payloads.add(r.Seq, r.Body)
+		payloads.add(r.Seq, r.Payload)
 		if r.Unique != "" {
 			attestations.add(r.Unique, r.Seq)
 		}

@@ -85,7 +85,7 @@ func Open(ctx context.Context, path string, readOnly bool) (*store.DB, error) {
 		// One connection writes: who comes second waits in the program, not in a busy loop.
 		e.write.SetMaxOpenConns(1)
 		if err := e.migrate(ctx); err != nil {
-			return nil, errors.Join(fmt.Errorf("open %s: %w", path, e.Explain(err)), e.Close())
+			return nil, errors.Join(fmt.Errorf("open %s: %w", path, e.Translate(err)), e.Close())
 		}
 	}
 	var err error
@@ -95,7 +95,7 @@ func Open(ctx context.Context, path string, readOnly bool) (*store.DB, error) {
 	e.read.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
 	e.read.SetMaxIdleConns(max(4, runtime.GOMAXPROCS(0)))
 	if err := e.read.PingContext(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("open %s: %w", path, e.Explain(err)), e.Close())
+		return nil, errors.Join(fmt.Errorf("open %s: %w", path, e.Translate(err)), e.Close())
 	}
 	return &store.DB{Engine: e, Read: e.read}, nil
 }
@@ -201,8 +201,8 @@ func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
 // Watch has nothing to wait for: the file's other users, if any, are looked for now and then.
 func (e *engine) Watch(context.Context, func(int64)) {}
 
-// Patience is unbounded: a file answers, and a busy one says so.
-func (e *engine) Patience() time.Duration { return 0 }
+// Timeout is unbounded: a file answers, and a busy one says so.
+func (e *engine) Timeout() time.Duration { return 0 }
 
 // List is JSON: SQLite has no arrays. A statement for each length of a list would be compiled for each.
 func (e *engine) List(items any) (store.List, error) {
@@ -210,11 +210,11 @@ func (e *engine) List(items any) (store.List, error) {
 	return store.List{Items: string(text), Among: "IN (SELECT value FROM json_each($%d))", Table: "json_each($%d) k"}, err
 }
 
-// By names the index. SQLite would take a row's place alone, and read the row to see the rest.
-func (e *engine) By(index string) string { return " INDEXED BY " + index }
+// IndexHint names the index. SQLite would take a row's place alone, and read the row to see the rest.
+func (e *engine) IndexHint(index string) string { return " INDEXED BY " + index }
 
-// Shared is false: one program serves a file, and another that writes is an exception.
-func (e *engine) Shared() bool { return false }
+// MultiWriter is false: one program serves a file, and another that writes is an exception.
+func (e *engine) MultiWriter() bool { return false }
 
 func (e *engine) Close() error {
 	var errs []error
@@ -226,8 +226,8 @@ func (e *engine) Close() error {
 	return errors.Join(errs...)
 }
 
-// Explain tells a full disk and a broken or busy file from the rest.
-func (e *engine) Explain(err error) error {
+// Translate tells a full disk and a broken or busy file from the rest.
+func (e *engine) Translate(err error) error {
 	var s *sqlite.Error
 	if !errors.As(err, &s) {
 		return err

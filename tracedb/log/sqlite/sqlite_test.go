@@ -116,7 +116,7 @@ func TestForget(t *testing.T) {
 			// writes, for ever.
 			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
-			done, err := db.Forget(ctx)
+			done, err := db.EraseDeleted(ctx)
 			if err != nil || done != tt.want {
 				t.Errorf("forgotten: %t, %v, want %t", done, err, tt.want)
 			}

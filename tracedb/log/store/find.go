@@ -74,7 +74,7 @@ func (db *DB) search(args *arguments, q tracedb.Query, kind tracedb.Kind, w Wind
 		from, seq = append(from, "records r"), "r.seq"
 	case kind != "":
 		// Many records of a thing are of other kinds, and the index knows that without reading them.
-		from, where = append(from, "records r"+db.By("records_kind")), append(where, "r.seq = f0.seq")
+		from, where = append(from, "records r"+db.IndexHint("records_kind")), append(where, "r.seq = f0.seq")
 	case restricted:
 		from, where = append(from, "records r"), append(where, "r.seq = f0.seq")
 	}
@@ -83,8 +83,8 @@ func (db *DB) search(args *arguments, q tracedb.Query, kind tracedb.Kind, w Wind
 		" ORDER BY " + seq + " DESC LIMIT " + args.add(limit)
 }
 
-// Known is a record that was there already.
-type Known struct {
+// Existing is a record that was there already.
+type Existing struct {
 	Seq     int64
 	ID      string
 	Kind    tracedb.Kind
@@ -94,25 +94,25 @@ type Known struct {
 	Hash    []byte
 }
 
-// taken is what of a list has a row in a table. Most often nothing has. The question about the row is one
+// existing is what of a list has a row in a table. Most often nothing has. The question about the row is one
 // for each item, so that the engine can't but use the index for it: of a table that grew since it was
 // last looked at, PostgreSQL would think that reading all is less work.
-func taken(in List, n int, table, where string) string {
+func existing(in List, n int, table, where string) string {
 	return "SELECT k.value FROM " + in.From(n) + " WHERE (SELECT seq FROM " + table + " WHERE " + where + " = k.value) IS NOT NULL"
 }
 
 func scanText(rows *sql.Rows, s *string) error { return rows.Scan(s) }
 
 // ByID finds a writer's records with those ids.
-func (db *DB) ByID(ctx context.Context, q Querier, writer string, ids []string) ([]Known, error) {
+func (db *DB) ByID(ctx context.Context, q Querier, writer string, ids []string) ([]Existing, error) {
 	there, err := among(db, ids, func(in List) ([]string, error) {
-		return all(ctx, q, scanText, taken(in, 2, "records", "writer = $1 AND id"), writer, in.Items)
+		return all(ctx, q, scanText, existing(in, 2, "records", "writer = $1 AND id"), writer, in.Items)
 	})
 	if err != nil {
 		return nil, err
 	}
-	return among(db, there, func(in List) ([]Known, error) {
-		return all(ctx, q, func(rows *sql.Rows, k *Known) error {
+	return among(db, there, func(in List) ([]Existing, error) {
+		return all(ctx, q, func(rows *sql.Rows, k *Existing) error {
 			return rows.Scan(&k.Seq, &k.ID, &k.Kind, &k.Outcome, &k.Digest, &k.Time, &k.Hash)
 		}, `SELECT r.seq, r.id, r.kind, r.outcome, r.payload, r.time, l.hash FROM records r JOIN leaves l ON l.seq = r.seq
 			WHERE r.writer = $1 AND r.id `+in.As(2), writer, in.Items)
@@ -122,7 +122,7 @@ func (db *DB) ByID(ctx context.Context, q Querier, writer string, ids []string) 
 // Attested finds which of those attestations are in the log.
 func (db *DB) Attested(ctx context.Context, q Querier, digests []string) ([]string, error) {
 	return among(db, digests, func(in List) ([]string, error) {
-		return all(ctx, q, scanText, taken(in, 1, "attestations", "digest"), in.Items)
+		return all(ctx, q, scanText, existing(in, 1, "attestations", "digest"), in.Items)
 	})
 }
 
@@ -155,7 +155,7 @@ func (db *DB) Facts(ctx context.Context, q Querier, table string, keys []string)
 // Bound returns the bound facts of those keys of a table.
 func (db *DB) Bound(ctx context.Context, q Querier, table string, keys []string) ([]tracedb.Fact, error) {
 	there, err := among(db, keys, func(in List) ([]string, error) {
-		return all(ctx, q, scanText, taken(in, 2, "facts", "bound = 1 AND tbl = $1 AND key"), table, in.Items)
+		return all(ctx, q, scanText, existing(in, 2, "facts", "bound = 1 AND tbl = $1 AND key"), table, in.Items)
 	})
 	if err != nil {
 		return nil, err

@@ -144,26 +144,26 @@ func LeavesByRefs(ctx context.Context, q Querier, refs []tracedb.Ref, limit int)
 	return out, err
 }
 
-// Body returns a payload; false if there is none.
-func Body(ctx context.Context, q Querier, seq int64) ([]byte, bool, error) {
-	var body []byte
-	err := q.QueryRowContext(ctx, "SELECT body FROM payloads WHERE seq = $1", seq).Scan(&body)
+// Payload returns a payload; false if there is none.
+func Payload(ctx context.Context, q Querier, seq int64) ([]byte, bool, error) {
+	var payload []byte
+	err := q.QueryRowContext(ctx, "SELECT body FROM payloads WHERE seq = $1", seq).Scan(&payload)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, false, nil
 	}
-	return body, err == nil, err
+	return payload, err == nil, err
 }
 
-// Payload is a stored payload.
-type Payload struct {
-	Seq  int64
-	Body []byte
+// StoredPayload is a payload and the place of its record.
+type StoredPayload struct {
+	Seq     int64
+	Payload []byte
 }
 
 // Payloads returns the payloads at those places that are there.
-func (db *DB) Payloads(ctx context.Context, seqs []int64) ([]Payload, error) {
-	return among(db, seqs, func(in List) ([]Payload, error) {
-		return all(ctx, db.Read, func(rows *sql.Rows, p *Payload) error { return rows.Scan(&p.Seq, &p.Body) },
+func (db *DB) Payloads(ctx context.Context, seqs []int64) ([]StoredPayload, error) {
+	return among(db, seqs, func(in List) ([]StoredPayload, error) {
+		return all(ctx, db.Read, func(rows *sql.Rows, p *StoredPayload) error { return rows.Scan(&p.Seq, &p.Payload) },
 			"SELECT seq, body FROM payloads WHERE seq "+in.As(1), in.Items)
 	})
 }

@@ -17,8 +17,8 @@ type Stored struct {
 	ID, Kind, Actor, Writer, Outcome string
 	Digest                           []byte
 	Size                             int64
-	// Body is nil if there is no payload.
-	Body     []byte
+	// Payload is nil if there is no payload.
+	Payload  []byte
 	Disposal sql.NullInt64 // the record that disposed of the payload
 }
 
@@ -35,7 +35,7 @@ func Scan(ctx context.Context, q Querier, from, until int64, each func(*Stored) 
 		var s Stored
 		var record, time, at, size sql.NullInt64
 		var id, kind, actor, writer, outcome sql.NullString
-		if err := rows.Scan(&s.Seq, &s.Leaf, &s.Hash, &record, &time, &at, &id, &kind, &actor, &writer, &outcome, &s.Digest, &size, &s.Body, &s.Disposal); err != nil {
+		if err := rows.Scan(&s.Seq, &s.Leaf, &s.Hash, &record, &time, &at, &id, &kind, &actor, &writer, &outcome, &s.Digest, &size, &s.Payload, &s.Disposal); err != nil {
 			return err
 		}
 		s.Record, s.Time, s.At, s.Size = record.Valid, time.Int64, at.Int64, size.Int64
@@ -112,20 +112,20 @@ func DisposedFacts(ctx context.Context, q Querier) ([]tracedb.Fact, error) {
 		ORDER BY f.seq, f.tbl, f.key`)
 }
 
-// Stray is a row that belongs to no record of the log.
-type Stray struct {
+// Orphan is a row that belongs to no record of the log.
+type Orphan struct {
 	Table string
 	Seq   int64
 }
 
-// Strays finds rows beyond the log's end or before its beginning. Each statement sees the log at one
-// moment, so what is being written isn't stray.
-func Strays(ctx context.Context, q Querier, limit int) ([]Stray, error) {
-	var out []Stray
+// Orphans finds rows beyond the log's end or before its beginning. Each statement sees the log at one
+// moment, so what is being written is none.
+func Orphans(ctx context.Context, q Querier, limit int) ([]Orphan, error) {
+	var out []Orphan
 	const size = "(SELECT coalesce(max(size), 0) FROM heads)"
 	for _, t := range []struct{ table, column string }{{"leaves", "seq"}, {"records", "seq"}, {"payloads", "seq"}, {"refs", "seq"},
 		{"facts", "seq"}, {"attestations", "seq"}, {"disposals", "seq"}, {"disposals", "record"}} {
-		found, err := all(ctx, q, func(rows *sql.Rows, s *Stray) error {
+		found, err := all(ctx, q, func(rows *sql.Rows, s *Orphan) error {
 			s.Table = t.table
 			return rows.Scan(&s.Seq)
 		}, "SELECT "+t.column+" FROM "+t.table+" WHERE "+t.column+" < 0 OR "+t.column+" >= "+size+" LIMIT $1", limit)
@@ -134,7 +134,7 @@ func Strays(ctx context.Context, q Querier, limit int) ([]Stray, error) {
 		}
 		out = append(out, found...)
 	}
-	nodes, err := all(ctx, q, func(rows *sql.Rows, s *Stray) error {
+	nodes, err := all(ctx, q, func(rows *sql.Rows, s *Orphan) error {
 		s.Table = "nodes"
 		return rows.Scan(&s.Seq)
 	}, `SELECT idx FROM nodes WHERE idx < 0 OR level < 1 OR level > 7 OR

@@ -21,11 +21,11 @@ var ErrCorrupt = errors.New("the database's files are damaged")
 // Row is one record on its way into the database.
 type Row struct {
 	tracedb.Entry
-	Leaf   []byte
-	Hash   tlog.Hash
-	Body   []byte
-	Unique string // digest of an attestation, or empty
-	Facts  []tracedb.Fact
+	Leaf    []byte
+	Hash    tlog.Hash
+	Payload []byte
+	Unique  string // digest of an attestation, or empty
+	Facts   []tracedb.Fact
 }
 
 // Node is the root of a complete subtree of 256^Level leaves, the Index-th of its level. Level 0, the
@@ -68,24 +68,26 @@ type Engine interface {
 	Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) error
 	// Inspect asks the engine whether its own files are sound, and returns what it complains about.
 	Inspect(ctx context.Context) ([]string, error)
-	// Forget makes the engine overwrite what was deleted, as far as it can; false if it can't now. Nobody
+	// EraseDeleted makes the engine overwrite what was deleted, as far as it can; false if it can't now. Nobody
 	// who writes waits for it.
-	Forget(ctx context.Context) (bool, error)
+	EraseDeleted(ctx context.Context) (bool, error)
 	// Backup writes a copy of the database, as it is at one moment, to a new file.
 	Backup(ctx context.Context, path string) error
-	// Patience is how long a batch's transaction may take, and looking for what others wrote, before the
+	// Timeout is how long a batch's transaction may take, and looking for what others wrote, before the
 	// database counts as gone; 0: as long as it likes.
-	Patience() time.Duration
+	Timeout() time.Duration
 	// List makes a parameter of a slice of strings or numbers.
 	List(items any) (List, error)
-	// By is what stands behind a table's name for an index of it to be used, if it must be told.
-	By(index string) string
-	// Shared says whether others are expected to write to the same log.
-	Shared() bool
+	// IndexHint is what stands behind a table's name for an index of it to be used, empty where the planner finds
+	// it. Measured on SQLite: without the hint, finding a spec's two records of a kind read the rows of all hundred
+	// of its sessions, each on a page of its own.
+	IndexHint(index string) string
+	// MultiWriter says whether others are expected to write to the same log.
+	MultiWriter() bool
 	// Watch calls seen with the log's size when somebody has written, until ctx ends. It may miss some.
 	Watch(ctx context.Context, seen func(size int64))
-	// Explain turns the engine's own errors into those of tracedb where there is one.
-	Explain(err error) error
+	// Translate turns the engine's own errors into those of tracedb where there is one.
+	Translate(err error) error
 	Close() error
 }
 

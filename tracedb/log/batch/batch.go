@@ -1,50 +1,52 @@
-// Package gather lets what comes from many at the same time share a transaction. It owns when one begins
+// Package batch lets calls that come at the same time share a transaction. It owns when one begins
 // and with whom; it refuses to know what is done in it.
-package gather
+package batch
 
 import "time"
 
-// One transaction takes at most so many records and bytes of payload: a crowd mustn't make the first
-// in line wait for ever, nor fill the memory.
+// One transaction takes at most so many records and bytes of payload: many callers mustn't make the first
+// wait for ever, nor fill the memory.
 const (
 	maxBatch      = 4096
 	maxBatchBytes = 16 << 20
 )
 
-// maxPatience is how long is waited at most for those who came last time: a quarter of what the last
+// maxLinger is how long is waited at most for those who came last time: a quarter of what the last
 // transaction took, but no longer than this.
-const maxPatience = 2 * time.Millisecond
+const maxLinger = 2 * time.Millisecond
 
-// Queue hands calls over in batches.
+// Queue hands calls over in batches. Waiting a moment for those who came last time is tuning: with
+// one transaction for all, eight writers of single records append 4,798 a second on SQLite, where plain inserts make
+// 4,923 (docs/trace/operating.md).
 type Queue[C any] struct {
 	Calls <-chan C
 	Stop  <-chan struct{}              // closed: no more calls are taken
 	Size  func(C) (records, bytes int) // of a call
 
-	crowd    int           // calls in the last batch
-	patience time.Duration // how long to wait for as many
+	lastSize int           // calls in the last batch
+	linger   time.Duration // how long to wait for as many
 }
 
 // Run commits the calls that wait together, again and again, until Stop is closed. While it commits, the
-// next ones gather.
+// next ones wait.
 func (q *Queue[C]) Run(commit func([]C)) {
 	for {
 		select {
 		case first := <-q.Calls:
-			calls := q.gather(first)
+			calls := q.collect(first)
 			start := time.Now()
 			commit(calls)
-			q.patience = min(time.Since(start)/4, maxPatience)
+			q.linger = min(time.Since(start)/4, maxLinger)
 		case <-q.Stop:
 			return
 		}
 	}
 }
 
-// gather takes the calls that wait already. If there were more last time, it waits a moment for as many:
+// collect takes the calls that wait already. If there were more last time, it waits a moment for as many:
 // whoever was answered then is likely to be back soon, and one transaction for all costs each of them
 // less than several in a row. Who is alone never waits.
-func (q *Queue[C]) gather(first C) []C {
+func (q *Queue[C]) collect(first C) []C {
 	var calls []C
 	records, bytes := 0, 0
 	take := func(c C) {
@@ -52,8 +54,8 @@ func (q *Queue[C]) gather(first C) []C {
 		r, b := q.Size(c)
 		records, bytes = records+r, bytes+b
 	}
-	patience := time.NewTimer(q.patience)
-	defer patience.Stop()
+	linger := time.NewTimer(q.linger)
+	defer linger.Stop()
 	for take(first); records < maxBatch && bytes < maxBatchBytes; {
 		select {
 		case c := <-q.Calls:
@@ -61,18 +63,18 @@ func (q *Queue[C]) gather(first C) []C {
 			continue
 		default:
 		}
-		if len(calls) >= q.crowd {
+		if len(calls) >= q.lastSize {
 			break
 		}
 		select {
 		case c := <-q.Calls:
 			take(c)
 			continue
-		case <-patience.C:
+		case <-linger.C:
 		case <-q.Stop:
 		}
 		break
 	}
-	q.crowd = len(calls)
+	q.lastSize = len(calls)
 	return calls
 }

@@ -58,8 +58,8 @@ func run(ctx context.Context, tx *sql.Tx, query string, args ...any) func() erro
 	}
 }
 
-// Forget has nothing to do: the server's autovacuum clears deleted rows away.
-func (e *engine) Forget(context.Context) (bool, error) { return true, nil }
+// EraseDeleted has nothing to do: the server's autovacuum clears deleted rows away.
+func (e *engine) EraseDeleted(context.Context) (bool, error) { return true, nil }
 
 // Backup is for the server's own tools.
 func (e *engine) Backup(context.Context, string) error {

@@ -13,9 +13,9 @@ type (
 	factKey struct{ table, key string }
 )
 
-// known is what the log holds already of what a batch brings, also what the batch itself has brought.
-type known struct {
-	ids      map[idKey]store.Known
+// dedupIndex is what the log holds already of what a batch brings, also what the batch itself has brought.
+type dedupIndex struct {
+	ids      map[idKey]store.Existing
 	attested map[string]bool
 	bound    map[factKey][]byte
 	disposed map[int64]int64
@@ -23,9 +23,9 @@ type known struct {
 	undos []func()
 }
 
-// look reads it for the calls of a batch.
-func look(ctx context.Context, db *store.DB, q store.Querier, calls []*call) (*known, error) {
-	k := &known{ids: map[idKey]store.Known{}, attested: map[string]bool{}, bound: map[factKey][]byte{}, disposed: map[int64]int64{}}
+// loadDedupIndex reads it for the calls of a batch.
+func loadDedupIndex(ctx context.Context, db *store.DB, q store.Querier, calls []*call) (*dedupIndex, error) {
+	k := &dedupIndex{ids: map[idKey]store.Existing{}, attested: map[string]bool{}, bound: map[factKey][]byte{}, disposed: map[int64]int64{}}
 	ids := map[string][]string{}
 	tables := map[string]map[string]bool{}
 	var digests []string
@@ -78,29 +78,24 @@ func look(ctx context.Context, db *store.DB, q store.Querier, calls []*call) (*k
 	return k, nil
 }
 
-// marked is a moment to go back to.
-type marked struct {
-	k *known
-	n int
-}
+// savepoint is a moment that rollback can go back to.
+func (k *dedupIndex) savepoint() int { return len(k.undos) }
 
-func (k *known) mark() marked { return marked{k, len(k.undos)} }
-
-func (m marked) undo() {
-	for _, undo := range m.k.undos[m.n:] {
+func (k *dedupIndex) rollback(savepoint int) {
+	for _, undo := range k.undos[savepoint:] {
 		undo()
 	}
-	m.k.undos = m.k.undos[:m.n]
+	k.undos = k.undos[:savepoint]
 }
 
-func (k *known) bind(key factKey, value []byte) {
+func (k *dedupIndex) bind(key factKey, value []byte) {
 	k.bound[key] = value
 	k.undos = append(k.undos, func() { delete(k.bound, key) })
 }
 
-func (k *known) learn(writer string, o offer, row store.Row) {
+func (k *dedupIndex) add(writer string, o candidate, row store.Row) {
 	id := idKey{writer, o.ID}
-	k.ids[id] = store.Known{Seq: row.Seq, ID: o.ID, Kind: o.Kind, Outcome: o.Outcome, Digest: o.digest[:], Time: row.Time.UnixMicro(), Hash: row.Hash[:]}
+	k.ids[id] = store.Existing{Seq: row.Seq, ID: o.ID, Kind: o.Kind, Outcome: o.Outcome, Digest: o.digest[:], Time: row.Time.UnixMicro(), Hash: row.Hash[:]}
 	if o.Unique != "" {
 		k.attested[o.Unique] = true
 	}

@@ -13,29 +13,29 @@ import (
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
-// bucket is how many records a tally sums up together.
+// bucket is how many records one sum is over.
 const bucket = 256
 
-// tally sums up rows that come in one order, to compare them with the same rows in another without
+// multisetHash sums up hashes of rows that come in one order, to compare them with the same rows in another without
 // holding or sorting them: equal multisets give equal sums, and where sums differ, one looks closer.
-type tally struct{ sums []sum }
+type multisetHash struct{ sums []sum }
 
-type sum struct{ rows, print uint64 }
+type sum struct{ rows, hash uint64 }
 
-func newTally(size int64) *tally { return &tally{make([]sum, size/bucket+1)} }
+func newMultisetHash(size int64) *multisetHash { return &multisetHash{make([]sum, size/bucket+1)} }
 
-func (t *tally) add(seq int64, print string) {
-	h := sha256.Sum256(fmt.Appendf(nil, "%d %s", seq, print))
-	s := &t.sums[seq/bucket]
+func (m *multisetHash) add(seq int64, row string) {
+	h := sha256.Sum256(fmt.Appendf(nil, "%d %s", seq, row))
+	s := &m.sums[seq/bucket]
 	s.rows++
-	s.print += binary.BigEndian.Uint64(h[:])
+	s.hash += binary.BigEndian.Uint64(h[:])
 }
 
-// differ are the buckets in which two tallies differ.
-func (t *tally) differ(other *tally) map[int64]bool {
+// differ are the buckets in which two differ.
+func (m *multisetHash) differ(other *multisetHash) map[int64]bool {
 	out := map[int64]bool{}
-	for i := range t.sums {
-		if t.sums[i] != other.sums[i] {
+	for i := range m.sums {
+		if m.sums[i] != other.sums[i] {
 			out[int64(i)] = true
 		}
 	}
@@ -45,9 +45,9 @@ func (t *tally) differ(other *tally) map[int64]bool {
 // rows is a table that is derived from the log.
 type rows struct {
 	place Place
-	want  *tally // as the records give them
+	want  *multisetHash // as the records give them
 	// scan calls each with every stored row that a record still accounts for.
-	scan func(each func(seq int64, print string)) error
+	scan func(each func(seq int64, row string)) error
 	// of says which rows one record gives; found are those that are stored.
 	of func(s *store.Stored, found []string) ([]string, error)
 }
@@ -55,10 +55,10 @@ type rows struct {
 // compare compares stored rows with those that the records give, and names the records whose differ.
 func (c *checker) compare(ctx context.Context, r rows) error {
 	within := func(seq int64) bool { return seq >= 0 && seq < c.head.Size }
-	stored := newTally(c.head.Size)
-	err := r.scan(func(seq int64, print string) {
+	stored := newMultisetHash(c.head.Size)
+	err := r.scan(func(seq int64, row string) {
 		if within(seq) {
-			stored.add(seq, print)
+			stored.add(seq, row)
 		}
 	})
 	if err != nil {
@@ -69,15 +69,15 @@ func (c *checker) compare(ctx context.Context, r rows) error {
 		return nil
 	}
 	found := map[int64][]string{}
-	err = r.scan(func(seq int64, print string) {
+	err = r.scan(func(seq int64, row string) {
 		if within(seq) && wrong[seq/bucket] {
-			found[seq] = append(found[seq], print)
+			found[seq] = append(found[seq], row)
 		}
 	})
 	if err != nil {
 		return c.unreadable(r.place, -1, err)
 	}
-	return c.closer(ctx, wrong, r, found)
+	return c.compareRecords(ctx, wrong, r, found)
 }
 
 // compareRefs compares the stored refs with those of the leaves.
@@ -85,7 +85,7 @@ func (c *checker) compareRefs(ctx context.Context) error {
 	return c.compare(ctx, rows{PlaceRef, c.refs,
 		func(each func(int64, string)) error {
 			return store.ScanRefs(ctx, c.log.db.Read, func(seq int64, r tracedb.Ref) error {
-				each(seq, refPrint(r))
+				each(seq, encodeRef(r))
 				return nil
 			})
 		},
@@ -93,7 +93,7 @@ func (c *checker) compareRefs(ctx context.Context) error {
 			e, err := tracedb.ParseLeaf(s.Leaf)
 			var want []string
 			for _, r := range e.Refs {
-				want = append(want, refPrint(r))
+				want = append(want, encodeRef(r))
 			}
 			return want, err
 		}})
@@ -107,7 +107,7 @@ func (c *checker) compareFacts(ctx context.Context) error {
 			if f.Seq >= 0 && f.Seq < c.head.Size {
 				c.report.Facts++
 				if !c.gone(f.Seq) {
-					each(f.Seq, factPrint(f))
+					each(f.Seq, encodeFact(f))
 				}
 			}
 			return nil
@@ -124,20 +124,20 @@ func (c *checker) compareFacts(ctx context.Context) error {
 		if e == nil || err != nil {
 			return nil, err
 		}
-		facts, err := c.derive.derive(*e, s.Body)
+		facts, err := c.derive.derive(*e, s.Payload)
 		if err == nil {
 			facts, err = compactFacts(facts)
 		}
 		var want []string
 		for _, f := range facts {
 			// A bound fact that an earlier record brought isn't stored again.
-			print := factPrint(f)
-			if f.Bound && !slices.Contains(found, print) {
+			row := encodeFact(f)
+			if f.Bound && !slices.Contains(found, row) {
 				if earlier, err := store.History(ctx, c.log.db.Read, f.Table, f.Key); err == nil && len(earlier) > 0 && earlier[0].Seq < s.Seq {
 					continue
 				}
 			}
-			want = append(want, print)
+			want = append(want, row)
 		}
 		return want, err
 	}})
@@ -153,7 +153,7 @@ func (c *checker) compareAttestations(ctx context.Context) error {
 		func(each func(int64, string)) error {
 			return store.ScanAttestations(ctx, c.log.db.Read, func(seq int64, digest string) error {
 				if seq >= 0 && seq < c.head.Size && !c.gone(seq) {
-					each(seq, attestationPrint(digest))
+					each(seq, encodeAttestation(digest))
 				}
 				return nil
 			})
@@ -163,28 +163,28 @@ func (c *checker) compareAttestations(ctx context.Context) error {
 			if e == nil || err != nil {
 				return nil, err
 			}
-			digest, err := c.log.opts.Unique(*e, s.Body)
+			digest, err := c.log.opts.Unique(*e, s.Payload)
 			if digest == "" || err != nil {
 				return nil, err
 			}
-			return []string{attestationPrint(digest)}, nil
+			return []string{encodeAttestation(digest)}, nil
 		}})
 }
 
 // attributed is the entry whose payload is there and its own; nil if there is none.
 func attributed(s *store.Stored) (*tracedb.Entry, error) {
-	if s.Body == nil {
+	if s.Payload == nil {
 		return nil, nil
 	}
 	e, err := tracedb.ParseLeaf(s.Leaf)
-	if err == nil && !fits(e, s.Body) {
-		err = errBroken
+	if err == nil && !matchesDigest(e, s.Payload) {
+		err = errCorrupt
 	}
 	return &e, err
 }
 
-// closer looks at each record of the buckets that differ, and names those whose rows aren't as wanted.
-func (c *checker) closer(ctx context.Context, buckets map[int64]bool, r rows, found map[int64][]string) error {
+// compareRecords compares each record of the buckets that differ, and names those whose rows aren't as wanted.
+func (c *checker) compareRecords(ctx context.Context, buckets map[int64]bool, r rows, found map[int64][]string) error {
 	for _, b := range slices.Sorted(maps.Keys(buckets)) {
 		err := store.Scan(ctx, c.log.db.Read, b*bucket, min((b+1)*bucket, c.head.Size), func(s *store.Stored) error {
 			want, err := r.of(s, found[s.Seq])

@@ -115,10 +115,10 @@ func texts(ctx context.Context, db *sql.DB, query string) ([]string, error) {
 	return out, rows.Err()
 }
 
-// Forget moves what is in the write-ahead log into the file, where deleted rows are overwritten with
+// EraseDeleted moves what is in the write-ahead log into the file, where deleted rows are overwritten with
 // zeros, and empties it. While somebody writes or reads an older state that isn't possible. It has a
 // connection of its own, since whoever waits for readers holds the lock that writers need.
-func (e *engine) Forget(ctx context.Context) (bool, error) {
+func (e *engine) EraseDeleted(ctx context.Context) (bool, error) {
 	db, err := open(e.path, url.Values{"mode": {"rw"}}, tidying, sort)
 	if err != nil {
 		return false, err
@@ -148,7 +148,7 @@ func (e *engine) Backup(ctx context.Context, path string) error {
 		err = e.vacuum(ctx, part)
 	}
 	if err != nil {
-		return errors.Join(e.Explain(fmt.Errorf("back up: %w", err)), remove(part))
+		return errors.Join(e.Translate(fmt.Errorf("back up: %w", err)), remove(part))
 	}
 	if err := Sync(part); err != nil {
 		return errors.Join(fmt.Errorf("back up: %w", err), remove(part))
