@@ -82,7 +82,7 @@ type failing func(w http.ResponseWriter, r *http.Request, err error)
 func (w *wiring) people(fail failing) (*auth.Authenticator, *auth.Login, error) {
 	o := auth.Options{Logger: w.logger}
 	var err error
-	if o.Door, err = w.secret("admission token", "admissionTokenFile", w.config.AdmissionTokenFile); err != nil {
+	if o.AdmissionToken, err = w.secret("admission token", "admissionTokenFile", w.config.AdmissionTokenFile); err != nil {
 		return nil, nil, err
 	}
 	if w.kube == nil {

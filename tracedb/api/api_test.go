@@ -158,7 +158,7 @@ func newWorldOn(t *testing.T, l *log.Log, change ...func(*Options)) *world {
 	login, sessions := w.login(site.Fail)
 	o := Options{
 		Log: l, Ingester: w.records, Admission: w.records, Register: cat, VerifierKey: logtest.VerifierKey(), Keys: keyring.Keys,
-		Auth: auth.New(auth.Options{Tokens: reviewer, Door: w.secret(doorToken), Sessions: sessions}), Login: login,
+		Auth: auth.New(auth.Options{Tokens: reviewer, AdmissionToken: w.secret(doorToken), Sessions: sessions}), Login: login,
 		Gitea: collect.Gitea([]byte(hookSecret), w.records.Append), Flux: collect.Flux([]byte(hookSecret), w.records.Append),
 		Pages:   site,
 		Logger:  slog.New(slog.NewJSONHandler(w.out, &slog.HandlerOptions{Level: slog.LevelDebug})),

@@ -20,11 +20,11 @@ const AdmissionName = "admission-token"
 
 // Options say which credentials count. What is left out is off.
 type Options struct {
-	Tokens   *Reviewer // Kubernetes' judgement of ServiceAccount tokens
-	Door     *File     // the admission token
-	Sessions *Sessions // of people
-	Logger   *slog.Logger
-	Now      func() time.Time // nil: time.Now
+	Tokens         *Reviewer // Kubernetes' judgement of ServiceAccount tokens
+	AdmissionToken *File     // the admission token
+	Sessions       *Sessions // of people
+	Logger         *slog.Logger
+	Now            func() time.Time // nil: time.Now
 }
 
 // Authenticator finds out who is asking. It is safe for concurrent use.
@@ -69,8 +69,8 @@ func (a *Authenticator) Identify(r *http.Request) (tracedb.Identity, error) {
 	if !strings.EqualFold(scheme, "Bearer") || token == "" {
 		return tracedb.Identity{}, tracedb.ErrUnauthenticated.Says("only bearer tokens are known here").At("Authorization")
 	}
-	if a.o.Door != nil {
-		same, err := a.o.Door.Equal(token)
+	if a.o.AdmissionToken != nil {
+		same, err := a.o.AdmissionToken.Equal(token)
 		if err != nil {
 			// Without its file nobody is the gatekeeper, which then refuses: others go on.
 			a.o.Logger.ErrorContext(r.Context(), "read the admission token", "error", err)

@@ -70,8 +70,8 @@ func TestBearer(t *testing.T) {
 		"api":    {User: recorder, Audiences: []string{"https://kubernetes.default.svc"}},
 	})
 	a := auth.New(auth.Options{
-		Tokens: reviewer(t, cluster, nil, auth.Grant{Subject: recorder, Roles: []tracedb.Role{tracedb.RoleWriter}, Kinds: []tracedb.Kind{tracedb.KindImage}}),
-		Door:   secret(t, "sesame\n"),
+		Tokens:         reviewer(t, cluster, nil, auth.Grant{Subject: recorder, Roles: []tracedb.Role{tracedb.RoleWriter}, Kinds: []tracedb.Kind{tracedb.KindImage}}),
+		AdmissionToken: secret(t, "sesame\n"),
 	})
 	tests := []struct {
 		name, header string
@@ -216,7 +216,7 @@ func TestAdmissionTokenChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := auth.New(auth.Options{Door: f})
+	a := auth.New(auth.Options{AdmissionToken: f})
 	status := func(token string) int { _, w := ask(a, "Bearer "+token); return w.Code }
 	if status("first") != 200 || status("other") != 401 {
 		t.Error("the first token isn't the one that counts")

@@ -22,7 +22,7 @@ const (
 	// loginLife is how long somebody may take to log in at Gitea.
 	loginLife = 10 * time.Minute
 	giteaWait = 10 * time.Second
-	// maxExchanges bounds what strangers with made-up codes can make us ask of Gitea.
+	// maxExchanges bounds what made-up codes can make us ask of Gitea.
 	maxExchanges = 16
 )
 
@@ -42,11 +42,11 @@ type LoginOptions struct {
 // Login lets people in with their Gitea account: OpenID Connect's authorization code flow, with PKCE
 // (RFC 7636), a state that works once, and a nonce in the id token.
 type Login struct {
-	o      LoginOptions
-	keys   oidc.KeySet
-	guard  *http.CrossOriginProtection
-	asking chan struct{}
-	used   *memory // states that somebody logged in with
+	o       LoginOptions
+	keys    oidc.KeySet
+	guard   *http.CrossOriginProtection
+	limiter chan struct{}
+	used    *replayCache // states that somebody logged in with
 }
 
 // NewLogin checks the addresses.
@@ -68,11 +68,11 @@ func NewLogin(o LoginOptions) (*Login, error) {
 		o.Fail = func(w http.ResponseWriter, _ *http.Request, err error) { wire.Error(w, err) }
 	}
 	return &Login{
-		o:      o,
-		keys:   oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), o.HTTP), o.URL+"/login/oauth/keys"),
-		guard:  http.NewCrossOriginProtection(),
-		asking: make(chan struct{}, maxExchanges),
-		used:   newMemory(o.Sessions.now),
+		o:       o,
+		keys:    oidc.NewRemoteKeySet(oidc.ClientContext(context.Background(), o.HTTP), o.URL+"/login/oauth/keys"),
+		guard:   http.NewCrossOriginProtection(),
+		limiter: make(chan struct{}, maxExchanges),
+		used:    newReplayCache(o.Sessions.now),
 	}, nil
 }
 
@@ -174,7 +174,7 @@ func (l *Login) finish(r *http.Request) (next, user string, err error) {
 		return "", "", err
 	}
 	// Gitea refuses a code that was used too; this holds without its help. Only who logged in is
-	// remembered: a stranger can begin logins without end, and must not fill the memory.
+	// remembered: anybody can begin logins without end, and must not fill the memory.
 	fresh, err := l.used.add(a.State, a.Until)
 	if err == nil && !fresh {
 		err = errUsed
@@ -193,8 +193,8 @@ func (l *Login) exchange(r *http.Request, a attempt) (user string, err error) {
 	ctx, cancel := context.WithTimeout(oidc.ClientContext(r.Context(), l.o.HTTP), giteaWait)
 	defer cancel()
 	select {
-	case l.asking <- struct{}{}:
-		defer func() { <-l.asking }()
+	case l.limiter <- struct{}{}:
+		defer func() { <-l.limiter }()
 	case <-ctx.Done():
 		return "", tracedb.ErrTooMany.Says("too many logins wait for Gitea")
 	}
@@ -206,11 +206,11 @@ func (l *Login) exchange(r *http.Request, a attempt) (user string, err error) {
 	case err != nil:
 		return "", fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("Gitea can't be asked who this is"), err)
 	}
-	return l.who(ctx, config.ClientID, a.Nonce, token)
+	return l.userOf(ctx, config.ClientID, a.Nonce, token)
 }
 
-// who reads the id token, which says who logged in, when and for whom.
-func (l *Login) who(ctx context.Context, clientID, nonce string, token *oauth2.Token) (string, error) {
+// userOf reads the id token, which says who logged in, when and for whom.
+func (l *Login) userOf(ctx context.Context, clientID, nonce string, token *oauth2.Token) (string, error) {
 	raw, _ := token.Extra("id_token").(string)
 	verifier := oidc.NewVerifier(l.o.PublicURL, l.keys, &oidc.Config{
 		ClientID: clientID, Now: l.o.Sessions.now,

@@ -25,8 +25,8 @@ const (
 	maxReviews  = 4096
 	maxToken    = 16 << 10
 	reviewWait  = 5 * time.Second
-	// maxAsking bounds what strangers with made-up tokens can make us ask of the cluster.
-	maxAsking = 16
+	// maxReviewing bounds what made-up tokens can make us ask of the cluster.
+	maxReviewing = 16
 )
 
 // Grant says what an identity may do.
@@ -70,13 +70,13 @@ type Reviewer struct {
 	grants   map[string]Grant
 	now      func() time.Time
 	flight   singleflight.Group
-	asking   chan struct{}
+	limiter  chan struct{}
 
 	mu   sync.Mutex
-	seen map[[sha256.Size]byte]verdict // by the token's hash: tokens themselves aren't kept
+	seen map[[sha256.Size]byte]cachedReview // by the token's hash: tokens themselves aren't kept
 }
 
-type verdict struct {
+type cachedReview struct {
 	id    tracedb.Identity
 	err   error
 	until time.Time
@@ -89,7 +89,7 @@ func NewReviewer(cluster dynamic.Interface, audience string, grants []Grant, now
 		return nil, errors.New("audience: is missing: without one every token of the cluster would count")
 	}
 	r := &Reviewer{cluster: cluster, audience: audience, grants: map[string]Grant{}, now: now,
-		asking: make(chan struct{}, maxAsking), seen: map[[sha256.Size]byte]verdict{}}
+		limiter: make(chan struct{}, maxReviewing), seen: map[[sha256.Size]byte]cachedReview{}}
 	if now == nil {
 		r.now = time.Now
 	}
@@ -112,7 +112,7 @@ func (r *Reviewer) Identify(ctx context.Context, token string) (tracedb.Identity
 		return tracedb.Identity{}, tracedb.ErrUnauthenticated.Says("this is too long for a token").At("Authorization")
 	}
 	hash := sha256.Sum256([]byte(token))
-	if v, ok := r.known(hash); ok {
+	if v, ok := r.cached(hash); ok {
 		return v.id, v.err
 	}
 	// Whoever asks about the same token at the same time shares the answer, so it mustn't end with the
@@ -121,14 +121,14 @@ func (r *Reviewer) Identify(ctx context.Context, token string) (tracedb.Identity
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewWait)
 		defer cancel()
 		select {
-		case r.asking <- struct{}{}:
-			defer func() { <-r.asking }()
+		case r.limiter <- struct{}{}:
+			defer func() { <-r.limiter }()
 		case <-ctx.Done():
 			return tracedb.Identity{}, tracedb.ErrTooMany.Says("too many tokens wait for the cluster's judgement")
 		}
 		id, err := r.ask(ctx, token)
 		if err == nil || errors.Is(err, tracedb.ErrUnauthenticated) {
-			r.keep(hash, verdict{id: id, err: err, until: r.now().Add(keepReviews)})
+			r.keep(hash, cachedReview{id: id, err: err, until: r.now().Add(keepReviews)})
 		}
 		return id, err
 	})
@@ -179,7 +179,7 @@ func (r *Reviewer) review(ctx context.Context, spec authenticationv1.TokenReview
 	return judged.Status, err
 }
 
-func (r *Reviewer) known(hash [sha256.Size]byte) (verdict, bool) {
+func (r *Reviewer) cached(hash [sha256.Size]byte) (cachedReview, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	v, ok := r.seen[hash]
@@ -188,7 +188,7 @@ func (r *Reviewer) known(hash [sha256.Size]byte) (verdict, bool) {
 	return v, ok && left > 0 && left <= keepReviews
 }
 
-func (r *Reviewer) keep(hash [sha256.Size]byte, v verdict) {
+func (r *Reviewer) keep(hash [sha256.Size]byte, v cachedReview) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.seen) >= maxReviews {

@@ -37,7 +37,7 @@ type Sessions struct {
 	key      *File
 	auditors []string
 	now      func() time.Time
-	ended    *memory
+	ended    *replayCache
 }
 
 // NewSessions seals with the key in the file, which has at least 32 random bytes in whatever form.
@@ -53,7 +53,7 @@ func NewSessions(key *File, auditors []string, now func() time.Time) (*Sessions,
 	if now == nil {
 		now = time.Now
 	}
-	return &Sessions{key: key, auditors: slices.Clone(auditors), now: now, ended: newMemory(now)}, nil
+	return &Sessions{key: key, auditors: slices.Clone(auditors), now: now, ended: newReplayCache(now)}, nil
 }
 
 // session is what the cookie says.

@@ -7,23 +7,23 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// maxRemembered bounds a memory.
+// maxRemembered bounds a replay cache.
 const maxRemembered = 10_000
 
-// memory keeps names that must not count again, each until it wouldn't count anyhow. It is this process's
+// replayCache keeps names that must not count again, each until it wouldn't count anyhow. It is this process's
 // own: another one, and the next, know nothing of it.
-type memory struct {
+type replayCache struct {
 	now func() time.Time
 
 	mu    sync.Mutex
 	until map[string]time.Time
 }
 
-func newMemory(now func() time.Time) *memory {
-	return &memory{now: now, until: map[string]time.Time{}}
+func newReplayCache(now func() time.Time) *replayCache {
+	return &replayCache{now: now, until: map[string]time.Time{}}
 }
 
-func (m *memory) has(name string) bool {
+func (m *replayCache) has(name string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, ok := m.until[name]
@@ -32,7 +32,7 @@ func (m *memory) has(name string) bool {
 
 // add remembers a name, and says whether it is new. Nothing is forgotten to make room: who is out of room
 // is told to wait.
-func (m *memory) add(name string, until time.Time) (fresh bool, err error) {
+func (m *replayCache) add(name string, until time.Time) (fresh bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, ok := m.until[name]; ok {

@@ -17,7 +17,7 @@ import (
 
 func TestMemory(t *testing.T) {
 	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
-	m := newMemory(func() time.Time { return now })
+	m := newReplayCache(func() time.Time { return now })
 	add := func(name string, fresh bool, code string) {
 		t.Helper()
 		got, err := m.add(name, now.Add(time.Hour))
@@ -45,7 +45,7 @@ func TestMemory(t *testing.T) {
 }
 
 // fill leaves no room.
-func fill(t *testing.T, m *memory, until time.Time) {
+func fill(t *testing.T, m *replayCache, until time.Time) {
 	t.Helper()
 	for i := range maxRemembered {
 		if _, err := m.add(fmt.Sprint(i), until); err != nil {
@@ -124,25 +124,25 @@ func TestStrangersFillNoMemory(t *testing.T) {
 	if w := v.logIn(t.Context()); w.Code != http.StatusSeeOther || len(v.login.used.until) != 1 {
 		t.Errorf("a login: %d, and %d are remembered", w.Code, len(v.login.used.until))
 	}
-	v.login.used = newMemory(time.Now)
+	v.login.used = newReplayCache(time.Now)
 	fill(t, v.login.used, time.Now().Add(time.Hour))
 	if w := v.logIn(t.Context()); w.Code != http.StatusServiceUnavailable {
 		t.Errorf("a login that can't be remembered: %d %s", w.Code, w.Body)
 	}
 }
 
-// TestExchangesAreBounded keeps strangers with made-up codes from asking Gitea without end.
+// TestExchangesAreBounded keeps made-up codes from asking Gitea without end.
 func TestExchangesAreBounded(t *testing.T) {
 	v := newVisitor(t)
 	for range maxExchanges {
-		v.login.asking <- struct{}{}
+		v.login.limiter <- struct{}{}
 	}
 	gone, leave := context.WithCancel(t.Context())
 	leave()
 	if w := v.logIn(gone); w.Code != http.StatusTooManyRequests {
 		t.Errorf("one exchange more: %d %s", w.Code, w.Body)
 	}
-	<-v.login.asking
+	<-v.login.limiter
 	for range 2 { // a place that was taken is given back
 		if w := v.logIn(t.Context()); w.Code != http.StatusSeeOther {
 			t.Errorf("with a place: %d %s", w.Code, w.Body)
