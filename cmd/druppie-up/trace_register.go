@@ -139,7 +139,7 @@ func registerView(x catalog.Algorithm, versions []catalog.Version) view {
 	add("id", x.ID)
 	add("repository", x.Repository)
 	add("commit", x.Commit)
-	add("may run", strings.TrimSuffix(yes(x.MayRun)+", "+reason, ", "))
+	add("may run", strings.TrimSuffix(yes(x.MayRun)+", "+reason.EN, ", "))
 	r, p := x.Document.Register, x.Document.AIActProfile
 	for _, f := range []struct{ name, value string }{
 		{"name", r.Name}, {"description_short", r.DescriptionShort}, {"organization", r.Organization}, {"status", r.Status},

@@ -28,7 +28,7 @@ func ended(text []byte) string {
 	if may {
 		return ""
 	}
-	return reason
+	return reason.EN
 }
 
 func withdrawCommand() *cobra.Command {

@@ -82,6 +82,7 @@ var allowed = []struct{ pkg, imports string }{
 
 	// The leaf layer, which knows itself downwards.
 	{"internal/names", ""},
+	{"internal/text", ""},
 	{"internal/command", ""},
 	{"internal/httpclient", ""},
 	{"internal/giteaclient", "internal/httpclient internal/names"},
@@ -89,7 +90,7 @@ var allowed = []struct{ pkg, imports string }{
 }
 
 // leaf are the packages that every other may import besides: data and thin clients, without a decision.
-var leaf = []string{"internal/names", "internal/command", "internal/httpclient", "internal/giteaclient", "internal/tekton"}
+var leaf = []string{"internal/names", "internal/text", "internal/command", "internal/httpclient", "internal/giteaclient", "internal/tekton"}
 
 // exclusive says which packages of others belong to one package of ours, because that package is the
 // adapter around them.

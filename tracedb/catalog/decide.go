@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/redact"
 	"github.com/druppie/druppie-up/tracedb/register"
@@ -64,41 +65,37 @@ func (d Decision) Unsettled() bool {
 func (c *Catalog) Decide(q Question) Decision {
 	d := Decision{}
 	if q.Algorithm == "" {
-		return d.deny(CodeNoAlgorithm, saying{
-			"the workload doesn't say which algorithm it is",
-			"put the id from algorithm.yaml into the pod's label druppie.io/algorithm-id",
-			"de dienst zegt niet welk algoritme het is",
-			"zet het id uit algorithm.yaml in het label druppie.io/algorithm-id van de pod",
-		})
+		return d.deny(CodeNoAlgorithm,
+			text.Of("the workload doesn't say which algorithm it is",
+				"de dienst zegt niet welk algoritme het is"),
+			text.Of("put the id from algorithm.yaml into the pod's label druppie.io/algorithm-id",
+				"zet het id uit algorithm.yaml in het label druppie.io/algorithm-id van de pod"))
 	}
 	if (tracedb.Ref{Type: tracedb.RefAlgorithm, Value: q.Algorithm}).Check() != nil {
-		return d.deny(CodeBadAlgorithm, saying{
-			quote(q.Algorithm) + " isn't an algorithm id",
-			"put the id from algorithm.yaml, alg- and eight letters or digits, into the label druppie.io/algorithm-id",
-			quote(q.Algorithm) + " is geen algoritme-id",
-			"zet het id uit algorithm.yaml, alg- en acht letters of cijfers, in het label druppie.io/algorithm-id",
-		})
+		return d.deny(CodeBadAlgorithm,
+			text.Of(quote(q.Algorithm)+" isn't an algorithm id",
+				quote(q.Algorithm)+" is geen algoritme-id"),
+			text.Of("put the id from algorithm.yaml, alg- and eight letters or digits, into the label druppie.io/algorithm-id",
+				"zet het id uit algorithm.yaml, alg- en acht letters of cijfers, in het label druppie.io/algorithm-id"))
 	}
 	d.Algorithm = q.Algorithm
 	if len(q.Images) == 0 {
-		return d.deny(CodeNoImages, saying{
-			"the question names no image, so there is nothing to vouch for",
-			"ask for a workload that has containers",
-			"de vraag noemt geen image, dus is er niets om voor in te staan",
-			"vraag het voor een dienst met containers",
-		})
+		return d.deny(CodeNoImages,
+			text.Of("the question names no image, so there is nothing to vouch for",
+				"de vraag noemt geen image, dus is er niets om voor in te staan"),
+			text.Of("ask for a workload that has containers",
+				"vraag het voor een dienst met containers"))
 	}
 	digests := make([]digest, len(q.Images))
 	for i, image := range q.Images {
-		text, _ := imageDigest(image)
+		name, _ := imageDigest(image)
 		var ok bool
-		if digests[i], ok = parseDigest(text); !ok {
-			return d.deny(CodeNoDigest, saying{
-				"the image " + quote(image) + " isn't named by a digest, so it could be another one tomorrow",
-				"name it as the pipeline promoted it: name@sha256:…",
-				"het image " + quote(image) + " wordt niet met een digest genoemd en kan dus morgen een ander zijn",
-				"noem het zoals de pijplijn het voorstelde: naam@sha256:…",
-			})
+		if digests[i], ok = parseDigest(name); !ok {
+			return d.deny(CodeNoDigest,
+				text.Of("the image "+quote(image)+" isn't named by a digest, so it could be another one tomorrow",
+					"het image "+quote(image)+" wordt niet met een digest genoemd en kan dus morgen een ander zijn"),
+				text.Of("name it as the pipeline promoted it: name@sha256:…",
+					"noem het zoals de pijplijn het voorstelde: naam@sha256:…"))
 		}
 	}
 	c.mu.RLock()
@@ -111,32 +108,29 @@ func (c *Catalog) decide(d Decision, images []string, digests []digest) Decision
 	entry, ok := c.algorithms[d.Algorithm]
 	owner := c.owners[d.Algorithm]
 	if !ok || owner == "" {
-		return d.deny(CodeUnknownAlgorithm, saying{
-			"the register has no entry " + d.Algorithm,
-			"let the pipeline release the service: it registers the repository's algorithm.yaml",
-			"het register kent " + d.Algorithm + " niet",
-			"laat de pijplijn de dienst uitbrengen: die registreert de algorithm.yaml van de repository",
-		})
+		return d.deny(CodeUnknownAlgorithm,
+			text.Of("the register has no entry "+d.Algorithm,
+				"het register kent "+d.Algorithm+" niet"),
+			text.Of("let the pipeline release the service: it registers the repository's algorithm.yaml",
+				"laat de pijplijn de dienst uitbrengen: die registreert de algorithm.yaml van de repository"))
 	}
 	d.Repository = owner
 	for i, sum := range digests {
 		from, ok := c.images[sum]
 		if !ok {
-			return d.deny(CodeUnknownImage, saying{
-				"no verified provenance says which source " + short(images[i]) + " was built from",
-				"run an image that the foundry built from " + owner + ", by the digest that the pipeline recorded",
-				"geen geverifieerde herkomst zegt uit welke broncode " + short(images[i]) + " is gebouwd",
-				"draai een image dat de bouwstraat uit " + owner + " bouwde, met de digest die de pijplijn vastlegde",
-			})
+			return d.deny(CodeUnknownImage,
+				text.Of("no verified provenance says which source "+short(images[i])+" was built from",
+					"geen geverifieerde herkomst zegt uit welke broncode "+short(images[i])+" is gebouwd"),
+				text.Of("run an image that the foundry built from "+owner+", by the digest that the pipeline recorded",
+					"draai een image dat de bouwstraat uit "+owner+" bouwde, met de digest die de pijplijn vastlegde"))
 		}
 		if !c.builtFrom(sum, owner) {
 			other := c.names[from.repository]
-			return d.deny(CodeOtherRepository, saying{
-				short(images[i]) + " was built from " + other + ", but " + d.Algorithm + " belongs to " + owner,
-				"give the workload the id that " + other + " registered, or run an image built from " + owner,
-				short(images[i]) + " is gebouwd uit " + other + ", maar " + d.Algorithm + " is van " + owner,
-				"geef de dienst het id dat " + other + " registreerde, of draai een image dat uit " + owner + " is gebouwd",
-			})
+			return d.deny(CodeOtherRepository,
+				text.Of(short(images[i])+" was built from "+other+", but "+d.Algorithm+" belongs to "+owner,
+					short(images[i])+" is gebouwd uit "+other+", maar "+d.Algorithm+" is van "+owner),
+				text.Of("give the workload the id that "+other+" registered, or run an image built from "+owner,
+					"geef de dienst het id dat "+other+" registreerde, of draai een image dat uit "+owner+" is gebouwd"))
 		}
 	}
 	may, reason, remedy := entry.Document.MayRun()
@@ -146,18 +140,14 @@ func (c *Catalog) decide(d Decision, images []string, digests []digest) Decision
 		d.ReasonNL = "gebouwd uit " + owner + ", de eigenaar van " + d.Algorithm + "; de status is " + quote(entry.Document.Register.Status)
 		return d
 	}
-	_, reasonNL, remedyNL := entry.Document.MayRunDutch()
 	if e, ok := c.lifted(entry, digests); ok {
 		d.Allowed, d.Code, d.Exception = true, CodeException, e.seq
 		until := e.Until.UTC().Format(time.DateOnly)
-		d.Reason = fmt.Sprintf("%s, but %s made an exception until %s: %s", reason, e.GrantedBy, until, e.Exception.Reason)
-		d.ReasonNL = fmt.Sprintf("%s, maar %s maakte een uitzondering tot %s: %s", reasonNL, e.GrantedBy, until, e.Exception.Reason)
+		d.Reason = fmt.Sprintf("%s, but %s made an exception until %s: %s", reason.EN, e.GrantedBy, until, e.Exception.Reason)
+		d.ReasonNL = fmt.Sprintf("%s, maar %s maakte een uitzondering tot %s: %s", reason.NL, e.GrantedBy, until, e.Exception.Reason)
 		return d
 	}
-	return d.deny(CodeStatus, saying{
-		d.Algorithm + " may not run: " + reason, remedy,
-		d.Algorithm + " mag niet draaien: " + reasonNL, remedyNL,
-	})
+	return d.deny(CodeStatus, text.Of(d.Algorithm+" may not run: ", d.Algorithm+" mag niet draaien: ").Plus(reason), remedy)
 }
 
 // lifted is the exception that lets the images run although the entry's status doesn't. What the AI
@@ -186,11 +176,8 @@ func (c *Catalog) lifted(entry Algorithm, digests []digest) (granted, bool) {
 	return last, len(digests) > 0
 }
 
-// saying is why, and what to do, in both languages.
-type saying struct{ reason, remedy, reasonNL, remedyNL string }
-
-func (d Decision) deny(code string, s saying) Decision {
-	d.Code, d.Reason, d.Remedy, d.ReasonNL, d.RemedyNL = code, s.reason, s.remedy, s.reasonNL, s.remedyNL
+func (d Decision) deny(code string, reason, remedy text.Text) Decision {
+	d.Code, d.Reason, d.Remedy, d.ReasonNL, d.RemedyNL = code, reason.EN, remedy.EN, reason.NL, remedy.NL
 	return d
 }
 

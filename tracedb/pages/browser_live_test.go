@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/why/whytest"
 )
@@ -100,7 +101,7 @@ func TestStory(t *testing.T) {
 	heard := listen(t, ctx)
 	url := w.serve(auditor)
 	for _, l := range []look{
-		{"wide", 1280, false, dutch, true}, {"narrow", 320, false, dutch, true}, {"plain", 1280, true, english, false},
+		{"wide", 1280, false, text.Dutch, true}, {"narrow", 320, false, text.Dutch, true}, {"plain", 1280, true, text.English, false},
 	} {
 		t.Run(l.name, func(t *testing.T) {
 			var got map[string]string
@@ -183,7 +184,7 @@ func TestChoices(t *testing.T) {
 	if light == dark || again != dark {
 		t.Errorf("light %s, dark %s, on the next page %s", light, dark, again)
 	}
-	if lang != english || heading != "Timeline" {
+	if lang != text.English || heading != "Timeline" {
 		t.Errorf("language %q, heading %q", lang, heading)
 	}
 	if !strings.Contains(address, "q="+strings.ReplaceAll(whytest.Image, ":", "%3A")) {

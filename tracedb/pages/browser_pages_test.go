@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/why/whytest"
 )
@@ -154,12 +155,12 @@ func TestScreens(t *testing.T) {
 		{"error", inside, "/nothing"}, {"login", outside, "/search"},
 	}
 	for _, l := range []look{
-		{"desktop-light-nl", 1280, false, dutch, true},
-		{"desktop-dark-en", 1280, true, english, true},
-		{"tablet-light-en", 800, false, english, true},
-		{"narrow-light-en", 320, false, english, true},
-		{"narrow-dark-nl", 320, true, dutch, true},
-		{"narrow-light-nl-plain", 320, false, dutch, false},
+		{"desktop-light-nl", 1280, false, text.Dutch, true},
+		{"desktop-dark-en", 1280, true, text.English, true},
+		{"tablet-light-en", 800, false, text.English, true},
+		{"narrow-light-en", 320, false, text.English, true},
+		{"narrow-dark-nl", 320, true, text.Dutch, true},
+		{"narrow-light-nl-plain", 320, false, text.Dutch, false},
 	} {
 		t.Run(l.name, func(t *testing.T) {
 			for _, p := range pages {

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/net/html"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -105,11 +106,11 @@ func TestDoorInDutch(t *testing.T) {
 		path, lang string
 		says, not  []string
 	}{
-		{"/record/0", dutch, []string{`<dd lang="en">the register has no entry</dd>`, `<dd lang="en">let the pipeline`}, nil},
-		{"/record/0", english, []string{`<dd>the register has no entry</dd>`}, []string{`<dd lang`}},
-		{"/record/1", dutch, []string{`<dd>het register kent het niet</dd>`, `<dd>laat de pijplijn`, "“het register kent het niet”"}, []string{`<dd lang`, `<dd>the register`}},
-		{"/record/1", english, []string{`<dd>the register has no entry</dd>`, "“the register has no entry”"}, []string{"<dd>het register kent", "“het register kent"}},
-		{"/refusals", dutch, []string{`<dd>laat de pijplijn`, `<dd lang="en">let the pipeline`}, nil},
+		{"/record/0", text.Dutch, []string{`<dd lang="en">the register has no entry</dd>`, `<dd lang="en">let the pipeline`}, nil},
+		{"/record/0", text.English, []string{`<dd>the register has no entry</dd>`}, []string{`<dd lang`}},
+		{"/record/1", text.Dutch, []string{`<dd>het register kent het niet</dd>`, `<dd>laat de pijplijn`, "“het register kent het niet”"}, []string{`<dd lang`, `<dd>the register`}},
+		{"/record/1", text.English, []string{`<dd>the register has no entry</dd>`, "“the register has no entry”"}, []string{"<dd>het register kent", "“het register kent"}},
+		{"/refusals", text.Dutch, []string{`<dd>laat de pijplijn`, `<dd lang="en">let the pipeline`}, nil},
 	} {
 		body := w.get(auditor, tt.path, "Accept-Language", tt.lang).Body.String()
 		for _, s := range tt.says {

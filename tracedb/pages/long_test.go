@@ -10,6 +10,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/why/whytest"
 )
@@ -53,7 +54,7 @@ func longWorld(t testing.TB) *world {
 // TestEveryRecordOfAStepIsFound pages through a step that has more records than the story shows.
 func TestEveryRecordOfAStepIsFound(t *testing.T) {
 	w := longWorld(t)
-	story := w.get(auditor, "/service/"+whytest.Repository, "Accept-Language", english).Body.String()
+	story := w.get(auditor, "/service/"+whytest.Repository, "Accept-Language", text.English).Body.String()
 	all := regexp.MustCompile(`href="([^"]*step=F7b)">And ([0-9]+) more`).FindStringSubmatch(story)
 	if all == nil {
 		t.Fatal("the story doesn't lead to the rest of its refusals")
@@ -61,7 +62,7 @@ func TestEveryRecordOfAStepIsFound(t *testing.T) {
 	records := map[string]bool{}
 	pages := 0
 	for next := all[1]; next != ""; pages++ {
-		page := w.get(auditor, html.UnescapeString(next), "Accept-Language", english)
+		page := w.get(auditor, html.UnescapeString(next), "Accept-Language", text.English)
 		if page.Code != http.StatusOK {
 			t.Fatalf("%s: %d", next, page.Code)
 		}
@@ -88,7 +89,7 @@ func TestServicePageStaysShort(t *testing.T) {
 	w := longWorld(t)
 	ctx := browse(t)
 	url := w.serve(auditor)
-	for _, l := range []look{{"desktop-light-en", 1280, false, english, true}, {"narrow-dark-nl", 320, true, dutch, true}} {
+	for _, l := range []look{{"desktop-light-en", 1280, false, text.English, true}, {"narrow-dark-nl", 320, true, text.Dutch, true}} {
 		t.Run(l.name, func(t *testing.T) {
 			var height int
 			if err := chromedp.Run(ctx, l.set(), chromedp.Navigate(url+"/service/"+whytest.Repository+"?lang="+l.lang), chromedp.Evaluate(`document.documentElement.scrollHeight`, &height)); err != nil {

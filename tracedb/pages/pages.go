@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/auth"
 	"github.com/druppie/druppie-up/tracedb/catalog"
@@ -36,7 +37,7 @@ type Options struct {
 // Site is the handler of all pages.
 type Site struct {
 	o         Options
-	texts     map[string]text
+	texts     map[string]text.Text
 	templates map[string]*template.Template // by language and page
 	assets    *assets
 	mux       http.Handler

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/why/whytest"
 )
@@ -28,19 +29,19 @@ func TestGolden(t *testing.T) {
 		who              tracedb.Identity
 		from, to         string // the part of the page that is looked at; empty: all between the head and the foot
 	}{
-		{"home-public-nl", "/", dutch, tracedb.Identity{}, "", ""},
-		{"home-auditor-en", "/", english, auditor, "", ""},
-		{"service-answer-nl", "/service/" + whytest.Repository, dutch, auditor, `data-part="answer"`, "</section>"},
-		{"service-denied-nl", "/service/" + whytest.Repository, dutch, auditor, `id="F7b"`, `id="F8"`},
-		{"step-nl", "/service/" + whytest.Repository + "?step=F3b", dutch, auditor, "", ""},
-		{"why-refused-en", "/why?q=" + whytest.Refused, english, auditor, `data-part="answer"`, "</section>"},
-		{"register-nl", "/register", dutch, tracedb.Identity{}, "", ""},
-		{"entry-public-nl", "/register/" + whytest.Algorithm, dutch, tracedb.Identity{}, "", ""},
-		{"refusals-en", "/refusals", english, auditor, "", ""},
-		{"search-nl", "/search?kind=review", dutch, auditor, "", ""},
-		{"verify-en", "/verify?seq=7", english, auditor, "", ""},
-		{"record-nl", "/record/9", dutch, auditor, "", ""},
-		{"error-en", "/service/nobody/nothing", english, auditor, "", ""},
+		{"home-public-nl", "/", text.Dutch, tracedb.Identity{}, "", ""},
+		{"home-auditor-en", "/", text.English, auditor, "", ""},
+		{"service-answer-nl", "/service/" + whytest.Repository, text.Dutch, auditor, `data-part="answer"`, "</section>"},
+		{"service-denied-nl", "/service/" + whytest.Repository, text.Dutch, auditor, `id="F7b"`, `id="F8"`},
+		{"step-nl", "/service/" + whytest.Repository + "?step=F3b", text.Dutch, auditor, "", ""},
+		{"why-refused-en", "/why?q=" + whytest.Refused, text.English, auditor, `data-part="answer"`, "</section>"},
+		{"register-nl", "/register", text.Dutch, tracedb.Identity{}, "", ""},
+		{"entry-public-nl", "/register/" + whytest.Algorithm, text.Dutch, tracedb.Identity{}, "", ""},
+		{"refusals-en", "/refusals", text.English, auditor, "", ""},
+		{"search-nl", "/search?kind=review", text.Dutch, auditor, "", ""},
+		{"verify-en", "/verify?seq=7", text.English, auditor, "", ""},
+		{"record-nl", "/record/9", text.Dutch, auditor, "", ""},
+		{"error-en", "/service/nobody/nothing", text.English, auditor, "", ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,8 +5,9 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/druppie/druppie-up/internal/text"
 )
 
 // The names of the reader's choices, as query parameters and as cookies.
@@ -24,8 +25,8 @@ type prefs struct {
 // readPrefs reads the choices of a request. What the address says counts before what a cookie
 // remembers, and that before what the browser asks for.
 func readPrefs(r *http.Request) prefs {
-	p := prefs{Lang: dutch}
-	if l, ok := acceptLanguage(r.Header.Get("Accept-Language")); ok {
+	p := prefs{Lang: text.Dutch}
+	if l, ok := text.Accepted(r.Header.Get("Accept-Language")); ok {
 		p.Lang = l
 	}
 	if c, err := r.Cookie(langParam); err == nil && slices.Contains(languages(), c.Value) {
@@ -64,31 +65,6 @@ func remember(w http.ResponseWriter, r *http.Request, p prefs) {
 	if theme := q.Get(themeParam); theme != "" && (theme == p.Theme || theme == "auto") {
 		set(themeParam, p.Theme)
 	}
-}
-
-// acceptLanguage is the language of ours that an Accept-Language header likes best (RFC 9110, section
-// 12.5.4); false if it names neither.
-func acceptLanguage(header string) (string, bool) {
-	best, bestQ := "", 0.0
-	for i, part := range strings.Split(header, ",") {
-		if i == 20 { // nobody speaks that many
-			break
-		}
-		tag, params, _ := strings.Cut(strings.TrimSpace(part), ";")
-		q := 1.0
-		if v, ok := strings.CutPrefix(strings.TrimSpace(params), "q="); ok {
-			f, err := strconv.ParseFloat(v, 64)
-			if err != nil {
-				continue
-			}
-			q = f
-		}
-		primary, _, _ := strings.Cut(strings.ToLower(tag), "-")
-		if slices.Contains(languages(), primary) && q > bestQ {
-			best, bestQ = primary, q
-		}
-	}
-	return best, best != ""
 }
 
 // here is the request's address with other parameters; an empty value drops one. The reader's choices

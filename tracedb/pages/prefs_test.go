@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/druppie/druppie-up/internal/text"
 )
 
 func TestReadPrefs(t *testing.T) {
@@ -13,18 +15,18 @@ func TestReadPrefs(t *testing.T) {
 		name, url, accept, cookies string
 		want                       prefs
 	}{
-		{"nothing said", "/", "", "", prefs{Lang: dutch}},
-		{"English browser", "/", "en-GB,en;q=0.9,nl;q=0.3", "", prefs{Lang: english}},
-		{"Dutch liked best", "/", "en;q=0.4, nl-BE;q=0.8", "", prefs{Lang: dutch}},
-		{"a language of neither", "/", "fr, de;q=0.7", "", prefs{Lang: dutch}},
-		{"refused", "/", "en;q=0", "", prefs{Lang: dutch}},
-		{"not a number", "/", "en;q=much", "", prefs{Lang: dutch}},
-		{"cookie over browser", "/", "en", "lang=nl", prefs{Lang: dutch}},
-		{"address over cookie", "/?lang=en", "nl", "lang=nl", prefs{Lang: english}},
-		{"a cookie that says nothing", "/", "en", "lang=xx; theme=pink", prefs{Lang: english}},
-		{"dark", "/?theme=dark", "", "theme=light", prefs{Lang: dutch, Theme: "dark"}},
-		{"as the machine is set", "/?theme=auto", "", "theme=light", prefs{Lang: dutch}},
-		{"not a theme", "/?theme=%22%3E", "", "theme=light", prefs{Lang: dutch, Theme: "light"}},
+		{"nothing said", "/", "", "", prefs{Lang: text.Dutch}},
+		{"English browser", "/", "en-GB,en;q=0.9,nl;q=0.3", "", prefs{Lang: text.English}},
+		{"Dutch liked best", "/", "en;q=0.4, nl-BE;q=0.8", "", prefs{Lang: text.Dutch}},
+		{"a language of neither", "/", "fr, de;q=0.7", "", prefs{Lang: text.Dutch}},
+		{"refused", "/", "en;q=0", "", prefs{Lang: text.Dutch}},
+		{"not a number", "/", "en;q=much", "", prefs{Lang: text.Dutch}},
+		{"cookie over browser", "/", "en", "lang=nl", prefs{Lang: text.Dutch}},
+		{"address over cookie", "/?lang=en", "nl", "lang=nl", prefs{Lang: text.English}},
+		{"a cookie that says nothing", "/", "en", "lang=xx; theme=pink", prefs{Lang: text.English}},
+		{"dark", "/?theme=dark", "", "theme=light", prefs{Lang: text.Dutch, Theme: "dark"}},
+		{"as the machine is set", "/?theme=auto", "", "theme=light", prefs{Lang: text.Dutch}},
+		{"not a theme", "/?theme=%22%3E", "", "theme=light", prefs{Lang: text.Dutch, Theme: "light"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/auth"
 	"github.com/druppie/druppie-up/tracedb/catalog"
@@ -21,7 +22,7 @@ const maxBuilt = 100
 type entryData struct {
 	Newest         catalog.Algorithm
 	MayRun         bool
-	Reason, Remedy string
+	Reason, Remedy text.Text
 	Groups         []group
 	Versions       []version
 	Built          []tracedb.Ref // for auditors
@@ -73,9 +74,6 @@ func (s *Site) entry(w http.ResponseWriter, r *http.Request) error {
 	auditor := auth.Require(r.Context(), tracedb.RoleAuditor) == nil
 	d := entryData{Newest: a, Groups: groups(a.Document, a.Repository, auditor), Versions: compare(versions)}
 	d.MayRun, d.Reason, d.Remedy = a.Document.MayRun()
-	if s.words(r).lang == dutch {
-		_, d.Reason, d.Remedy = a.Document.MayRunDutch()
-	}
 	if auditor {
 		if err := s.note(r, "page", "/register/"+id); err != nil {
 			return err

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/why"
 )
@@ -48,7 +49,7 @@ type choice struct {
 var shared = []string{"templates/layout.html", "templates/flow.html", "templates/record-parts.html"}
 
 // parse makes the templates of every page in both languages.
-func parse(table map[string]text, assets *assets) (map[string]*template.Template, error) {
+func parse(table map[string]text.Text, assets *assets) (map[string]*template.Template, error) {
 	out := map[string]*template.Template{}
 	names, err := fs.Glob(templateFiles, "templates/page-*.html")
 	if err != nil {
@@ -87,7 +88,7 @@ func funcs(w words, assets *assets) template.FuncMap {
 		"say":   func(p *problem) (string, error) { return w.T(p.key, p.args...) },
 		// foreign is the language of what a record says, where it is known and not the page's.
 		"foreign": func(d why.Detail) string {
-			if d.Lang == w.lang || w.lang == dutch && d.ValueNL != "" {
+			if d.Lang == w.lang || w.lang == text.Dutch && d.ValueNL != "" {
 				return ""
 			}
 			return d.Lang
@@ -164,7 +165,7 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name str
 		http.Error(w, tracedb.ErrInternal.Message, http.StatusInternalServerError)
 		return
 	}
-	text := invisible.Replace(b.String())
+	page := invisible.Replace(b.String())
 	remember(w, r, p)
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
@@ -173,7 +174,7 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name str
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
 	// A reader who left needs no page.
-	_, _ = w.Write([]byte(text))
+	_, _ = w.Write([]byte(page))
 }
 
 // invisible writes out the characters that turn the direction of a text or can't be seen: with them

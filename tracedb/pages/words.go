@@ -6,35 +6,22 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"sigs.k8s.io/yaml"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
 //go:embed texts.yaml
 var textsFile []byte
 
-// The languages of the pages, the first being what others get.
-const (
-	dutch   = "nl"
-	english = "en"
-)
-
-func languages() []string { return []string{dutch, english} }
-
-// text is one text in both languages.
-type text struct {
-	NL string `json:"nl"`
-	EN string `json:"en"`
-}
+func languages() []string { return []string{text.Dutch, text.English} } // the first is what others get
 
 // readTexts reads the table that holds every text of the pages.
-func readTexts(raw []byte) (map[string]text, error) {
-	var table map[string]text
+func readTexts(raw []byte) (map[string]text.Text, error) {
+	var table map[string]text.Text
 	if err := yaml.UnmarshalStrict(raw, &table); err != nil {
 		return nil, fmt.Errorf("read texts: %w", err)
 	}
@@ -44,7 +31,7 @@ func readTexts(raw []byte) (map[string]text, error) {
 // words says things in one language.
 type words struct {
 	lang  string
-	table map[string]text
+	table map[string]text.Text
 }
 
 // errText is a text that isn't in the table: a fault of ours, which a test finds before a reader does.
@@ -65,7 +52,7 @@ func (p *problem) Error() string { return fmt.Sprint(append([]any{p.key}, p.args
 func (w words) T(key string, args ...any) (string, error) {
 	both, ok := w.table[key]
 	s := both.EN
-	if w.lang == dutch {
+	if w.lang == text.Dutch {
 		s = both.NL
 	}
 	if !ok || s == "" {
@@ -97,24 +84,8 @@ func (w words) Count(key string, n any) (string, error) {
 // has says whether the table knows key.
 func (w words) has(key string) bool { _, ok := w.table[key]; return ok }
 
-// Number writes n with the language's separator of thousands.
-func (w words) Number(n int64) string {
-	digits := strconv.FormatInt(n, 10)
-	sign := ""
-	if n < 0 {
-		sign, digits = "-", digits[1:]
-	}
-	separator := ","
-	if w.lang == dutch {
-		separator = "."
-	}
-	var parts []string
-	for len(digits) > 3 {
-		parts = append([]string{digits[len(digits)-3:]}, parts...)
-		digits = digits[:len(digits)-3]
-	}
-	return sign + strings.Join(append([]string{digits}, parts...), separator)
-}
+// Number writes n as the language does.
+func (w words) Number(n int64) string { return text.Number(w.lang, n) }
 
 // months are those of Dutch, as short as English has them.
 var months = [...]string{"jan", "feb", "mrt", "apr", "mei", "jun", "jul", "aug", "sep", "okt", "nov", "dec"}
@@ -122,7 +93,7 @@ var months = [...]string{"jan", "feb", "mrt", "apr", "mei", "jun", "jul", "aug",
 // When writes t for people, in UTC; the script of the pages makes it the reader's own time.
 func (w words) When(t time.Time) string {
 	t = t.UTC()
-	if w.lang == dutch {
+	if w.lang == text.Dutch {
 		return fmt.Sprintf("%d %s %s", t.Day(), months[t.Month()-1], t.Format("2006 15:04:05 UTC"))
 	}
 	return t.Format("2 Jan 2006 15:04:05 UTC")
@@ -131,7 +102,7 @@ func (w words) When(t time.Time) string {
 // Day writes the day of t for people, in UTC.
 func (w words) Day(t time.Time) string {
 	t = t.UTC()
-	if w.lang == dutch {
+	if w.lang == text.Dutch {
 		return fmt.Sprintf("%d %s %d", t.Day(), months[t.Month()-1], t.Year())
 	}
 	return t.Format("2 Jan 2006")
@@ -147,9 +118,4 @@ func (w words) time(t time.Time) template.HTML {
 }
 
 // pick is the Dutch or the English of two texts that come from elsewhere.
-func (w words) pick(nl, en string) string {
-	if w.lang == dutch && nl != "" || en == "" {
-		return nl
-	}
-	return en
-}
+func (w words) pick(nl, en string) string { return text.Of(en, nl).In(w.lang) }

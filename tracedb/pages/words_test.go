@@ -9,11 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/why"
 )
 
-func table(t testing.TB) map[string]text {
+func table(t testing.TB) map[string]text.Text {
 	t.Helper()
 	texts, err := readTexts(textsFile)
 	if err != nil {
@@ -25,7 +26,7 @@ func table(t testing.TB) map[string]text {
 var verb = regexp.MustCompile(`%[^%]`)
 
 // faults names what is wrong with a text in both languages.
-func faults(key string, both text) []string {
+func faults(key string, both text.Text) []string {
 	var out []string
 	if strings.TrimSpace(both.NL) == "" {
 		out = append(out, key+": no Dutch")
@@ -48,7 +49,7 @@ func TestTextsComplete(t *testing.T) {
 			t.Error(f)
 		}
 	}
-	for name, both := range map[string]text{
+	for name, both := range map[string]text.Text{
 		"no Dutch": {EN: "a"}, "no English": {NL: "a"}, "fill in": {NL: "%s", EN: "a"}, "markup": {NL: "<b>", EN: "b"},
 	} {
 		if got := strings.Join(faults("control", both), "; "); !strings.Contains(got, name) {
@@ -158,7 +159,7 @@ func isFile(s string) bool {
 // TestGuides holds the tables of steps and controls in the auditors' guides against the pages' own words.
 func TestGuides(t *testing.T) {
 	texts := table(t)
-	for file, lang := range map[string]string{"auditors-guide.md": english, "handleiding-auditor.nl.md": dutch} {
+	for file, lang := range map[string]string{"auditors-guide.md": text.English, "handleiding-auditor.nl.md": text.Dutch} {
 		raw, err := os.ReadFile("../../docs/trace/" + file)
 		if err != nil {
 			t.Fatal(err)
@@ -187,12 +188,12 @@ func TestGuides(t *testing.T) {
 
 func TestWords(t *testing.T) {
 	at := time.Date(2026, 3, 2, 9, 5, 7, 0, time.UTC)
-	texts := map[string]text{"a.one": {"een", "one"}, "a.many": {"%s dingen", "%s things"}}
+	texts := map[string]text.Text{"a.one": text.Of("one", "een"), "a.many": text.Of("%s things", "%s dingen")}
 	tests := []struct {
 		lang, count, big, when, day string
 	}{
-		{dutch, "1.234 dingen", "-1.234.567", "2 mrt 2026 09:05:07 UTC", "2 mrt 2026"},
-		{english, "1,234 things", "-1,234,567", "2 Mar 2026 09:05:07 UTC", "2 Mar 2026"},
+		{text.Dutch, "1.234 dingen", "-1.234.567", "2 mrt 2026 09:05:07 UTC", "2 mrt 2026"},
+		{text.English, "1,234 things", "-1,234,567", "2 Mar 2026 09:05:07 UTC", "2 Mar 2026"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.lang, func(t *testing.T) {

@@ -7,38 +7,33 @@ import (
 	"slices"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/druppie/druppie-up/internal/text"
 )
 
-// verdict is why something may not run, and what to do about it.
-type verdict struct{ reason, remedy, reasonNL, remedyNL string }
-
-// admit holds the entry against the rules of admission, the gravest first.
-func (d Document) admit() (verdict, bool) {
+// MayRun says whether the platform may run what the entry is about, and if not, why and what to do; of
+// several reasons the gravest. It trusts that the document is valid, except that a status it doesn't know
+// never runs.
+func (d Document) MayRun() (ok bool, reason, remedy text.Text) {
 	status := quote(d.Register.Status)
 	switch {
 	case d.AIActProfile.RiskGroup == RiskForbidden:
-		return verdict{
-			"ai_act_profile.risk_group is " + quote(RiskForbidden) + ": a prohibited practice (AI Act, article 5) never runs",
-			"take it out of use, or correct the profile if it is wrong",
-			"ai_act_profile.risk_group is " + quote(RiskForbidden) + ": een verboden praktijk (AI-verordening, artikel 5) draait nooit",
-			"neem het buiten gebruik, of verbeter het profiel als dat niet klopt",
-		}, false
+		return false, text.Of("ai_act_profile.risk_group is "+quote(RiskForbidden)+": a prohibited practice (AI Act, article 5) never runs",
+				"ai_act_profile.risk_group is "+quote(RiskForbidden)+": een verboden praktijk (AI-verordening, artikel 5) draait nooit"),
+			text.Of("take it out of use, or correct the profile if it is wrong",
+				"neem het buiten gebruik, of verbeter het profiel als dat niet klopt")
 	case d.Register.Status == OutOfUse:
-		return verdict{
-			"register.status is " + quote(OutOfUse),
-			"remove the workload, or set the status to " + quote(InUse) + " in " + File + " and let the pipeline register it",
-			"register.status is " + quote(OutOfUse),
-			"verwijder de dienst, of zet de status in " + File + " op " + quote(InUse) + " en laat de pijplijn dat registreren",
-		}, false
+		return false, text.Of("register.status is "+quote(OutOfUse),
+				"register.status is "+quote(OutOfUse)),
+			text.Of("remove the workload, or set the status to "+quote(InUse)+" in "+File+" and let the pipeline register it",
+				"verwijder de dienst, of zet de status in "+File+" op "+quote(InUse)+" en laat de pijplijn dat registreren")
 	case !slices.Contains([]string{InDevelopment, InUse}, d.Register.Status):
-		return verdict{
-			"register.status is " + status + ", which isn't a status of the register",
-			"set the status in " + File + " and let the pipeline register it",
-			"register.status is " + status + ", wat geen status van het register is",
-			"zet de status in " + File + " en laat de pijplijn dat registreren",
-		}, false
+		return false, text.Of("register.status is "+status+", which isn't a status of the register",
+				"register.status is "+status+", wat geen status van het register is"),
+			text.Of("set the status in "+File+" and let the pipeline register it",
+				"zet de status in "+File+" en laat de pijplijn dat registreren")
 	}
-	return verdict{}, true
+	return true, text.Text{}, text.Text{}
 }
 
 // Deliver writes the entry as the body that the Algoritmeregister's delivery API 1.0 takes: for a new

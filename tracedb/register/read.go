@@ -149,8 +149,8 @@ func (r *reader) field(f field, path string, key, n *yaml.Node) *yaml.Node {
 		r.given[path] = n
 		return nil
 	}
-	switch want := map[kind]yaml.Kind{text: yaml.ScalarNode, texts: yaml.SequenceNode, objects: yaml.SequenceNode, object: yaml.MappingNode, free: yaml.MappingNode}[f.kind]; {
-	case f.kind == text && n.Kind == want && blank(n):
+	switch want := map[kind]yaml.Kind{line: yaml.ScalarNode, texts: yaml.SequenceNode, objects: yaml.SequenceNode, object: yaml.MappingNode, free: yaml.MappingNode}[f.kind]; {
+	case f.kind == line && n.Kind == want && blank(n):
 		return nil
 	case n.Kind != want:
 		r.given[path] = n
@@ -163,7 +163,7 @@ func (r *reader) field(f field, path string, key, n *yaml.Node) *yaml.Node {
 		r.given[path] = n
 	}
 	switch f.kind {
-	case text:
+	case line:
 		return r.text(f, path, n)
 	case object:
 		return r.object(f.path, path, key, n)
@@ -185,7 +185,7 @@ func (r *reader) list(f field, path string, n *yaml.Node) *yaml.Node {
 		}
 		id, at := "", e
 		one := f
-		one.kind = text
+		one.kind = line
 		switch {
 		case !r.plain(path, e):
 		case f.kind == texts && e.Kind == yaml.ScalarNode && blank(e):

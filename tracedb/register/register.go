@@ -111,16 +111,3 @@ const (
 	RiskForbidden = "verboden AI"
 	RiskException = "uitzondering van toepassing"
 )
-
-// MayRun says whether the platform may run what the entry is about, and if not, why and what to do.
-// It trusts that the document is valid, except that a status it doesn't know never runs.
-func (d Document) MayRun() (ok bool, reason, remedy string) {
-	v, ok := d.admit()
-	return ok, v.reason, v.remedy
-}
-
-// MayRunDutch is MayRun in Dutch.
-func (d Document) MayRunDutch() (ok bool, reason, remedy string) {
-	v, ok := d.admit()
-	return ok, v.reasonNL, v.remedyNL
-}

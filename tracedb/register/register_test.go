@@ -14,6 +14,8 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/druppie/druppie-up/internal/text"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -301,12 +303,11 @@ func TestMayRun(t *testing.T) {
 			var d Document
 			d.Register.Status, d.AIActProfile.RiskGroup = tt.status, tt.risk
 			ok, reason, remedy := d.MayRun()
-			if ok != tt.want || !strings.Contains(reason, tt.reason) || ok != (reason == "" && remedy == "") {
-				t.Errorf("%v, %q, %q", ok, reason, remedy)
-			}
-			nl, reasonNL, remedyNL := d.MayRunDutch()
-			if nl != ok || !strings.Contains(reasonNL, tt.reason) || nl != (reasonNL == "" && remedyNL == "") {
-				t.Errorf("in Dutch: %v, %q, %q", nl, reasonNL, remedyNL)
+			for _, lang := range []string{text.English, text.Dutch} {
+				why, what := reason.In(lang), remedy.In(lang)
+				if ok != tt.want || !strings.Contains(why, tt.reason) || ok != (why == "" && what == "") {
+					t.Errorf("in %s: %v, %q, %q", lang, ok, why, what)
+				}
 			}
 		})
 	}
@@ -350,7 +351,7 @@ func TestValidateTree(t *testing.T) {
 	data := func(lines ...string) []byte {
 		return []byte(small + "data:\n" + strings.Join(lines, "\n") + "\n")
 	}
-	file := func(text string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(text)} }
+	file := func(line string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(line)} }
 	link := func(to string) *fstest.MapFile { return &fstest.MapFile{Data: []byte(to), Mode: fs.ModeSymlink} }
 	item := func(uri string) string { return "- {uri: '" + uri + "', sha256: " + hello + "}" }
 	tests := []struct {
@@ -488,11 +489,11 @@ func TestTreeTold(t *testing.T) {
 // TestLinkOutOfTree uses real links, which os.DirFS would follow.
 func TestLinkOutOfTree(t *testing.T) {
 	outside, dir := t.TempDir(), t.TempDir()
-	for file, text := range map[string]string{
+	for file, line := range map[string]string{
 		filepath.Join(outside, "secret"): "hello",
 		filepath.Join(dir, File):         small + "data: [{uri: a, sha256: " + strings.Repeat("f", 64) + "}, {uri: b/secret, sha256: " + strings.Repeat("f", 64) + "}]\n",
 	} {
-		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(file, []byte(line), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -58,7 +58,7 @@ const (
 type kind int
 
 const (
-	text    kind = iota
+	line    kind = iota
 	texts        // a list of texts
 	object       // fields of its own
 	objects      // a list of those

@@ -94,12 +94,12 @@ func (v Violation) remedyNL() string {
 	}
 	if f, ok := lookup(path); ok && (v.Rule != RuleForbidden || f.tier == TierNever) {
 		if f.kind == texts && strings.HasSuffix(path, "[]") {
-			f.kind = text
+			f.kind = line
 		}
 		switch {
 		case v.Rule == RuleType && f.kind == free && path != f.path:
 			return "zet het tussen aanhalingstekens"
-		case v.Rule == RuleType && f.kind == text:
+		case v.Rule == RuleType && f.kind == line:
 			return f.wants()[1] + ", een getal of datum tussen aanhalingstekens"
 		}
 		return f.wants()[1]

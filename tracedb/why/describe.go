@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -29,7 +30,7 @@ type label struct{ field, en, nl string }
 // actor. {outcome} is the word for the outcome.
 type form struct {
 	en, nl   string
-	outcomes map[tracedb.Outcome]text // where the common words don't fit
+	outcomes map[tracedb.Outcome]text.Text // where the common words don't fit
 	labels   []label
 	english  []string // fields that hold the service's own words, or a program's that it heard
 	read     func(json.RawMessage, fields) error
@@ -58,11 +59,11 @@ func describe(e tracedb.Entry, said fields) (title, titleNL string, details []De
 		}
 		details = append(details, d)
 	}
-	value := func(name string) text {
+	value := func(name string) text.Text {
 		if name != "outcome" {
 			v := said.of(e, name)
 			if name == "object" && v.EN == "" {
-				return text{"Something", "Iets"}
+				return text.Of("Something", "Iets")
 			}
 			return v
 		}
@@ -71,7 +72,7 @@ func describe(e tracedb.Entry, said fields) (title, titleNL string, details []De
 		}
 		return outcomes[e.Outcome]
 	}
-	t := text{f.en, f.nl}.filled(value)
+	t := text.Of(f.en, f.nl).Fill(value)
 	return t.EN, t.NL, details
 }
 
@@ -81,7 +82,7 @@ func byService(writer string) bool {
 }
 
 // of is a field's value as a line for people: from the payload, or else from the entry.
-func (f fields) of(e tracedb.Entry, name string) text {
+func (f fields) of(e tracedb.Entry, name string) text.Text {
 	en, nl := f[name], f[name+"_nl"]
 	if en == "" {
 		en = fromEntry(e, name)
@@ -89,7 +90,7 @@ func (f fields) of(e tracedb.Entry, name string) text {
 	if nl == "" {
 		nl = en
 	}
-	return text{clean(brief(en), maxQuote), clean(brief(nl), maxQuote)}
+	return text.Of(clean(brief(en), maxQuote), clean(brief(nl), maxQuote))
 }
 
 // said is what the payload says. One that can't be read says nothing: the title still stands.

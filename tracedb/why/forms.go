@@ -3,6 +3,7 @@ package why
 import (
 	"encoding/json"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -138,7 +139,7 @@ var forms = map[tracedb.Kind]form{
 	tracedb.KindDeployment: {
 		en:       "{object}[ in {namespace}]: {outcome}[ ({reason})]",
 		nl:       "{object}[ in {namespace}]: {outcome}[ ({reason})]",
-		outcomes: map[tracedb.Outcome]text{tracedb.Passed: {"applied", "toegepast"}, tracedb.Failed: {"not applied", "niet toegepast"}},
+		outcomes: map[tracedb.Outcome]text.Text{tracedb.Passed: text.Of("applied", "toegepast"), tracedb.Failed: text.Of("not applied", "niet toegepast")},
 		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
 			{"source", "from", "uit"}, {"revision", "revision", "revisie"}, {"node", "node", "node"}, {"reason", "reason", "reden"}, {"message", "message", "melding"}},
 		english: []string{"reason", "message"},
@@ -147,7 +148,7 @@ var forms = map[tracedb.Kind]form{
 	tracedb.KindDrift: {
 		en:       "{object}[ in {namespace}] {outcome}[, changed by {by}]",
 		nl:       "{object}[ in {namespace}] {outcome}[, gewijzigd door {by}]",
-		outcomes: map[tracedb.Outcome]text{tracedb.Failed: {"differs from what Git says", "wijkt af van wat Git zegt"}, tracedb.Undone: {"was put back to what Git says", "is teruggezet naar wat Git zegt"}},
+		outcomes: map[tracedb.Outcome]text.Text{tracedb.Failed: text.Of("differs from what Git says", "wijkt af van wat Git zegt"), tracedb.Undone: text.Of("was put back to what Git says", "is teruggezet naar wat Git zegt")},
 		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"want", "Git says", "Git zegt"}, {"got", "found", "gevonden"},
 			{"by", "changed by", "gewijzigd door"}, {"revision", "revision", "revisie"}, {"message", "message", "melding"}},
 		english: []string{"want", "got", "message"},

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -81,16 +82,16 @@ func (s *story) judged(version string, bound bool, in func(told) bool) judgement
 }
 
 // lacking says, as a gap, why nobody else's approval counts.
-func (j judgement) lacking() text {
+func (j judgement) lacking() text.Text {
 	switch {
 	case len(j.earlier) > 0 && j.merge.Kind != "":
-		return text{"an earlier version was approved, not the one that was merged", "een eerdere versie is goedgekeurd, niet degene die is samengevoegd"}
+		return text.Of("an earlier version was approved, not the one that was merged", "een eerdere versie is goedgekeurd, niet degene die is samengevoegd")
 	case len(j.earlier) > 0:
-		return text{"another commit was approved, and no merge of it is recorded", "een andere commit is goedgekeurd, en een samenvoeging daarvan is niet vastgelegd"}
+		return text.Of("another commit was approved, and no merge of it is recorded", "een andere commit is goedgekeurd, en een samenvoeging daarvan is niet vastgelegd")
 	case j.withdrawn:
-		return text{"the approval was taken back: its reviewer asked for changes later", "de goedkeuring is ingetrokken: de beoordelaar keurde het later af"}
+		return text.Of("the approval was taken back: its reviewer asked for changes later", "de goedkeuring is ingetrokken: de beoordelaar keurde het later af")
 	}
-	return text{"no approval by anybody but the author", "geen goedkeuring door iemand anders dan de auteur"}
+	return text.Of("no approval by anybody but the author", "geen goedkeuring door iemand anders dan de auteur")
 }
 
 // own says whether a review is by whoever wrote what it judged: who opened the pull request, or who
@@ -108,10 +109,10 @@ func (s *story) own(r told) bool {
 }
 
 // written names who wrote what was judged: the push that came before the merge, where there was one.
-func (s *story) written() text {
+func (s *story) written() text.Text {
 	pushes := s.code(tracedb.KindCommit)
 	if len(pushes) == 0 {
-		return text{"Who wrote it isn't recorded.", "Wie het schreef is niet vastgelegd."}
+		return text.Of("Who wrote it isn't recorded.", "Wie het schreef is niet vastgelegd.")
 	}
 	t := pushes[len(pushes)-1]
 	if t.said["author"] == "" {
@@ -125,7 +126,7 @@ func (s *story) written() text {
 		}
 	}
 	l := lines{"who": t.get("author"), "by": t.get("actor"), "commit": t.get("commit"), "message": t.get("message")}
-	var more text
+	var more text.Text
 	if session, ok := s.sessionOf(commits(t, "commit")); ok {
 		l["session"], l["tool"], l["model"] = session.get("session"), session.get("tool"), session.get("model")
 	} else if session, ok := s.sessionOf(came); ok {
@@ -138,7 +139,7 @@ func (s *story) written() text {
 		out = say("It was pushed by {by}[, after session {session}][ of {tool}][ with {model}][, commit {commit}].",
 			"Het is gepusht door {by}[, na sessie {session}][ van {tool}][ met {model}][, commit {commit}].", l)
 	}
-	return joined([]text{out, more})
+	return text.Join(out, more)
 }
 
 // sessionOf is the newest session that made one of those commits.
@@ -151,7 +152,7 @@ func (s *story) sessionOf(made []string) (told, bool) {
 	return told{}, false
 }
 
-func (s *story) approved() text {
+func (s *story) approved() text.Text {
 	j := s.judgedCode()
 	l := lines{"merged": j.merge.get("merged_by"), "no": different(j.against, "reviewer")}
 	const more, meer = "[; {no} asked for changes][; {merged} merged it].", "[; {no} keurde het af][; {merged} voegde het samen]."
@@ -160,7 +161,7 @@ func (s *story) approved() text {
 		return say("{who} approved it[: “{reason}”]"+more, "{who} keurde het goed[: “{reason}”]"+meer, l)
 	}
 	if len(j.earlier) > 0 || j.withdrawn {
-		l["lacking"] = upper(j.lacking())
+		l["lacking"] = j.lacking().Sentence()
 		return say("{lacking}"+more, "{lacking}"+meer, l)
 	}
 	return say("No approval by anybody but the author is recorded"+more, "Er is geen goedkeuring vastgelegd door iemand anders dan de auteur"+meer, l)

@@ -15,9 +15,11 @@ func TestMostImportantRefusalComesFirst(t *testing.T) {
 	l := filled(t)
 	s := &scribe{t: t, log: l}
 	version := func(n int) string { return "sha256:" + strings.Repeat(fmt.Sprint(n), 64) }
-	for n := 1; n <= 2; n++ {
+	for n := 1; n <= 3; n++ {
 		s.add(tracedb.KindImage, "", tracedb.Image{Digest: version(n), Repository: whytest.Repository, Commit: whytest.Commit2}, "image", version(n), "repository", whytest.Repository, "commit", whytest.Commit2)
 	}
+	s.add(tracedb.KindDeployment, tracedb.Running, tracedb.Deployment{Namespace: whytest.Tenant, Object: "Pod/drone-service-3", Images: []string{version(3)}},
+		"image", version(3), "namespace", whytest.Tenant, "pod", whytest.Tenant+"/drone-service-3")
 	flux := func(image, policy string) {
 		s.add(tracedb.KindAdmission, tracedb.Denied, tracedb.Admission{Namespace: whytest.Tenant, Resource: "Deployment/drone-service", Images: []string{image}, Policy: policy, Reason: "no"},
 			"image", image, "namespace", whytest.Tenant, "revision", whytest.Revision)

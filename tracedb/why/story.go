@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -16,7 +17,7 @@ type told struct {
 }
 
 // get is a field of the record as a line for people.
-func (t told) get(name string) text { return t.said.of(t.Entry, name) }
+func (t told) get(name string) text.Text { return t.said.of(t.Entry, name) }
 
 // story is what a chain's records come down to.
 type story struct {

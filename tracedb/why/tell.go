@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -15,20 +16,20 @@ const (
 )
 
 // steps name the steps of the flow. What has none is about the log itself: keys, refusals, disposals.
-var steps = map[string]text{
-	"F0":  {"Specify", "Opdracht"},
-	"F1":  {"Code committed and reviewed", "Code vastgelegd en beoordeeld"},
-	"F2":  {"Build triggered", "Bouw gestart"},
-	"F3a": {"Built and signed", "Gebouwd en ondertekend"},
-	"F3b": {"Tested and scanned", "Getest en gescand"},
-	"F3c": {"Recorded in the register", "Vastgelegd in het register"},
-	"F4":  {"Promoted to the cluster", "Klaargezet voor het cluster"},
-	"F5":  {"Applied to the cluster", "Toegepast op het cluster"},
-	"F6":  {"Validated at the door", "Getoetst aan de deur"},
-	"F7a": {"Allowed and started", "Toegelaten en gestart"},
-	"F7b": {"Denied", "Geweigerd"},
-	"F8":  {"Observed", "Waargenomen"},
-	"":    {"The log itself", "Het logboek zelf"},
+var steps = map[string]text.Text{
+	"F0":  text.Of("Specify", "Opdracht"),
+	"F1":  text.Of("Code committed and reviewed", "Code vastgelegd en beoordeeld"),
+	"F2":  text.Of("Build triggered", "Bouw gestart"),
+	"F3a": text.Of("Built and signed", "Gebouwd en ondertekend"),
+	"F3b": text.Of("Tested and scanned", "Getest en gescand"),
+	"F3c": text.Of("Recorded in the register", "Vastgelegd in het register"),
+	"F4":  text.Of("Promoted to the cluster", "Klaargezet voor het cluster"),
+	"F5":  text.Of("Applied to the cluster", "Toegepast op het cluster"),
+	"F6":  text.Of("Validated at the door", "Getoetst aan de deur"),
+	"F7a": text.Of("Allowed and started", "Toegelaten en gestart"),
+	"F7b": text.Of("Denied", "Geweigerd"),
+	"F8":  text.Of("Observed", "Waargenomen"),
+	"":    text.Of("The log itself", "Het logboek zelf"),
 }
 
 // StepName is a step of the flow in words, in English and Dutch.

@@ -3,6 +3,7 @@ package why
 import (
 	"slices"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -58,23 +59,23 @@ func (s *story) result(kind tracedb.Kind) (t told, alone, ok bool) {
 }
 
 // byCommit is what is said of a result that is of the commit alone.
-var byCommit = text{"of its commit alone, not of this image", "alleen van de commit, niet van dit image"}
+var byCommit = text.Of("of its commit alone, not of this image", "alleen van de commit, niet van dit image")
 
 // ended is the word for how something ended.
-func ended(t told, alone bool) text {
+func ended(t told, alone bool) text.Text {
 	word := outcomes[t.Outcome]
 	if alone {
-		return text{word.EN + ", " + byCommit.EN, word.NL + ", " + byCommit.NL}
+		return text.Of(word.EN+", "+byCommit.EN, word.NL+", "+byCommit.NL)
 	}
 	return word
 }
 
-func (s *story) tested() text {
+func (s *story) tested() text.Text {
 	run, runAlone, ran := s.result(tracedb.KindRun)
 	tests, testsAlone, tested := s.result(tracedb.KindTestResult)
 	static, staticAlone, analysed := s.result(tracedb.KindSARIF)
 	if !ran && !tested {
-		return text{"No test of it is recorded.", "Er is geen test van vastgelegd."}
+		return text.Of("No test of it is recorded.", "Er is geen test van vastgelegd.")
 	}
 	l := lines{}
 	if ran {
@@ -87,21 +88,21 @@ func (s *story) tested() text {
 		l["static"] = ended(static, staticAlone)
 	}
 	return say("[Pipeline run {run}: {ended}][, failed: {failed}][; tests: {tests}][ ({summary})][; static analysis: {static}].",
-		"[Pijplijnrun {run}: {ended}][, mislukt: {failed}][; tests: {tests}][ ({summary})][; statische analyse: {static}].", l).trimmed()
+		"[Pijplijnrun {run}: {ended}][, mislukt: {failed}][; tests: {tests}][ ({summary})][; statische analyse: {static}].", l).Sentence()
 }
 
-func (s *story) vulnerable() text {
+func (s *story) vulnerable() text.Text {
 	t, alone, ok := s.result(tracedb.KindVulns)
 	if !ok {
-		return text{"Whether it has known vulnerabilities was never looked at.", "Of het bekende kwetsbaarheden heeft is nooit bekeken."}
+		return text.Of("Whether it has known vulnerabilities was never looked at.", "Of het bekende kwetsbaarheden heeft is nooit bekeken.")
 	}
 	l := lines{"summary": t.get("summary"), "critical": t.get("critical"), "high": t.get("high")}
 	out := say("[{summary}][; critical: {critical}][; high: {high}].", "[{summary}][; kritiek: {critical}][; hoog: {high}].", l)
 	if out.EN == "." {
-		out = text{"A scan for vulnerabilities was done; what it found is no longer kept.", "Er is op kwetsbaarheden gescand; wat daaruit kwam wordt niet meer bewaard."}
+		out = text.Of("A scan for vulnerabilities was done; what it found is no longer kept.", "Er is op kwetsbaarheden gescand; wat daaruit kwam wordt niet meer bewaard.")
 	}
 	if alone {
-		out = joined([]text{out, {"The scan is " + byCommit.EN + ".", "De scan is " + byCommit.NL + "."}})
+		out = text.Join(out, text.Of("The scan is "+byCommit.EN+".", "De scan is "+byCommit.NL+"."))
 	}
-	return upper(out)
+	return out.Sentence()
 }

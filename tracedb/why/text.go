@@ -6,11 +6,9 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 )
-
-// text is one thing said in both languages.
-type text struct{ EN, NL string }
 
 // Lengths beyond which what people wrote is cut, in letters.
 const (
@@ -88,67 +86,16 @@ func Account(name string) string {
 // when is a moment for people: the same in both languages.
 func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
-// filled puts values into both languages' templates.
-func (t text) filled(value func(name string) text) text {
-	return text{
-		EN: fill(t.EN, func(name string) string { return value(name).EN }),
-		NL: fill(t.NL, func(name string) string { return value(name).NL }),
-	}
-}
-
-// fill puts values into a template's {names}. A part in [brackets] is left out when one of its names
-// has no value.
-func fill(template string, value func(name string) string) string {
-	var out, part strings.Builder
-	to, whole := &out, true
-	for i := 0; i < len(template); i++ {
-		switch c := template[i]; c {
-		case '[':
-			part.Reset()
-			to, whole = &part, true
-		case ']':
-			if whole {
-				out.WriteString(part.String())
-			}
-			to = &out
-		case '{':
-			n := strings.IndexByte(template[i:], '}')
-			v := value(template[i+1 : i+n])
-			whole = whole && v != ""
-			to.WriteString(v)
-			i += n
-		default:
-			to.WriteByte(c)
-		}
-	}
-	return strings.TrimSpace(out.String())
-}
-
 // outcomes are the words for how something ended.
-var outcomes = map[tracedb.Outcome]text{
-	tracedb.Passed:    {"passed", "geslaagd"},
-	tracedb.Failed:    {"failed", "mislukt"},
-	tracedb.Approved:  {"approved", "goedgekeurd"},
-	tracedb.Rejected:  {"changes asked for", "afgekeurd"},
-	tracedb.Commented: {"comment", "opmerking"},
-	tracedb.Allowed:   {"let in", "toegelaten"},
-	tracedb.Denied:    {"refused", "geweigerd"},
-	tracedb.Running:   {"running", "draait"},
-	tracedb.Gone:      {"gone", "gestopt"},
-	tracedb.Undone:    {"undone", "teruggedraaid"},
+var outcomes = map[tracedb.Outcome]text.Text{
+	tracedb.Passed:    text.Of("passed", "geslaagd"),
+	tracedb.Failed:    text.Of("failed", "mislukt"),
+	tracedb.Approved:  text.Of("approved", "goedgekeurd"),
+	tracedb.Rejected:  text.Of("changes asked for", "afgekeurd"),
+	tracedb.Commented: text.Of("comment", "opmerking"),
+	tracedb.Allowed:   text.Of("let in", "toegelaten"),
+	tracedb.Denied:    text.Of("refused", "geweigerd"),
+	tracedb.Running:   text.Of("running", "draait"),
+	tracedb.Gone:      text.Of("gone", "gestopt"),
+	tracedb.Undone:    text.Of("undone", "teruggedraaid"),
 }
-
-// list joins words as people do: a, b and c.
-func list(words []string) text {
-	switch len(words) {
-	case 0:
-		return text{}
-	case 1:
-		return same(words[0])
-	}
-	head, tail := strings.Join(words[:len(words)-1], ", "), words[len(words)-1]
-	return text{head + " and " + tail, head + " en " + tail}
-}
-
-// same is what is the same in both languages.
-func same(s string) text { return text{s, s} }
