@@ -3,16 +3,18 @@ package bootstrap
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/tektoncd/cli/pkg/formatted"
-	pipelinerun "github.com/tektoncd/cli/pkg/pipelinerun/sort"
-	tektonv1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	tekton "github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/internal/tekton"
 )
 
 // runsShown bounds how many pipeline runs a status lists, newest first.
@@ -30,37 +32,36 @@ type PipelineRun struct {
 
 // pipelineRuns are the newest runs in the foundry; none while Tekton isn't there.
 func pipelineRuns(ctx context.Context, c *kube.Client) ([]PipelineRun, error) {
-	client, err := tekton.NewForConfig(c.RESTConfig)
+	client, err := dynamic.NewForConfig(c.RESTConfig)
 	if err != nil {
-		return nil, fmt.Errorf("tekton client: %w", err)
+		return nil, fmt.Errorf("client of Tekton's runs: %w", err)
 	}
-	list, err := client.TektonV1().PipelineRuns(names.NamespaceFoundry).List(ctx, metav1.ListOptions{})
+	list, err := tekton.List(ctx, client, tekton.PipelineRuns, names.NamespaceFoundry, nil)
 	if apierrors.IsNotFound(err) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("list pipeline runs: %w", err)
 	}
-	pipelinerun.SortByStartTime(list.Items)
+	slices.Reverse(list)
 	runs := make([]PipelineRun, 0, runsShown)
-	for _, pr := range list.Items[:min(runsShown, len(list.Items))] {
-		runs = append(runs, describeRun(&pr))
+	for _, r := range list[:min(runsShown, len(list))] {
+		runs = append(runs, describeRun(r))
 	}
 	return runs, nil
 }
 
-func describeRun(pr *tektonv1.PipelineRun) PipelineRun {
-	run := PipelineRun{
-		Name:       pr.Name,
-		Repository: pr.Labels[names.LabelRepository],
-		Commit:     pr.Labels[names.LabelCommit],
-		State:      formatted.Condition(pr.Status.Conditions),
-		Took:       formatted.Duration(pr.Status.StartTime, pr.Status.CompletionTime),
+func describeRun(r *tekton.Run) PipelineRun {
+	var conditions duckv1.Conditions
+	if c := r.Succeeded(); c != nil {
+		conditions = duckv1.Conditions{{Type: apis.ConditionSucceeded, Status: corev1.ConditionStatus(c.Status), Reason: c.Reason}}
 	}
-	for _, r := range pr.Status.Results {
-		if r.Name == "digest" {
-			run.Digest = r.Value.StringVal
-		}
+	return PipelineRun{
+		Name:       r.Name,
+		Repository: r.Labels[names.LabelRepository],
+		Commit:     r.Labels[names.LabelCommit],
+		Digest:     r.Result("digest"),
+		State:      formatted.Condition(conditions),
+		Took:       formatted.Duration(r.Status.StartTime, r.Status.CompletionTime),
 	}
-	return run
 }

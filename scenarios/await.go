@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/internal/tekton"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
@@ -26,8 +26,6 @@ const (
 )
 
 var (
-	pipelineRuns    = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "pipelineruns"}
-	taskRuns        = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "taskruns"}
 	kustomizations  = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
 	gitRepositories = schema.GroupVersionResource{Group: "source.toolkit.fluxcd.io", Version: "v1", Resource: "gitrepositories"}
 )
@@ -64,71 +62,59 @@ func runAwait(c *call) error {
 // RUN and, from its results, DIGEST and IMAGE.
 func awaitRun(c *call, p *platform.Platform) error {
 	repo, commit, want := c.args[1], c.args[2], c.args[3]
-	selector := names.LabelRepository + "=" + repo + "," + names.LabelCommit + "=" + commit
+	labels := map[string]string{names.LabelRepository: repo, names.LabelCommit: commit}
 	begun := time.Now()
-	var run *unstructured.Unstructured
+	var run *tekton.Run
 	err := c.wait(runTimeout, func() (bool, string, error) {
-		list, err := p.Dynamic.Resource(pipelineRuns).Namespace(names.NamespaceFoundry).
-			List(c.ctx, metav1.ListOptions{LabelSelector: selector})
+		runs, err := tekton.List(c.ctx, p.Dynamic, tekton.PipelineRuns, names.NamespaceFoundry, labels)
 		if err != nil {
 			return false, "", fmt.Errorf("list pipeline runs: %w", err)
 		}
-		if len(list.Items) == 0 {
+		if len(runs) == 0 {
 			if time.Since(begun) > eventTimeout {
 				return false, "", fmt.Errorf("no pipeline run began for commit %s within %s: the webhook's event is lost", commit, eventTimeout)
 			}
 			return false, "for the webhook to start a pipeline run", nil
 		}
-		run = &list.Items[0]
-		status, why := succeeded(run)
-		if status == "True" || status == "False" {
-			return true, "", nil
-		}
-		return false, "pipeline run " + run.GetName() + ": " + why, nil
+		run = runs[0]
+		return run.Done(), "pipeline run " + run.Name + ": " + why(run), nil
 	})
 	if err != nil {
 		return err
 	}
-	c.ts.Setenv("RUN", run.GetName())
-	tasks, err := runTaskList(c, p, run.GetName())
+	c.ts.Setenv("RUN", run.Name)
+	tasks, err := tasksOf(c, p, run.Name)
 	if err != nil {
 		return err
 	}
 	for _, t := range tasks {
-		c.clock.part(t.name, t.took)
+		c.clock.part(t.Labels[tekton.LabelPipelineTask], t.Took())
 	}
-	status, why := succeeded(run)
-	if (status == "True") != (want == "succeeded") {
-		return fmt.Errorf("pipeline run %s should have %s, but: %s", run.GetName(), want, why)
-	}
-	results, _, err := unstructured.NestedSlice(run.Object, "status", "results")
-	if err != nil {
-		return fmt.Errorf("results of pipeline run %s: %w", run.GetName(), err)
-	}
-	found := map[string]string{}
-	for _, r := range results {
-		if m, ok := r.(map[string]any); ok {
-			found[fmt.Sprint(m["name"])] = strings.TrimSpace(fmt.Sprint(m["value"]))
-		}
+	if run.Is(metav1.ConditionTrue) != (want == "succeeded") {
+		return fmt.Errorf("pipeline run %s should have %s, but: %s", run.Name, want, why(run))
 	}
 	if want == "failed" {
-		fmt.Fprintln(c.ts.Stdout(), why)
+		fmt.Fprintln(c.ts.Stdout(), why(run))
 		return nil
 	}
-	if found["commit"] != commit {
-		return fmt.Errorf("pipeline run %s says it built commit %q", run.GetName(), found["commit"])
+	if built := strings.TrimSpace(run.Result("commit")); built != commit {
+		return fmt.Errorf("pipeline run %s says it built commit %q", run.Name, built)
 	}
-	if !strings.HasPrefix(found["digest"], "sha256:") {
-		return fmt.Errorf("pipeline run %s has no digest among its results", run.GetName())
+	digest := strings.TrimSpace(run.Result("digest"))
+	if !strings.HasPrefix(digest, "sha256:") {
+		return fmt.Errorf("pipeline run %s has no digest among its results", run.Name)
 	}
-	c.ts.Setenv("DIGEST", found["digest"])
-	c.ts.Setenv("IMAGE", platform.Repository(repo)+"@"+found["digest"])
+	c.ts.Setenv("DIGEST", digest)
+	c.ts.Setenv("IMAGE", platform.Repository(repo)+"@"+digest)
 	return nil
 }
 
-// succeeded is the status and the message of a run's own condition.
-func succeeded(o *unstructured.Unstructured) (status, message string) {
-	return condition(o, "Succeeded")
+// why is what Tekton says about how a run goes, or went.
+func why(r *tekton.Run) string {
+	if c := r.Succeeded(); c != nil {
+		return c.Message
+	}
+	return ""
 }
 
 func condition(o *unstructured.Unstructured, typ string) (status, message string) {
@@ -145,49 +131,24 @@ func condition(o *unstructured.Unstructured, typ string) (status, message string
 	return status, message
 }
 
-type taskState struct {
-	name, outcome string
-	begun         time.Time
-	took          time.Duration
+// outcome is how a task's run went, in a word.
+func outcome(r *tekton.Run) string {
+	switch {
+	case r.Is(metav1.ConditionTrue):
+		return "Succeeded"
+	case r.Is(metav1.ConditionFalse):
+		return "Failed"
+	}
+	return "Running"
 }
 
-// runTaskList gives the tasks that a run started, in their order.
-func runTaskList(c *call, p *platform.Platform, run string) ([]taskState, error) {
-	list, err := p.Dynamic.Resource(taskRuns).Namespace(names.NamespaceFoundry).
-		List(c.ctx, metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + run})
+// tasksOf gives the tasks that a run started, in their order.
+func tasksOf(c *call, p *platform.Platform, run string) ([]*tekton.Run, error) {
+	tasks, err := tekton.Tasks(c.ctx, p.Dynamic, names.NamespaceFoundry, run)
 	if err != nil {
 		return nil, fmt.Errorf("list task runs: %w", err)
 	}
-	var out []taskState
-	for i := range list.Items {
-		tr := &list.Items[i]
-		t := taskState{name: tr.GetLabels()["tekton.dev/pipelineTask"], outcome: "Running"}
-		switch status, _ := succeeded(tr); status {
-		case "True":
-			t.outcome = "Succeeded"
-		case "False":
-			t.outcome = "Failed"
-		}
-		t.begun = timeAt(tr, "status", "startTime")
-		if end := timeAt(tr, "status", "completionTime"); !end.IsZero() {
-			t.took = end.Sub(t.begun)
-		}
-		out = append(out, t)
-	}
-	slices.SortStableFunc(out, func(a, b taskState) int { return a.begun.Compare(b.begun) })
-	return out, nil
-}
-
-func timeAt(o *unstructured.Unstructured, fields ...string) time.Time {
-	s, _, err := unstructured.NestedString(o.Object, fields...)
-	if err != nil {
-		return time.Time{}
-	}
-	t, err := time.Parse(time.RFC3339, s)
-	if err != nil {
-		return time.Time{}
-	}
-	return t
+	return tasks, nil
 }
 
 // runTasks prints the tasks that a run started, a line each: name and outcome.
@@ -196,7 +157,7 @@ func runTasks(c *call) error {
 	if err != nil {
 		return err
 	}
-	tasks, err := runTaskList(c, p, c.args[0])
+	tasks, err := tasksOf(c, p, c.args[0])
 	if err != nil {
 		return err
 	}
@@ -204,7 +165,7 @@ func runTasks(c *call) error {
 		return fmt.Errorf("run %s has no tasks: is it there?", c.args[0])
 	}
 	for _, t := range tasks {
-		fmt.Fprintln(c.ts.Stdout(), t.name, t.outcome)
+		fmt.Fprintln(c.ts.Stdout(), t.Labels[tekton.LabelPipelineTask], outcome(t))
 	}
 	return nil
 }

@@ -87,6 +87,7 @@ var allowed = []struct{ pkg, imports string }{
 	{"internal/httpclient", ""},
 	{"internal/giteaclient", "internal/httpclient internal/names"},
 	{"internal/tekton", "internal/names"},
+	{"internal/tekton/tektontest", "internal/tekton"},
 }
 
 // leaf are the packages that every other may import besides: data and thin clients, without a decision.

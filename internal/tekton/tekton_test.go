@@ -8,13 +8,10 @@ import (
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic/fake"
 	"knative.dev/pkg/apis"
 
 	"github.com/druppie/druppie-up/internal/tekton"
+	"github.com/druppie/druppie-up/internal/tekton/tektontest"
 )
 
 var noon = metav1.NewTime(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC))
@@ -22,7 +19,6 @@ var noon = metav1.NewTime(time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC))
 func pipelineRun() *v1.PipelineRun {
 	end := metav1.NewTime(noon.Add(90 * time.Second))
 	r := &v1.PipelineRun{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "tekton.dev/v1", Kind: "PipelineRun"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "foundry", Name: "run-1", Labels: map[string]string{"druppie.io/repository": "drone-service"}},
 		Spec: v1.PipelineRunSpec{
 			PipelineRef: &v1.PipelineRef{Name: "release", ResolverRef: v1.ResolverRef{Resolver: "git"}},
@@ -42,7 +38,6 @@ func pipelineRun() *v1.PipelineRun {
 
 func taskRun(name string, start *metav1.Time) *v1.TaskRun {
 	r := &v1.TaskRun{
-		TypeMeta:   metav1.TypeMeta{APIVersion: "tekton.dev/v1", Kind: "TaskRun"},
 		ObjectMeta: metav1.ObjectMeta{Namespace: "foundry", Name: name, Labels: map[string]string{tekton.LabelPipelineRun: "run-1", tekton.LabelPipelineTask: name}},
 		Spec:       v1.TaskRunSpec{TaskRef: &v1.TaskRef{Name: name}},
 	}
@@ -50,24 +45,8 @@ func taskRun(name string, start *metav1.Time) *v1.TaskRun {
 	return r
 }
 
-// cluster holds objects of Tekton's own types.
-func cluster(t *testing.T, objects ...any) *fake.FakeDynamicClient {
-	t.Helper()
-	var all []runtime.Object
-	for _, o := range objects {
-		raw, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, &unstructured.Unstructured{Object: raw})
-	}
-	return fake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-		tekton.PipelineRuns: "PipelineRunList", tekton.TaskRuns: "TaskRunList",
-	}, all...)
-}
-
 func TestGetReadsWhatTektonWrites(t *testing.T) {
-	r, err := tekton.Get(t.Context(), cluster(t, pipelineRun()), tekton.PipelineRuns, "foundry", "run-1")
+	r, err := tekton.Get(t.Context(), tektontest.Client(t, pipelineRun()), tekton.PipelineRuns, "foundry", "run-1")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +72,7 @@ func TestGetReadsWhatTektonWrites(t *testing.T) {
 }
 
 func TestRunThatHasNotStarted(t *testing.T) {
-	r, err := tekton.Get(t.Context(), cluster(t, taskRun("test", nil)), tekton.TaskRuns, "foundry", "test")
+	r, err := tekton.Get(t.Context(), tektontest.Client(t, taskRun("test", nil)), tekton.TaskRuns, "foundry", "test")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +85,7 @@ func TestTasksInTheirOrder(t *testing.T) {
 	later := metav1.NewTime(noon.Add(time.Second))
 	other := taskRun("other", &noon)
 	other.Labels[tekton.LabelPipelineRun] = "run-2"
-	tasks, err := tekton.Tasks(t.Context(), cluster(t, taskRun("a", nil), taskRun("b", &later), taskRun("c", &noon), other), "foundry", "run-1")
+	tasks, err := tekton.Tasks(t.Context(), tektontest.Client(t, taskRun("a", nil), taskRun("b", &later), taskRun("c", &noon), other), "foundry", "run-1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
+	"github.com/druppie/druppie-up/internal/tekton"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -29,22 +30,22 @@ func TestLive(t *testing.T) {
 	hasty(r)
 	var drafts []tracedb.Draft
 
-	var run tektonRun
-	if err := read(&unstructured.Unstructured{Object: live[map[string]any](t, "pipelinerun.json")}, &run); err != nil {
+	run, err := tekton.Read(&unstructured.Unstructured{Object: live[map[string]any](t, "pipelinerun.json")})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if !run.done() || run.pipeline() != "release" {
-		t.Errorf("the run of %q is done: %v", run.pipeline(), run.done())
+	if !run.Done() || run.Pipeline() != "release" {
+		t.Errorf("the run of %q is done: %v", run.Pipeline(), run.Done())
 	}
-	var tasks []tektonRun
+	var tasks []*tekton.Run
 	for _, item := range live[struct{ Items []map[string]any }](t, "taskruns.json").Items {
-		var task tektonRun
-		if err := read(&unstructured.Unstructured{Object: item}, &task); err != nil {
+		task, err := tekton.Read(&unstructured.Unstructured{Object: item})
+		if err != nil {
 			t.Fatal(err)
 		}
 		tasks = append(tasks, task)
 	}
-	drafts = append(drafts, runDraft(&run, tasks))
+	drafts = append(drafts, runDraft(run, tasks))
 
 	pod := live[corev1.Pod](t, "pod.json")
 	d, _, ok := podDraft(&pod, 0)

@@ -12,16 +12,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/druppie/druppie-up/internal/tekton"
 	"github.com/druppie/druppie-up/tracedb"
-)
-
-var (
-	pipelineRunResource = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "pipelineruns"}
-	taskRunResource     = schema.GroupVersionResource{Group: "tekton.dev", Version: "v1", Resource: "taskruns"}
 )
 
 // Tekton watches the runs of pipelines and records each when it is done. When it starts it records
@@ -58,7 +53,7 @@ func (t *Tekton) Status() Status { return t.health.read("tekton") }
 func (t *Tekton) Run(ctx context.Context) error {
 	t.ready()
 	f := &reflector{
-		name: "pipelineruns", of: t.Client.Resource(pipelineRunResource).Namespace(t.Namespace),
+		name: "pipelineruns", of: t.Client.Resource(tekton.PipelineRuns).Namespace(t.Namespace),
 		health: &t.health, rec: t.rec, relist: t.relist,
 		all: func(ctx context.Context, objects []runtime.Object) error {
 			// In the order in which they ended.
@@ -88,105 +83,38 @@ func ended(o runtime.Object) time.Time {
 
 // one records a run that is done, also one that was deleted before anybody looked.
 func (t *Tekton) one(ctx context.Context, _ watch.EventType, o runtime.Object) error {
-	var r tektonRun
-	if err := read(o, &r); err != nil {
-		return fmt.Errorf("read a run: %w", err)
+	r, err := tekton.Read(o)
+	if err != nil {
+		return err
 	}
-	if !r.done() || !slices.Contains(t.Pipelines, r.pipeline()) || t.rec.seen(runID(&r)) {
+	if !r.Done() || !slices.Contains(t.Pipelines, r.Pipeline()) || t.rec.seen(runID(r)) {
 		return nil
 	}
-	list, err := t.Client.Resource(taskRunResource).Namespace(r.Namespace).List(ctx, metav1.ListOptions{LabelSelector: "tekton.dev/pipelineRun=" + r.Name})
+	tasks, err := tekton.Tasks(ctx, t.Client, r.Namespace, r.Name)
 	if err != nil {
 		return fmt.Errorf("tasks of run %s: %w", r.Name, err)
 	}
-	tasks := make([]tektonRun, len(list.Items))
-	for i := range list.Items {
-		if err := read(&list.Items[i], &tasks[i]); err != nil {
-			return fmt.Errorf("tasks of run %s: %w", r.Name, err)
-		}
-	}
-	return t.rec.put(ctx, []tracedb.Draft{runDraft(&r, tasks)})
+	return t.rec.put(ctx, []tracedb.Draft{runDraft(r, tasks)})
 }
 
-// tektonRun is what is read of a PipelineRun or a TaskRun (tekton.dev/v1). Tekton's own types would bring all
-// that checks and runs pipelines into a service that only reads about them.
-type tektonRun struct {
-	metav1.ObjectMeta `json:"metadata"`
-	Spec              struct {
-		PipelineRef struct {
-			Name string `json:"name"`
-		} `json:"pipelineRef"`
-		Params []tektonValue `json:"params"`
-	} `json:"spec"`
-	Status struct {
-		StartTime       *metav1.Time       `json:"startTime"`
-		CompletionTime  *metav1.Time       `json:"completionTime"`
-		Conditions      []metav1.Condition `json:"conditions"`
-		Results         []tektonValue      `json:"results"`
-		ChildReferences []struct {
-			Name             string `json:"name"`
-			PipelineTaskName string `json:"pipelineTaskName"`
-		} `json:"childReferences"`
-		SkippedTasks []struct {
-			Name   string `json:"name"`
-			Reason string `json:"reason"`
-		} `json:"skippedTasks"`
-	} `json:"status"`
-}
-
-// tektonValue is a parameter or a result: a text, or else a list or an object.
-type tektonValue struct {
-	Name  string `json:"name"`
-	Value any    `json:"value"`
-}
-
-// text is the value of that name; empty if there is none, or no text.
-func text(values []tektonValue, name string) string {
-	for _, v := range values {
-		if v.Name == name {
-			s, _ := v.Value.(string)
-			return s
-		}
-	}
-	return ""
-}
-
-// succeeded is the condition that says how it goes, or went; nil before Tekton has looked at it.
-func (r *tektonRun) succeeded() *metav1.Condition {
-	i := slices.IndexFunc(r.Status.Conditions, func(c metav1.Condition) bool { return c.Type == "Succeeded" })
-	if i < 0 {
-		return nil
-	}
-	return &r.Status.Conditions[i]
-}
-
-func (r *tektonRun) done() bool {
-	c := r.succeeded()
-	return c != nil && c.Status != metav1.ConditionUnknown
-}
-
-func (r *tektonRun) pipeline() string {
-	return cmp.Or(r.Spec.PipelineRef.Name, r.Labels["tekton.dev/pipeline"])
-}
-
-func runID(r *tektonRun) string { return "run/" + string(r.UID) }
+func runID(r *tekton.Run) string { return "run/" + string(r.UID) }
 
 // runDraft is the record of a run that is done.
-func runDraft(r *tektonRun, tasks []tektonRun) tracedb.Draft {
+func runDraft(r *tekton.Run, tasks []*tekton.Run) tracedb.Draft {
 	p := tracedb.Run{
-		Run: r.Namespace + "/" + r.Name, UID: string(r.UID), Pipeline: r.pipeline(),
-		Repository: valid(tracedb.RefRepository, text(r.Spec.Params, "repository")), Commit: valid(tracedb.RefCommit, text(r.Spec.Params, "revision")),
+		Run: r.Namespace + "/" + r.Name, UID: string(r.UID), Pipeline: r.Pipeline(),
+		Repository: valid(tracedb.RefRepository, r.Param("repository")), Commit: valid(tracedb.RefCommit, r.Param("revision")),
 		Started: moment(r.Status.StartTime), Finished: moment(r.Status.CompletionTime), Tasks: []tracedb.Task{},
 	}
 	outcome := tracedb.Failed
 	p.Reason = nobody
-	if c := r.succeeded(); c != nil {
+	if c := r.Succeeded(); c != nil {
 		p.Reason, p.Message = first(c.Reason), tracedb.Clip(c.Message, maxText)
 		if c.Status == metav1.ConditionTrue {
 			outcome = tracedb.Passed
 		}
 	}
-	if digest := text(r.Status.Results, "digest"); isDigest(digest) {
+	if digest := r.Result("digest"); isDigest(digest) {
 		p.Image = digest
 	}
 	pushed := ""
@@ -202,11 +130,11 @@ func runDraft(r *tektonRun, tasks []tektonRun) tracedb.Draft {
 }
 
 // tasksOf are the tasks of the run as they went, and the digest that the task push says it pushed.
-func tasksOf(r *tektonRun, runs []tektonRun) (tasks []tracedb.Task, pushed string) {
+func tasksOf(r *tekton.Run, runs []*tekton.Run) (tasks []tracedb.Task, pushed string) {
 	tasks = []tracedb.Task{}
 	for _, child := range r.Status.ChildReferences {
 		task := tracedb.Task{Name: child.PipelineTaskName}
-		i := slices.IndexFunc(runs, func(t tektonRun) bool { return t.Name == child.Name })
+		i := slices.IndexFunc(runs, func(t *tekton.Run) bool { return t.Name == child.Name })
 		if i < 0 {
 			task.Message = "its own record is gone"
 			tasks = append(tasks, task)
@@ -214,14 +142,14 @@ func tasksOf(r *tektonRun, runs []tektonRun) (tasks []tracedb.Task, pushed strin
 		}
 		run := runs[i]
 		task.Started, task.Finished = moment(run.Status.StartTime), moment(run.Status.CompletionTime)
-		if c := run.succeeded(); c != nil {
+		if c := run.Succeeded(); c != nil {
 			task.Message = tracedb.Clip(c.Message, 1024)
 			task.Outcome = tracedb.Failed
 			if c.Status == metav1.ConditionTrue {
 				task.Outcome = tracedb.Passed
 			}
 		}
-		if digest := text(run.Status.Results, "digest"); child.PipelineTaskName == "push" && isDigest(digest) {
+		if digest := run.Result("digest"); child.PipelineTaskName == "push" && isDigest(digest) {
 			pushed = digest
 		}
 		tasks = append(tasks, task)

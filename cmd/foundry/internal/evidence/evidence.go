@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"time"
 
-	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
-	"knative.dev/pkg/apis"
+
+	"github.com/druppie/druppie-up/internal/tekton"
 )
 
 // Pipeline and the gates in it that must have passed, by the name that the
@@ -35,13 +35,13 @@ const (
 )
 
 // InCluster connects with the ServiceAccount of the pod.
-func InCluster() (versioned.Interface, error) {
+func InCluster() (dynamic.Interface, error) {
 	cfg, err := rest.InClusterConfig()
 	if err != nil {
 		return nil, fmt.Errorf("ServiceAccount of this pod: %w", err)
 	}
 	cfg.UserAgent = "druppie-foundry"
-	return versioned.NewForConfig(cfg)
+	return dynamic.NewForConfig(cfg)
 }
 
 // Question is what is asked about a run.
@@ -57,7 +57,7 @@ type Answer struct {
 }
 
 // Ask checks a run. All that is wrong is reported together.
-func Ask(ctx context.Context, client versioned.Interface, q Question) (Answer, error) {
+func Ask(ctx context.Context, client dynamic.Interface, q Question) (Answer, error) {
 	var (
 		answer Answer
 		err    error
@@ -79,13 +79,13 @@ func Ask(ctx context.Context, client versioned.Interface, q Question) (Answer, e
 
 var errNotYet = errors.New("not in the run's status")
 
-func ask(ctx context.Context, client versioned.Interface, q Question) (Answer, error) {
-	run, err := client.TektonV1().PipelineRuns(q.Namespace).Get(ctx, q.Run, metav1.GetOptions{})
+func ask(ctx context.Context, client dynamic.Interface, q Question) (Answer, error) {
+	run, err := tekton.Get(ctx, client, tekton.PipelineRuns, q.Namespace, q.Run)
 	if err != nil {
 		return Answer{}, fmt.Errorf("read the pipeline run: %w", err)
 	}
 	var wrong []error
-	if ref := run.Spec.PipelineRef; ref == nil || ref.Name != Pipeline || ref.Resolver != "" {
+	if ref := run.Spec.PipelineRef; ref.Name != Pipeline || ref.Resolver != "" {
 		wrong = append(wrong, fmt.Errorf("run %s isn't one of the pipeline %s", q.Run, Pipeline))
 	}
 	wrong = append(wrong,
@@ -100,7 +100,7 @@ func ask(ctx context.Context, client versioned.Interface, q Question) (Answer, e
 		}
 		wrong = append(wrong, checkGate(run, task, gate, q))
 		if gate == gatePush {
-			answer.Digest = resultOf(task, digestResult)
+			answer.Digest = task.Result(digestResult)
 		}
 		answer.Gates = append(answer.Gates, gate)
 	}
@@ -113,12 +113,12 @@ func ask(ctx context.Context, client versioned.Interface, q Question) (Answer, e
 	return answer, nil
 }
 
-func taskRun(ctx context.Context, client versioned.Interface, run *v1.PipelineRun, gate string) (*v1.TaskRun, error) {
+func taskRun(ctx context.Context, client dynamic.Interface, run *tekton.Run, gate string) (*tekton.Run, error) {
 	for _, child := range run.Status.ChildReferences {
 		if child.PipelineTaskName != gate {
 			continue
 		}
-		task, err := client.TektonV1().TaskRuns(run.Namespace).Get(ctx, child.Name, metav1.GetOptions{})
+		task, err := tekton.Get(ctx, client, tekton.TaskRuns, run.Namespace, child.Name)
 		if err != nil {
 			return nil, fmt.Errorf("read the result of %s: %w", gate, err)
 		}
@@ -127,19 +127,20 @@ func taskRun(ctx context.Context, client versioned.Interface, run *v1.PipelineRu
 	return nil, fmt.Errorf("%s never ran in %s: %w", gate, run.Name, errNotYet)
 }
 
-func checkGate(run *v1.PipelineRun, task *v1.TaskRun, gate string, q Question) error {
+func checkGate(run, task *tekton.Run, gate string, q Question) error {
 	var wrong []error
 	if !metav1.IsControlledBy(task, run) {
 		wrong = append(wrong, fmt.Errorf("%s (%s) doesn't belong to run %s", gate, task.Name, run.Name))
 	}
-	if ref := task.Spec.TaskRef; ref == nil || ref.Name != gate || ref.Resolver != "" {
+	if ref := task.Spec.TaskRef; ref.Name != gate || ref.Resolver != "" {
 		wrong = append(wrong, fmt.Errorf("%s (%s) ran another task", gate, task.Name))
 	}
-	switch c := task.Status.GetCondition(apis.ConditionSucceeded); {
-	case c == nil || c.IsUnknown():
+	switch {
+	case task.Is(metav1.ConditionTrue):
+	case task.Is(metav1.ConditionFalse):
+		wrong = append(wrong, fmt.Errorf("%s failed: %s", gate, task.Succeeded().Message))
+	default:
 		wrong = append(wrong, fmt.Errorf("%s hasn't finished: %w", gate, errNotYet))
-	case c.IsFalse():
-		wrong = append(wrong, fmt.Errorf("%s failed: %s", gate, c.Message))
 	}
 	if gate != gatePush {
 		wrong = append(wrong,
@@ -149,23 +150,13 @@ func checkGate(run *v1.PipelineRun, task *v1.TaskRun, gate string, q Question) e
 	return errors.Join(wrong...)
 }
 
-func wantParam(who string, params v1.Params, name, want string) error {
-	for _, p := range params {
-		if p.Name == name {
-			if got := p.Value.StringVal; got != want {
-				return fmt.Errorf("%s was about %s %q, not %q", who, name, got, want)
-			}
-			return nil
-		}
+func wantParam(who string, params tekton.Values, name, want string) error {
+	got, there := params.Text(name)
+	switch {
+	case !there:
+		return fmt.Errorf("%s had no parameter %s", who, name)
+	case got != want:
+		return fmt.Errorf("%s was about %s %q, not %q", who, name, got, want)
 	}
-	return fmt.Errorf("%s had no parameter %s", who, name)
-}
-
-func resultOf(task *v1.TaskRun, name string) string {
-	for _, r := range task.Status.Results {
-		if r.Name == name {
-			return r.Value.StringVal
-		}
-	}
-	return ""
+	return nil
 }

@@ -7,14 +7,15 @@ import (
 	"time"
 
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
 	"knative.dev/pkg/apis"
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/evidence"
+	"github.com/druppie/druppie-up/internal/tekton/tektontest"
 )
 
 const digest = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
@@ -60,12 +61,13 @@ func newWorld() *world {
 	return w
 }
 
-func (w *world) client() *fake.Clientset {
+func (w *world) client(t *testing.T) dynamic.Interface {
+	t.Helper()
 	objs := []runtime.Object{w.run}
-	for _, t := range w.tasks {
-		objs = append(objs, t)
+	for _, task := range w.tasks {
+		objs = append(objs, task)
 	}
-	return fake.NewSimpleClientset(objs...)
+	return tektontest.Client(t, objs...)
 }
 
 func condition(status corev1.ConditionStatus) *apis.Condition {
@@ -112,7 +114,7 @@ func TestAsk(t *testing.T) {
 			tt.spoil(w)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
-			got, err := evidence.Ask(ctx, w.client(), question)
+			got, err := evidence.Ask(ctx, w.client(t), question)
 			if tt.want != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.want) {
 					t.Errorf("got %v, want %q", err, tt.want)
@@ -127,7 +129,7 @@ func TestAsk(t *testing.T) {
 	t.Run("no such run", func(t *testing.T) {
 		q := question
 		q.Run = "none"
-		if _, err := evidence.Ask(context.Background(), newWorld().client(), q); err == nil {
+		if _, err := evidence.Ask(context.Background(), newWorld().client(t), q); err == nil {
 			t.Error("proven")
 		}
 	})
@@ -135,7 +137,7 @@ func TestAsk(t *testing.T) {
 		w := newWorld()
 		w.tasks["test"].Status.SetCondition(condition(corev1.ConditionFalse))
 		w.tasks["push"].Status.Results = nil
-		_, err := evidence.Ask(context.Background(), w.client(), question)
+		_, err := evidence.Ask(context.Background(), w.client(t), question)
 		if err == nil || !strings.Contains(err.Error(), "test failed") || !strings.Contains(err.Error(), "no digest") {
 			t.Errorf("got %v", err)
 		}

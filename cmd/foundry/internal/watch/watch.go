@@ -20,23 +20,18 @@ import (
 	"time"
 
 	"code.gitea.io/sdk/gitea"
-	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-)
+	"k8s.io/client-go/dynamic"
 
-const (
-	mainBranch = "main"
-
-	labelRepository = "druppie.io/repository"
-	labelCommit     = "druppie.io/commit"
+	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/internal/tekton"
 )
 
 // Watch is what a watch works on, and with.
 type Watch struct {
 	Forge      *gitea.Client
-	Tekton     versioned.Interface
+	Tekton     dynamic.Interface
 	Namespace  string
 	Repository string // full name, owner/name
 
@@ -79,19 +74,19 @@ func (w *Watch) Look(ctx context.Context, now time.Time) (did []string, err erro
 	return append(did, cleared...), err
 }
 
-func (w *Watch) runs(ctx context.Context) ([]v1.PipelineRun, error) {
+func (w *Watch) runs(ctx context.Context) ([]*tekton.Run, error) {
 	_, name, _ := strings.Cut(w.Repository, "/")
-	list, err := w.Tekton.TektonV1().PipelineRuns(w.Namespace).List(ctx, metav1.ListOptions{LabelSelector: labelRepository + "=" + name})
+	runs, err := tekton.List(ctx, w.Tekton, tekton.PipelineRuns, w.Namespace, map[string]string{names.LabelRepository: name})
 	if err != nil {
 		return nil, fmt.Errorf("list the runs of %s: %w", w.Repository, err)
 	}
-	return list.Items, nil
+	return runs, nil
 }
 
 // head is the commit that main stands at.
 func (w *Watch) head() (string, error) {
 	owner, name, _ := strings.Cut(w.Repository, "/")
-	b, _, err := w.Forge.GetRepoBranch(owner, name, mainBranch)
+	b, _, err := w.Forge.GetRepoBranch(owner, name, names.MainBranch)
 	if err != nil {
 		return "", fmt.Errorf("main of %s: %w", w.Repository, err)
 	}
@@ -103,8 +98,8 @@ func (w *Watch) head() (string, error) {
 
 // lost says whether a commit has been without a run for too long. After that
 // the clock starts anew, so that an event isn't sent at every look.
-func (w *Watch) lost(commit string, runs []v1.PipelineRun, now time.Time) bool {
-	if slices.ContainsFunc(runs, func(r v1.PipelineRun) bool { return r.Labels[labelCommit] == commit }) {
+func (w *Watch) lost(commit string, runs []*tekton.Run, now time.Time) bool {
+	if slices.ContainsFunc(runs, func(r *tekton.Run) bool { return r.Labels[names.LabelCommit] == commit }) {
 		w.seen = nil
 		return false
 	}
@@ -134,7 +129,7 @@ func (w *Watch) buildable(commit string) (bool, error) {
 func (w *Watch) send(ctx context.Context, commit string) error {
 	_, name, _ := strings.Cut(w.Repository, "/")
 	body, err := json.Marshal(map[string]any{
-		"ref": "refs/heads/" + mainBranch, "after": commit,
+		"ref": "refs/heads/" + names.MainBranch, "after": commit,
 		"repository": map[string]any{"full_name": w.Repository, "name": name},
 	})
 	if err != nil {
@@ -164,19 +159,19 @@ func (w *Watch) send(ctx context.Context, commit string) error {
 // clear deletes the oldest finished runs beyond Keep, with their pods and
 // volumes. The run of the commit that main stands at stays: without it the
 // commit would count as lost.
-func (w *Watch) clear(ctx context.Context, runs []v1.PipelineRun, head string) (did []string, err error) {
-	finished := slices.DeleteFunc(slices.Clone(runs), func(r v1.PipelineRun) bool {
-		return !r.IsDone() || r.Status.CompletionTime == nil || r.Labels[labelCommit] == head
+func (w *Watch) clear(ctx context.Context, runs []*tekton.Run, head string) (did []string, err error) {
+	finished := slices.DeleteFunc(slices.Clone(runs), func(r *tekton.Run) bool {
+		return !r.Done() || r.Status.CompletionTime == nil || r.Labels[names.LabelCommit] == head
 	})
 	if len(finished) <= w.Keep {
 		return nil, nil
 	}
-	slices.SortFunc(finished, func(a, b v1.PipelineRun) int {
+	slices.SortFunc(finished, func(a, b *tekton.Run) int {
 		return b.Status.CompletionTime.Compare(a.Status.CompletionTime.Time)
 	})
 	var errs []error
 	for _, r := range finished[w.Keep:] {
-		err := w.Tekton.TektonV1().PipelineRuns(w.Namespace).Delete(ctx, r.Name, metav1.DeleteOptions{})
+		err := w.Tekton.Resource(tekton.PipelineRuns).Namespace(w.Namespace).Delete(ctx, r.Name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
 			errs = append(errs, fmt.Errorf("clear away run %s: %w", r.Name, err))
 			continue

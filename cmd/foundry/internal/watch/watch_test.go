@@ -16,10 +16,13 @@ import (
 	"code.gitea.io/sdk/gitea"
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	"github.com/tektoncd/pipeline/pkg/client/clientset/versioned/fake"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"knative.dev/pkg/apis"
+
+	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/internal/tekton"
+	"github.com/druppie/druppie-up/internal/tekton/tektontest"
 )
 
 const (
@@ -75,14 +78,14 @@ func (wd *world) watch(t *testing.T, runs ...runtime.Object) *Watch {
 		t.Fatal(err)
 	}
 	return &Watch{
-		Forge: client, Tekton: fake.NewSimpleClientset(runs...), Namespace: "foundry", Repository: "druppie/drone-service",
+		Forge: client, Tekton: tektontest.Client(t, runs...), Namespace: "foundry", Repository: "druppie/drone-service",
 		Listener: listener.URL, Secret: []byte(secret), HTTP: listener.Client(), Grace: 30 * time.Second, Keep: 1,
 	}
 }
 
 func run(name, commit string, ended time.Time) *v1.PipelineRun {
 	r := &v1.PipelineRun{ObjectMeta: metav1.ObjectMeta{
-		Namespace: "foundry", Name: name, Labels: map[string]string{labelRepository: "drone-service", labelCommit: commit},
+		Namespace: "foundry", Name: name, Labels: map[string]string{names.LabelRepository: "drone-service", names.LabelCommit: commit},
 	}}
 	if !ended.IsZero() {
 		r.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: "True"})
@@ -151,12 +154,12 @@ func TestOldRunsAreClearedAway(t *testing.T) {
 	if _, err := w.Look(t.Context(), began); err != nil {
 		t.Fatal(err)
 	}
-	list, err := w.Tekton.TektonV1().PipelineRuns("foundry").List(t.Context(), metav1.ListOptions{})
+	runs, err := tekton.List(t.Context(), w.Tekton, tekton.PipelineRuns, "foundry", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var left []string
-	for _, r := range list.Items {
+	for _, r := range runs {
 		left = append(left, r.Name)
 	}
 	// One finished run is kept, and never is one that runs or main's own cleared.
