@@ -22,6 +22,7 @@ type fill struct {
 	work   errgroup.Group
 	stop   context.CancelCauseFunc
 	failed context.Context // done when it has failed, with its error as cause
+	fail   context.CancelCauseFunc
 }
 
 // startFill fills the store with what it lacks, in the order in which the steps
@@ -29,7 +30,7 @@ type fill struct {
 func startFill(ctx context.Context, in inputs, rep ui.Reporter) (*fill, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	failed, fail := context.WithCancelCause(context.Background())
-	f := &fill{stop: stop, failed: failed}
+	f := &fill{stop: stop, failed: failed, fail: fail}
 	missing, err := in.store.Missing(images(in.components, in.builtInNode(nil), component.Stages()...))
 	if err != nil || len(missing) == 0 {
 		return f, err
@@ -42,7 +43,7 @@ func startFill(ctx context.Context, in inputs, rep ui.Reporter) (*fill, error) {
 		err := in.fill(ctx, f.source, rep)
 		if err != nil {
 			err = fmt.Errorf("supply %s: %w", f.source.Name(), err)
-			fail(err)
+			f.fail(err)
 		}
 		return err
 	})
@@ -69,6 +70,7 @@ func (f *fill) wait() error { return f.work.Wait() }
 
 // close ends a fill that goes on in the background.
 func (f *fill) close() {
+	defer f.fail(nil)
 	f.stop(errors.New("the command ended"))
 	_ = f.work.Wait() // its error has been reported, or nobody needs it any more
 }
