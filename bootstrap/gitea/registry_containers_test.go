@@ -28,10 +28,10 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/secrets"
 )
 
-// store gives one image under every name.
-type store struct{ image v1.Image }
+// sameImage gives one image under every name.
+type sameImage struct{ image v1.Image }
 
-func (s store) Image(string) (v1.Image, error) { return s.image, nil }
+func (s sameImage) Image(string) (v1.Image, error) { return s.image, nil }
 
 // TestRegistry has the registry, its front and the front door, each with the
 // configuration of its chart.
@@ -59,8 +59,8 @@ func TestRegistry(t *testing.T) {
 	img, err := random.Image(100_000, 3)
 	allowed(t, "image", err)
 	t.Run("seed", func(t *testing.T) {
-		allowed(t, "first", bootstrap.SeedRegistry(t.Context(), c, endpoint, store{img}))
-		allowed(t, "again", bootstrap.SeedRegistry(t.Context(), c, endpoint, store{img}))
+		allowed(t, "first", bootstrap.SeedRegistry(t.Context(), c, endpoint, sameImage{img}))
+		allowed(t, "again", bootstrap.SeedRegistry(t.Context(), c, endpoint, sameImage{img}))
 	})
 
 	// As pods and nodes reach it: by its own name, straight at its front.
