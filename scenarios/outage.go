@@ -33,7 +33,7 @@ var parts = map[string]part{
 }
 
 // runOutage takes a part away by hand, or waits until it is back. Nobody but
-// Flux puts it back, within about a minute; hold keeps Flux from it until
+// Flux puts it back, within about two minutes; hold keeps Flux from it until
 // release, or until the script ends, whatever becomes of it.
 func runOutage(c *call) error {
 	p, err := c.platform()

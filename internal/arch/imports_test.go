@@ -41,7 +41,7 @@ var allowed = []struct{ pkg, imports string }{
 	{"bootstrap/supply/store/imagetest", ""},
 	{"bootstrap/supply/mirror", ""},
 	{"bootstrap/supply/layer", ""},
-	{"bootstrap/supply/gomod", ""},
+	{"bootstrap/supply/gomod", "internal/ui"},
 	{"bootstrap/supply/gomod/gomodtest", ""},
 	{"bootstrap/supply/sbom", "bootstrap/supply/layer bootstrap/supply/store"},
 	{"bootstrap/supply/own", "bootstrap/supply/layer bootstrap/supply/sbom bootstrap/supply/store internal/ui"},

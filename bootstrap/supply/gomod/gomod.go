@@ -6,16 +6,15 @@ package gomod
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
 	"strings"
 
 	"github.com/druppie/druppie-up/internal/command"
+	"github.com/druppie/druppie-up/internal/ui"
 )
-
-// checksumDatabase is the one whose key the go command has built in.
-const checksumDatabase = "sum.golang.org"
 
 // Go is how the go command is called.
 type Go struct {
@@ -75,7 +74,9 @@ func (g Go) Environ(ctx context.Context, set ...string) ([]string, error) {
 	})
 	database := g.Database
 	if database == "" {
-		database = trusted(settings["GOSUMDB"])
+		if database, err = g.trusted(ctx, env, settings["GOSUMDB"]); err != nil {
+			return nil, err
+		}
 	}
 	env = append(env, "GOENV=off", "GOSUMDB="+database, "GOPROXY="+settings["GOPROXY"], "GO111MODULE=on", "GOWORK=off",
 		"GOFLAGS=-modcacherw", "GOMODCACHE="+g.ModCache)
@@ -103,12 +104,29 @@ func (g Go) settings(ctx context.Context) (map[string]string, error) {
 	return settings, nil
 }
 
-// trusted keeps a GOSUMDB that names Go's own database, also one that says where else it answers: the key that
-// it is checked by is built in.
-func trusted(database string) string {
-	switch name, _, _ := strings.Cut(strings.TrimSpace(database), " "); name {
-	case checksumDatabase, "sum.golang.google.cn":
-		return database
+// ErrNoDatabase is the refusal to take modules that nothing vouches for.
+var ErrNoDatabase = errors.New("this Go knows no checksum database")
+
+// trusted keeps a GOSUMDB without a key in it, also one that says where else the database answers: the go
+// command takes only those whose key is built in. For any other it is the toolchain's own default; env holds
+// none of the go command's settings.
+func (g Go) trusted(ctx context.Context, env []string, database string) (string, error) {
+	if named(database) {
+		return database, nil
 	}
-	return checksumDatabase
+	env = append(slices.Clone(env), "GOENV=off")
+	out, err := command.Command{Name: g.program(), Args: []string{"env", "GOSUMDB"}, Dir: "/", Env: env}.Output(ctx)
+	if err != nil {
+		return "", err
+	}
+	if own := strings.TrimSpace(string(out)); named(own) {
+		return own, nil
+	}
+	return "", ui.WithHint(ErrNoDatabase, "its own file go.env, in the folder that `go env GOROOT` prints, switches GOSUMDB off: take that line out, or install Go as its makers ship it")
+}
+
+// named says whether a GOSUMDB names a database and leaves its key to the go command.
+func named(database string) bool {
+	name, _, _ := strings.Cut(strings.TrimSpace(database), " ")
+	return name != "" && name != "off" && !strings.Contains(name, "+")
 }

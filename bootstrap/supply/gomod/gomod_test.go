@@ -1,7 +1,9 @@
 package gomod
 
 import (
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,16 +65,17 @@ func TestVerificationCantBeSwitchedOff(t *testing.T) {
 
 // TestEnviron: what verifies is ours, where modules come from is the machine's own setting.
 func TestEnviron(t *testing.T) {
+	own := ownDatabase(t)
 	tests := []struct {
 		name, file string
 		want       string
 	}{
 		{"the module proxy", "GOPROXY=https://proxy.example\n", "GOPROXY=https://proxy.example"},
 		{"credentials for it", "GOAUTH=netrc\n", "GOAUTH=netrc"},
-		{"Go's database at another address", "GOSUMDB=sum.golang.org https://sum.example\n", "GOSUMDB=sum.golang.org https://sum.example"},
-		{"Go's database under its other name", "GOSUMDB=sum.golang.google.cn\n", "GOSUMDB=sum.golang.google.cn"},
-		{"no database of a stranger's key", "GOSUMDB=sum.golang.org+1+AAAA https://sum.example\n", "GOSUMDB=sum.golang.org"},
-		{"no database at all", "GOSUMDB=off\n", "GOSUMDB=sum.golang.org"},
+		{"Go's database at another address", "GOSUMDB=" + own + " https://sum.example\n", "GOSUMDB=" + own + " https://sum.example"},
+		{"another database whose key Go may have", "GOSUMDB=sum.example\n", "GOSUMDB=sum.example"},
+		{"no database of a stranger's key", "GOSUMDB=" + own + "+1+AAAA https://sum.example\n", "GOSUMDB=" + own},
+		{"no database at all", "GOSUMDB=off\n", "GOSUMDB=" + own},
 		{"another architecture's binaries", "GOARCH=riscv64\n", ""},
 		{"a compiler", "CC=/bin/false\n", ""},
 	}
@@ -104,5 +107,43 @@ func TestEnviron(t *testing.T) {
 				t.Errorf("ends with %q", env[len(env)-1])
 			}
 		})
+	}
+}
+
+// ownDatabase is the checksum database of the toolchain, whatever this machine's settings say.
+func ownDatabase(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command("go", "env", "GOSUMDB")
+	cmd.Env = append(os.Environ(), "GOENV=off", "GOSUMDB=")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// TestUnknownDatabaseIsRefused: a name that the go command has no key for vouches for nothing.
+func TestUnknownDatabaseIsRefused(t *testing.T) {
+	_ = gomodtest.Serve(t, example, exampleFiles())
+	t.Setenv("GOSUMDB", "sum.example")
+	if _, err := (Go{ModCache: t.TempDir()}).Download(t.Context(), example.Path, example.Version); err == nil {
+		t.Error("a module came without a checksum database's word")
+	}
+}
+
+// TestToolchainWithoutDatabaseIsRefused: some distributions ship Go with the checksum database switched off.
+func TestToolchainWithoutDatabaseIsRefused(t *testing.T) {
+	real, err := exec.LookPath("go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "go")
+	script := "#!/bin/sh\n[ \"$*\" != 'env GOSUMDB' ] || { echo off; exit; }\nexec '" + real + "' \"$@\"\n"
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("GOSUMDB", "off")
+	if _, err := (Go{Program: program, ModCache: "/cache"}).Environ(t.Context()); !errors.Is(err, ErrNoDatabase) {
+		t.Errorf("err = %v, want %v", err, ErrNoDatabase)
 	}
 }
