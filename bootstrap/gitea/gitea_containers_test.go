@@ -27,6 +27,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/render"
 	"github.com/druppie/druppie-up/bootstrap/secrets"
+	"github.com/druppie/druppie-up/bootstrap/secrets/secretstest"
 	"github.com/druppie/druppie-up/charts"
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -99,14 +100,14 @@ func configMap(t *testing.T, name, namespace string) map[string]string {
 // mount puts the keys of a secret into a folder.
 func mount(t *testing.T, c client.Client, files map[string]string, dir, namespace, name string) {
 	t.Helper()
-	for key, value := range secret(t, c, namespace, name) {
+	for key, value := range secretstest.Values(t, c, namespace, name) {
 		files[dir+key] = value
 	}
 }
 
 func (f forge) token(t *testing.T, who string) string {
 	t.Helper()
-	return secret(t, f.cluster, "gitea", "identity-"+who)["token"]
+	return secretstest.Values(t, f.cluster, "gitea", "identity-"+who)["token"]
 }
 
 // as works with an identity's token; the administrator has a password only.
@@ -118,7 +119,7 @@ func (f forge) as(t *testing.T, who string) *gitea.Client {
 	}
 	auth := gitea.SetToken(f.token(t, who))
 	if who == names.UserAdmin {
-		auth = gitea.SetBasicAuth(who, secret(t, f.cluster, "gitea", "identity-"+who)["password"])
+		auth = gitea.SetBasicAuth(who, secretstest.Values(t, f.cluster, "gitea", "identity-"+who)["password"])
 	}
 	c, err := gitea.NewClient(f.endpoint.URL("gitea"), gitea.SetHTTPClient(h), gitea.SetContext(t.Context()), auth, gitea.SetGiteaVersion(""))
 	if err != nil {
@@ -175,7 +176,7 @@ func (f forge) merge(t *testing.T, who, repo string, pr int64, force bool) error
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
 		allowed(t, "request", err)
 		if who == names.UserAdmin {
-			req.SetBasicAuth(who, secret(t, f.cluster, "gitea", "identity-"+who)["password"])
+			req.SetBasicAuth(who, secretstest.Values(t, f.cluster, "gitea", "identity-"+who)["password"])
 		} else {
 			req.Header.Set("Authorization", "token "+f.token(t, who))
 		}
@@ -234,10 +235,10 @@ func TestGitea(t *testing.T) {
 }
 
 func (f forge) testAgain(t *testing.T) {
-	before := versions(t, f.cluster)
+	before := secretstest.Versions(t, f.cluster)
 	head := f.head(t, names.RepoFleet)
 	allowed(t, "second run", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
-	if diff := cmp.Diff(before, versions(t, f.cluster)); diff != "" {
+	if diff := cmp.Diff(before, secretstest.Versions(t, f.cluster)); diff != "" {
 		t.Errorf("objects changed:\n%s", diff)
 	}
 	if f.head(t, names.RepoFleet) != head {
@@ -274,7 +275,7 @@ func (f forge) testLostToken(t *testing.T) {
 	if mended == old {
 		t.Error("the token is still the one that was lost")
 	}
-	if got := secret(t, f.cluster, "foundry", "gitea-promoter")["token"]; got != mended {
+	if got := secretstest.Values(t, f.cluster, "foundry", "gitea-promoter")["token"]; got != mended {
 		t.Error("the pipeline has another token than the identity")
 	}
 	_, _, err := f.as(t, names.UserFoundry).GetMyUserInfo()
@@ -481,7 +482,7 @@ func (f forge) testCheckpoints(t *testing.T) {
 	allowed(t, "the trace pushes again", err)
 	_, err = f.push(t, names.UserTrace, names.RepoTrace, "main", first, "rewritten")
 	refused(t, "the trace rewrites history", err)
-	if got := secret(t, f.cluster, "druppie-system", "tracedb-gitea-token")["token"]; got != f.token(t, names.UserTrace) {
+	if got := secretstest.Values(t, f.cluster, "druppie-system", "tracedb-gitea-token")["token"]; got != f.token(t, names.UserTrace) {
 		t.Error("the trace's pod has another token than its identity")
 	}
 	for _, repo := range []string{names.RepoPlatform, names.RepoFleet} {
@@ -501,7 +502,7 @@ func (f forge) testTraceLogin(t *testing.T) {
 			!cmp.Equal(apps[0].RedirectURIs, []string{f.endpoint.URL("trace") + "/login/callback"}) {
 			t.Fatalf("applications %+v", apps)
 		}
-		if got := secret(t, f.cluster, "druppie-system", "tracedb-oauth"); got["client-id"] != apps[0].ClientID || got["client-secret"] == "" {
+		if got := secretstest.Values(t, f.cluster, "druppie-system", "tracedb-oauth"); got["client-id"] != apps[0].ClientID || got["client-secret"] == "" {
 			t.Errorf("the trace's pod has client %q of %q", got["client-id"], apps[0].ClientID)
 		}
 		return apps[0]
@@ -518,7 +519,7 @@ func (f forge) testTraceLogin(t *testing.T) {
 	if one().ClientID == before.ClientID {
 		t.Error("the application is still the one whose secret nobody knows")
 	}
-	auditor := secret(t, f.cluster, "gitea", "identity-auditor")
+	auditor := secretstest.Values(t, f.cluster, "gitea", "identity-auditor")
 	if auditor["token"] != "" {
 		t.Error("the auditor, a person, has a token")
 	}

@@ -26,6 +26,7 @@ import (
 	setup "github.com/druppie/druppie-up/bootstrap/gitea"
 	"github.com/druppie/druppie-up/bootstrap/pki"
 	"github.com/druppie/druppie-up/bootstrap/secrets"
+	"github.com/druppie/druppie-up/bootstrap/secrets/secretstest"
 )
 
 // sameImage gives one image under every name.
@@ -49,12 +50,12 @@ func TestRegistry(t *testing.T) {
 	mount(t, c, files, "/etc/registry-tls/", "foundry", "registry-tls")
 	mount(t, c, files, "/etc/frontdoor-tls/", "foundry", "frontdoor-tls")
 	files["/etc/platform-ca/ca.crt"] = string(m.CA)
-	front := secret(t, c, "foundry", "registry-htpasswd")
+	front := secretstest.Values(t, c, "foundry", "registry-htpasswd")
 	door, inside := startRegistry(t, files, map[string]string{
 		"REGISTRY_USERNAME": front["username"], "REGISTRY_HASH": front["hash"], "REGISTRY_HTTP_SECRET": front["http-secret"],
 	})
 	endpoint := frontdoor.Endpoint{Port: door, CA: m.CA}
-	writer := secret(t, c, "foundry", "registry-writer")
+	writer := secretstest.Values(t, c, "foundry", "registry-writer")
 
 	img, err := random.Image(100_000, 3)
 	allowed(t, "image", err)

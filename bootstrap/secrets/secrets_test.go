@@ -1,7 +1,6 @@
 package secrets_test
 
 import (
-	"context"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -13,47 +12,9 @@ import (
 
 	"github.com/druppie/druppie-up/bootstrap/pki"
 	"github.com/druppie/druppie-up/bootstrap/secrets"
+	"github.com/druppie/druppie-up/bootstrap/secrets/secretstest"
 	"github.com/druppie/druppie-up/internal/names"
 )
-
-// versions notes every object's resourceVersion, so that a change shows.
-func versions(t *testing.T, c client.Client) map[string]string {
-	t.Helper()
-	out := map[string]string{}
-	for _, list := range []client.ObjectList{&corev1.SecretList{}, &corev1.ConfigMapList{}, &corev1.NamespaceList{}} {
-		if err := c.List(context.Background(), list); err != nil {
-			t.Fatal(err)
-		}
-		switch l := list.(type) {
-		case *corev1.SecretList:
-			for _, o := range l.Items {
-				out["secret "+o.Namespace+"/"+o.Name] = o.ResourceVersion
-			}
-		case *corev1.ConfigMapList:
-			for _, o := range l.Items {
-				out["config map "+o.Namespace+"/"+o.Name] = o.ResourceVersion
-			}
-		case *corev1.NamespaceList:
-			for _, o := range l.Items {
-				out["namespace "+o.Name] = o.ResourceVersion
-			}
-		}
-	}
-	return out
-}
-
-func secret(t *testing.T, c client.Client, namespace, name string) map[string]string {
-	t.Helper()
-	s := &corev1.Secret{}
-	if err := c.Get(context.Background(), client.ObjectKey{Namespace: namespace, Name: name}, s); err != nil {
-		t.Fatal(err)
-	}
-	out := map[string]string{}
-	for k, v := range s.Data {
-		out[k] = string(v)
-	}
-	return out
-}
 
 func TestEnsureSecretsChangesNothingTheSecondTime(t *testing.T) {
 	c := fake.NewClientBuilder().Build()
@@ -61,12 +22,12 @@ func TestEnsureSecretsChangesNothingTheSecondTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	before := versions(t, c)
+	before := secretstest.Versions(t, c)
 	second, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(before, versions(t, c)); diff != "" {
+	if diff := cmp.Diff(before, secretstest.Versions(t, c)); diff != "" {
 		t.Errorf("objects changed:\n%s", diff)
 	}
 	if diff := cmp.Diff(first, second); diff != "" {
@@ -80,7 +41,7 @@ func TestEnsureSecretsMakesWhatIsGone(t *testing.T) {
 	if _, err := secrets.Ensure(t.Context(), c, opt); err != nil {
 		t.Fatal(err)
 	}
-	key := secret(t, c, "foundry", "signing-key")
+	key := secretstest.Values(t, c, "foundry", "signing-key")
 	gone := &corev1.Secret{}
 	gone.Namespace, gone.Name = "foundry", "registry-htpasswd"
 	if err := c.Delete(t.Context(), gone); err != nil {
@@ -89,11 +50,11 @@ func TestEnsureSecretsMakesWhatIsGone(t *testing.T) {
 	if _, err := secrets.Ensure(t.Context(), c, opt); err != nil {
 		t.Fatal(err)
 	}
-	writer, front := secret(t, c, "foundry", "registry-writer"), secret(t, c, "foundry", "registry-htpasswd")
+	writer, front := secretstest.Values(t, c, "foundry", "registry-writer"), secretstest.Values(t, c, "foundry", "registry-htpasswd")
 	if bcrypt.CompareHashAndPassword([]byte(front["hash"]), []byte(writer["password"])) != nil {
 		t.Error("the registry's front would refuse the writer")
 	}
-	if diff := cmp.Diff(key, secret(t, c, "foundry", "signing-key")); diff != "" {
+	if diff := cmp.Diff(key, secretstest.Values(t, c, "foundry", "signing-key")); diff != "" {
 		t.Error("the signing key changed")
 	}
 }
@@ -116,7 +77,7 @@ func TestCertificateOfAnotherAuthorityIsReplaced(t *testing.T) {
 	if _, err := secrets.Ensure(t.Context(), c, secrets.Options{}); err != nil {
 		t.Fatal(err)
 	}
-	if secret(t, c, "gitea", "gitea-tls")["tls.crt"] == string(pair.Cert) {
+	if secretstest.Values(t, c, "gitea", "gitea-tls")["tls.crt"] == string(pair.Cert) {
 		t.Error("Gitea would serve a certificate that nobody trusts")
 	}
 }
@@ -163,7 +124,7 @@ func TestTraceSharesItsSecretWithFlux(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			original := secret(t, c, "druppie-system", name)["token"]
+			original := secretstest.Values(t, c, "druppie-system", name)["token"]
 			kept := &corev1.Secret{}
 			if err := c.Get(t.Context(), client.ObjectKey{Namespace: "flux-system", Name: name}, kept); err != nil {
 				t.Fatal(err)
@@ -172,7 +133,7 @@ func TestTraceSharesItsSecretWithFlux(t *testing.T) {
 			if _, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test"}); err != nil {
 				t.Fatal(err)
 			}
-			now, shared := secret(t, c, "druppie-system", name), secret(t, c, "flux-system", name)
+			now, shared := secretstest.Values(t, c, "druppie-system", name), secretstest.Values(t, c, "flux-system", name)
 			if now["token"] != original || shared["token"] != original || original == "" {
 				t.Errorf("the original %q is now %q, the copy %q", original, now["token"], shared["token"])
 			}
@@ -188,7 +149,7 @@ func TestCheckpointsHaveAKeyOfTheirPlatform(t *testing.T) {
 	if _, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "north"}); err != nil {
 		t.Fatal(err)
 	}
-	key := secret(t, c, "druppie-system", "tracedb-checkpoint-key")
+	key := secretstest.Values(t, c, "druppie-system", "tracedb-checkpoint-key")
 	signer, err := note.NewSigner(key["checkpoint.key"])
 	if err != nil {
 		t.Fatal(err)

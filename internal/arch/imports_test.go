@@ -52,6 +52,7 @@ var allowed = []struct{ pkg, imports string }{
 	{"bootstrap/render", "bootstrap/component bootstrap/supply/store"},
 	{"bootstrap/part", "manifests charts pipelines policies"},
 	{"bootstrap/frontdoor", ""},
+	{"bootstrap/secrets/secretstest", ""},
 	{"bootstrap/secrets", "bootstrap/kube bootstrap/part bootstrap/pki"},
 	{"bootstrap/gitea", "bootstrap/frontdoor bootstrap/kube bootstrap/secrets"},
 	{"bootstrap/flux", "bootstrap/kube bootstrap/part bootstrap/secrets internal/ui"},

@@ -1,6 +1,5 @@
-//go:build containers
-
-package gitea_test
+// Package secretstest reads what a cluster keeps, for tests. It owns no assertion beyond that reading works.
+package secretstest
 
 import (
 	"context"
@@ -10,7 +9,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-func versions(t *testing.T, c client.Client) map[string]string {
+// Versions notes every object's resourceVersion, so that a change shows.
+func Versions(t *testing.T, c client.Client) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for _, list := range []client.ObjectList{&corev1.SecretList{}, &corev1.ConfigMapList{}, &corev1.NamespaceList{}} {
@@ -35,7 +35,8 @@ func versions(t *testing.T, c client.Client) map[string]string {
 	return out
 }
 
-func secret(t *testing.T, c client.Client, namespace, name string) map[string]string {
+// Values are a secret's, as texts.
+func Values(t *testing.T, c client.Client, namespace, name string) map[string]string {
 	t.Helper()
 	s := &corev1.Secret{}
 	if err := c.Get(context.Background(), client.ObjectKey{Namespace: namespace, Name: name}, s); err != nil {
