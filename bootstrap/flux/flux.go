@@ -44,8 +44,9 @@ const (
 	// compareFleet is how often a tenant is compared with Git: what was changed by
 	// hand is put back.
 	compareFleet = time.Minute
-	// compareRoot is how often what applies the parts is.
-	compareRoot = 10 * time.Minute
+	// compareRoot is how often what applies the parts is: whoever changed that by hand
+	// could keep a part's controls from being put back.
+	compareRoot = time.Minute
 	// retry is how long something that failed waits for its next try.
 	retry = 5 * time.Second
 )

@@ -55,8 +55,8 @@ type Part struct {
 }
 
 const (
-	// guarded is the interval of what decides who may do what: a change by hand
-	// must not last.
+	// guarded is the interval of what decides who may do what, the pipeline's gates
+	// among it: a change by hand must not last.
 	guarded = time.Minute
 	// seldom is the interval of what is large and changes with the platform only:
 	// comparing it takes seconds of a core.
@@ -85,7 +85,7 @@ func All() []Part {
 		{Name: Tenants, Folder: "manifests/tenant-drones", By: Flux, DependsOn: []string{"policies"}, Interval: guarded},
 		// Tekton's webhooks have to answer before its objects are taken.
 		{Name: "pipelines", Folder: "pipelines", By: Flux, Namespace: names.NamespaceFoundry, PodSecurity: "baseline",
-			DependsOn: []string{"tekton-pipelines", "tekton-triggers"}, Interval: seldom},
+			DependsOn: []string{"tekton-pipelines", "tekton-triggers"}, Interval: guarded},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -50,5 +51,17 @@ func TestNamespacesNamesEachOnce(t *testing.T) {
 	want := []string{"foundry", "gitea", "flux-system", "druppie-system", "tekton-pipelines", "kyverno"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
+	}
+}
+
+// What decides who may do what is put back within a minute when it was changed by hand; Kyverno, whose objects
+// take seconds of a core to compare, within two.
+func TestControlsChangedByHandDontStaySo(t *testing.T) {
+	for name, longest := range map[string]time.Duration{
+		"tracedb": time.Minute, "policies": time.Minute, Tenants: time.Minute, "pipelines": time.Minute, "kyverno": 2 * time.Minute,
+	} {
+		if p, err := Find(name); err != nil || p.Interval > longest {
+			t.Errorf("%s is compared with Git every %s, want at most %s (%v)", name, p.Interval, longest, err)
+		}
 	}
 }
