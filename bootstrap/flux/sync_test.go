@@ -8,7 +8,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 )
 
-// Whoever suspended a part by hand would keep its controls from being put back until this one looks.
+// Whoever changed by hand what applies a part could keep its controls from being put back until this one looks.
 func TestPartsChangedByHandDontStaySo(t *testing.T) {
 	objs, err := syncObjects()
 	if err != nil {

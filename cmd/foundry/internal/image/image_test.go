@@ -21,6 +21,7 @@ import (
 	"github.com/druppie/druppie-up/cmd/foundry/internal/image"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/internal/httpclient"
 )
 
 func archive(t *testing.T) string {
@@ -145,7 +146,7 @@ func TestNoPlainHTTP(t *testing.T) {
 
 	_, ca := testbed.Registry(t)
 	_, err = image.Push(context.Background(), tar, host+"/a/b", image.Access{CA: ca, Credentials: &testbed.Writer})
-	if err == nil || !strings.Contains(err.Error(), trust.ErrPlainHTTP.Error()) {
+	if err == nil || !strings.Contains(err.Error(), httpclient.ErrPlainHTTP.Error()) {
 		t.Errorf("got %v, want the refusal of plain http", err)
 	}
 }

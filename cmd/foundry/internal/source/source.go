@@ -25,6 +25,7 @@ import (
 	"github.com/go-git/go-git/v5/storage/memory"
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
@@ -51,7 +52,7 @@ func URL(forge, repository string) (string, error) {
 		return "", fmt.Errorf("forge address %q is no address", redact.Value(forge))
 	}
 	if base.Scheme != "https" {
-		return "", fmt.Errorf("forge address %q: %w", redact.Value(forge), trust.ErrPlainHTTP)
+		return "", fmt.Errorf("forge address %q: %w", redact.Value(forge), httpclient.ErrPlainHTTP)
 	}
 	return base.JoinPath(repository + ".git").String(), nil
 }
@@ -136,7 +137,7 @@ func Open(from Origin, store storage.Storer, tree billy.Filesystem) (*git.Reposi
 		return nil, fmt.Errorf("repository address %q is no address", redact.Value(from.URL))
 	}
 	if u.Scheme != "https" {
-		return nil, fmt.Errorf("repository address %q: %w", redact.Value(from.URL), trust.ErrPlainHTTP)
+		return nil, fmt.Errorf("repository address %q: %w", redact.Value(from.URL), httpclient.ErrPlainHTTP)
 	}
 	repo, err := git.Init(store, tree)
 	if err != nil {

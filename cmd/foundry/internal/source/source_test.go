@@ -9,7 +9,7 @@ import (
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/internal/httpclient"
 )
 
 func TestCheckout(t *testing.T) {
@@ -77,7 +77,7 @@ func TestCheckoutRefuses(t *testing.T) {
 		{"a commit that isn't there", good, strings.Repeat("0", 39) + "1", t.TempDir(), "isn't in"},
 		{"a foreign CA", foreign, g.Commits[0], t.TempDir(), "certificate"},
 		{"another repository", elsewhere, g.Commits[0], t.TempDir(), "not found"},
-		{"plain http", plain, g.Commits[0], t.TempDir(), trust.ErrPlainHTTP.Error()},
+		{"plain http", plain, g.Commits[0], t.TempDir(), httpclient.ErrPlainHTTP.Error()},
 		{"a folder in use", good, g.Commits[0], full, "isn't empty"},
 	}
 	for _, tt := range tests {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/internal/httpclient"
 )
 
 func TestTransport(t *testing.T) {
@@ -34,10 +35,10 @@ func TestTransport(t *testing.T) {
 	if err := get(ca, "https://"+host); err != nil {
 		t.Error(err)
 	}
-	if err := get(ca, plain.URL); !errors.Is(err, trust.ErrPlainHTTP) {
+	if err := get(ca, plain.URL); !errors.Is(err, httpclient.ErrPlainHTTP) {
 		t.Errorf("plain http: %v", err)
 	}
-	if err := get(awayCA, "https://"+away); !errors.Is(err, trust.ErrPlainHTTP) {
+	if err := get(awayCA, "https://"+away); !errors.Is(err, httpclient.ErrPlainHTTP) {
 		t.Errorf("redirect to plain http: %v", err)
 	}
 	var unknown x509.UnknownAuthorityError
