@@ -78,9 +78,9 @@ type Options struct {
 // service is the handlers' receiver.
 type service struct {
 	Options
-	lanes   lanes
-	pace    pace
-	metrics *metrics
+	limiters limiters
+	pace     pace
+	metrics  *metrics
 }
 
 // pace is how long things take that go on by themselves; tests are in a hurry.
@@ -99,7 +99,7 @@ func newPace() pace {
 type route struct {
 	method, path string
 	role         tracedb.Role // that the caller must have
-	lane         *lane        // how many may be in it at once
+	limiter      *limiter     // how many may be in it at once
 	timeout      time.Duration
 	serve        func(w http.ResponseWriter, r *http.Request) error
 }
@@ -117,7 +117,7 @@ func newService(o Options) *service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &service{Options: o, lanes: newLanes(), pace: newPace(), metrics: newMetrics(o.Metrics)}
+	return &service{Options: o, limiters: newLimiters(), pace: newPace(), metrics: newMetrics(o.Metrics)}
 }
 
 func (s *service) handler() http.Handler {
@@ -135,7 +135,7 @@ func (s *service) handler() http.Handler {
 	mux.Handle("/v1/", s.handle(unknown))
 	mux.Handle("/tile/", s.handle(unknown))
 	if s.Pages != nil {
-		mux.Handle("/", s.handle(route{path: "pages", role: tracedb.RolePublic, lane: s.lanes.pages, timeout: answerIn, serve: func(w http.ResponseWriter, r *http.Request) error {
+		mux.Handle("/", s.handle(route{path: "pages", role: tracedb.RolePublic, limiter: s.limiters.pages, timeout: answerIn, serve: func(w http.ResponseWriter, r *http.Request) error {
 			s.Pages.ServeHTTP(w, r)
 			return nil
 		}}))
@@ -172,18 +172,18 @@ func (s *service) byMethod(path string, routes []route) http.Handler {
 // routes is the API. openapi.yaml describes every line of it, and nothing else.
 func (s *service) routes() []route {
 	const public, writer, auditor, admission = tracedb.RolePublic, tracedb.RoleWriter, tracedb.RoleAuditor, tracedb.RoleAdmission
-	read, write, hooks, stream, door := s.lanes.read, s.lanes.write, s.lanes.hook, s.lanes.stream, s.lanes.door
+	read, write, hooks, stream := s.limiters.read, s.limiters.write, s.limiters.hook, s.limiters.stream
 	return []route{
 		{"POST", "/v1/records", writer, write, time.Minute, s.append},
 		{"GET", "/v1/records", auditor, read, answerIn, s.search},
 		{"GET", "/v1/records/{seq}", auditor, read, answerIn, s.record},
 		{"GET", "/v1/why/{subject...}", auditor, read, answerIn, s.why},
-		{"GET", "/v1/export/{subject...}", auditor, s.lanes.export, exportIn, s.export},
+		{"GET", "/v1/export/{subject...}", auditor, s.limiters.export, exportIn, s.export},
 		{"GET", "/v1/register", public, read, answerIn, s.register},
 		{"GET", "/v1/register/{id}", public, read, answerIn, s.entry},
 		{"GET", "/v1/register/{id}/versions", public, read, answerIn, s.versions},
 		{"GET", "/v1/register/{id}/delivery", public, read, answerIn, s.delivery},
-		{"POST", "/v1/admission", admission, door, 5 * time.Second, s.admission},
+		{"POST", "/v1/admission", admission, s.limiters.admission, 5 * time.Second, s.admission},
 		{"GET", "/v1/events", auditor, stream, 0, s.events},
 		{"POST", "/v1/events/gitea", public, hooks, time.Minute, s.hook(s.Gitea, "Gitea's webhooks")},
 		{"POST", "/v1/events/flux", public, hooks, time.Minute, s.hook(s.Flux, "Flux's events")},
@@ -192,14 +192,14 @@ func (s *service) routes() []route {
 		{"GET", "/checkpoint", public, read, answerIn, s.checkpoint},
 		{"GET", "/tile/entries/{index...}", auditor, read, answerIn, s.entries},
 		{"GET", "/tile/{level}/{index...}", public, read, answerIn, s.tile},
-		// Logins need no place, which strangers could hold: package auth bounds what they ask of Gitea.
+		// Logins need no place, which anonymous callers could hold: package auth bounds what they ask of Gitea.
 		{"GET", "/login", public, nil, answerIn, s.login((*auth.Login).Start)},
 		{"GET", "/login/callback", public, nil, answerIn, s.login((*auth.Login).Callback)},
 		{"POST", "/logout", public, nil, answerIn, s.login((*auth.Login).Logout)},
 	}
 }
 
-// handle checks the role, takes a place in the lane, bounds the time, and answers an error.
+// handle checks the role, takes a place in the limiter, bounds the time, and answers an error.
 func (s *service) handle(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		exchangeOf(r.Context()).route = rt.path
@@ -207,11 +207,11 @@ func (s *service) handle(rt route) http.Handler {
 			if err := auth.Require(r.Context(), rt.role); err != nil {
 				return err
 			}
-			leave, err := rt.lane.enter(r)
+			release, err := rt.limiter.acquire(r)
 			if err != nil {
 				return err
 			}
-			defer leave()
+			defer release()
 			if rt.timeout > 0 {
 				ctx, cancel := context.WithTimeout(r.Context(), rt.timeout)
 				defer cancel()

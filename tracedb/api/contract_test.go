@@ -256,20 +256,20 @@ func (w *world) whenThingsFail(t *testing.T, fresh, question string) {
 		t.Error("an error's inside came out")
 	}
 
-	lanes := w.service.lanes
+	limiters := w.service.limiters
 	for _, q := range []struct {
-		lane *lane
-		size int64
+		limiter *limiter
+		size    int64
 		request
-	}{{lanes.write, 3 * maxBody, add}, {lanes.read, 64, search}, {lanes.stream, 128, events}} {
-		q.lane.wait = 0
-		if !q.lane.named.TryAcquire(q.size) {
-			t.Fatal("the lane isn't empty")
+	}{{limiters.write, 3 * maxBody, add}, {limiters.read, 64, search}, {limiters.stream, 128, events}} {
+		q.limiter.wait = 0
+		if !q.limiter.authenticated.TryAcquire(q.size) {
+			t.Fatal("the limiter isn't empty")
 		}
 		if resp := w.do(t, q.request); resp.Code != 429 || resp.Header().Get("Retry-After") == "" {
-			t.Errorf("full lane: %s %s: %d %s", q.method, q.path, resp.Code, resp.Body)
+			t.Errorf("full limiter: %s %s: %d %s", q.method, q.path, resp.Code, resp.Body)
 		}
-		q.lane.named.Release(q.size)
+		q.limiter.authenticated.Release(q.size)
 	}
 }
 

@@ -63,14 +63,14 @@ func (w *world) ask(t *testing.T, from string, q request) int {
 	return resp.Code
 }
 
-// crowded waits until so many requests from here hold a place of the lane or wait for one, and lets nobody
+// crowded waits until so many requests from here hold a place of the limiter or wait for one, and lets nobody
 // wait from then on.
-func crowded(t *testing.T, l *lane, n int) {
+func crowded(t *testing.T, l *limiter, n int) {
 	t.Helper()
 	soon(t, "the crowd is there", func() bool {
-		l.strangers.mu.Lock()
-		defer l.strangers.mu.Unlock()
-		a := l.strangers.from[here]
+		l.anonymous.mu.Lock()
+		defer l.anonymous.mu.Unlock()
+		a := l.anonymous.from[here]
 		return a != nil && a.users == n
 	})
 	l.wait = 0
@@ -85,7 +85,7 @@ const (
 // and nobody's way to a login.
 func TestSlowReaders(t *testing.T) {
 	w := newWorld(t)
-	read, pages := w.service.lanes.read, w.service.lanes.pages
+	read, pages := w.service.limiters.read, w.service.limiters.pages
 	read.wait, pages.wait = time.Hour, time.Hour
 	server := w.serve(t, w.api)
 	for _, path := range []string{"/v1/openapi.yaml", "/", "/login?next=//evil.example"} {
@@ -120,14 +120,14 @@ func TestSlowWebhooks(t *testing.T) {
 	hook := request{"POST", "/v1/events/gitea", "", "{}", signed("{}")}
 
 	w := newWorld(t)
-	w.service.lanes.hook.wait, w.service.pace.bodyIn = time.Hour, time.Hour
+	w.service.limiters.hook.wait, w.service.pace.bodyIn = time.Hour, time.Hour
 	server := w.serve(t, w.api)
 	for range 20 {
 		if _, err := io.WriteString(dial(t, server, "http/1.1"), begun); err != nil {
 			t.Fatal(err)
 		}
 	}
-	crowded(t, w.service.lanes.hook, 20)
+	crowded(t, w.service.limiters.hook, 20)
 	if got := w.ask(t, here, hook); got != http.StatusTooManyRequests {
 		t.Errorf("another webhook of the same: %d", got)
 	}
@@ -156,13 +156,13 @@ func TestSlowWebhooks(t *testing.T) {
 
 // TestStrangersLeave forgets who came from where once they are gone.
 func TestStrangersLeave(t *testing.T) {
-	l := newLanes().read
+	l := newLimiters().read
 	l.wait = 0
 	var leave []func()
 	for i := range 1000 {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.RemoteAddr = fmt.Sprintf("10.0.%d.%d:7", i/250, i%250)
-		if out, err := l.enter(r); err == nil {
+		if out, err := l.acquire(r); err == nil {
 			leave = append(leave, out)
 		}
 	}
@@ -172,7 +172,7 @@ func TestStrangersLeave(t *testing.T) {
 	for _, out := range leave {
 		out()
 	}
-	if len(l.strangers.from) != 0 || !l.strangers.all.TryAcquire(64) {
-		t.Errorf("%d strangers are remembered after all left, or still have a place", len(l.strangers.from))
+	if len(l.anonymous.from) != 0 || !l.anonymous.all.TryAcquire(64) {
+		t.Errorf("%d strangers are remembered after all left, or still have a place", len(l.anonymous.from))
 	}
 }
