@@ -52,6 +52,7 @@ func (r renderer) part(p part.Part) (objs []*unstructured.Unstructured, missing 
 	if objs, err = kube.Decode(out); err != nil {
 		return nil, nil, fmt.Errorf("part %s: %w", p.Name, err)
 	}
+	render.DropDescriptions(objs)
 	known, err := r.pinnable()
 	if err != nil {
 		return nil, nil, err

@@ -75,7 +75,7 @@ func kindConfig(opt Options, f facts) ([]byte, error) {
 			PodSubnet:         "10.244.0.0/16",
 			DisableDefaultCNI: !opt.BuiltinCNI,
 		},
-		KubeadmConfigPatches:    []string{kubeletPatch(f)},
+		KubeadmConfigPatches:    []string{kubeletPatch(f), controlPlanePatch},
 		ContainerdConfigPatches: containerdPatches(f),
 	}
 	c.Nodes = append(c.Nodes, v1alpha4.Node{
@@ -129,6 +129,15 @@ func mounts(stateDir, role string) []v1alpha4.Mount {
 		{HostPath: filepath.Join(stateDir, "nodes", role), ContainerPath: nodeDir, Readonly: true},
 	}
 }
+
+// controlPlanePatch: there is one control plane, so nobody stands for election, and
+// no lease is written every two seconds.
+const controlPlanePatch = `kind: ClusterConfiguration
+controllerManager:
+  extraArgs: [{name: leader-elect, value: "false"}]
+scheduler:
+  extraArgs: [{name: leader-elect, value: "false"}]
+`
 
 func kubeletPatch(f facts) string {
 	var b strings.Builder
