@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -42,10 +43,14 @@ type Client struct {
 func New(ctx context.Context, o Options) (*Client, error) {
 	base, err := url.Parse(o.URL)
 	if err != nil {
+		// The address may hold a password: only the cause is told.
+		if parse := (*url.Error)(nil); errors.As(err, &parse) {
+			err = parse.Err
+		}
 		return nil, fmt.Errorf("address of Gitea: %w", err)
 	}
 	if base.Host == "" {
-		return nil, fmt.Errorf("address of Gitea: %q has no host", o.URL)
+		return nil, fmt.Errorf("address of Gitea: %q has no host", base.Redacted())
 	}
 	hc := *o.HTTP
 	hc.Transport = authorized{next: hc.Transport, host: base.Host, o: o}
@@ -56,7 +61,7 @@ func New(ctx context.Context, o Options) (*Client, error) {
 	}
 	sdk, err := gitea.NewClient(o.URL, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("client of Gitea at %s: %w", o.URL, err)
+		return nil, fmt.Errorf("client of Gitea at %s: %w", base.Redacted(), err)
 	}
 	return &Client{sdk, strings.TrimSuffix(o.URL, "/"), &hc}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"code.gitea.io/sdk/gitea"
@@ -138,9 +139,12 @@ func TestCall(t *testing.T) {
 }
 
 func TestNewRefuses(t *testing.T) {
-	for _, address := range []string{"", "gitea", "https://a b/"} {
-		if _, err := New(t.Context(), Options{URL: address, HTTP: http.DefaultClient}); err == nil {
+	for _, address := range []string{"", "gitea", "https://a b/", "https://piet:hunter2@a b/", "https://piet:hunter2@/x", "https://piet:hunter2@gitea:port/"} {
+		_, err := New(t.Context(), Options{URL: address, HTTP: http.DefaultClient})
+		if err == nil {
 			t.Errorf("%q passed for an address", address)
+		} else if strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("the password shows: %v", err)
 		}
 	}
 }
