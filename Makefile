@@ -1,6 +1,6 @@
 # make demo      prepares the host, builds, brings the platform up, runs the first flight
 # make install   puts druppie-up on the PATH
-# make test      everything that needs no cluster
+# make test      everything that needs no cluster and no engine; it says what it left out
 #
 # Nothing here but Go and make is needed; demo and e2e also want root or the right to use docker.
 
