@@ -74,11 +74,6 @@ func (o Options) withFolders() (Options, error) {
 		}
 		o.StoreDir = filepath.Join(cache, "druppie-up", "store")
 	}
-	// The engine and the go command take no relative folders.
-	var err error
-	if o.StoreDir, err = filepath.Abs(o.StoreDir); err != nil {
-		return o, fmt.Errorf("find the store: %w", err)
-	}
 	if o.StateDir == "" {
 		state := os.Getenv("XDG_STATE_HOME")
 		if state == "" {
@@ -89,6 +84,13 @@ func (o Options) withFolders() (Options, error) {
 			state = filepath.Join(home, ".local", "state")
 		}
 		o.StateDir = filepath.Join(state, "druppie-up", o.Name)
+	}
+	// The engine and the go command take no relative folders.
+	for _, dir := range []*string{&o.StoreDir, &o.StateDir} {
+		var err error
+		if *dir, err = filepath.Abs(*dir); err != nil {
+			return o, fmt.Errorf("find %s: %w", *dir, err)
+		}
 	}
 	if o.BinDir == "" {
 		self, err := os.Executable()
@@ -104,7 +106,7 @@ func (o Options) withFolders() (Options, error) {
 }
 
 // Kubeconfig is where the cluster's own kubeconfig lies; the user's is never touched.
-func (o Options) Kubeconfig() string { return filepath.Join(o.StateDir, "kubeconfig") }
+func (o Options) Kubeconfig() string { return cluster.Kubeconfig(o.StateDir) }
 
 // buildDir holds the caches of the modules supply, beside the store.
 func (o Options) buildDir() string { return filepath.Join(filepath.Dir(o.StoreDir), "build") }

@@ -26,7 +26,9 @@ type platform struct {
 	endpoint frontdoor.Endpoint
 	webhook  gitea.Webhook // by which Gitea tells Flux of pushes
 	vars     map[string]string
-	revision string
+	revision string // commit of the platform repository
+
+	fluxObjects []*unstructured.Unstructured // Flux itself, once foundation has applied it
 }
 
 // await waits until the store has what a stage needs.

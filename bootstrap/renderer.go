@@ -1,6 +1,10 @@
 package bootstrap
 
 import (
+	"crypto/sha256"
+	"debug/elf"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -74,6 +78,37 @@ func (r renderer) sourcesOf(p part.Part) string {
 // values are what a chart must know of the platform that it is rendered for.
 func (r renderer) values() map[string]any {
 	return map[string]any{"name": r.opts.Name, "port": r.opts.Port}
+}
+
+// key stands for all that parts are rendered from: this program, the variables and
+// the digests in the store.
+func (r renderer) key() (string, error) {
+	program, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		return "", fmt.Errorf("read this program's build ID: %w", err)
+	}
+	defer program.Close()
+	note := program.Section(".note.go.buildid")
+	if note == nil {
+		return "", errors.New("this program has no build ID: build it without -buildid")
+	}
+	buildID, err := note.Data()
+	if err != nil {
+		return "", fmt.Errorf("read this program's build ID: %w", err)
+	}
+	entries, err := r.store.Entries()
+	if err != nil {
+		return "", err
+	}
+	var refs []string
+	for _, e := range entries {
+		refs = append(refs, e.Pinned())
+	}
+	h := sha256.New()
+	if err := json.NewEncoder(h).Encode([]any{buildID, r.values(), r.vars, refs}); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // pinnable are all images that we know, with the digests of those in the store.

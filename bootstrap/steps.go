@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -26,17 +25,18 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// engine sees to it that containers can run; an engine that doctor installed is
-// started again, since there may be no systemd that would. Before a cluster is
-// made, the machine must offer what it needs: said now, all at once, it costs
-// seconds instead of a wait that can't end well.
+// engine starts a container engine that is installed and doesn't run, since there
+// may be no systemd that would. Before a cluster is made, all checks of the machine
+// have to pass: a missing requirement is reported in seconds, and not after a wait.
 func (p *platform) engine(ctx context.Context, task ui.Task) (string, error) {
-	if err := host.StartEngine(ctx); err != nil {
-		return "", err
-	}
 	state, err := cluster.Inspect(ctx, p.opts.Name)
 	if err != nil {
-		return "", err
+		if err := host.StartEngine(ctx); err != nil {
+			return "", err
+		}
+		if state, err = cluster.Inspect(ctx, p.opts.Name); err != nil {
+			return "", err
+		}
 	}
 	if err := p.choosePort(ctx, state); err != nil {
 		return "", err
@@ -77,11 +77,8 @@ func (p *platform) cluster(ctx context.Context, task ui.Task) (string, error) {
 	if err := p.await(ctx, task, component.StageCluster); err != nil {
 		return "", err
 	}
-	kubeconfig, err := cluster.Ensure(ctx, p.clusterOptions(), task)
-	if err != nil {
-		return "", err
-	}
-	if p.kube, err = kube.New(kubeconfig); err != nil {
+	var err error
+	if p.kube, err = cluster.Ensure(ctx, p.clusterOptions(), task); err != nil {
 		return "", err
 	}
 	if err := cluster.RevokeJoinTokens(ctx, p.kube.Clientset); err != nil {
@@ -95,7 +92,7 @@ func (p *platform) cluster(ctx context.Context, task ui.Task) (string, error) {
 func (p *platform) clusterOptions() cluster.Options {
 	o := cluster.Options{
 		Name: p.opts.Name, Workers: p.opts.Workers, GPUNodes: p.opts.GPUNodes, Port: p.opts.Port,
-		StateDir: p.opts.StateDir, CAFile: filepath.Join(p.opts.StateDir, "ca.crt"), Store: p.inputs.store,
+		StateDir: p.opts.StateDir, Store: p.inputs.store,
 	}
 	if p.fill != nil {
 		o.NodeImage, o.BuiltinCNI = p.inputs.nodeImage(), p.builtInNode()
@@ -169,7 +166,9 @@ func (p *platform) foundation(ctx context.Context, task ui.Task) (string, error)
 	if err != nil || len(missing) > 0 {
 		return "", err
 	}
-	_, err = p.kube.Apply(ctx, objs)
+	if _, err = p.kube.Apply(ctx, objs); err == nil {
+		p.fluxObjects = objs
+	}
 	return "", err
 }
 
@@ -186,8 +185,11 @@ func (p *platform) gitea(ctx context.Context, task ui.Task) (string, error) {
 	return "", gitea.Ensure(ctx, p.kube, gitea.PodExec(p.kube), p.endpoint, p.webhook)
 }
 
-// flux installs Flux's controllers.
+// flux installs Flux's controllers, or waits for those that foundation has applied.
 func (p *platform) flux(ctx context.Context, task ui.Task) (string, error) {
+	if p.fluxObjects != nil {
+		return "", p.waitReady(ctx, task, p.fluxObjects)
+	}
 	q, err := part.Find(fluxPart)
 	if err != nil {
 		return "", err
@@ -195,37 +197,30 @@ func (p *platform) flux(ctx context.Context, task ui.Task) (string, error) {
 	return "", p.install(ctx, task, q)
 }
 
-// platformRepository pushes what Flux is to install and points Flux at it. While
-// images of a part are still to come, Flux begins with the parts before it.
+// platformRepository pushes what Flux is to install and points Flux at it. Where
+// the repository holds already what this program renders, nothing is rendered.
 func (p *platform) platformRepository(ctx context.Context, task ui.Task) (string, error) {
-	pushed := 0
-	var known []part.Part
-	files := map[string][]byte{}
-	push := func() error {
-		if len(known) == pushed {
-			return nil
-		}
-		pushed = len(known)
-		return p.push(ctx, known, files)
+	key, err := p.renderer().key()
+	if err != nil {
+		return "", err
 	}
-	early := func() error {
-		held, err := gitea.PlatformFolders(ctx, p.kube, p.endpoint)
-		if err != nil || !keeps(held, known) {
-			return err
-		}
-		return push()
+	head, err := gitea.PlatformHead(ctx, p.kube, p.endpoint)
+	if err != nil {
+		return "", err
 	}
-	for _, q := range part.InstalledBy(part.Flux) {
-		objs, err := p.rendered(ctx, task, q, early)
-		if err != nil {
+	rendered, err := flux.RenderedFrom(ctx, p.kube)
+	if err != nil {
+		return "", err
+	}
+	if p.revision = head; rendered != key+"@"+head {
+		if err := p.renderAndPush(ctx, task); err != nil {
 			return "", err
 		}
-		if files[q.RepositoryFolder()+"/all.yaml"], err = encode(objs); err != nil {
+		if key, err = p.renderer().key(); err != nil { // images may have come meanwhile
 			return "", err
 		}
-		known = append(known, q)
 	}
-	if err := push(); err != nil {
+	if err := flux.Sync(ctx, p.kube, key+"@"+p.revision); err != nil {
 		return "", err
 	}
 	resumed, err := flux.Resume(ctx, p.kube)
@@ -239,17 +234,46 @@ func (p *platform) platformRepository(ctx context.Context, task ui.Task) (string
 	return summary, nil
 }
 
-// push makes the platform repository hold these parts and nothing else.
-func (p *platform) push(ctx context.Context, parts []part.Part, files map[string][]byte) error {
-	all, err := flux.Tree(parts)
-	if err != nil {
+// renderAndPush makes the platform repository hold what Flux is to install. While
+// images of a part are still to come, Flux begins with the parts before it.
+func (p *platform) renderAndPush(ctx context.Context, task ui.Task) error {
+	var parts []part.Part
+	files := map[string][]byte{}
+	push := func() error {
+		all, err := flux.Tree(parts)
+		if err != nil {
+			return err
+		}
+		maps.Copy(all, files)
+		p.revision, err = gitea.PushPlatform(ctx, p.kube, p.endpoint, all, "Render the platform")
 		return err
 	}
-	maps.Copy(all, files)
-	if p.revision, err = gitea.PushPlatform(ctx, p.kube, p.endpoint, all, "Render the platform"); err != nil {
-		return err
+	pushed := 0
+	early := func() error {
+		if len(parts) == pushed {
+			return nil
+		}
+		pushed = len(parts)
+		held, err := gitea.PlatformFolders(ctx, p.kube, p.endpoint)
+		if err != nil || !keeps(held, parts) {
+			return err
+		}
+		if err := push(); err != nil {
+			return err
+		}
+		return flux.Sync(ctx, p.kube, "")
 	}
-	return flux.Sync(ctx, p.kube)
+	for _, q := range part.InstalledBy(part.Flux) {
+		objs, err := p.rendered(ctx, task, q, early)
+		if err != nil {
+			return err
+		}
+		if files[q.RepositoryFolder()+"/all.yaml"], err = encode(objs); err != nil {
+			return err
+		}
+		parts = append(parts, q)
+	}
+	return push()
 }
 
 // keeps says whether none of the parts that the repository has these folders of is

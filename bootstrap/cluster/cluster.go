@@ -7,7 +7,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
@@ -28,16 +28,14 @@ const FrontDoorNodePort = 30443
 
 // Options say which cluster there should be.
 type Options struct {
-	Name        string
-	Workers     int    // workers beside the control plane
-	GPUNodes    int    // workers that advertise simulated GPUs
-	NodeImage   string // the image of the nodes, a reference in Store
-	MirrorImage string // empty: our own
-	BuiltinCNI  bool   // NodeImage brings kindnetd and kind installs it
-	Port        int    // the front door, on 127.0.0.1
-	StateDir    string // kubeconfig and what the nodes mount
-	CAFile      string // the platform's CA, for the nodes; may be empty
-	Store       *store.Store
+	Name       string
+	Workers    int    // workers beside the control plane
+	GPUNodes   int    // workers that advertise simulated GPUs
+	NodeImage  string // the image of the nodes, a reference in Store
+	BuiltinCNI bool   // NodeImage brings kindnetd and kind installs it
+	Port       int    // the front door, on 127.0.0.1
+	StateDir   string // absolute; kubeconfig, the platform's CA and what the nodes mount
+	Store      *store.Store
 }
 
 // ValidateName says whether a cluster can have this name: containers, hosts
@@ -46,103 +44,92 @@ func ValidateName(name string) error {
 	if names.IsPlatform(name) {
 		return nil
 	}
-	return ui.Usage(ui.WithHint(fmt.Errorf("%q can't be a cluster's name", name),
-		"use "+names.PlatformRule))
+	return ui.Usage(ui.WithHint(fmt.Errorf("%q can't be a cluster's name", name), "use "+names.PlatformRule))
 }
 
-func (o Options) complete() (Options, error) {
+func (o Options) validate() error {
 	if err := ValidateName(o.Name); err != nil {
-		return o, err
+		return err
 	}
 	if o.Workers < 0 || o.GPUNodes < 0 {
-		return o, ui.Usage(fmt.Errorf("%d workers, %d GPU nodes: a number of nodes can't be negative", o.Workers, o.GPUNodes))
+		return ui.Usage(fmt.Errorf("%d workers, %d GPU nodes: a number of nodes can't be negative", o.Workers, o.GPUNodes))
 	}
 	if o.Port < 1 || o.Port > 65535 {
-		return o, ui.Usage(fmt.Errorf("port %d: a port lies between 1 and 65535", o.Port))
+		return ui.Usage(fmt.Errorf("port %d: a port lies between 1 and 65535", o.Port))
 	}
-	if o.MirrorImage == "" {
-		o.MirrorImage = names.OwnImage("mirror")
-	}
-	if o.NodeImage == "" || o.Store == nil || o.StateDir == "" {
-		return o, errors.New("cluster: options lack a node image, a store or a state folder")
-	}
-	dir, err := filepath.Abs(o.StateDir)
-	if err != nil {
-		return o, fmt.Errorf("state folder: %w", err)
-	}
-	o.StateDir = dir
-	return o, nil
+	return nil
 }
 
 // Kubeconfig is where the cluster's own kubeconfig lies below a state folder.
 func Kubeconfig(stateDir string) string { return filepath.Join(stateDir, "kubeconfig") }
 
-// Ensure brings the cluster about: makes it, completes what an interrupted run
-// left, starts what stands still, or finds that nothing is to be done. It
-// returns when the API answers; nodes become ready only with a network, which
-// is the caller's to install.
-func Ensure(ctx context.Context, opt Options, task ui.Task) (kubeconfig string, err error) {
-	opt, err = opt.complete()
-	if err != nil {
-		return "", err
+// Ensure creates the cluster, replaces one that an interrupted run left
+// incomplete, starts nodes that are stopped, or finds that nothing is to be
+// done. It returns a client when the API server is ready; nodes become Ready
+// only with a network, which is the caller's to install.
+func Ensure(ctx context.Context, opt Options, task ui.Task) (*kube.Client, error) {
+	if err := opt.validate(); err != nil {
+		return nil, err
 	}
-	e := engine{}
-	state, err := inspect(ctx, e, opt.Name)
+	state, err := Inspect(ctx, opt.Name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := state.Accepts(opt); err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := writeNodeFiles(opt); err != nil {
-		return "", err
+		return nil, err
 	}
-	r := &run{engine: e, opt: opt, task: task}
-	if err := r.ensureMirror(ctx); err != nil {
-		return "", err
+	r := &run{opt: opt, task: task}
+	if err := r.ensureMirror(ctx, state.mirror); err != nil {
+		return nil, err
 	}
-	moved, err := r.ensureNodes(ctx, state)
+	started, err := r.ensureNodes(ctx, state)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	if err := r.exportKubeconfig(moved); err != nil {
-		return "", err
+	if err := r.exportKubeconfig(started); err != nil {
+		return nil, err
 	}
-	if err := r.waitAPI(ctx); err != nil {
-		return "", err
+	client, err := r.waitAPI(ctx)
+	if err != nil {
+		return nil, err
 	}
-	if moved {
+	if started {
 		if err := r.checkMirror(ctx); err != nil {
-			return "", err
+			return nil, err
 		}
 	}
-	r.removeReplaced(ctx)
-	return Kubeconfig(opt.StateDir), nil
+	// An image that a container still uses stays until that container is gone.
+	for _, id := range r.replaced {
+		_, _ = docker(ctx, "rmi", id)
+	}
+	return client, nil
 }
 
 // run is one call of Ensure.
 type run struct {
-	engine engine
-	opt    Options
-	task   ui.Task
+	opt  Options
+	task ui.Task
 
-	replaced []string // images that lost their name to a newer one
+	replaced []string // ids of older versions of our images
 }
 
-// ensureNodes reports whether any node was made or started.
-func (r *run) ensureNodes(ctx context.Context, state State) (moved bool, err error) {
+// ensureNodes reports whether any node was created or started.
+func (r *run) ensureNodes(ctx context.Context, state State) (started bool, err error) {
 	if len(state.Nodes) == 0 || !state.Complete {
-		if err := r.loadImage(ctx, r.opt.NodeImage); err != nil {
+		if _, err := r.loadImage(ctx, r.opt.NodeImage); err != nil {
 			return false, err
 		}
-		if err := r.removeHalf(ctx); err != nil {
+		if err := r.removeIncomplete(ctx); err != nil {
 			return false, err
 		}
 		err := r.create(ctx)
 		if err != nil && strings.Contains(err.Error(), "already") && ui.ExitCode(err) != 2 {
 			// A node that an interrupted run had asked the engine for may
 			// turn up after we looked.
-			if err := r.removeHalf(ctx); err != nil {
+			if err := r.removeIncomplete(ctx); err != nil {
 				return false, err
 			}
 			err = r.create(ctx)
@@ -154,57 +141,35 @@ func (r *run) ensureNodes(ctx context.Context, state State) (moved bool, err err
 			continue
 		}
 		r.task.Detail("starting node %s", n.Name)
-		if err := r.engine.start(ctx, n.Name); err != nil {
-			return moved, r.explainStart(ctx, err, n.Name)
+		if _, err := docker(ctx, "start", n.Name); err != nil {
+			return started, r.explainNode(ctx, fmt.Errorf("start node %s: %w", n.Name, err))
 		}
-		moved = true
+		started = true
 	}
-	return moved, nil
+	return started, nil
 }
 
-// removeHalf removes nodes of a run that didn't come to its end. Nothing was
-// installed before the mark was set, so there is nothing to lose, and half a
-// run of kubeadm can't be continued.
-func (r *run) removeHalf(ctx context.Context) error {
-	state, err := inspect(ctx, r.engine, r.opt.Name)
+// removeIncomplete removes the nodes of a run that was interrupted. Nothing is
+// installed in a cluster before it is marked as complete, so there is nothing
+// to lose, and kubeadm can't be continued halfway.
+func (r *run) removeIncomplete(ctx context.Context) error {
+	state, err := Inspect(ctx, r.opt.Name)
 	if err != nil {
 		return err
 	}
 	if !state.Ours() {
-		return foreign(state)
+		return notOurs(state)
 	}
 	if len(state.Nodes) == 0 || state.Complete {
 		return nil
 	}
 	r.task.Detail("removing what an interrupted run left")
-	return r.engine.remove(ctx, state.containers()...)
-}
-
-// loadImage gives the engine an image of the store, and notes that it does.
-func (r *run) loadImage(ctx context.Context, ref string) error {
-	return r.engine.ensureImage(ctx, r.opt.Store, ref, func(old string) error {
-		r.task.Detail("loading image %s into the engine", ref)
-		known, err := loadedImages(r.opt.StateDir)
-		if err != nil {
-			return err
-		}
-		if old != "" && slices.Contains(known, ref) {
-			r.replaced = append(r.replaced, old)
-		}
-		return noteImage(r.opt.StateDir, ref)
-	})
-}
-
-// removeReplaced frees what older versions of our images take up. One that a
-// container still uses stays until that container is gone.
-func (r *run) removeReplaced(ctx context.Context) {
-	for _, id := range r.replaced {
-		_, _ = r.engine.docker(ctx, "rmi", id)
-	}
+	state.mirror = nil // stays
+	return removeContainers(ctx, state.containerNames()...)
 }
 
 func (r *run) create(ctx context.Context) error {
-	config, err := kindConfig(r.opt, hostFacts(ctx, r.engine))
+	config, err := kindConfig(r.opt, hostLimits(ctx))
 	if err != nil {
 		return err
 	}
@@ -212,7 +177,7 @@ func (r *run) create(ctx context.Context) error {
 	if err := r.kindCreate(ctx, config); err != nil {
 		return err
 	}
-	if err := r.engine.exec(ctx, controlPlane(r.opt.Name), "touch", completeMark); err != nil {
+	if _, err := docker(ctx, "exec", controlPlane(r.opt.Name), "touch", completeMark); err != nil {
 		return fmt.Errorf("mark the cluster as complete: %w", err)
 	}
 	r.task.Detail("Kubernetes answers after %s", time.Since(start).Round(time.Second))
@@ -221,13 +186,45 @@ func (r *run) create(ctx context.Context) error {
 
 func controlPlane(name string) string { return name + "-control-plane" }
 
-func writeFileAtomic(name string, data []byte, mode os.FileMode) error {
-	old, err := os.ReadFile(name)
-	if err == nil && string(old) == string(data) {
+// imagesFile lists the images that were loaded into the engine for this
+// cluster: an image bears no label of ours, so nothing else would tell.
+func imagesFile(stateDir string) string { return filepath.Join(stateDir, "images") }
+
+func recordImage(stateDir, ref string) error {
+	known, err := loadedImages(stateDir)
+	if err != nil || slices.Contains(known, ref) {
+		return err
+	}
+	data := strings.Join(append(known, ref), "\n") + "\n"
+	if err := writeFileAtomic(imagesFile(stateDir), []byte(data)); err != nil {
+		return fmt.Errorf("record image %s: %w", ref, err)
+	}
+	return nil
+}
+
+func loadedImages(stateDir string) ([]string, error) {
+	data, err := readIfThere(imagesFile(stateDir))
+	if err != nil {
+		return nil, fmt.Errorf("loaded images: %w", err)
+	}
+	return strings.Fields(string(data)), nil
+}
+
+// readIfThere reads a file; one that isn't there is empty.
+func readIfThere(name string) ([]byte, error) {
+	data, err := os.ReadFile(name)
+	if os.IsNotExist(err) {
+		return nil, nil
+	}
+	return data, err
+}
+
+func writeFileAtomic(name string, data []byte) error {
+	if old, err := os.ReadFile(name); err == nil && string(old) == string(data) {
 		return nil
 	}
 	tmp := name + ".new"
-	if err := os.WriteFile(tmp, data, mode); err != nil {
+	if err := os.WriteFile(tmp, data, 0o644); err != nil {
 		return err
 	}
 	return os.Rename(tmp, name)

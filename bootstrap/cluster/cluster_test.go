@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -40,19 +41,19 @@ func golden(t *testing.T, name, got string) {
 
 func TestKindConfigGolden(t *testing.T) {
 	tests := []struct {
-		name  string
-		opt   Options
-		facts facts
+		name   string
+		opt    Options
+		limits limits
 	}{
 		{name: "single", opt: Options{Name: "druppie", Port: 8443}},
-		{name: "limited-host", opt: Options{Name: "druppie", Port: 8443}, facts: facts{CgroupV1: true, NoSysResource: true}},
+		{name: "limited-host", opt: Options{Name: "druppie", Port: 8443}, limits: limits{CgroupV1: true, NoSysResource: true}},
 		{name: "workers-and-gpu", opt: Options{Name: "two", Port: 9443, Workers: 1, GPUNodes: 2}},
 		{name: "upstream-image", opt: Options{Name: "druppie", Port: 8443, BuiltinCNI: true}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.opt.StateDir, tt.opt.NodeImage = "/state/"+tt.opt.Name, "docker.io/kindest/node:v1.36.0"
-			got, err := kindConfig(tt.opt, tt.facts)
+			got, err := kindConfig(tt.opt, tt.limits)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -63,8 +64,7 @@ func TestKindConfigGolden(t *testing.T) {
 
 func TestNodeFilesGolden(t *testing.T) {
 	dir := t.TempDir()
-	ca := filepath.Join(dir, "ca.crt")
-	opt := Options{Name: "druppie", StateDir: dir, CAFile: ca}
+	opt := Options{Name: "druppie", StateDir: dir}
 	// The first run of a machine has no CA yet, and that is no fault.
 	if err := writeNodeFiles(opt); err != nil {
 		t.Fatal(err)
@@ -142,7 +142,7 @@ func kindNode(name, role, source string) container {
 	if role == roleControlPlane {
 		c.Config.Labels[kindRoleLabel] = roleControlPlane
 		c.HostConfig.PortBindings = map[string][]struct{ HostIp, HostPort string }{
-			"30443/tcp": {{"127.0.0.1", "8443"}}, "6443/tcp": {{"127.0.0.1", "40000"}},
+			"30443/tcp": {{"127.0.0.1", "8443"}},
 		}
 	}
 	if source != "" {
@@ -193,7 +193,7 @@ func TestStateCheck(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			s := State{Name: "c", Complete: !tt.half}
-			s.fill(tt.nodes, tt.mirrors)
+			s.fill(slices.Concat(tt.nodes, tt.mirrors))
 			err := s.Accepts(tt.opt)
 			if tt.wantErr == "" {
 				if err != nil {
@@ -210,11 +210,11 @@ func TestStateCheck(t *testing.T) {
 		})
 	}
 	s := State{Name: "c"}
-	s.fill(whole, nil)
-	if diff := cmp.Diff([]string{"c-control-plane", "c-worker", "c-worker2"}, s.containers()); diff != "" {
+	s.fill(whole)
+	if diff := cmp.Diff([]string{"c-control-plane", "c-worker", "c-worker2"}, s.containerNames()); diff != "" {
 		t.Errorf("the control plane isn't first:\n%s", diff)
 	}
-	if s.Port != 8443 || s.APIPort != 40000 || s.StateDir != "/state/c" {
+	if s.Port != 8443 || s.StateDir != "/state/c" {
 		t.Errorf("state %+v", s)
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// GPU nodes say who they are by these.
+// Label and resource of GPU nodes.
 const (
 	GPULabel      = "druppie.io/gpu"
 	GPULabelValue = "simulated"
@@ -26,43 +26,38 @@ const (
 	roleGPU          = "gpu"
 )
 
-// facts are what this machine's engine and kernel impose on the nodes.
-type facts struct {
-	// CgroupV1: the kubelet refuses to start on it unless told otherwise.
+// limits are what this machine's engine and kernel impose on the nodes.
+type limits struct {
+	// CgroupV1: by default the kubelet refuses to start on it.
 	CgroupV1 bool
 	// NoSysResource: containers can't have CAP_SYS_RESOURCE, so nothing in
 	// a node may lower its OOM score or raise limits.
 	NoSysResource bool
 }
 
-func hostFacts(ctx context.Context, e engine) facts {
-	var f facts
-	if out, err := e.docker(ctx, "info", "--format", "{{.CgroupVersion}}"); err == nil {
-		f.CgroupV1 = strings.TrimSpace(out) == "1"
+func hostLimits(ctx context.Context) limits {
+	var lim limits
+	if out, err := docker(ctx, "info", "--format", "{{.CgroupVersion}}"); err == nil {
+		lim.CgroupV1 = strings.TrimSpace(out) == "1"
 	}
 	if data, err := os.ReadFile("/proc/self/status"); err == nil {
-		f.NoSysResource = lacksSysResource(string(data))
+		lim.NoSysResource = lacksSysResource(string(data))
 	}
-	return f
+	return lim
 }
 
 // lacksSysResource reads the bounding set out of a /proc status file: what it
 // lacks, no process on this machine can give to a container.
 func lacksSysResource(status string) bool {
 	const capSysResource = 24
-	for _, line := range strings.Split(status, "\n") {
-		hex, ok := strings.CutPrefix(line, "CapBnd:")
-		if !ok {
-			continue
-		}
-		set, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-		return err == nil && set&(1<<capSysResource) == 0
-	}
-	return false
+	_, after, _ := strings.Cut(status, "CapBnd:")
+	hex, _, _ := strings.Cut(after, "\n")
+	set, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
+	return err == nil && set&(1<<capSysResource) == 0
 }
 
 // kindConfig is the configuration that kind gets, as YAML.
-func kindConfig(opt Options, f facts) ([]byte, error) {
+func kindConfig(opt Options, lim limits) ([]byte, error) {
 	c := v1alpha4.Cluster{
 		TypeMeta: v1alpha4.TypeMeta{Kind: "Cluster", APIVersion: "kind.x-k8s.io/v1alpha4"},
 		Name:     opt.Name,
@@ -75,38 +70,35 @@ func kindConfig(opt Options, f facts) ([]byte, error) {
 			PodSubnet:         "10.244.0.0/16",
 			DisableDefaultCNI: !opt.BuiltinCNI,
 		},
-		KubeadmConfigPatches:    []string{kubeletPatch(f), controlPlanePatch},
-		ContainerdConfigPatches: containerdPatches(f),
+		KubeadmConfigPatches:    []string{kubeletPatch(lim), controlPlanePatch},
+		ContainerdConfigPatches: containerdPatches(lim),
 	}
-	c.Nodes = append(c.Nodes, v1alpha4.Node{
-		Role:        v1alpha4.ControlPlaneRole,
-		Image:       opt.NodeImage,
-		ExtraMounts: mounts(opt.StateDir, roleControlPlane),
-		ExtraPortMappings: []v1alpha4.PortMapping{{
-			ContainerPort: FrontDoorNodePort,
-			HostPort:      int32(opt.Port),
-			ListenAddress: "127.0.0.1",
-			Protocol:      v1alpha4.PortMappingProtocolTCP,
-		}},
-	})
+	node := func(kindRole v1alpha4.NodeRole, role string) v1alpha4.Node {
+		return v1alpha4.Node{Role: kindRole, Image: opt.NodeImage, ExtraMounts: mounts(opt.StateDir, role)}
+	}
+	first := node(v1alpha4.ControlPlaneRole, roleControlPlane)
+	first.ExtraPortMappings = []v1alpha4.PortMapping{{
+		ContainerPort: FrontDoorNodePort,
+		HostPort:      int32(opt.Port),
+		ListenAddress: "127.0.0.1",
+		Protocol:      v1alpha4.PortMappingProtocolTCP,
+	}}
 	if opt.Workers+opt.GPUNodes > 0 {
 		// kind takes the control plane's taint away only where it stands
 		// alone, but on one machine it has room for pods in any case, and
 		// beside GPU nodes alone there would be none.
-		c.Nodes[0].KubeadmConfigPatches = []string{"kind: InitConfiguration\nnodeRegistration:\n  taints: []\n"}
+		first.KubeadmConfigPatches = []string{"kind: InitConfiguration\nnodeRegistration:\n  taints: []\n"}
 	}
+	c.Nodes = append(c.Nodes, first)
 	for range opt.Workers {
-		c.Nodes = append(c.Nodes, v1alpha4.Node{
-			Role: v1alpha4.WorkerRole, Image: opt.NodeImage, ExtraMounts: mounts(opt.StateDir, roleWorker),
-		})
+		c.Nodes = append(c.Nodes, node(v1alpha4.WorkerRole, roleWorker))
 	}
 	for range opt.GPUNodes {
-		c.Nodes = append(c.Nodes, v1alpha4.Node{
-			Role: v1alpha4.WorkerRole, Image: opt.NodeImage, ExtraMounts: mounts(opt.StateDir, roleGPU),
-			Labels: map[string]string{GPULabel: GPULabelValue, GPUResource + ".present": "true"},
-			KubeadmConfigPatches: []string{fmt.Sprintf(
-				"kind: JoinConfiguration\nnodeRegistration:\n  taints:\n  - key: %s\n    value: present\n    effect: NoSchedule\n", GPUResource)},
-		})
+		gpu := node(v1alpha4.WorkerRole, roleGPU)
+		gpu.Labels = map[string]string{GPULabel: GPULabelValue, GPUResource + ".present": "true"}
+		gpu.KubeadmConfigPatches = []string{fmt.Sprintf(
+			"kind: JoinConfiguration\nnodeRegistration:\n  taints:\n  - key: %s\n    value: present\n    effect: NoSchedule\n", GPUResource)}
+		c.Nodes = append(c.Nodes, gpu)
 	}
 	data, err := yaml.Marshal(c)
 	if err != nil {
@@ -130,8 +122,8 @@ func mounts(stateDir, role string) []v1alpha4.Mount {
 	}
 }
 
-// controlPlanePatch: there is one control plane, so nobody stands for election, and
-// no lease is written every two seconds.
+// controlPlanePatch: with one control plane there is no leader to elect, and no
+// lease is written every two seconds.
 const controlPlanePatch = `kind: ClusterConfiguration
 controllerManager:
   extraArgs: [{name: leader-elect, value: "false"}]
@@ -139,15 +131,15 @@ scheduler:
   extraArgs: [{name: leader-elect, value: "false"}]
 `
 
-func kubeletPatch(f facts) string {
+func kubeletPatch(lim limits) string {
 	var b strings.Builder
 	// The images come from a mirror on this machine: a limit on pulls only
 	// makes starts slow.
 	b.WriteString("kind: KubeletConfiguration\nserializeImagePulls: false\nmaxParallelImagePulls: 3\nregistryPullQPS: 0\n")
-	if f.CgroupV1 {
+	if lim.CgroupV1 {
 		b.WriteString("failCgroupV1: false\n")
 	}
-	if f.NoSysResource {
+	if lim.NoSysResource {
 		b.WriteString("featureGates:\n  KubeletInUserNamespace: true\n")
 	}
 	return b.String()
@@ -155,10 +147,10 @@ func kubeletPatch(f facts) string {
 
 // containerdPatches come once for each version of containerd's configuration;
 // kind applies the one that fits the node's.
-func containerdPatches(f facts) []string {
+func containerdPatches(lim limits) []string {
 	patch := func(version int, images, runtime string) string {
 		s := fmt.Sprintf("version = %d\n[plugins.%q.registry]\n  config_path = %q\n", version, images, nodeCerts)
-		if f.NoSysResource {
+		if lim.NoSysResource {
 			s += fmt.Sprintf("[plugins.%q]\n  restrict_oom_score_adj = true\n", runtime)
 		}
 		return s

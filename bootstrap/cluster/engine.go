@@ -7,20 +7,16 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"github.com/druppie/druppie-up/bootstrap/supply/store"
 	"github.com/druppie/druppie-up/internal/command"
 	"github.com/druppie/druppie-up/internal/ui"
 )
-
-// engine speaks to Docker through its command line, as kind does, so that both
-// always mean the same engine, whatever context or host the user has chosen.
-type engine struct{}
 
 // answerTimeout is how long the engine may take for an ordinary answer.
 const answerTimeout = 60 * time.Second
@@ -55,11 +51,13 @@ func daemonMessage(output string) string {
 	return message
 }
 
-func (e engine) docker(ctx context.Context, args ...string) (string, error) {
-	return e.dockerIn(ctx, answerTimeout, nil, args...)
+// docker asks the engine through its command line, as kind does, so that both
+// always mean the same engine, whatever context or host the user has chosen.
+func docker(ctx context.Context, args ...string) (string, error) {
+	return dockerWithin(ctx, answerTimeout, nil, args...)
 }
 
-func (engine) dockerIn(ctx context.Context, limit time.Duration, stdin io.Reader, args ...string) (string, error) {
+func dockerWithin(ctx context.Context, limit time.Duration, stdin io.Reader, args ...string) (string, error) {
 	tctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	out, err := command.Command{Name: "docker", Args: args, Stdin: stdin}.Output(tctx)
@@ -84,48 +82,28 @@ func (engine) dockerIn(ctx context.Context, limit time.Duration, stdin io.Reader
 	return string(out), err
 }
 
-func (e engine) exec(ctx context.Context, container string, cmd ...string) error {
-	_, err := e.docker(ctx, append([]string{"exec", container}, cmd...)...)
-	return err
-}
-
-func (e engine) start(ctx context.Context, container string) error {
-	_, err := e.docker(ctx, "start", container)
-	return err
-}
-
-func (e engine) remove(ctx context.Context, containers ...string) error {
-	if len(containers) == 0 {
+func removeContainers(ctx context.Context, names ...string) error {
+	if len(names) == 0 {
 		return nil
 	}
-	_, err := e.dockerIn(ctx, 3*time.Minute, nil, append([]string{"rm", "-f", "-v"}, containers...)...)
+	_, err := dockerWithin(ctx, 3*time.Minute, nil, append([]string{"rm", "-f", "-v"}, names...)...)
 	return err
 }
 
 // container is what `docker inspect` says, as far as it matters here.
 type container struct {
-	ID    string `json:"Id"`
-	Name  string
-	Image string
-	State struct {
-		Running bool
-		Status  string
-	}
+	Name   string
+	Image  string // id
+	State  struct{ Running bool }
 	Config struct {
 		Image  string
 		User   string
-		Cmd    []string
 		Labels map[string]string
 	}
 	HostConfig struct {
-		PortBindings   map[string][]struct{ HostIp, HostPort string }
-		ReadonlyRootfs bool
-		RestartPolicy  struct{ Name string }
+		PortBindings map[string][]struct{ HostIp, HostPort string }
 	}
-	Mounts          []struct{ Source, Destination string }
-	NetworkSettings struct {
-		Networks map[string]struct{ IPAddress string }
-	}
+	Mounts []struct{ Source, Destination string }
 }
 
 // mount returns the folder of this machine that a container sees at a place.
@@ -138,11 +116,9 @@ func (c container) mount(destination string) string {
 	return ""
 }
 
-func (e engine) inspect(ctx context.Context, containers ...string) ([]container, error) {
-	if len(containers) == 0 {
-		return nil, nil
-	}
-	out, err := e.docker(ctx, append([]string{"inspect", "--type=container"}, containers...)...)
+// inspectContainers leaves out containers that aren't there.
+func inspectContainers(ctx context.Context, containers ...string) ([]container, error) {
+	out, err := docker(ctx, append([]string{"inspect", "--type=container"}, containers...)...)
 	if err != nil && !isAbsent(err) {
 		return nil, err
 	}
@@ -158,16 +134,7 @@ func (e engine) inspect(ctx context.Context, containers ...string) ([]container,
 	return list, nil
 }
 
-// byLabel lists the containers that bear a label, running or not.
-func (e engine) byLabel(ctx context.Context, label string) ([]container, error) {
-	out, err := e.docker(ctx, "ps", "-a", "--no-trunc", "--filter", "label="+label, "--format", "{{.ID}}")
-	if err != nil {
-		return nil, err
-	}
-	return e.inspect(ctx, strings.Fields(out)...)
-}
-
-// isAbsent tells an engine that says there is no such thing from any other fault.
+// isAbsent says whether the engine answered that there is no such thing.
 func isAbsent(err error) bool {
 	var ee *engineError
 	if !errors.As(err, &ee) {
@@ -181,53 +148,57 @@ func isAbsent(err error) bool {
 	return false
 }
 
-// ensureImage loads an image of the store into the engine, unless it is there;
-// before it does, it calls loading with the id of what bears that name so far.
-// The engine's id of an image is its configuration's digest, or, where the
-// engine keeps images in containerd, its manifest's.
-func (e engine) ensureImage(ctx context.Context, store *store.Store, ref string, loading func(old string) error) error {
-	img, err := store.Image(ref)
+// loadImage loads an image of the store into the engine, unless it is there, and
+// returns its id: its configuration's digest, or, where the engine keeps images
+// in containerd, its manifest's.
+func (r *run) loadImage(ctx context.Context, ref string) (string, error) {
+	img, err := r.opt.Store.Image(ref)
 	if err != nil {
-		return fmt.Errorf("image %s: %w", ref, err)
+		return "", fmt.Errorf("image %s: %w", ref, err)
 	}
 	config, err := img.ConfigName()
 	if err != nil {
-		return fmt.Errorf("image %s: %w", ref, err)
+		return "", fmt.Errorf("image %s: %w", ref, err)
 	}
 	digest, err := img.Digest()
 	if err != nil {
-		return fmt.Errorf("image %s: %w", ref, err)
+		return "", fmt.Errorf("image %s: %w", ref, err)
 	}
-	id, err := e.imageID(ctx, ref)
+	id, err := imageID(ctx, ref)
+	if err != nil || id == config.String() || id == digest.String() {
+		return id, err
+	}
+	r.task.Detail("loading image %s into the engine", ref)
+	known, err := loadedImages(r.opt.StateDir)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if id == config.String() || id == digest.String() {
-		return nil
+	if id != "" && slices.Contains(known, ref) {
+		r.replaced = append(r.replaced, id)
+	}
+	if err := recordImage(r.opt.StateDir, ref); err != nil {
+		return "", err
 	}
 	tag, err := name.NewTag(ref)
 	if err != nil {
-		return fmt.Errorf("image %s: %w", ref, err)
-	}
-	if err := loading(id); err != nil {
-		return err
+		return "", fmt.Errorf("image %s: %w", ref, err)
 	}
 	pr, pw := io.Pipe()
 	go func() { pw.CloseWithError(tarball.Write(tag, img, pw)) }()
-	_, err = e.dockerIn(ctx, 10*time.Minute, pr, "load", "--quiet")
+	_, err = dockerWithin(ctx, 10*time.Minute, pr, "load", "--quiet")
 	pr.CloseWithError(errors.New("the engine stopped reading"))
 	if err != nil {
 		if strings.Contains(err.Error(), "no space left") {
 			err = ui.WithHint(err, "free disk space where the engine keeps its images (`docker info` names the folder)")
 		}
-		return fmt.Errorf("load image %s: %w", ref, err)
+		return "", fmt.Errorf("load image %s: %w", ref, err)
 	}
-	return nil
+	return imageID(ctx, ref)
 }
 
 // imageID is empty for an image that the engine doesn't have.
-func (e engine) imageID(ctx context.Context, ref string) (string, error) {
-	out, err := e.docker(ctx, "image", "inspect", "--format", "{{.Id}}", ref)
+func imageID(ctx context.Context, ref string) (string, error) {
+	out, err := docker(ctx, "image", "inspect", "--format", "{{.Id}}", ref)
 	if isAbsent(err) {
 		return "", nil
 	}

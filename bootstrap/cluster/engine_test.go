@@ -42,7 +42,7 @@ func TestEngineErrors(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			fakeDocker(t, tt.script)
-			_, err := engine{}.docker(context.Background(), "cp", "x")
+			_, err := docker(context.Background(), "cp", "x")
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Fatalf("error %v, want %q", err, tt.want)
 			}
@@ -59,14 +59,14 @@ func TestEngineErrors(t *testing.T) {
 func TestEngineThatHangs(t *testing.T) {
 	fakeDocker(t, "sleep 60")
 	start := time.Now()
-	_, err := engine{}.dockerIn(context.Background(), 100*time.Millisecond, nil, "ps")
+	_, err := dockerWithin(context.Background(), 100*time.Millisecond, nil, "ps")
 	if err == nil || !strings.Contains(err.Error(), "no answer within 100ms") || ui.Hint(err) == "" {
 		t.Errorf("error %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	stop := errors.New("stopped")
 	cancel(stop)
-	if _, err := (engine{}).docker(ctx, "ps"); !errors.Is(err, stop) {
+	if _, err := docker(ctx, "ps"); !errors.Is(err, stop) {
 		t.Errorf("error %v", err)
 	}
 	if time.Since(start) > 20*time.Second {
@@ -131,19 +131,17 @@ func TestDeleteNameless(t *testing.T) {
 			if err := os.MkdirAll(dir, 0o755); err != nil {
 				t.Fatal(err)
 			}
-			if err := noteImage(dir, "docker.io/kindest/node:v1"); err != nil {
+			if err := recordImage(dir, "docker.io/kindest/node:v1"); err != nil {
 				t.Fatal(err)
 			}
 			fakeDocker(t, `echo "$@" >> `+trace+`
 case "$1" in
 ps) echo abc;;
-inspect) case "$*" in
-	*mirror*) echo "[]"; echo "Error: No such container: c-mirror" >&2; exit 1;;
-	*) echo '[{"Name": "/c-control-plane", "Image": "sha256:old", "Config": {"Image": "docker.io/kindest/node:v1", "Labels": {}},
+inspect) echo '[{"Name": "/c-control-plane", "Image": "sha256:old", "Config": {"Image": "docker.io/kindest/node:v1", "Labels": {}},
 	"Mounts": [{"Source": "`+dir+`/nodes/control-plane", "Destination": "`+nodeDir+`"}]},
 	{"Name": "/c-worker", "Image": "sha256:other", "Config": {"Image": "docker.io/not/ours:1", "Labels": {}},
-	"Mounts": [{"Source": "`+dir+`/nodes/worker", "Destination": "`+nodeDir+`"}]}]';;
-	esac;;
+	"Mounts": [{"Source": "`+dir+`/nodes/worker", "Destination": "`+nodeDir+`"}]}]'
+	echo "Error: No such container: c-mirror" >&2; exit 1;;
 image) echo `+tt.names+`;;
 esac`)
 			_, _ = Delete(context.Background(), "c", dir, ui.Discard().Start("", "")) // the engine of this test forgets nothing

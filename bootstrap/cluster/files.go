@@ -1,13 +1,9 @@
 package cluster
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -27,20 +23,20 @@ func registryHosts() string {
 	return fmt.Sprintf("server = \"https://%s\"\ncapabilities = [\"pull\", \"resolve\"]\nca = \"%s/ca.crt\"\n", names.RegistryAddress, nodeDir)
 }
 
-// writeNodeFiles writes what the nodes mount. It is written at every run: the
-// files are the same unless the CA is new, and containerd reads them at each pull.
+// caFile is where the platform's CA lies, once it was made.
+func caFile(stateDir string) string { return filepath.Join(stateDir, "ca.crt") }
+
+// writeNodeFiles writes what the nodes mount, at every run: the files are the
+// same unless the CA is new, and containerd reads them at each pull.
 func writeNodeFiles(opt Options) error {
 	nodes := filepath.Join(opt.StateDir, "nodes")
 	files := map[string][]byte{
 		filepath.Join(nodes, "certs.d", "_default", "hosts.toml"):         []byte(mirrorHosts(opt.Name)),
 		filepath.Join(nodes, "certs.d", names.RegistryHost, "hosts.toml"): []byte(registryHosts()),
 	}
-	var ca []byte
-	if opt.CAFile != "" {
-		var err error
-		if ca, err = os.ReadFile(opt.CAFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("read the platform's CA: %w", err)
-		}
+	ca, err := readIfThere(caFile(opt.StateDir))
+	if err != nil {
+		return fmt.Errorf("read the platform's CA: %w", err)
 	}
 	for _, role := range []string{roleControlPlane, roleWorker, roleGPU} {
 		dir := filepath.Join(nodes, role)
@@ -55,42 +51,18 @@ func writeNodeFiles(opt Options) error {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			return fmt.Errorf("write node files: %w", err)
 		}
-		if err := writeFileAtomic(name, data, 0o644); err != nil {
+		if err := writeFileAtomic(name, data); err != nil {
 			return fmt.Errorf("write node files: %w", err)
 		}
 	}
 	return nil
 }
 
-// TrustCA hands the platform's CA to nodes that run already: containerd reads
+// TrustCA gives the platform's CA to nodes that run already: containerd reads
 // it at each pull, so nothing is restarted.
 func TrustCA(opt Options, ca []byte) error {
-	if err := writeFileAtomic(opt.CAFile, ca, 0o644); err != nil {
+	if err := writeFileAtomic(caFile(opt.StateDir), ca); err != nil {
 		return fmt.Errorf("keep the platform's CA: %w", err)
 	}
 	return writeNodeFiles(opt)
-}
-
-// imagesFile lists the images that were loaded into the engine for this
-// cluster: an image bears no label of ours, so nothing else would tell.
-func imagesFile(stateDir string) string { return filepath.Join(stateDir, "images") }
-
-func noteImage(stateDir, ref string) error {
-	known, err := loadedImages(stateDir)
-	if err != nil || slices.Contains(known, ref) {
-		return err
-	}
-	data := strings.Join(append(known, ref), "\n") + "\n"
-	if err := writeFileAtomic(imagesFile(stateDir), []byte(data), 0o644); err != nil {
-		return fmt.Errorf("note image %s: %w", ref, err)
-	}
-	return nil
-}
-
-func loadedImages(stateDir string) ([]string, error) {
-	data, err := os.ReadFile(imagesFile(stateDir))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("loaded images: %w", err)
-	}
-	return strings.Fields(string(data)), nil
 }

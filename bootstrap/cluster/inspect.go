@@ -4,8 +4,9 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -17,44 +18,37 @@ const (
 
 // State is what the engine has of a cluster.
 type State struct {
-	Name     string `json:"name"`
-	Nodes    []Node `json:"nodes"`
-	Mirror   *Node  `json:"mirror,omitempty"`
-	Complete bool   `json:"complete"` // creating it once ended well
-	Port     int    `json:"port"`     // of the front door
-	APIPort  int    `json:"apiPort"`
-	StateDir string `json:"stateDir"` // where its files lie; empty if it isn't ours
+	Name     string
+	Nodes    []Node // the control plane first: the order in which stopped nodes are started
+	Complete bool   // it was created to the end
+	Port     int    // of the front door
+	StateDir string // where its files lie; empty if it isn't ours
 
+	mirror  *container
 	foreign []string // containers of that name that aren't ours
 }
 
-// Node is one container of a cluster.
+// Node is the container of a node.
 type Node struct {
-	Name    string `json:"name"`
-	Role    string `json:"role"`
-	Image   string `json:"image"`
-	Running bool   `json:"running"`
-	Status  string `json:"status"`
-	IP      string `json:"ip,omitempty"`
+	Name    string
+	Role    string
+	Running bool
+
+	container container
 }
 
 // Exists reports whether there is anything of the cluster.
-func (s State) Exists() bool { return len(s.Nodes) > 0 || s.Mirror != nil || len(s.foreign) > 0 }
+func (s State) Exists() bool { return len(s.Nodes) > 0 || s.mirror != nil || len(s.foreign) > 0 }
 
 // Ours reports whether nothing of that name belongs to somebody else.
 func (s State) Ours() bool { return len(s.foreign) == 0 }
 
 // Running reports whether all of the cluster runs.
 func (s State) Running() bool {
-	for _, n := range s.Nodes {
-		if !n.Running {
-			return false
-		}
-	}
-	return len(s.Nodes) > 0 && s.Mirror != nil && s.Mirror.Running
+	stopped := func(n Node) bool { return !n.Running }
+	return len(s.Nodes) > 0 && !slices.ContainsFunc(s.Nodes, stopped) && s.mirror != nil && s.mirror.State.Running
 }
 
-// Count returns the number of nodes of a role.
 func (s State) count(role string) int {
 	n := 0
 	for _, node := range s.Nodes {
@@ -65,36 +59,44 @@ func (s State) count(role string) int {
 	return n
 }
 
-func (s State) containers() []string {
-	var out []string
+// containers are all of the cluster's, the mirror last.
+func (s State) containers() []container {
+	var all []container
 	for _, n := range s.Nodes {
-		out = append(out, n.Name)
+		all = append(all, n.container)
 	}
-	return out
+	if s.mirror != nil {
+		all = append(all, *s.mirror)
+	}
+	return all
+}
+
+func (s State) containerNames() []string {
+	var names []string
+	for _, c := range s.containers() {
+		names = append(names, c.Name)
+	}
+	return names
 }
 
 // Inspect says what there is of a cluster; it changes nothing.
 func Inspect(ctx context.Context, name string) (State, error) {
-	if err := ValidateName(name); err != nil {
-		return State{}, err
-	}
-	return inspect(ctx, engine{}, name)
-}
-
-func inspect(ctx context.Context, e engine, name string) (State, error) {
 	s := State{Name: name}
-	nodes, err := e.byLabel(ctx, kindClusterLabel+"="+name)
+	if err := ValidateName(name); err != nil {
+		return s, err
+	}
+	ids, err := docker(ctx, "ps", "-a", "--no-trunc", "--filter", "label="+kindClusterLabel+"="+name, "--format", "{{.ID}}")
 	if err != nil {
 		return s, fmt.Errorf("look for cluster %s: %w", name, err)
 	}
-	mirrors, err := e.inspect(ctx, mirrorName(name))
+	found, err := inspectContainers(ctx, append(strings.Fields(ids), mirrorName(name))...)
 	if err != nil {
 		return s, fmt.Errorf("look for cluster %s: %w", name, err)
 	}
-	s.fill(nodes, mirrors)
-	if cp := controlPlane(name); s.has(cp) {
+	s.fill(found)
+	if cp := controlPlane(name); slices.Contains(s.containerNames(), cp) {
 		// Reads the file system of a stopped container too, unlike exec.
-		_, err := e.docker(ctx, "cp", cp+":"+completeMark, "-")
+		_, err := docker(ctx, "cp", cp+":"+completeMark, "-")
 		if err != nil && !isAbsent(err) {
 			return s, fmt.Errorf("look at node %s: %w", cp, err)
 		}
@@ -103,56 +105,30 @@ func inspect(ctx context.Context, e engine, name string) (State, error) {
 	return s, nil
 }
 
-func (s State) has(node string) bool {
-	for _, n := range s.Nodes {
-		if n.Name == node {
-			return true
+func (s *State) fill(containers []container) {
+	for _, c := range containers {
+		if c.Name == mirrorName(s.Name) {
+			if c.Config.Labels[Label] == s.Name {
+				s.mirror = &c
+			} else {
+				s.foreign = append(s.foreign, c.Name)
+			}
+			continue
 		}
-	}
-	return false
-}
-
-func (s *State) fill(nodes, mirrors []container) {
-	for _, c := range nodes {
 		source := c.mount(nodeDir)
 		if source == "" {
 			s.foreign = append(s.foreign, c.Name)
 			continue
 		}
-		n := node(c)
-		n.Role = filepath.Base(source)
 		s.StateDir = filepath.Dir(filepath.Dir(source))
-		s.Nodes = append(s.Nodes, n)
+		s.Nodes = append(s.Nodes, Node{Name: c.Name, Role: filepath.Base(source), Running: c.State.Running, container: c})
 		if c.Config.Labels[kindRoleLabel] == roleControlPlane {
 			s.Port = hostPort(c, fmt.Sprintf("%d/tcp", FrontDoorNodePort))
-			s.APIPort = hostPort(c, "6443/tcp")
 		}
 	}
-	// The control plane first: the order in which stopped nodes are started.
-	sort.Slice(s.Nodes, func(i, j int) bool {
-		a, b := s.Nodes[i], s.Nodes[j]
-		if (a.Role == roleControlPlane) != (b.Role == roleControlPlane) {
-			return a.Role == roleControlPlane
-		}
-		return a.Name < b.Name
-	})
-	for _, c := range mirrors {
-		if c.Config.Labels[Label] != s.Name {
-			s.foreign = append(s.foreign, c.Name)
-			continue
-		}
-		n := node(c)
-		n.Role = "mirror"
-		s.Mirror = &n
-	}
-	sort.Strings(s.foreign)
-}
-
-func node(c container) Node {
-	return Node{
-		Name: c.Name, Image: c.Config.Image, Running: c.State.Running, Status: c.State.Status,
-		IP: c.NetworkSettings.Networks[network].IPAddress,
-	}
+	// kind's names put the control plane before the workers.
+	slices.SortFunc(s.Nodes, func(a, b Node) int { return strings.Compare(a.Name, b.Name) })
+	slices.Sort(s.foreign)
 }
 
 func hostPort(c container, port string) int {
@@ -167,7 +143,7 @@ func hostPort(c container, port string) int {
 // Accepts refuses what Ensure can't bring about without destroying something.
 func (s State) Accepts(opt Options) error {
 	if !s.Ours() {
-		return foreign(s)
+		return notOurs(s)
 	}
 	if len(s.Nodes) == 0 {
 		return nil
@@ -179,22 +155,23 @@ func (s State) Accepts(opt Options) error {
 	if !s.Complete {
 		return nil // made anew in any case
 	}
-	changed := func(flag string, is, want int) error {
-		return ui.Usage(ui.WithHint(fmt.Errorf("cluster %q runs with %s %d: it can't become %d while it exists", s.Name, flag, is, want),
-			fmt.Sprintf("run with %s %d, or `druppie-up down --name %s` first: that removes the cluster with all that is in it", flag, is, s.Name)))
-	}
-	switch {
-	case s.Port != opt.Port:
-		return changed("--port", s.Port, opt.Port)
-	case s.count(roleWorker) != opt.Workers:
-		return changed("--workers", s.count(roleWorker), opt.Workers)
-	case s.count(roleGPU) != opt.GPUNodes:
-		return changed("--gpu-nodes", s.count(roleGPU), opt.GPUNodes)
+	for _, f := range []struct {
+		flag     string
+		is, want int
+	}{
+		{"--port", s.Port, opt.Port},
+		{"--workers", s.count(roleWorker), opt.Workers},
+		{"--gpu-nodes", s.count(roleGPU), opt.GPUNodes},
+	} {
+		if f.is != f.want {
+			err := fmt.Errorf("cluster %q runs with %s %d: it can't become %d while it exists", s.Name, f.flag, f.is, f.want)
+			return ui.Usage(ui.WithHint(err, fmt.Sprintf("run with %s %d, or `druppie-up down --name %s` first: that removes the cluster with all that is in it", f.flag, f.is, s.Name)))
+		}
 	}
 	return nil
 }
 
-func foreign(s State) error {
+func notOurs(s State) error {
 	return ui.Usage(ui.WithHint(fmt.Errorf("container %s is there already and druppie-up didn't make it", s.foreign[0]),
 		"choose another name with --name; nothing has been changed"))
 }

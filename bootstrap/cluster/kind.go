@@ -10,6 +10,7 @@ import (
 	"sync"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
 	kindcluster "sigs.k8s.io/kind/pkg/cluster"
 	kindexec "sigs.k8s.io/kind/pkg/exec"
 	"sigs.k8s.io/kind/pkg/log"
@@ -19,24 +20,24 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// createLimit is how long kind may take; a busy machine with two cores needs
-// two minutes, so that this is an engine that hangs.
+// createLimit is how long kind may take. A busy machine with two cores needs
+// two minutes: after more than this the engine hangs.
 const createLimit = 12 * time.Minute
 
 // kindCreate runs kind. kind takes no context: when ours ends, its containers
-// are left for the next run, which sees by the missing mark that they are half
-// made, and the goroutine ends with the process.
+// are left for the next run, which removes them since they aren't marked as
+// complete, and the goroutine ends with the process.
 func (r *run) kindCreate(ctx context.Context, config []byte) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, createLimit, fmt.Errorf("kind didn't end within %s", createLimit))
 	defer cancel()
-	defer noProxyFor(mirrorName(r.opt.Name))()
+	defer exemptFromProxy(mirrorName(r.opt.Name))()
 	provider := kindcluster.NewProvider(kindcluster.ProviderWithDocker(), kindcluster.ProviderWithLogger(&logger{task: r.task}))
 	done := make(chan error, 1)
 	go func() {
 		done <- provider.Create(r.opt.Name,
 			kindcluster.CreateWithRawConfig(config),
 			kindcluster.CreateWithKubeconfigPath(Kubeconfig(r.opt.StateDir)),
-			// Kept, so that it can be said what went wrong.
+			// The nodes stay for explainNode to read their logs.
 			kindcluster.CreateWithRetain(true),
 		)
 	}()
@@ -51,75 +52,61 @@ func (r *run) kindCreate(ctx context.Context, config []byte) error {
 	}
 }
 
-// noProxyFor has kind tell the nodes not to look for a host behind a proxy.
-// kind reads proxies from the environment and there is no other way in; what
-// it sets is taken back by the returned function.
-func noProxyFor(host string) func() {
-	proxied := false
-	for _, k := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"} {
-		proxied = proxied || os.Getenv(k) != ""
+// exemptFromProxy has kind tell the nodes not to use a proxy for a host. kind
+// reads the proxies from the environment and offers no other way; the returned
+// function restores the environment.
+func exemptFromProxy(host string) (restore func()) {
+	restore = func() {}
+	if os.Getenv("HTTP_PROXY")+os.Getenv("http_proxy")+os.Getenv("HTTPS_PROXY")+os.Getenv("https_proxy") == "" {
+		return restore
 	}
-	if !proxied {
-		return func() {}
-	}
-	var undo []func()
 	for _, k := range []string{"NO_PROXY", "no_proxy"} {
-		old, had := os.LookupEnv(k)
+		old, before := os.Getenv(k), restore
 		os.Setenv(k, strings.Trim(old+","+host, ","))
-		undo = append(undo, func() {
-			if had {
-				os.Setenv(k, old)
-			} else {
-				os.Unsetenv(k)
-			}
-		})
-	}
-	return func() {
-		for _, u := range undo {
-			u()
+		restore = func() {
+			os.Setenv(k, old)
+			before()
 		}
 	}
+	return restore
 }
 
 // exportKubeconfig writes the cluster's own kubeconfig; the user's is never read.
-func (r *run) exportKubeconfig(moved bool) error {
+func (r *run) exportKubeconfig(started bool) error {
 	path := Kubeconfig(r.opt.StateDir)
-	if _, err := os.Stat(path); err == nil && !moved {
+	if _, err := os.Stat(path); err == nil && !started {
 		return nil
 	}
 	provider := kindcluster.NewProvider(kindcluster.ProviderWithDocker())
-	if err := provider.ExportKubeConfig(r.opt.Name, path, false); err != nil {
-		return fmt.Errorf("write kubeconfig: %w", err)
-	}
-	if err := os.Chmod(path, 0o600); err != nil {
+	if err := errors.Join(provider.ExportKubeConfig(r.opt.Name, path, false), os.Chmod(path, 0o600)); err != nil {
 		return fmt.Errorf("write kubeconfig: %w", err)
 	}
 	return nil
 }
 
 // waitAPI waits until the API server calls itself ready.
-func (r *run) waitAPI(ctx context.Context) error {
+func (r *run) waitAPI(ctx context.Context) (*kube.Client, error) {
 	const limit = 3 * time.Minute
 	client, err := kube.New(Kubeconfig(r.opt.StateDir))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var last error
-	for start := time.Now(); time.Since(start) < limit; {
-		ask, cancel := context.WithTimeout(ctx, 5*time.Second)
-		_, last = client.Clientset.CoreV1().RESTClient().Get().AbsPath("/readyz").DoRaw(ask)
-		cancel()
-		if last == nil {
-			return nil
+	err = wait.PollUntilContextTimeout(ctx, time.Second, limit, true, func(ctx context.Context) (bool, error) {
+		try, cancel := context.WithTimeout(ctx, 5*time.Second)
+		defer cancel()
+		if _, last = client.Clientset.CoreV1().RESTClient().Get().AbsPath("/readyz").DoRaw(try); last != nil {
+			r.task.Detail("waiting for the Kubernetes API to answer")
 		}
-		r.task.Detail("waiting for the Kubernetes API to answer")
-		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		case <-time.After(time.Second):
-		}
+		return last == nil, nil
+	})
+	switch {
+	case ctx.Err() != nil:
+		return nil, context.Cause(ctx)
+	case err != nil:
+		return nil, r.explainNode(ctx, fmt.Errorf("the Kubernetes API doesn't answer after %s: %w", limit, last))
 	}
-	return r.explainNode(ctx, fmt.Errorf("the Kubernetes API doesn't answer after %s: %w", limit, last))
+	return client, nil
 }
 
 func (r *run) explainCreate(ctx context.Context, err error) error {
@@ -128,7 +115,7 @@ func (r *run) explainCreate(ctx context.Context, err error) error {
 		out := string(re.Output)
 		if strings.Contains(out, "port is already allocated") || strings.Contains(out, "address already in use") {
 			err := fmt.Errorf("port %d of this machine is in use", r.opt.Port)
-			return ui.Usage(ui.WithHint(errors.Join(err, r.removeHalf(ctx)),
+			return ui.Usage(ui.WithHint(errors.Join(err, r.removeIncomplete(ctx)),
 				fmt.Sprintf("`ss -ltnp 'sport = :%d'` says by whom; choose another with --port", r.opt.Port)))
 		}
 		if strings.Contains(out, "Error response from daemon") {
@@ -141,39 +128,35 @@ func (r *run) explainCreate(ctx context.Context, err error) error {
 	return r.explainNode(ctx, fmt.Errorf("create cluster: %s", msg))
 }
 
-func (r *run) explainStart(ctx context.Context, err error, node string) error {
-	return r.explainNode(ctx, fmt.Errorf("start node %s: %w", node, err))
-}
-
-// explainNode keeps the nodes' logs and adds the last word of kubelet and
-// containerd to an error.
+// explainNode saves the logs of the control plane and adds the last error of its
+// kubelet and containerd to err.
 func (r *run) explainNode(ctx context.Context, err error) error {
 	cp := controlPlane(r.opt.Name)
 	dir := filepath.Join(r.opt.StateDir, "logs")
-	// Asked for even when the user gave up, but not for long.
+	// The logs are read also when ctx has ended, but not for long.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 20*time.Second)
 	defer cancel()
-	var words []string
+	var causes []string
 	if mkErr := os.MkdirAll(dir, 0o755); mkErr == nil {
 		for _, unit := range []string{"kubelet", "containerd"} {
-			out, logErr := r.engine.docker(ctx, "exec", cp, "journalctl", "--no-pager", "-o", "cat", "-n", "400", "-u", unit)
+			out, logErr := docker(ctx, "exec", cp, "journalctl", "--no-pager", "-o", "cat", "-n", "400", "-u", unit)
 			if logErr != nil || strings.TrimSpace(out) == "" {
 				continue
 			}
 			_ = os.WriteFile(filepath.Join(dir, unit+".log"), []byte(out), 0o600)
 			if w := lastError(out); w != "" {
-				words = append(words, unit+": "+w)
+				causes = append(causes, unit+": "+w)
 			}
 		}
-		if out, logErr := r.engine.docker(ctx, "logs", "--tail", "50", cp); logErr == nil {
+		if out, logErr := docker(ctx, "logs", "--tail", "50", cp); logErr == nil {
 			_ = os.WriteFile(filepath.Join(dir, "node.log"), []byte(out), 0o600)
-			if len(words) == 0 && strings.TrimSpace(out) != "" {
-				words = append(words, "node: "+command.LastLines(out, 1))
+			if len(causes) == 0 && strings.TrimSpace(out) != "" {
+				causes = append(causes, "node: "+command.LastLines(out, 1))
 			}
 		}
 	}
-	if len(words) > 0 {
-		err = fmt.Errorf("%w; %s", err, strings.Join(words, "; "))
+	if len(causes) > 0 {
+		err = fmt.Errorf("%w; %s", err, strings.Join(causes, "; "))
 	}
 	hint := fmt.Sprintf("run `druppie-up doctor`; the node's logs are in %s; `druppie-up up` tries again", dir)
 	if old := ui.Hint(err); old != "" {
@@ -182,7 +165,7 @@ func (r *run) explainNode(ctx context.Context, err error) error {
 	return ui.WithHint(err, hint)
 }
 
-// lastError finds the last line of a log that tells of an error.
+// lastError is the last line of a log that is an error.
 func lastError(log string) string {
 	lines := strings.Split(strings.TrimSpace(log), "\n")
 	for i := len(lines) - 1; i >= 0; i-- {
@@ -220,7 +203,7 @@ func (l *logger) detail(s string) {
 	l.task.Detail("kind: %s", s)
 }
 
-func (l *logger) Warn(string)                  { /* about things the configuration settles */ }
+func (l *logger) Warn(string)                  {} // about what our configuration says on purpose
 func (l *logger) Warnf(string, ...any)         {}
 func (l *logger) Error(message string)         { l.detail(message) }
 func (l *logger) Errorf(f string, a ...any)    { l.detail(fmt.Sprintf(f, a...)) }

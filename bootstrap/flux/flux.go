@@ -14,9 +14,12 @@ import (
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
@@ -56,12 +59,33 @@ type Applier interface {
 	Apply(ctx context.Context, objs []*unstructured.Unstructured) ([]string, error)
 }
 
+// renderedFrom is the annotation of the platform repository's source that says
+// what its newest commit was rendered from.
+const renderedFrom = "druppie.io/rendered-from"
+
+// RenderedFrom is what Sync was last told; empty if it wasn't, or Flux isn't there.
+func RenderedFrom(ctx context.Context, c client.Reader) (string, error) {
+	source := &unstructured.Unstructured{}
+	source.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind))
+	err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceFlux, Name: root}, source)
+	if err != nil && !apierrors.IsNotFound(err) && !apimeta.IsNoMatchError(err) {
+		return "", fmt.Errorf("read the source %s: %w", root, err)
+	}
+	return source.GetAnnotations()[renderedFrom], nil
+}
+
 // Sync points Flux at the platform repository with the objects that
-// `flux bootstrap` makes. Flux's controllers and definitions must be there.
-func Sync(ctx context.Context, c Applier) error {
+// `flux bootstrap` makes, and notes what it was rendered from. Flux's controllers
+// and definitions must be there.
+func Sync(ctx context.Context, c Applier, from string) error {
 	objs, err := syncObjects()
 	if err != nil {
 		return err
+	}
+	for _, o := range objs {
+		if o.GetKind() == sourcev1.GitRepositoryKind && from != "" {
+			o.SetAnnotations(map[string]string{renderedFrom: from})
+		}
 	}
 	if _, err := c.Apply(ctx, objs); err != nil {
 		return fmt.Errorf("point flux at the platform repository: %w", err)

@@ -15,6 +15,7 @@ import (
 
 	sdk "code.gitea.io/sdk/gitea"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/frontdoor"
@@ -60,15 +61,15 @@ type setup struct {
 
 // Ensure makes the organisation with its identities, repositories, branch
 // protection and webhooks, and the login to the trace, and keeps each identity's
-// token in the cluster. Gitea must answer already. flux is told of pushes to what
-// Flux installs from. A second run writes nothing.
+// token in the cluster. The webhook flux is called on pushes to what Flux installs
+// from. A second run writes nothing.
 func Ensure(ctx context.Context, c kube.Objects, exec Exec, endpoint frontdoor.Endpoint, flux Webhook) error {
 	httpClient, err := endpoint.Client()
 	if err != nil {
 		return err
 	}
 	s := &setup{Objects: c, endpoint: endpoint, http: httpClient, exec: exec, flux: flux}
-	if err := s.waitForAnswer(ctx); err != nil {
+	if err := s.waitHealthy(ctx); err != nil {
 		return err
 	}
 	for _, step := range []struct {
@@ -90,27 +91,22 @@ func Ensure(ctx context.Context, c kube.Objects, exec Exec, endpoint frontdoor.E
 	return nil
 }
 
-// answerPatience is how long Gitea may take to answer. After a restart of the
-// node the API server still knows every pod as ready, until the kubelet has made
-// all of them anew: with the whole platform on two cores that takes minutes.
-const answerPatience = 5 * time.Minute
+// healthTimeout is how long Gitea may take to become healthy. After a restart of
+// the node the API server still shows every pod as ready, until the kubelet has
+// made all of them anew: with the whole platform on two cores that takes minutes.
+const healthTimeout = 5 * time.Minute
 
-// waitForAnswer bridges the time between a pod that counts as ready and a front
-// door that leads to it.
-func (s *setup) waitForAnswer(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, answerPatience)
-	defer cancel()
-	for {
-		err := s.ping(ctx)
-		if err == nil {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("gitea doesn't answer at %s: %w", s.endpoint.URL("gitea"), err)
-		case <-time.After(500 * time.Millisecond):
-		}
+// waitHealthy waits until the front door leads to Gitea's pod, which is ready.
+func (s *setup) waitHealthy(ctx context.Context) error {
+	var last error
+	err := wait.PollUntilContextTimeout(ctx, 500*time.Millisecond, healthTimeout, true, func(ctx context.Context) (bool, error) {
+		last = s.ping(ctx)
+		return last == nil, nil
+	})
+	if err != nil {
+		return fmt.Errorf("gitea doesn't answer at %s: %w", s.endpoint.URL("gitea"), last)
 	}
+	return nil
 }
 
 func (s *setup) ping(ctx context.Context) error {
@@ -194,14 +190,14 @@ func (s *setup) ensureAdminAccount(ctx context.Context, password string) error {
 
 func (s *setup) ensureUsers(ctx context.Context) error {
 	for _, id := range identities()[1:] {
-		data, err := s.identity(ctx, id.name)
-		if err != nil {
-			return err
-		}
 		if _, resp, err := s.api.GetUserInfo(id.name); err == nil {
 			continue
 		} else if giteaclient.Status(resp) != http.StatusNotFound {
 			return fmt.Errorf("%s: %w", id.name, err)
+		}
+		data, err := s.identity(ctx, id.name)
+		if err != nil {
+			return err
 		}
 		no := false
 		if _, _, err := s.api.AdminCreateUser(sdk.CreateUserOption{

@@ -38,14 +38,14 @@ func newHook(name string, to Webhook, branch string, events ...string) hook {
 	}
 }
 
-// shown is what Gitea calls an event that a hook asks for, where that differs.
-// Asked for pull_request it would add labels, assignments and comments.
-var shown = map[string]string{"pull_request_only": "pull_request"}
+// returned is how Gitea's API returns an event that a hook asks for, where that
+// differs. Asked for pull_request it would add labels, assignments and comments.
+var returned = map[string]string{"pull_request_only": "pull_request"}
 
 func (h hook) is(want hook) bool {
 	var events []string
 	for _, e := range want.Events {
-		if s, ok := shown[e]; ok {
+		if s, ok := returned[e]; ok {
 			e = s
 		}
 		events = append(events, e)
@@ -54,7 +54,7 @@ func (h hook) is(want hook) bool {
 		slices.Equal(slices.Sorted(slices.Values(h.Events)), slices.Sorted(slices.Values(events)))
 }
 
-// ensureWebhooks tells the foundry, Flux and the trace of what happens.
+// ensureWebhooks has Gitea send its events to the foundry, Flux and the trace.
 func (s *setup) ensureWebhooks(ctx context.Context) error {
 	foundry, err := s.secretKey(ctx, names.NamespaceFoundry, secrets.FoundryWebhook)
 	if err != nil {
@@ -77,16 +77,14 @@ func (s *setup) ensureWebhooks(ctx context.Context) error {
 		// Not the trace's own: there each checkpoint would make a record, and each
 		// record a checkpoint.
 	} {
-		for _, h := range w.hooks {
-			if err := s.ensureHook(ctx, w.repo, h); err != nil {
-				return fmt.Errorf("%s: %w", w.repo, err)
-			}
+		if err := s.ensureHooks(ctx, w.repo, w.hooks); err != nil {
+			return fmt.Errorf("%s: %w", w.repo, err)
 		}
 	}
 	return nil
 }
 
-// traceHook tells the trace of every push, pull request and review; a review is
+// traceHook sends the trace every push, pull request and review; a review is
 // delivered as pull_request_approved, pull_request_rejected or pull_request_comment.
 func traceHook(secret []byte) hook {
 	return newHook("trace", Webhook{"https://" + names.TraceHost + "/v1/events/gitea", secret}, "",
@@ -102,36 +100,38 @@ func (s *setup) secretKey(ctx context.Context, namespace, name string) ([]byte, 
 	return secret.Data["secret"], nil
 }
 
-// ensureHook makes the repository have this hook once, among those that lead to
+// ensureHooks makes the repository have each of these hooks once, and no other to
 // the same address.
-func (s *setup) ensureHook(ctx context.Context, repo string, want hook) error {
+func (s *setup) ensureHooks(ctx context.Context, repo string, want []hook) error {
 	path := "/repos/" + names.Organisation + "/" + repo + "/hooks"
 	var have []hook
 	if err := s.api.Call(ctx, http.MethodGet, path+"?limit=50", nil, &have); err != nil {
 		return err
 	}
-	found := false
-	for _, h := range have {
-		if h.Config["url"] != want.Config["url"] {
+	for _, w := range want {
+		found := false
+		for _, h := range have {
+			if h.Config["url"] != w.Config["url"] {
+				continue
+			}
+			if !found && h.is(w) {
+				found = true
+				continue
+			}
+			if err := s.api.Call(ctx, http.MethodDelete, fmt.Sprintf("%s/%d", path, h.ID), nil, nil); err != nil {
+				return fmt.Errorf("delete an old one: %w", err)
+			}
+		}
+		if found {
 			continue
 		}
-		if !found && h.is(want) {
-			found = true
-			continue
+		var made hook
+		if err := s.api.Call(ctx, http.MethodPost, path, w, &made); err != nil {
+			return err
 		}
-		if err := s.api.Call(ctx, http.MethodDelete, fmt.Sprintf("%s/%d", path, h.ID), nil, nil); err != nil {
-			return fmt.Errorf("drop an old one: %w", err)
+		if !made.is(w) {
+			return fmt.Errorf("gitea made something else: events %v, active %v", made.Events, made.Active)
 		}
-	}
-	if found {
-		return nil
-	}
-	var made hook
-	if err := s.api.Call(ctx, http.MethodPost, path, want, &made); err != nil {
-		return err
-	}
-	if !made.is(want) {
-		return fmt.Errorf("gitea made something else: events %v, active %v", made.Events, made.Active)
 	}
 	return nil
 }

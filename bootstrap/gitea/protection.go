@@ -39,26 +39,26 @@ type protection struct {
 	BlockAdminMergeOverride  bool     `json:"block_admin_merge_override"`
 }
 
-// onlyPushedBy lets one identity push, never with force, and merges nothing.
-func onlyPushedBy(branch, user string) protection {
+// pushOnlyBy lets one identity push, never with force, and merges nothing.
+func pushOnlyBy(branch, user string) protection {
 	return protection{
 		RuleName: branch, Priority: priority(branch), EnablePush: true, EnablePushWhitelist: true, PushWhitelist: []string{user},
 		EnableMergeWhitelist: true, MergeWhitelist: []string{user}, BlockAdminMergeOverride: true,
 	}
 }
 
-// proposedBy gives every branch but main to one identity, which may replace
-// what it proposed; approvals fall with it. Who approves can't add to what it
+// pullRequestsBy gives every branch but main to one identity, which may force-push
+// what it proposed; that dismisses approvals. Who approves can't add to what it
 // approves. Gitea also keeps protected branches from being deleted.
-func proposedBy(user string) protection {
-	p := onlyPushedBy(otherBranches, user)
+func pullRequestsBy(user string) protection {
+	p := pushOnlyBy(otherBranches, user)
 	p.EnableForcePush, p.EnableForcePushAllowlist, p.ForcePushAllowlist = true, true, []string{user}
 	return p
 }
 
-// reviewed lets nobody push; what is merged was approved, as it is, by one of
+// requireReview lets nobody push; what is merged was approved, as it is, by one of
 // the approvers. Gitea never counts an author's own approval.
-func reviewed(branch string, approvers, mergers []string) protection {
+func requireReview(branch string, approvers, mergers []string) protection {
 	return protection{
 		RuleName: branch, Priority: priority(branch),
 		EnableMergeWhitelist: true, MergeWhitelist: mergers,
@@ -75,8 +75,8 @@ func priority(branch string) int64 {
 	return 1
 }
 
-// normal makes rules comparable: names in order, and none as an empty list.
-func (p protection) normal() protection {
+// sorted makes rules comparable: names in order, and none as an empty list.
+func (p protection) sorted() protection {
 	for _, names := range []*[]string{&p.PushWhitelist, &p.ForcePushAllowlist, &p.MergeWhitelist, &p.ApprovalsWhitelist} {
 		*names = append([]string{}, *names...)
 		slices.Sort(*names)
@@ -90,57 +90,43 @@ func (s *setup) protections(ctx context.Context, repo string) ([]protection, err
 	return rules, err
 }
 
-// ensureProtection makes the repository have exactly these rules, and reads
-// them back: Gitea drops names from a whitelist that lack access.
-func (s *setup) ensureProtection(ctx context.Context, repo string, want []protection) error {
-	have, err := s.protections(ctx, repo)
-	if err != nil {
-		return err
-	}
-	changed := false
-	for _, w := range want {
-		i := slices.IndexFunc(have, func(p protection) bool { return p.RuleName == w.RuleName })
-		switch {
-		case i < 0:
-			err = s.api.Call(ctx, http.MethodPost, protectionPath(repo), w.normal(), nil)
-		case cmp.Equal(have[i].normal(), w.normal()):
-			continue
-		default:
-			err = s.api.Call(ctx, http.MethodPatch, protectionPath(repo)+"/"+url.PathEscape(w.RuleName), w.normal(), nil)
-		}
-		if err != nil {
-			return fmt.Errorf("protect %s: %w", w.RuleName, err)
-		}
-		changed = true
-	}
-	for _, h := range have {
-		if slices.ContainsFunc(want, func(p protection) bool { return p.RuleName == h.RuleName }) {
-			continue
-		}
-		if err := s.api.Call(ctx, http.MethodDelete, protectionPath(repo)+"/"+url.PathEscape(h.RuleName), nil, nil); err != nil {
-			return fmt.Errorf("drop rule %s: %w", h.RuleName, err)
-		}
-		changed = true
-	}
-	if !changed {
-		return nil
-	}
-	return s.checkProtection(ctx, repo, want)
-}
-
-func (s *setup) checkProtection(ctx context.Context, repo string, want []protection) error {
-	have, err := s.protections(ctx, repo)
-	if err != nil {
-		return err
-	}
+// ensureProtection makes the repository, which has these rules, have exactly those
+// that are wanted, and reads them back: Gitea drops names from a whitelist that
+// lack access.
+func (s *setup) ensureProtection(ctx context.Context, repo string, have, want []protection) error {
 	byName := func(rules []protection) map[string]protection {
 		m := map[string]protection{}
 		for _, r := range rules {
-			m[r.RuleName] = r.normal()
+			m[r.RuleName] = r.sorted()
 		}
 		return m
 	}
-	if diff := cmp.Diff(byName(want), byName(have)); diff != "" {
+	old, wanted := byName(have), byName(want)
+	if cmp.Equal(old, wanted) {
+		return nil
+	}
+	for name, w := range wanted {
+		var err error
+		if is, found := old[name]; !found {
+			err = s.api.Call(ctx, http.MethodPost, protectionPath(repo), w, nil)
+		} else if !cmp.Equal(is, w) {
+			err = s.api.Call(ctx, http.MethodPatch, protectionPath(repo)+"/"+url.PathEscape(name), w, nil)
+		}
+		if err != nil {
+			return fmt.Errorf("protect %s: %w", name, err)
+		}
+		delete(old, name)
+	}
+	for name := range old {
+		if err := s.api.Call(ctx, http.MethodDelete, protectionPath(repo)+"/"+url.PathEscape(name), nil, nil); err != nil {
+			return fmt.Errorf("delete rule %s: %w", name, err)
+		}
+	}
+	have, err := s.protections(ctx, repo)
+	if err != nil {
+		return err
+	}
+	if diff := cmp.Diff(wanted, byName(have)); diff != "" {
 		return fmt.Errorf("branch protection isn't what was asked for (-want +have):\n%s", diff)
 	}
 	return nil

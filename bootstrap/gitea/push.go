@@ -46,6 +46,19 @@ func PushPlatform(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoi
 	return commit, nil
 }
 
+// PlatformHead is the commit that main of the platform repository stands at.
+func PlatformHead(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoint) (string, error) {
+	p, err := newInstaller(ctx, c, endpoint)
+	if err != nil {
+		return "", err
+	}
+	branch, _, err := p.api.GetRepoBranch(names.Organisation, names.RepoPlatform, names.MainBranch)
+	if err != nil {
+		return "", fmt.Errorf("branch %s of %s/%s: %w", names.MainBranch, names.Organisation, names.RepoPlatform, err)
+	}
+	return branch.Commit.ID, nil
+}
+
 // PlatformFolders lists the folders at the root of the platform repository.
 func PlatformFolders(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoint) ([]string, error) {
 	p, err := newInstaller(ctx, c, endpoint)

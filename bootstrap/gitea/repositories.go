@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	sdk "code.gitea.io/sdk/gitea"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
@@ -38,7 +39,7 @@ func repositories() []repository {
 				names.UserFlux:      sdk.AccessModeRead,
 				names.UserTrace:     sdk.AccessModeRead,
 			},
-			protection: []protection{onlyPushedBy(names.MainBranch, names.UserInstaller)},
+			protection: []protection{pushOnlyBy(names.MainBranch, names.UserInstaller)},
 		},
 		{
 			name:        names.RepoFleet,
@@ -53,8 +54,8 @@ func repositories() []repository {
 				names.UserTrace:           sdk.AccessModeRead,
 			},
 			protection: []protection{
-				reviewed(names.MainBranch, []string{names.UserFoundryReviewer}, []string{names.UserFoundryReviewer}),
-				proposedBy(names.UserFoundry),
+				requireReview(names.MainBranch, []string{names.UserFoundryReviewer}, []string{names.UserFoundryReviewer}),
+				pullRequestsBy(names.UserFoundry),
 			},
 			seed: map[string]string{"tenants/drones/kustomization.yaml": emptyTenant},
 		},
@@ -70,15 +71,15 @@ func repositories() []repository {
 				// Gitea dismisses stale approvals in the background: an author who
 				// may merge could push and merge before that. So who approves
 				// merges.
-				reviewed(names.MainBranch, []string{names.UserReviewer}, []string{names.UserReviewer}),
-				proposedBy(names.UserBuilder),
+				requireReview(names.MainBranch, []string{names.UserReviewer}, []string{names.UserReviewer}),
+				pullRequestsBy(names.UserBuilder),
 			},
 		},
 		{
 			name:          names.RepoTrace,
 			description:   "Checkpoints of the evidence log, pushed by the trace alone: who keeps a copy can tell if the log was rewritten.",
 			collaborators: map[string]sdk.AccessMode{names.UserTrace: sdk.AccessModeWrite},
-			protection:    []protection{onlyPushedBy(names.MainBranch, names.UserTrace)},
+			protection:    []protection{pushOnlyBy(names.MainBranch, names.UserTrace)},
 		},
 	}
 }
@@ -92,12 +93,16 @@ resources: []
 `
 
 func (s *setup) ensureRepositories(ctx context.Context) error {
+	var g errgroup.Group
 	for _, r := range repositories() {
-		if err := s.ensureRepository(ctx, r); err != nil {
-			return fmt.Errorf("%s: %w", r.name, err)
-		}
+		g.Go(func() error {
+			if err := s.ensureRepository(ctx, r); err != nil {
+				return fmt.Errorf("%s: %w", r.name, err)
+			}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
 func (s *setup) ensureRepository(ctx context.Context, r repository) error {
@@ -112,46 +117,50 @@ func (s *setup) ensureRepository(ctx context.Context, r repository) error {
 	if err != nil {
 		return err
 	}
-	for _, user := range slices.Sorted(maps.Keys(r.collaborators)) {
-		if err := s.ensureCollaborator(r.name, user, r.collaborators[user]); err != nil {
-			return fmt.Errorf("access of %s: %w", user, err)
-		}
+	if err := s.ensureCollaborators(r); err != nil {
+		return fmt.Errorf("collaborators: %w", err)
 	}
-	if err := s.ensureSeed(ctx, r); err != nil {
-		return fmt.Errorf("first files: %w", err)
-	}
-	return s.ensureProtection(ctx, r.name, r.protection)
-}
-
-func (s *setup) ensureCollaborator(repo, user string, want sdk.AccessMode) error {
-	is, _, err := s.api.IsCollaborator(names.Organisation, repo, user)
+	rules, err := s.protections(ctx, r.name)
 	if err != nil {
 		return err
 	}
-	if is {
-		have, _, err := s.api.CollaboratorPermission(names.Organisation, repo, user)
-		if err != nil {
-			return err
-		}
-		if have.Permission == want {
-			return nil
+	// The files come before protection: only an unprotected repository is taken to
+	// lack them, so that a file that a later change removed stays away.
+	if len(rules) == 0 {
+		if err := s.addFiles(r); err != nil {
+			return fmt.Errorf("first files: %w", err)
 		}
 	}
-	_, err = s.api.AddCollaborator(names.Organisation, repo, user, sdk.AddCollaboratorOption{Permission: &want})
-	return err
+	return s.ensureProtection(ctx, r.name, rules, r.protection)
 }
 
-// ensureSeed adds files that aren't there. It comes before protection, and only
-// once protection stands is the repository taken to be seeded: a file that a
-// later change took away stays away.
-func (s *setup) ensureSeed(ctx context.Context, r repository) error {
-	if len(r.seed) == 0 {
-		return nil
-	}
-	rules, err := s.protections(ctx, r.name)
-	if err != nil || len(rules) > 0 {
+func (s *setup) ensureCollaborators(r repository) error {
+	list, _, err := s.api.ListCollaborators(names.Organisation, r.name, sdk.ListCollaboratorsOptions{
+		ListOptions: sdk.ListOptions{Page: 1, PageSize: 50},
+	})
+	if err != nil {
 		return err
 	}
+	for _, user := range slices.Sorted(maps.Keys(r.collaborators)) {
+		want := r.collaborators[user]
+		if slices.ContainsFunc(list, func(u *sdk.User) bool { return u.UserName == user }) {
+			have, _, err := s.api.CollaboratorPermission(names.Organisation, r.name, user)
+			if err != nil {
+				return err
+			}
+			if have.Permission == want {
+				continue
+			}
+		}
+		if _, err := s.api.AddCollaborator(names.Organisation, r.name, user, sdk.AddCollaboratorOption{Permission: &want}); err != nil {
+			return fmt.Errorf("%s: %w", user, err)
+		}
+	}
+	return nil
+}
+
+// addFiles commits the files that aren't there.
+func (s *setup) addFiles(r repository) error {
 	for _, path := range slices.Sorted(maps.Keys(r.seed)) {
 		_, resp, err := s.api.GetContents(names.Organisation, r.name, names.MainBranch, path)
 		if giteaclient.Status(resp) != http.StatusNotFound {

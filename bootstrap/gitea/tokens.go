@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"sync"
 
 	sdk "code.gitea.io/sdk/gitea"
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
@@ -17,19 +19,29 @@ import (
 // their scopes change, so that old ones are replaced.
 const tokenName = "druppie-up-1"
 
-// ensureTokens gives each identity a token with no more scope than it needs,
-// keeps it, and hands copies to the namespaces that use it.
+// ensureTokens gives each identity a token with no more scope than it needs, and
+// keeps it in its Secret and in those of the namespaces that use it.
 func (s *setup) ensureTokens(ctx context.Context) error {
+	var g errgroup.Group
+	var mu sync.Mutex
 	tokens := map[string]string{}
 	for _, id := range identities() {
 		if len(id.scopes) == 0 {
 			continue
 		}
-		token, err := s.ensureToken(ctx, id)
-		if err != nil {
-			return fmt.Errorf("%s: %w", id.name, err)
-		}
-		tokens[id.name] = token
+		g.Go(func() error {
+			token, err := s.ensureToken(ctx, id)
+			if err != nil {
+				return fmt.Errorf("%s: %w", id.name, err)
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			tokens[id.name] = token
+			return nil
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return err
 	}
 	for _, c := range []struct{ namespace, name, identity string }{
 		{names.NamespaceFoundry, "gitea-promoter", names.UserFoundry},
@@ -59,7 +71,7 @@ func (s *setup) ensureToken(ctx context.Context, id identity) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	// One of this name that we don't know the value of is of no use to anyone.
+	// A token's value can't be read again: an old one of this name is of no use.
 	if resp, err := c.DeleteAccessToken(tokenName); err != nil && giteaclient.Status(resp) != http.StatusNotFound {
 		return "", fmt.Errorf("delete token: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 
 	cdx "github.com/CycloneDX/cyclonedx-go"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -24,6 +25,10 @@ import (
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
+
+// fileAnnotation notes the size and time of the program's file, so that one that
+// hasn't changed needn't be read.
+const fileAnnotation = "io.druppie.file"
 
 // format changes when Pack makes another image of the same binary.
 const format = "1"
@@ -67,7 +72,7 @@ func Pack(s *store.Store, binDir string) error {
 }
 
 func (p program) pack(s *store.Store, file string) error {
-	data, err := os.ReadFile(file)
+	info, err := os.Stat(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return ui.WithHint(fmt.Errorf("%s is not there", file),
 			"build everything with `make build`: the programs of the platform's own images lie beside druppie-up")
@@ -76,16 +81,29 @@ func (p program) pack(s *store.Store, file string) error {
 		return err
 	}
 	ref := names.OwnImage(p.name)
-	sum := sha256.Sum256(data)
-	key := format + " " + runtime.GOARCH + " " + hex.EncodeToString(sum[:])
-	if e, err := s.Entry(ref); err == nil && e.Annotations[store.Input] == key {
+	e, err := s.Entry(ref)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	made := format + " " + runtime.GOARCH + " "
+	unread := fmt.Sprint(info.Size(), info.ModTime().UnixNano())
+	if strings.HasPrefix(e.Annotations[store.Input], made) && e.Annotations[fileAnnotation] == unread {
 		return nil
 	}
-	info, err := buildinfo.Read(bytes.NewReader(data))
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(data)
+	ann := map[string]string{store.Input: made + hex.EncodeToString(sum[:]), fileAnnotation: unread}
+	if e.Annotations[store.Input] == ann[store.Input] {
+		return s.Annotate(ref, ann)
+	}
+	program, err := buildinfo.Read(bytes.NewReader(data))
 	if err != nil {
 		return fmt.Errorf("it is no Go program: %w", err)
 	}
-	_, linked := sbom.Modules(info)
+	_, linked := sbom.Modules(program)
 	var components []cdx.Component
 	for _, m := range linked {
 		components = append(components, m.Component())
@@ -99,7 +117,6 @@ func (p program) pack(s *store.Store, file string) error {
 		return err
 	}
 	// The SBOM first: an image that is there has one.
-	ann := map[string]string{store.Input: key}
 	if _, err := s.PutImage(sbom.Ref(ref), list, ann); err != nil {
 		return err
 	}

@@ -280,6 +280,15 @@ func (s *Store) put(ref string, ann map[string]string, write func() (v1.Descript
 	return Entry{Ref: r.String(), Descriptor: d, Annotations: maps.Clone(ann)}, nil
 }
 
+// Annotate replaces the annotations of an entry.
+func (s *Store) Annotate(ref string, ann map[string]string) error {
+	e, err := s.Entry(ref)
+	if err != nil {
+		return err
+	}
+	return s.setEntry(e.Ref, &e.Descriptor, ann)
+}
+
 // Remove takes a name out of the store; GC then frees its blobs.
 func (s *Store) Remove(ref string) error {
 	r, err := ParseRef(ref)
