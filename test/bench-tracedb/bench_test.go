@@ -1,14 +1,13 @@
-package main
+package bench
 
 import (
-	"bytes"
 	"database/sql"
-	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
@@ -18,74 +17,41 @@ import (
 	"github.com/druppie/druppie-up/tracedb/log/logtest"
 )
 
-// TestBench runs every measurement for a moment, to see that each prints its table.
-func TestBench(t *testing.T) {
-	// Not the test's own folder: the PostgreSQL server, which isn't run as root, can't enter that.
-	dir, err := os.MkdirTemp("", "tracedb-bench")
+// TestBenchmarks runs every benchmark for a moment, in a process of its own, to see that each reports its figures.
+func TestBenchmarks(t *testing.T) {
+	keep := filepath.Join(t.TempDir(), "large.db")
+	out, err := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$", "-test.bench=.", "-test.benchtime=1x", "-test.short",
+		"-records=2000", "-span=20ms", "-keep="+keep).CombinedOutput()
 	if err != nil {
-		t.Fatal(err)
+		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	var out, progress bytes.Buffer
-	b := bench{dir: dir, keep: filepath.Join(dir, "large.db"), records: 2000, span: 20 * time.Millisecond, progress: &progress}
-	if err := b.run(t.Context(), &out, "", nil); err != nil {
-		t.Fatalf("%v\n%s", err, progress.String())
-	}
-	for _, want := range []string{"log/plain", "sqlite", "over HTTP on sqlite", "the large log, on sqlite", "start of the log alone", "inclusion proof", "check of everything"} {
-		if !strings.Contains(out.String(), want) {
-			t.Errorf("nothing about %q in:\n%s", want, out.String())
+	for _, want := range []string{
+		`BenchmarkAppend/sqlite/batch=100\S* .* log/plain`, `BenchmarkRecord/sqlite\S* .* records/s`, `BenchmarkLargeLog/sqlite/check\S* .* disk-MiB`,
+		`BenchmarkLargeLog/sqlite/start\S* .* peak-MiB`, `BenchmarkLargeLog/sqlite/admission\S* .* p99-ms`, `BenchmarkLargeLog/sqlite/why/library\+proofs\S* .* p99-ms`,
+	} {
+		if !regexp.MustCompile(want).Match(out) {
+			t.Errorf("nothing like %q in:\n%s", want, out)
 		}
-	}
-	if err := b.run(t.Context(), io.Discard, "none", nil); err == nil {
-		t.Error("a child that doesn't exist ran")
 	}
 }
 
 // TestPlain holds what the log is compared with against the log: the same indexes over the same rows, in
 // pages of the same size.
 func TestPlain(t *testing.T) {
-	dir, err := os.MkdirTemp("", "tracedb-bench")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if err := os.Chmod(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	b := bench{dir: dir, progress: io.Discard}
-	engines, done, err := b.engines(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer done()
-	for _, e := range engines {
+	for _, e := range engines(t) {
 		t.Run(e.name, func(t *testing.T) {
-			dsn, err := e.fresh(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			l, err := openLog(t.Context(), dsn)
-			if err != nil {
-				t.Fatal(err)
-			}
+			dsn := e.fresh(t)
+			l := openLog(t, dsn)
 			want := indexes(t, dsn)
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			if dsn, err = e.fresh(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			p, err := e.plain(t.Context(), dsn)
-			if err != nil {
-				t.Fatal(err)
-			}
+			dsn = e.fresh(t)
+			p := openPlain(t, e, dsn)
 			if diff := cmp.Diff(want, indexes(t, dsn)); diff != "" || len(want) < 5 {
 				t.Errorf("indexes (-log +plain):\n%s", diff)
 			}
-			if err := p.close(t.Context()); err != nil {
+			if err := p.Close(); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -135,17 +101,17 @@ func indexes(t *testing.T, dsn string) (out []string) {
 	return out
 }
 
-// TestStory holds the large log's releases: a chain as a real one, with facts, that the log takes.
-func TestStory(t *testing.T) {
-	teller := newStoryteller(1)
+// TestReleases holds the large log's releases: a chain as a real one, with facts, that the log takes.
+func TestReleases(t *testing.T) {
+	g := newGenerator(1)
 	l := logtest.New(t)
 	for n := range 2 {
-		for s := range Service(3) {
-			release, err := teller.release(s, n)
+		for s := range serviceID(3) {
+			release, err := g.release(s, n)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if _, err := l.Append(t.Context(), plainWriter, release); err != nil {
+			if _, err := l.Append(t.Context(), writer, release); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -158,24 +124,24 @@ func TestStory(t *testing.T) {
 			t.Errorf("%d facts of %s, %v, want %d", len(facts), tt.table, err, tt.want)
 		}
 	}
-	entries, err := l.ByRef(t.Context(), ref(tracedb.RefImage, Service(2).Digest(1)), 100)
+	entries, err := l.ByRef(t.Context(), ref(tracedb.RefImage, serviceID(2).Digest(1)), 100)
 	if err != nil || len(entries) != 13 {
 		t.Errorf("%d records of an image, %v", len(entries), err)
 	}
 }
 
-// TestRecords holds the size of what appends are measured with.
-func TestRecords(t *testing.T) {
-	a, b := newRecords(1), newRecords(2)
+// TestDrafts holds the size of what appends are measured with.
+func TestDrafts(t *testing.T) {
+	a, b := newDrafts(1), newDrafts(2)
 	seen := map[string]bool{}
-	for _, d := range append(a.some(30), b.some(30)...) {
+	for _, d := range append(a.next(30), b.next(30)...) {
 		if len(d.Payload) != payloadSize || len(d.Refs) != 4 || seen[d.ID] {
 			t.Errorf("%s: %d bytes, %d refs", d.ID, len(d.Payload), len(d.Refs))
 		}
 		seen[d.ID] = true
 	}
 	l := logtest.New(t)
-	if _, err := l.Append(t.Context(), plainWriter, []log.Prepared(a.some(10))); err != nil {
+	if _, err := l.Append(t.Context(), writer, []log.Prepared(a.next(10))); err != nil {
 		t.Error(err)
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"modernc.org/sqlite"
@@ -17,15 +18,9 @@ import (
 	"github.com/druppie/druppie-up/tracedb/log/batch"
 )
 
-// plain is a database with the same rows and indexes as the log's, and nothing else: no leaves, no tree,
-// no triggers, no looking whether something is there already. It commits when the log does, what comes
-// together in one durable transaction.
-type plain interface {
-	insert(ctx context.Context, first int64, drafts []log.Prepared) error
-	close(ctx context.Context) error
-}
-
-const plainTables = `
+// plainSchema has the same rows and indexes as the log, and nothing else: no leaves, no tree, no triggers, no
+// search for what is there already.
+const plainSchema = `
 CREATE TABLE payloads (seq %[1]s PRIMARY KEY, body %[2]s NOT NULL);
 CREATE TABLE records (seq %[1]s PRIMARY KEY, time %[1]s NOT NULL, id %[3]s NOT NULL, kind %[3]s NOT NULL, actor %[3]s NOT NULL,
   writer %[3]s NOT NULL, at %[1]s NOT NULL, outcome %[3]s NOT NULL, payload %[2]s NOT NULL, size %[1]s NOT NULL);
@@ -37,16 +32,78 @@ CREATE INDEX records_outcome ON records (outcome%[5]s) WHERE outcome <> '';
 CREATE TABLE refs (type %[3]s NOT NULL, value %[3]s NOT NULL, seq %[1]s NOT NULL, PRIMARY KEY (type, value, seq)) %[4]s;
 `
 
-// plainSQLite inserts many rows with one statement that it compiled once, which is the fastest this
-// driver does.
-type plainSQLite struct {
-	db       *sql.DB
-	payloads plainInsert
-	records  plainInsert
-	refs     plainInsert
+// plainDB inserts rows in one durable transaction.
+type plainDB interface {
+	insert(ctx context.Context, first int64, drafts []log.Prepared) error
+	Close() error
 }
 
-// plainInsert is an INSERT of one table, for each number of rows that it brings.
+// plainTables commits to a plain database when the log would: the calls that wait together, by the same code.
+type plainTables struct {
+	plainDB
+	calls      chan *plainCall
+	stop, done chan struct{}
+}
+
+type plainCall struct {
+	drafts []log.Prepared
+	err    chan error
+}
+
+func openPlain(t testing.TB, e engine, dsn string) *plainTables {
+	t.Helper()
+	open := openPlainSQLite
+	if e.server != nil {
+		open = openPlainPostgres
+	}
+	db, err := open(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &plainTables{plainDB: db, calls: make(chan *plainCall), stop: make(chan struct{}), done: make(chan struct{})}
+	q := batch.Queue[*plainCall]{Calls: p.calls, Stop: p.stop, Size: func(c *plainCall) (records, bytes int) {
+		for _, d := range c.drafts {
+			bytes += len(d.Payload)
+		}
+		return len(c.drafts), bytes
+	}}
+	go func() {
+		defer close(p.done)
+		next := int64(0)
+		q.Run(func(calls []*plainCall) {
+			var drafts []log.Prepared
+			for _, c := range calls {
+				drafts = append(drafts, c.drafts...)
+			}
+			err := db.insert(t.Context(), next, drafts)
+			next += int64(len(drafts))
+			for _, c := range calls {
+				c.err <- err
+			}
+		})
+	}()
+	return p
+}
+
+func (p *plainTables) Append(_ context.Context, _ string, drafts []log.Prepared) ([]tracedb.Receipt, error) {
+	call := &plainCall{drafts, make(chan error, 1)}
+	p.calls <- call
+	return nil, <-call.err
+}
+
+func (p *plainTables) Close() error {
+	close(p.stop)
+	<-p.done
+	return p.plainDB.Close()
+}
+
+// plainSQLite inserts many rows with one statement that it compiled once, which is the fastest this driver does.
+type plainSQLite struct {
+	*sql.DB
+	payloads, records, refs plainInsert
+}
+
+// plainInsert is an INSERT into one table, compiled for each number of rows.
 type plainInsert struct {
 	columns int
 	rows    map[int]*sql.Stmt
@@ -55,16 +112,17 @@ type plainInsert struct {
 // plainRows are those numbers: most often the first.
 var plainRows = []int{32, 8, 1}
 
-func openPlainSQLite(ctx context.Context, dsn string) (plain, error) {
+func openPlainSQLite(ctx context.Context, dsn string) (plainDB, error) {
 	query := url.Values{"_txlock": {"immediate"}, "_pragma": {"synchronous(full)", "secure_delete(on)", "cache_size(-8192)", "wal_autocheckpoint(1000)"}}
 	c, err := sqlite.NewConnector("file:" + strings.TrimPrefix(dsn, sqliteScheme) + "?" + query.Encode())
 	if err != nil {
 		return nil, err
 	}
-	p := plainSQLite{db: sql.OpenDB(c)}
-	p.db.SetMaxOpenConns(1)
-	// An index of SQLite's has the row's place, which seq is, by itself.
-	if _, err := p.db.ExecContext(ctx, "PRAGMA page_size = 8192; PRAGMA journal_mode = wal;"+fmt.Sprintf(plainTables, "INTEGER", "BLOB", "TEXT", "WITHOUT ROWID", "")); err != nil {
+	p := plainSQLite{DB: sql.OpenDB(c)}
+	p.SetMaxOpenConns(1)
+	// SQLite's indexes hold seq, the rowid, by themselves.
+	schema := fmt.Sprintf(plainSchema, "INTEGER", "BLOB", "TEXT", "WITHOUT ROWID", "")
+	if _, err := p.ExecContext(ctx, "PRAGMA page_size = 8192; PRAGMA journal_mode = wal;"+schema); err != nil {
 		return nil, err
 	}
 	for _, t := range []struct {
@@ -75,7 +133,7 @@ func openPlainSQLite(ctx context.Context, dsn string) (plain, error) {
 		*t.insert = plainInsert{t.columns, map[int]*sql.Stmt{}}
 		row := "(?" + strings.Repeat(",?", t.columns-1) + ")"
 		for _, n := range plainRows {
-			if t.insert.rows[n], err = p.db.PrepareContext(ctx, "INSERT INTO "+t.into+" VALUES "+row+strings.Repeat(","+row, n-1)); err != nil {
+			if t.insert.rows[n], err = p.PrepareContext(ctx, "INSERT INTO "+t.into+" VALUES "+row+strings.Repeat(","+row, n-1)); err != nil {
 				return nil, err
 			}
 		}
@@ -83,31 +141,29 @@ func openPlainSQLite(ctx context.Context, dsn string) (plain, error) {
 	return p, nil
 }
 
-func (p plainSQLite) close(context.Context) error { return p.db.Close() }
-
 func (p plainSQLite) insert(ctx context.Context, first int64, drafts []log.Prepared) error {
 	var payloads, records, refs []any
 	for i, d := range drafts {
 		seq := first + int64(i)
 		digest := sha256.Sum256(d.Payload)
 		payloads = append(payloads, seq, []byte(d.Payload))
-		records = append(records, seq, d.At.UnixMicro(), d.ID, string(d.Kind), d.Actor, plainWriter, d.At.UnixMicro(), string(d.Outcome), digest[:], len(d.Payload))
+		records = append(records, seq, d.At.UnixMicro(), d.ID, string(d.Kind), d.Actor, writer, d.At.UnixMicro(), string(d.Outcome), digest[:], len(d.Payload))
 		for _, r := range d.Refs {
 			refs = append(refs, string(r.Type), r.Value, seq)
 		}
 	}
-	tx, err := p.db.BeginTx(ctx, nil)
+	tx, err := p.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	if err := errors.Join(p.payloads.of(ctx, tx, payloads), p.records.of(ctx, tx, records), p.refs.of(ctx, tx, refs)); err != nil {
+	if err := errors.Join(p.payloads.exec(ctx, tx, payloads), p.records.exec(ctx, tx, records), p.refs.exec(ctx, tx, refs)); err != nil {
 		return err
 	}
 	return tx.Commit()
 }
 
-func (i plainInsert) of(ctx context.Context, tx *sql.Tx, args []any) error {
+func (i plainInsert) exec(ctx context.Context, tx *sql.Tx, args []any) error {
 	for _, n := range plainRows {
 		for ; len(args) >= n*i.columns; args = args[n*i.columns:] {
 			if _, err := tx.StmtContext(ctx, i.rows[n]).ExecContext(ctx, args[:n*i.columns]...); err != nil {
@@ -118,22 +174,19 @@ func (i plainInsert) of(ctx context.Context, tx *sql.Tx, args []any) error {
 	return nil
 }
 
-// plainWriter is who the rows are from.
-const plainWriter = "system:serviceaccount:foundry:step-record"
-
 // plainPostgres inserts many rows with one statement from arrays.
 type plainPostgres struct{ conn *pgx.Conn }
 
-func openPlainPostgres(ctx context.Context, dsn string) (plain, error) {
+func openPlainPostgres(ctx context.Context, dsn string) (plainDB, error) {
 	conn, err := pgx.Connect(ctx, dsn)
 	if err != nil {
 		return nil, err
 	}
-	_, err = conn.Exec(ctx, fmt.Sprintf(plainTables, "bigint", "bytea", `text COLLATE "C"`, "", ", seq"))
+	_, err = conn.Exec(ctx, fmt.Sprintf(plainSchema, "bigint", "bytea", `text COLLATE "C"`, "", ", seq"))
 	return plainPostgres{conn}, err
 }
 
-func (p plainPostgres) close(ctx context.Context) error { return p.conn.Close(ctx) }
+func (p plainPostgres) Close() error { return p.conn.Close(context.Background()) }
 
 func (p plainPostgres) insert(ctx context.Context, first int64, drafts []log.Prepared) error {
 	n := len(drafts)
@@ -145,7 +198,7 @@ func (p plainPostgres) insert(ctx context.Context, first int64, drafts []log.Pre
 	for i, d := range drafts {
 		digest := sha256.Sum256(d.Payload)
 		seqs[i], times[i], sizes[i], bodies[i], digests[i] = first+int64(i), d.At.UnixMicro(), int64(len(d.Payload)), d.Payload, digest[:]
-		ids[i], kinds[i], actors[i], writers[i], outcomes[i] = d.ID, string(d.Kind), d.Actor, plainWriter, string(d.Outcome)
+		ids[i], kinds[i], actors[i], writers[i], outcomes[i] = d.ID, string(d.Kind), d.Actor, writer, string(d.Outcome)
 		for _, r := range d.Refs {
 			types, values, referring = append(types, string(r.Type)), append(values, r.Value), append(referring, seqs[i])
 		}
@@ -161,54 +214,4 @@ func (p plainPostgres) insert(ctx context.Context, first int64, drafts []log.Pre
 		_, err := tx.Exec(ctx, "INSERT INTO refs SELECT * FROM unnest($1::text[], $2::text[], $3::bigint[])", types, values, referring)
 		return err
 	})
-}
-
-// plainTaker gives a plain database the log's way of committing, by the same code.
-type plainTaker struct {
-	db         plain
-	calls      chan *plainCall
-	stop, done chan struct{}
-}
-
-type plainCall struct {
-	drafts []log.Prepared
-	err    chan error
-}
-
-func takePlain(ctx context.Context, db plain) *plainTaker {
-	p := &plainTaker{db: db, calls: make(chan *plainCall), stop: make(chan struct{}), done: make(chan struct{})}
-	q := batch.Queue[*plainCall]{Calls: p.calls, Stop: p.stop, Size: func(c *plainCall) (records, bytes int) {
-		for _, d := range c.drafts {
-			bytes += len(d.Payload)
-		}
-		return len(c.drafts), bytes
-	}}
-	go func() {
-		defer close(p.done)
-		next := int64(0)
-		q.Run(func(calls []*plainCall) {
-			var drafts []log.Prepared
-			for _, c := range calls {
-				drafts = append(drafts, c.drafts...)
-			}
-			err := db.insert(ctx, next, drafts)
-			next += int64(len(drafts))
-			for _, c := range calls {
-				c.err <- err
-			}
-		})
-	}()
-	return p
-}
-
-func (p *plainTaker) take(_ context.Context, _ string, drafts []log.Prepared) ([]tracedb.Receipt, error) {
-	call := &plainCall{drafts, make(chan error, 1)}
-	p.calls <- call
-	return nil, <-call.err
-}
-
-func (p *plainTaker) close(ctx context.Context) error {
-	close(p.stop)
-	<-p.done
-	return p.db.close(ctx)
 }

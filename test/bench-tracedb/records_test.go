@@ -1,4 +1,4 @@
-package main
+package bench
 
 import (
 	"encoding/hex"
@@ -14,25 +14,25 @@ import (
 // payloadSize is the size of the payloads that appends are measured with.
 const payloadSize = 2048
 
-// records makes drafts as a pipeline's steps bring them: some for the same commit and image, with
+// drafts makes records as a pipeline's steps bring them: some for the same commit and image, with
 // payloads that don't compress well.
-type records struct {
+type drafts struct {
 	random *rand.ChaCha8
 	who, n int
 	refs   []tracedb.Ref
 }
 
-func newRecords(seed uint64) *records {
-	return &records{random: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), 1}), who: int(seed)}
+func newDrafts(seed uint64) *drafts {
+	return &drafts{random: rand.NewChaCha8([32]byte{byte(seed), byte(seed >> 8), 1}), who: int(seed)}
 }
 
-func (r *records) hex(bytes int) string {
+func (r *drafts) hex(bytes int) string {
 	raw := make([]byte, bytes)
 	_, _ = r.random.Read(raw) // it never fails
 	return hex.EncodeToString(raw)
 }
 
-func (r *records) some(n int) []log.Prepared {
+func (r *drafts) next(n int) []log.Prepared {
 	out := make([]log.Prepared, n)
 	for i := range out {
 		// A run of a pipeline brings about a dozen records.
