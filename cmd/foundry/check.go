@@ -12,8 +12,8 @@ import (
 	"github.com/druppie/druppie-up/tracedb/register"
 )
 
-// checked is what check found, as -o json tells it.
-type checked struct {
+// checkResult is what check found, as -o json prints it.
+type checkResult struct {
 	Repository string              `json:"repository,omitempty"`
 	Algorithm  string              `json:"algorithm,omitempty"` // id in the register
 	Name       string              `json:"name,omitempty"`
@@ -21,57 +21,58 @@ type checked struct {
 	Violations register.Violations `json:"violations"`
 }
 
-func checkCommand() *cobra.Command {
+func newCheckCmd() *cobra.Command {
 	var source, repository, algorithmResult, output string
 	cmd := &cobra.Command{
-		Use:   "check",
-		Short: "Check " + register.File + " and the hashes of the data it names",
-		Args:  noArgs,
+		Use:     "check",
+		Short:   "Check " + register.File + " and the hashes of the data it names",
+		Args:    noArgs,
+		PreRunE: checkRequired,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
 				return ui.Usage(fmt.Errorf("unknown output %q: text or json", output))
 			}
-			found, err := checkSource(source)
+			result, err := checkSource(source)
 			if err != nil {
 				return err
 			}
-			found.Repository = repository
-			if err := found.write(cmd.OutOrStdout(), output); err != nil {
+			result.Repository = repository
+			if err := result.write(cmd.OutOrStdout(), output); err != nil {
 				return err
 			}
-			if n := len(found.Violations); n > 0 {
+			if n := len(result.Violations); n > 0 {
 				return ui.WithHint(fmt.Errorf("%s isn't valid (violations: %d)", register.File, n),
 					"each line says what would be right; try again in your own copy with: foundry check --source .")
 			}
-			return writeResult(algorithmResult, found.Algorithm)
+			return writeResult(algorithmResult, result.Algorithm)
 		},
 	}
+	require(cmd, &source, "source", "folder with the files of the repository")
 	f := cmd.Flags()
-	f.StringVar(&source, "source", "", "folder with the files of the repository")
-	f.StringVar(&repository, "repository", "", "full name of the repository, owner/name, to say it along")
+	f.StringVar(&repository, "repository", "", "full name of the repository, owner/name, to print with the result")
 	f.StringVar(&algorithmResult, "algorithm-result", "", "file to write the algorithm's id to, when all is well")
 	f.StringVarP(&output, "output", "o", "text", "text: one violation a line; json: everything as one object")
-	return required(cmd, "source")
+	return cmd
 }
 
 // checkSource reads nothing outside the folder, whatever links are in it.
-func checkSource(source string) (checked, error) {
+func checkSource(source string) (checkResult, error) {
 	root, err := os.OpenRoot(source)
 	if err != nil {
-		return checked{}, fmt.Errorf("open the source: %w", err)
+		return checkResult{}, fmt.Errorf("open the source: %w", err)
 	}
 	defer root.Close()
 	d, violations, err := register.ValidateTree(root.FS())
 	if err != nil {
-		return checked{}, fmt.Errorf("check %s: %w", register.File, err)
+		return checkResult{}, fmt.Errorf("check %s: %w", register.File, err)
 	}
 	if violations == nil {
 		violations = register.Violations{}
 	}
-	return checked{Algorithm: d.ID, Name: d.Register.Name, Valid: len(violations) == 0, Violations: violations}, nil
+	return checkResult{Algorithm: d.ID, Name: d.Register.Name, Valid: len(violations) == 0, Violations: violations}, nil
 }
 
-func (c checked) write(w io.Writer, output string) error {
+func (c checkResult) write(w io.Writer, output string) error {
 	if output == "json" {
 		enc := json.NewEncoder(w)
 		enc.SetEscapeHTML(false)

@@ -102,7 +102,7 @@ func TestCheckRefuses(t *testing.T) {
 				t.Error("wrote an id for what isn't valid")
 			}
 			out, err = run("check", "--source", dir, "-o", "json")
-			var got checked
+			var got checkResult
 			if jsonErr := json.Unmarshal([]byte(out), &got); jsonErr != nil || ui.ExitCode(err) != 1 {
 				t.Fatalf("%v, %v", jsonErr, err)
 			}

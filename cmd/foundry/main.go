@@ -1,7 +1,7 @@
 // Command foundry is the step tool of the pipeline: every step that isn't
-// somebody else's program is one verb of it, each in a pod with only what that
-// verb needs. It reads its input from flags and mounted files, writes Tekton's
-// results where it is told to, and keeps nothing.
+// somebody else's program is one subcommand of it, each in a pod with only what
+// that needs. It reads its input from flags and mounted files, writes Tekton's
+// results to the files that flags name, and keeps nothing.
 package main
 
 import (
@@ -41,6 +41,7 @@ func newCommand(out io.Writer) *cobra.Command {
 	cmd.SetOut(out)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ui.Usage(err) })
-	cmd.AddCommand(cloneCommand(), checkCommand(), pushCommand(), signCommand(), attestCommand(), verifyCommand(), recordCommand(), withdrawCommand(), promoteCommand(), approveCommand(), watchCommand())
+	cmd.AddCommand(newCloneCmd(), newCheckCmd(), newPushCmd(), newSignCmd(), newAttestCmd(), newVerifyCmd(), newRecordCmd(),
+		newWithdrawCmd(), newPromoteCmd(), newApproveCmd(), newWatchCmd())
 	return cmd
 }

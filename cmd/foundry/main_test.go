@@ -12,7 +12,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/foundrytest"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -65,11 +65,11 @@ func TestBadInput(t *testing.T) {
 
 // TestPushWritesResults runs the verb as its task does.
 func TestPushWritesResults(t *testing.T) {
-	host, ca := testbed.Registry(t)
+	host, ca := foundrytest.Registry(t)
 	dir := t.TempDir()
 	caFile := write(t, dir, "ca.crt", string(ca))
-	write(t, dir, "credentials/username", testbed.Writer.Username)
-	write(t, dir, "credentials/password", testbed.Writer.Secret)
+	write(t, dir, "credentials/username", foundrytest.Writer.Username)
+	write(t, dir, "credentials/password", foundrytest.Writer.Password)
 	img, err := random.Image(64, 1)
 	if err != nil {
 		t.Fatal(err)
@@ -99,7 +99,7 @@ func TestPushWritesResults(t *testing.T) {
 	if want := host + "/druppie/drone-service@" + string(digest); string(image) != want {
 		t.Errorf("image result %q, want %q", image, want)
 	}
-	_, err = run(append(args, "--ca-file", write(t, dir, "foreign.crt", string(testbed.ForeignCA(t))))...)
+	_, err = run(append(args, "--ca-file", write(t, dir, "foreign.crt", string(foundrytest.ForeignCA(t))))...)
 	if err == nil || !strings.Contains(ui.Hint(err), "platform-ca") {
 		t.Errorf("a foreign CA: %v, hint %q", err, ui.Hint(err))
 	}

@@ -21,7 +21,7 @@ import (
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
-	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/foundrytest"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/attest"
@@ -29,23 +29,23 @@ import (
 
 const password = "correct horse"
 
-// bench is a folder with all that the steps after build mount, and a registry with an image.
-type bench struct {
+// fixture is a folder with all that the steps after build mount, and a registry with an image.
+type fixture struct {
 	dir, caFile, image string
-	git                testbed.Git // what is built is the second of its three commits
+	git                foundrytest.Git // what is built is the second of its three commits
 }
 
-func (b bench) commit() string { return b.git.Commits[1] }
+func (b fixture) commit() string { return b.git.Commits[1] }
 
-func newBench(t *testing.T, trace http.Handler) (b bench, traceURL string) {
+func newFixture(t *testing.T, trace http.Handler) (b fixture, traceURL string) {
 	t.Helper()
-	host, ca := testbed.Registry(t)
-	traceHost, traceCA := testbed.TLS(t, trace)
-	b.git = testbed.NewGit(t, "druppie/drone-service", map[string]string{"algorithm.yaml": "v1"}, map[string]string{"algorithm.yaml": "v2"}, map[string]string{"algorithm.yaml": "v3"})
+	host, ca := foundrytest.Registry(t)
+	traceHost, traceCA := foundrytest.TLS(t, trace)
+	b.git = foundrytest.NewGit(t, "druppie/drone-service", map[string]string{"algorithm.yaml": "v1"}, map[string]string{"algorithm.yaml": "v2"}, map[string]string{"algorithm.yaml": "v3"})
 	b.dir = t.TempDir()
 	b.caFile = write(t, b.dir, "ca.crt", string(ca)+"\n"+string(traceCA)+"\n"+string(b.git.CA))
-	write(t, b.dir, "credentials/username", testbed.Writer.Username)
-	write(t, b.dir, "credentials/password", testbed.Writer.Secret)
+	write(t, b.dir, "credentials/username", foundrytest.Writer.Username)
+	write(t, b.dir, "credentials/password", foundrytest.Writer.Password)
 	write(t, b.dir, "token", "a-token\n")
 	write(t, b.dir, "source/algorithm.yaml", "schema: druppie.io/algorithm/v1\nid: alg-d1jk3vl8\n")
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -56,7 +56,7 @@ func newBench(t *testing.T, trace http.Handler) (b bench, traceURL string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := encrypted.Encrypt(der, []byte(password))
+	encryptedKey, err := encrypted.Encrypt(der, []byte(password))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func newBench(t *testing.T, trace http.Handler) (b bench, traceURL string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	write(t, b.dir, "cosign.key", string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: sealed})))
+	write(t, b.dir, "cosign.key", string(pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: encryptedKey})))
 	write(t, b.dir, "cosign.password", password)
 	write(t, b.dir, "cosign.pub", string(public))
 	img, err := random.Image(64, 1)
@@ -86,9 +86,9 @@ func newBench(t *testing.T, trace http.Handler) (b bench, traceURL string) {
 	return b, "https://" + traceHost
 }
 
-func (b bench) file(name string) string { return filepath.Join(b.dir, name) }
+func (b fixture) file(name string) string { return filepath.Join(b.dir, name) }
 
-func (b bench) sign(t *testing.T) {
+func (b fixture) sign(t *testing.T) {
 	t.Helper()
 	if _, err := run("sign", "--image", b.image, "--claim=druppie.io/commit="+b.commit(), "--claim=druppie.io/repository=druppie/drone-service",
 		"--key", b.file("cosign.key"), "--password-file", b.file("cosign.password"), "--credentials", b.file("credentials"), "--ca-file", b.caFile); err != nil {
@@ -96,13 +96,13 @@ func (b bench) sign(t *testing.T) {
 	}
 }
 
-func (b bench) attest(change ...string) (string, error) {
+func (b fixture) attest(change ...string) (string, error) {
 	return run(append([]string{"attest", "--image", b.image, "--repository=druppie/drone-service", "--revision=" + b.commit(),
 		"--run=foundry/drone-service-x", "--tests=12", "--algorithm=alg-d1jk3vl8",
 		"--key", b.file("cosign.key"), "--password-file", b.file("cosign.password"), "--credentials", b.file("credentials"), "--ca-file", b.caFile}, change...)...)
 }
 
-func (b bench) record(traceURL string, change ...string) (string, error) {
+func (b fixture) record(traceURL string, change ...string) (string, error) {
 	return run(append([]string{"record", "--trace", traceURL, "--token-file", b.file("token"), "--source", b.file("source"), "--forge", b.git.Address,
 		"--repository=druppie/drone-service", "--revision=" + b.commit(), "--image", b.image, "--run=foundry/drone-service-x",
 		"--key", b.file("cosign.pub"), "--ca-file", b.caFile}, change...)...)
@@ -157,7 +157,7 @@ func (d *traceStub) entry(w http.ResponseWriter) {
 
 func TestAttestAndRecord(t *testing.T) {
 	records := &traceStub{t: t}
-	b, trace := newBench(t, records)
+	b, trace := newFixture(t, records)
 
 	if _, err := b.record(trace); err == nil || !strings.Contains(err.Error(), "no valid signature") {
 		t.Errorf("recorded an image that nobody signed: %v", err)
@@ -229,7 +229,7 @@ func TestAttestAndRecord(t *testing.T) {
 }
 
 func TestAttestRefusesWhatCodeOfTheServiceMightSay(t *testing.T) {
-	b, _ := newBench(t, http.NotFoundHandler())
+	b, _ := newFixture(t, http.NotFoundHandler())
 	for _, change := range []string{"--tests=0", "--tests=-3", "--tests=12; rm -rf /", "--tests=99999999999", "--algorithm=alg-X", "--algorithm=alg-00000000 ", "--revision=main"} {
 		if _, err := b.attest(change); err == nil || ui.ExitCode(err) != 2 {
 			t.Errorf("%s: %v, exit code %d", change, err, ui.ExitCode(err))

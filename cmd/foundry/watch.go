@@ -1,82 +1,76 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"strings"
 	"time"
 
-	"code.gitea.io/sdk/gitea"
 	"github.com/spf13/cobra"
 
-	"github.com/druppie/druppie-up/cmd/foundry/internal/evidence"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/pipelinerun"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/watch"
+	"github.com/druppie/druppie-up/internal/giteaclient"
 )
 
-func watchCommand() *cobra.Command {
-	var caFile, forge, secretFile string
+func newWatchCmd() *cobra.Command {
+	var s step
+	var secretFile string
 	var interval time.Duration
 	w := &watch.Watch{HTTP: &http.Client{Timeout: 30 * time.Second}}
-	cmd := &cobra.Command{
-		Use:   "watch",
-		Short: "Send lost events again and clear old runs away, until stopped",
-		Args:  noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			ca, err := trust.ReadCA(caFile)
-			if err != nil {
-				return err
-			}
-			secret, err := os.ReadFile(secretFile)
-			if err != nil {
-				return fmt.Errorf("read the webhook's secret: %w", err)
-			}
-			w.Secret = []byte(strings.TrimSpace(string(secret)))
-			rt, err := ca.Transport()
-			if err != nil {
-				return err
-			}
-			// Anybody may read a service's repository: no identity is needed.
-			if w.Forge, err = gitea.NewClient(forge, gitea.SetContext(cmd.Context()), gitea.SetGiteaVersion(""),
-				gitea.SetHTTPClient(&http.Client{Transport: rt, Timeout: time.Minute})); err != nil {
-				return fmt.Errorf("reach Gitea at %s: %w", forge, err)
-			}
-			if w.Tekton, err = evidence.InCluster(); err != nil {
-				return err
-			}
-			return keepLooking(cmd, w, interval)
-		},
-	}
+	var cmd *cobra.Command
+	cmd = newStep(&s, "watch", "Send lost events again and delete old runs, until stopped", func(ctx context.Context, out io.Writer) error {
+		secret, err := os.ReadFile(secretFile)
+		if err != nil {
+			return fmt.Errorf("read the webhook's secret: %w", err)
+		}
+		w.Secret, w.Repository = []byte(strings.TrimSpace(string(secret))), s.repository
+		transport, err := s.ca.Transport()
+		if err != nil {
+			return err
+		}
+		// Anybody may read a service's repository: no identity is needed.
+		if w.Gitea, err = giteaclient.New(ctx, giteaclient.Options{
+			URL: s.gitea, HTTP: &http.Client{Transport: transport, Timeout: time.Minute},
+		}); err != nil {
+			return err
+		}
+		if w.Tekton, err = pipelinerun.InCluster(); err != nil {
+			return err
+		}
+		reconcile(ctx, w, interval, out, cmd.ErrOrStderr())
+		return nil
+	})
+	s.flags(cmd, "ca-file", "forge", "repository")
+	require(cmd, &w.Namespace, "namespace", "namespace of the runs")
+	require(cmd, &w.Listener, "listener", "address that Gitea's webhook goes to")
+	require(cmd, &secretFile, "secret-file", "file with the webhook's secret")
 	f := cmd.Flags()
-	caFlag(f, &caFile)
-	forgeFlag(f, &forge)
-	f.StringVar(&w.Repository, "repository", "", "full name of the repository, owner/name")
-	f.StringVar(&w.Namespace, "namespace", "", "namespace of the runs")
-	f.StringVar(&w.Listener, "listener", "", "address that Gitea's webhook goes to")
-	f.StringVar(&secretFile, "secret-file", "", "file with the webhook's secret")
-	f.DurationVar(&interval, "interval", 15*time.Second, "time between two looks")
+	f.DurationVar(&interval, "interval", 15*time.Second, "time between two checks")
 	f.DurationVar(&w.Grace, "grace", 30*time.Second, "how long a commit may be without a run before its event counts as lost")
 	f.IntVar(&w.Keep, "keep", 20, "how many finished runs are kept")
-	return required(cmd, "ca-file", "forge", "repository", "namespace", "listener", "secret-file")
+	return cmd
 }
 
-// keepLooking looks until the process is told to stop. A look that fails says
-// so and is made up for by the next: Gitea may be starting.
-func keepLooking(cmd *cobra.Command, w *watch.Watch, interval time.Duration) error {
+// reconcile goes on until the process is stopped. An error is printed
+// and the next time makes up for it: Gitea may be starting.
+func reconcile(ctx context.Context, w *watch.Watch, interval time.Duration, out, errOut io.Writer) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		did, err := w.Look(cmd.Context(), time.Now())
-		for _, line := range did {
-			fmt.Fprintln(cmd.OutOrStdout(), line)
+		done, err := w.Reconcile(ctx, time.Now())
+		for _, line := range done {
+			fmt.Fprintln(out, line)
 		}
-		if err != nil && cmd.Context().Err() == nil {
-			fmt.Fprintln(cmd.ErrOrStderr(), "look:", err)
+		if err != nil && ctx.Err() == nil {
+			fmt.Fprintln(errOut, "error:", err)
 		}
 		select {
-		case <-cmd.Context().Done():
-			return nil
+		case <-ctx.Done():
+			return
 		case <-tick.C:
 		}
 	}

@@ -27,7 +27,7 @@ owners: [{organization: Voorbeeldwaterschap, email: algoritmes@waterschap.exampl
 // What has ended is registered although nothing was released, and nothing else is.
 func TestWithdraw(t *testing.T) {
 	records := &traceStub{t: t}
-	b, trace := newBench(t, records)
+	b, trace := newFixture(t, records)
 	with := func(old, new string) string { return strings.Replace(entry, old, new, 1) }
 	for _, tt := range []struct {
 		name, entry, registered string
@@ -70,7 +70,7 @@ func TestWithdraw(t *testing.T) {
 	})
 }
 
-func (b bench) withdraw(traceURL string) (string, error) {
+func (b fixture) withdraw(traceURL string) (string, error) {
 	return run("withdraw", "--trace", traceURL, "--token-file", b.file("token"), "--source", b.file("source"), "--forge", b.git.Address,
 		"--repository=druppie/drone-service", "--revision="+b.commit(), "--ca-file", b.caFile)
 }

@@ -1,5 +1,5 @@
-// Package fleet knows how a service stands in the fleet repository: which
-// files a promotion writes, and what they say. The same commit and digest give
+// Package fleet lays out the fleet repository: which files of it are a
+// service's, and what a promotion writes to them. The same commit and digest give
 // the same bytes, so that whoever approves a promotion can work out what it must
 // contain instead of reading what it claims. It refuses to write outside the
 // service's own folder and its line in the tenant's listing.
@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kustomize/api/types"
@@ -226,5 +227,6 @@ func Differences(want, got Files) []string {
 			out = append(out, name+" doesn't belong there")
 		}
 	}
-	return sorted(out)
+	slices.Sort(out)
+	return out
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sort"
 
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
@@ -16,10 +15,31 @@ const (
 	maxSize  = 1 << 20
 )
 
-// Read gives all files of a Git tree. Configuration is plain files: links,
+// Read gives all files of a commit. Configuration is plain files: links,
 // submodules and programs are refused, since a copy of them would not mean the
 // same elsewhere.
-func Read(tree *object.Tree) (Files, error) {
+func Read(commit *object.Commit) (Files, error) {
+	tree, err := commit.Tree()
+	if err != nil {
+		return nil, fmt.Errorf("tree of %s: %w", commit.Hash, err)
+	}
+	return readTree(tree)
+}
+
+// ReadDeploy gives the files below deploy/ of a commit of a service.
+func ReadDeploy(commit *object.Commit) (Files, error) {
+	tree, err := commit.Tree()
+	if err != nil {
+		return nil, fmt.Errorf("tree of %s: %w", commit.Hash, err)
+	}
+	sub, err := tree.Tree(deployDir)
+	if err != nil {
+		return nil, fmt.Errorf("commit %s has no folder %s/: %w", commit.Hash, deployDir, err)
+	}
+	return readTree(sub)
+}
+
+func readTree(tree *object.Tree) (Files, error) {
 	out := Files{}
 	walker := object.NewTreeWalker(tree, true, nil)
 	defer walker.Close()
@@ -50,26 +70,4 @@ func Read(tree *object.Tree) (Files, error) {
 		}
 		out[name] = []byte(text)
 	}
-}
-
-// Deploy gives the files below deploy/ of a commit of a service.
-func Deploy(commit *object.Commit) (Files, error) {
-	tree, err := commit.Tree()
-	if err != nil {
-		return nil, fmt.Errorf("tree of %s: %w", commit.Hash, err)
-	}
-	sub, err := tree.Tree(deployDir)
-	if err != nil {
-		return nil, fmt.Errorf("commit %s has no folder %s/: %w", commit.Hash, deployDir, err)
-	}
-	files, err := Read(sub)
-	if err != nil {
-		return nil, fmt.Errorf("%s/: %w", deployDir, err)
-	}
-	return files, nil
-}
-
-func sorted(s []string) []string {
-	sort.Strings(s)
-	return s
 }

@@ -1,6 +1,6 @@
 // Package image pushes what a build left behind to the foundry's registry. It
 // owns the rule that an image is written by its digest alone; it refuses tags
-// and connections that the platform's CA doesn't vouch for.
+// and connections to servers without a certificate of the platform's CA.
 package image
 
 import (
@@ -12,13 +12,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
-	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/credentials"
 )
 
 // Access says how to reach a registry.
 type Access struct {
-	CA          trust.CA
-	Credentials *trust.Credentials // nil: read only
+	CA          credentials.CA
+	Credentials *credentials.Basic // nil: read only
 }
 
 // Options gives the access as options of go-containerregistry.
@@ -30,7 +30,7 @@ func (a Access) Options(ctx context.Context) ([]remote.Option, error) {
 	opts := []remote.Option{remote.WithContext(ctx), remote.WithTransport(rt), remote.WithUserAgent("druppie-foundry")}
 	if a.Credentials != nil {
 		opts = append(opts, remote.WithAuth(&authn.Basic{
-			Username: a.Credentials.Username, Password: a.Credentials.Secret,
+			Username: a.Credentials.Username, Password: a.Credentials.Password,
 		}))
 	}
 	return opts, nil

@@ -18,9 +18,9 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 
+	"github.com/druppie/druppie-up/cmd/foundry/internal/credentials"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/foundrytest"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/image"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
 	"github.com/druppie/druppie-up/internal/httpclient"
 )
 
@@ -42,9 +42,9 @@ func archive(t *testing.T) string {
 }
 
 func TestPush(t *testing.T) {
-	host, ca := testbed.Registry(t)
+	host, ca := foundrytest.Registry(t)
 	tar := archive(t)
-	ref, err := image.Push(context.Background(), tar, host+"/druppie/drone-service", image.Access{CA: ca, Credentials: &testbed.Writer})
+	ref, err := image.Push(context.Background(), tar, host+"/druppie/drone-service", image.Access{CA: ca, Credentials: &foundrytest.Writer})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,7 +66,7 @@ func TestPush(t *testing.T) {
 		t.Errorf("tags %v, %v", tags, err)
 	}
 	// Again is the same.
-	again, err := image.Push(context.Background(), tar, host+"/druppie/drone-service", image.Access{CA: ca, Credentials: &testbed.Writer})
+	again, err := image.Push(context.Background(), tar, host+"/druppie/drone-service", image.Access{CA: ca, Credentials: &foundrytest.Writer})
 	if err != nil || again != ref {
 		t.Errorf("again: %s, %v", again, err)
 	}
@@ -86,7 +86,7 @@ func digestOf(t *testing.T, tar string) v1.Hash {
 }
 
 func TestPushRefused(t *testing.T) {
-	host, ca := testbed.Registry(t)
+	host, ca := foundrytest.Registry(t)
 	tar := archive(t)
 	tests := []struct {
 		name   string
@@ -95,12 +95,12 @@ func TestPushRefused(t *testing.T) {
 		access image.Access
 		want   string
 	}{
-		{"wrong CA", tar, host + "/a/b", image.Access{CA: testbed.ForeignCA(t), Credentials: &testbed.Writer}, "certificate"},
+		{"wrong CA", tar, host + "/a/b", image.Access{CA: foundrytest.ForeignCA(t), Credentials: &foundrytest.Writer}, "certificate"},
 		{"no credentials", tar, host + "/a/b", image.Access{CA: ca}, "401"},
-		{"wrong password", tar, host + "/a/b", image.Access{CA: ca, Credentials: &trust.Credentials{Username: "writer", Secret: "x"}}, "401"},
-		{"a tag", tar, host + "/a/b:latest", image.Access{CA: ca, Credentials: &testbed.Writer}, "repository"},
-		{"nothing built", tar + ".missing", host + "/a/b", image.Access{CA: ca, Credentials: &testbed.Writer}, "read the built image"},
-		{"no CA", tar, host + "/a/b", image.Access{Credentials: &testbed.Writer}, "no certificate"},
+		{"wrong password", tar, host + "/a/b", image.Access{CA: ca, Credentials: &credentials.Basic{Username: "writer", Password: "x"}}, "401"},
+		{"a tag", tar, host + "/a/b:latest", image.Access{CA: ca, Credentials: &foundrytest.Writer}, "repository"},
+		{"nothing built", tar + ".missing", host + "/a/b", image.Access{CA: ca, Credentials: &foundrytest.Writer}, "read the built image"},
+		{"no CA", tar, host + "/a/b", image.Access{Credentials: &foundrytest.Writer}, "no certificate"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestPushRefused(t *testing.T) {
 		})
 	}
 	t.Run("the cause of a wrong CA can be told", func(t *testing.T) {
-		_, err := image.Push(context.Background(), tar, host+"/a/b", image.Access{CA: testbed.ForeignCA(t), Credentials: &testbed.Writer})
+		_, err := image.Push(context.Background(), tar, host+"/a/b", image.Access{CA: foundrytest.ForeignCA(t), Credentials: &foundrytest.Writer})
 		var unknown x509.UnknownAuthorityError
 		if !errors.As(err, &unknown) && !strings.Contains(err.Error(), "unknown authority") {
 			t.Errorf("got %v", err)
@@ -144,8 +144,8 @@ func TestNoPlainHTTP(t *testing.T) {
 		t.Fatalf("the registry's name isn't one that falls back: %s, %v", reg.Scheme(), err)
 	}
 
-	_, ca := testbed.Registry(t)
-	_, err = image.Push(context.Background(), tar, host+"/a/b", image.Access{CA: ca, Credentials: &testbed.Writer})
+	_, ca := foundrytest.Registry(t)
+	_, err = image.Push(context.Background(), tar, host+"/a/b", image.Access{CA: ca, Credentials: &foundrytest.Writer})
 	if err == nil || !strings.Contains(err.Error(), httpclient.ErrPlainHTTP.Error()) {
 		t.Errorf("got %v, want the refusal of plain http", err)
 	}

@@ -1,5 +1,5 @@
-// Package source fetches one commit of a repository over https. It owns the
-// promise that what it hands on is exactly the commit that was asked for, and
+// Package source fetches from a Git repository over https and pushes to it. It owns the
+// promise that a checkout is exactly the commit that was asked for, and
 // refuses branch names, short hashes and plain http.
 package source
 
@@ -24,16 +24,16 @@ import (
 	"github.com/go-git/go-git/v5/storage/filesystem"
 	"github.com/go-git/go-git/v5/storage/memory"
 
-	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/credentials"
 	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
-// Origin is where a repository is and how to reach it.
-type Origin struct {
+// Remote is where a repository is and how to reach it.
+type Remote struct {
 	URL  string
-	CA   trust.CA
-	Auth *trust.Credentials // nil: anonymous
+	CA   credentials.CA
+	Auth *credentials.Basic // nil: anonymous
 }
 
 var (
@@ -41,18 +41,18 @@ var (
 	fullName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*$`)
 )
 
-// URL builds a clone URL from the forge's address and a repository's full name.
+// URL builds a clone URL from Gitea's address and a repository's full name.
 // Payloads of webhooks carry URLs too, but those are for browsers.
-func URL(forge, repository string) (string, error) {
+func URL(gitea, repository string) (string, error) {
 	if !fullName.MatchString(repository) || strings.Contains(repository, "..") {
 		return "", fmt.Errorf("repository %q isn't of the form owner/name", repository)
 	}
-	base, err := url.Parse(forge)
+	base, err := url.Parse(gitea)
 	if err != nil {
-		return "", fmt.Errorf("forge address %q is no address", redact.Value(forge))
+		return "", fmt.Errorf("address of Gitea %q is no address", redact.Value(gitea))
 	}
 	if base.Scheme != "https" {
-		return "", fmt.Errorf("forge address %q: %w", redact.Value(forge), httpclient.ErrPlainHTTP)
+		return "", fmt.Errorf("address of Gitea %q: %w", redact.Value(gitea), httpclient.ErrPlainHTTP)
 	}
 	return base.JoinPath(repository + ".git").String(), nil
 }
@@ -66,7 +66,7 @@ func CheckRevision(revision string) error {
 }
 
 // Checkout puts the files of one commit into dir, which must be empty.
-func Checkout(ctx context.Context, from Origin, revision, dir string) (*object.Commit, error) {
+func Checkout(ctx context.Context, from Remote, revision, dir string) (*object.Commit, error) {
 	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
@@ -79,59 +79,95 @@ func Checkout(ctx context.Context, from Origin, revision, dir string) (*object.C
 	if err != nil {
 		return nil, err
 	}
-	return fetch(ctx, from, revision, filesystem.NewStorage(dot, cache.NewObjectLRUDefault()), tree)
-}
-
-// Commit fetches one commit and its files into memory.
-func Commit(ctx context.Context, from Origin, revision string) (*object.Commit, error) {
-	return fetch(ctx, from, revision, memory.NewStorage(), nil)
-}
-
-func fetch(ctx context.Context, from Origin, revision string, store storage.Storer, tree billy.Filesystem) (*object.Commit, error) {
-	if err := CheckRevision(revision); err != nil {
-		return nil, err
-	}
-	repo, err := Open(from, store, tree)
+	repo, commit, err := fetchCommit(ctx, from, revision, filesystem.NewStorage(dot, cache.NewObjectLRUDefault()), tree)
 	if err != nil {
 		return nil, err
-	}
-	hash := plumbing.NewHash(revision)
-	// A server that knows the commit gives it alone; one that can't (older Git
-	// settings, or a shallow request it doesn't support) gives all branches.
-	if err := Fetch(ctx, repo, from, 1, config.RefSpec(revision+":refs/heads/checkout")); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err := Fetch(ctx, repo, from, 0, "+refs/heads/*:refs/remotes/origin/*"); err != nil {
-			return nil, fmt.Errorf("fetch %s: %w", from.URL, err)
-		}
-	}
-	commit, err := repo.CommitObject(hash)
-	if err != nil {
-		return nil, fmt.Errorf("commit %s isn't in %s: %w", revision, from.URL, err)
-	}
-	if tree == nil {
-		return commit, nil
 	}
 	wt, err := repo.Worktree()
 	if err != nil {
 		return nil, err
 	}
-	if err := wt.Checkout(&git.CheckoutOptions{Hash: hash, Force: true}); err != nil {
+	if err := wt.Checkout(&git.CheckoutOptions{Hash: commit.Hash, Force: true}); err != nil {
 		return nil, fmt.Errorf("check out %s: %w", revision, err)
 	}
 	head, err := repo.Head()
 	if err != nil {
 		return nil, err
 	}
-	if head.Hash() != hash {
+	if head.Hash() != commit.Hash {
 		return nil, fmt.Errorf("checked out %s, but %s was asked for", head.Hash(), revision)
 	}
 	return commit, nil
 }
 
-// Open makes an empty repository with from as its origin.
-func Open(from Origin, store storage.Storer, tree billy.Filesystem) (*git.Repository, error) {
+// Commit fetches one commit and its files into memory.
+func Commit(ctx context.Context, from Remote, revision string) (*object.Commit, error) {
+	_, commit, err := fetchCommit(ctx, from, revision, memory.NewStorage(), nil)
+	return commit, err
+}
+
+func fetchCommit(ctx context.Context, from Remote, revision string, store storage.Storer, tree billy.Filesystem) (*git.Repository, *object.Commit, error) {
+	if err := CheckRevision(revision); err != nil {
+		return nil, nil, err
+	}
+	repo, err := initRepository(from, store, tree)
+	if err != nil {
+		return nil, nil, err
+	}
+	// A server that knows the commit gives it alone; one that can't (older Git
+	// settings, or a shallow request it doesn't support) gives all branches.
+	if err := fetch(ctx, repo, from, 1, config.RefSpec(revision+":refs/heads/checkout")); err != nil {
+		if ctx.Err() != nil {
+			return nil, nil, ctx.Err()
+		}
+		if err := fetch(ctx, repo, from, 0, "+refs/heads/*:refs/remotes/origin/*"); err != nil {
+			return nil, nil, err
+		}
+	}
+	commit, err := repo.CommitObject(plumbing.NewHash(revision))
+	if err != nil {
+		return nil, nil, fmt.Errorf("commit %s isn't in %s: %w", revision, from.URL, err)
+	}
+	return repo, commit, nil
+}
+
+// IsAncestor says whether one commit is an ancestor of another in the history of main. What isn't in that
+// history is no ancestor.
+func IsAncestor(ctx context.Context, from Remote, older, newer string) (bool, error) {
+	if err := errors.Join(CheckRevision(older), CheckRevision(newer)); err != nil {
+		return false, err
+	}
+	if older == newer {
+		return false, nil
+	}
+	repo, err := Fetch(ctx, from, nil, "+refs/heads/main:refs/remotes/origin/main")
+	if err != nil {
+		return false, err
+	}
+	var newest *object.Commit
+	oldest, err := repo.CommitObject(plumbing.NewHash(older))
+	if err == nil {
+		newest, err = repo.CommitObject(plumbing.NewHash(newer))
+	}
+	switch {
+	case errors.Is(err, plumbing.ErrObjectNotFound):
+		return false, nil
+	case err != nil:
+		return false, err
+	}
+	return oldest.IsAncestor(newest)
+}
+
+// Fetch brings refs of the remote with all their history into a new repository in memory. Its work tree may be nil.
+func Fetch(ctx context.Context, from Remote, tree billy.Filesystem, refs ...config.RefSpec) (*git.Repository, error) {
+	repo, err := initRepository(from, memory.NewStorage(), tree)
+	if err != nil {
+		return nil, err
+	}
+	return repo, fetch(ctx, repo, from, 0, refs...)
+}
+
+func initRepository(from Remote, store storage.Storer, tree billy.Filesystem) (*git.Repository, error) {
 	u, err := url.Parse(from.URL)
 	if err != nil {
 		return nil, fmt.Errorf("repository address %q is no address", redact.Value(from.URL))
@@ -143,37 +179,33 @@ func Open(from Origin, store storage.Storer, tree billy.Filesystem) (*git.Reposi
 	if err != nil {
 		return nil, fmt.Errorf("make a repository: %w", err)
 	}
-	if _, err := repo.CreateRemote(&config.RemoteConfig{Name: "origin", URLs: []string{from.URL}}); err != nil {
-		return nil, err
-	}
-	return repo, nil
+	_, err = repo.CreateRemote(&config.RemoteConfig{Name: git.DefaultRemoteName, URLs: []string{from.URL}})
+	return repo, err
 }
 
-// Fetch brings refs of the origin; depth 0 means with all history.
-func Fetch(ctx context.Context, repo *git.Repository, from Origin, depth int, refs ...config.RefSpec) error {
+// fetch brings refs of the remote; depth 0 means with all history.
+func fetch(ctx context.Context, repo *git.Repository, from Remote, depth int, refs ...config.RefSpec) error {
 	err := repo.FetchContext(ctx, &git.FetchOptions{
 		RefSpecs: refs, Depth: depth, Tags: git.NoTags, CABundle: from.CA, Auth: from.auth(),
 	})
-	if errors.Is(err, git.NoErrAlreadyUpToDate) {
-		return nil
+	if err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) {
+		return fmt.Errorf("fetch %s: %w", from.URL, err)
 	}
-	return err
+	return nil
 }
 
-// Push sends refs to the origin.
-func Push(ctx context.Context, repo *git.Repository, to Origin, refs ...config.RefSpec) error {
-	err := repo.PushContext(ctx, &git.PushOptions{
-		RefSpecs: refs, CABundle: to.CA, Auth: to.auth(),
-	})
-	if errors.Is(err, git.NoErrAlreadyUpToDate) {
-		return nil
+// Push sends refs to the remote.
+func Push(ctx context.Context, repo *git.Repository, to Remote, refs ...config.RefSpec) error {
+	err := repo.PushContext(ctx, &git.PushOptions{RefSpecs: refs, CABundle: to.CA, Auth: to.auth()})
+	if err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) {
+		return fmt.Errorf("push to %s: %w", to.URL, err)
 	}
-	return err
+	return nil
 }
 
-func (o Origin) auth() githttp.AuthMethod {
-	if o.Auth == nil {
+func (r Remote) auth() githttp.AuthMethod {
+	if r.Auth == nil {
 		return nil
 	}
-	return &githttp.BasicAuth{Username: o.Auth.Username, Password: o.Auth.Secret}
+	return &githttp.BasicAuth{Username: r.Auth.Username, Password: r.Auth.Password}
 }

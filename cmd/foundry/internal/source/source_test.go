@@ -7,17 +7,17 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/druppie/druppie-up/cmd/foundry/internal/foundrytest"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
 	"github.com/druppie/druppie-up/internal/httpclient"
 )
 
 func TestCheckout(t *testing.T) {
-	g := testbed.NewGit(t, "druppie/drone-service",
+	g := foundrytest.NewGit(t, "druppie/drone-service",
 		map[string]string{"a.txt": "one", "dir/b.txt": "b"}, map[string]string{"a.txt": "two", "c.txt": "c"})
 	for i, want := range []struct{ a, c string }{{"one", ""}, {"two", "c"}} {
 		dir := t.TempDir()
-		commit, err := source.Checkout(context.Background(), origin(t, g), g.Commits[i], dir)
+		commit, err := source.Checkout(context.Background(), remote(t, g), g.Commits[i], dir)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -36,13 +36,13 @@ func TestCheckout(t *testing.T) {
 	}
 }
 
-func origin(t *testing.T, g testbed.Git) source.Origin {
+func remote(t *testing.T, g foundrytest.Git) source.Remote {
 	t.Helper()
 	u, err := source.URL(g.Address, g.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return source.Origin{URL: u, CA: g.CA}
+	return source.Remote{URL: u, CA: g.CA}
 }
 
 func read(t *testing.T, dir, name string) string {
@@ -55,10 +55,10 @@ func read(t *testing.T, dir, name string) string {
 }
 
 func TestCheckoutRefuses(t *testing.T) {
-	g := testbed.NewGit(t, "druppie/drone-service", map[string]string{"a.txt": "one"})
-	good := origin(t, g)
+	g := foundrytest.NewGit(t, "druppie/drone-service", map[string]string{"a.txt": "one"})
+	good := remote(t, g)
 	foreign, elsewhere, plain := good, good, good
-	foreign.CA = testbed.ForeignCA(t)
+	foreign.CA = foundrytest.ForeignCA(t)
 	elsewhere.URL = strings.Replace(good.URL, "drone-service", "other", 1)
 	plain.URL = strings.Replace(good.URL, "https", "http", 1)
 	full := t.TempDir()
@@ -67,7 +67,7 @@ func TestCheckoutRefuses(t *testing.T) {
 	}
 	tests := []struct {
 		name     string
-		from     source.Origin
+		from     source.Remote
 		revision string
 		dir      string
 		want     string
@@ -91,7 +91,7 @@ func TestCheckoutRefuses(t *testing.T) {
 }
 
 func TestURL(t *testing.T) {
-	tests := []struct{ forge, repository, want string }{
+	tests := []struct{ gitea, repository, want string }{
 		{"https://gitea.gitea.svc.cluster.local:3000", "druppie/drone-service", "https://gitea.gitea.svc.cluster.local:3000/druppie/drone-service.git"},
 		{"https://gitea.example/", "a/b", "https://gitea.example/a/b.git"},
 		{"http://gitea.example", "a/b", ""},
@@ -105,8 +105,8 @@ func TestURL(t *testing.T) {
 		{"https://gitea.example", "", ""},
 	}
 	for _, tt := range tests {
-		t.Run(tt.forge+" "+tt.repository, func(t *testing.T) {
-			got, err := source.URL(tt.forge, tt.repository)
+		t.Run(tt.gitea+" "+tt.repository, func(t *testing.T) {
+			got, err := source.URL(tt.gitea, tt.repository)
 			if got != tt.want || (err == nil) != (tt.want != "") || err != nil && strings.Contains(err.Error(), "hond12") {
 				t.Errorf("got %q, %v", got, err)
 			}

@@ -1,7 +1,7 @@
-// Package watch looks after what nobody else does: a push whose event was lost
-// (Gitea doesn't deliver a webhook twice) gets its event again (step F2), and
-// old runs are cleared away. It owns no way of its own to start a run: it sends
-// the same signed event to the same listener, so every check still applies.
+// Package watch sends the event of a push again that was lost (Gitea doesn't
+// deliver a webhook twice; step F2), and prunes old runs. It owns no way of its
+// own to start a run: it sends the same signed event to the same listener, so
+// every check still applies.
 package watch
 
 import (
@@ -19,18 +19,18 @@ import (
 	"strings"
 	"time"
 
-	"code.gitea.io/sdk/gitea"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/tekton"
 )
 
-// Watch is what a watch works on, and with.
+// Watch is the repository that is watched and what that takes.
 type Watch struct {
-	Forge      *gitea.Client
+	Gitea      *giteaclient.Client
 	Tekton     dynamic.Interface
 	Namespace  string
 	Repository string // full name, owner/name
@@ -45,11 +45,13 @@ type Watch struct {
 	// Keep is how many finished runs are kept.
 	Keep int
 
-	seen map[string]time.Time // commits without a run, since when
+	// The commit that has no run, and since when.
+	missing      string
+	missingSince time.Time
 }
 
-// Look looks once. It returns, in words, what it had to do; nothing is the rule.
-func (w *Watch) Look(ctx context.Context, now time.Time) (did []string, err error) {
+// Reconcile does what is to be done now, and returns a line about each thing that it did. Mostly that is nothing.
+func (w *Watch) Reconcile(ctx context.Context, now time.Time) (did []string, err error) {
 	runs, err := w.runs(ctx)
 	if err != nil {
 		return nil, err
@@ -70,8 +72,8 @@ func (w *Watch) Look(ctx context.Context, now time.Time) (did []string, err erro
 			did = append(did, fmt.Sprintf("no run was started for %s of %s: its event was sent again", head, w.Repository))
 		}
 	}
-	cleared, err := w.clear(ctx, runs, head)
-	return append(did, cleared...), err
+	pruned, err := w.prune(ctx, runs, head)
+	return append(did, pruned...), err
 }
 
 func (w *Watch) runs(ctx context.Context) ([]*tekton.Run, error) {
@@ -86,7 +88,7 @@ func (w *Watch) runs(ctx context.Context) ([]*tekton.Run, error) {
 // head is the commit that main stands at.
 func (w *Watch) head() (string, error) {
 	owner, name, _ := strings.Cut(w.Repository, "/")
-	b, _, err := w.Forge.GetRepoBranch(owner, name, names.MainBranch)
+	b, _, err := w.Gitea.GetRepoBranch(owner, name, names.MainBranch)
 	if err != nil {
 		return "", fmt.Errorf("main of %s: %w", w.Repository, err)
 	}
@@ -97,17 +99,17 @@ func (w *Watch) head() (string, error) {
 }
 
 // lost says whether a commit has been without a run for too long. After that
-// the clock starts anew, so that an event isn't sent at every look.
+// the time counts anew, so that an event isn't sent each time.
 func (w *Watch) lost(commit string, runs []*tekton.Run, now time.Time) bool {
 	if slices.ContainsFunc(runs, func(r *tekton.Run) bool { return r.Labels[names.LabelCommit] == commit }) {
-		w.seen = nil
+		w.missing = ""
 		return false
 	}
-	since, known := w.seen[commit]
-	if known && now.Sub(since) < w.Grace {
+	known := w.missing == commit
+	if known && now.Sub(w.missingSince) < w.Grace {
 		return false
 	}
-	w.seen = map[string]time.Time{commit: now}
+	w.missing, w.missingSince = commit, now
 	return known
 }
 
@@ -115,8 +117,8 @@ func (w *Watch) lost(commit string, runs []*tekton.Run, now time.Time) bool {
 // commit has no Dockerfile, and no event of it was lost.
 func (w *Watch) buildable(commit string) (bool, error) {
 	owner, name, _ := strings.Cut(w.Repository, "/")
-	_, resp, err := w.Forge.GetContents(owner, name, commit, "Dockerfile")
-	if resp != nil && resp.StatusCode == http.StatusNotFound {
+	_, resp, err := w.Gitea.GetContents(owner, name, commit, "Dockerfile")
+	if giteaclient.Status(resp) == http.StatusNotFound {
 		return false, nil
 	}
 	if err != nil {
@@ -156,10 +158,10 @@ func (w *Watch) send(ctx context.Context, commit string) error {
 	return nil
 }
 
-// clear deletes the oldest finished runs beyond Keep, with their pods and
+// prune deletes the oldest finished runs beyond Keep, with their pods and
 // volumes. The run of the commit that main stands at stays: without it the
 // commit would count as lost.
-func (w *Watch) clear(ctx context.Context, runs []*tekton.Run, head string) (did []string, err error) {
+func (w *Watch) prune(ctx context.Context, runs []*tekton.Run, head string) (did []string, err error) {
 	finished := slices.DeleteFunc(slices.Clone(runs), func(r *tekton.Run) bool {
 		return !r.Done() || r.Status.CompletionTime == nil || r.Labels[names.LabelCommit] == head
 	})
@@ -173,10 +175,10 @@ func (w *Watch) clear(ctx context.Context, runs []*tekton.Run, head string) (did
 	for _, r := range finished[w.Keep:] {
 		err := w.Tekton.Resource(tekton.PipelineRuns).Namespace(w.Namespace).Delete(ctx, r.Name, metav1.DeleteOptions{})
 		if err != nil && !apierrors.IsNotFound(err) {
-			errs = append(errs, fmt.Errorf("clear away run %s: %w", r.Name, err))
+			errs = append(errs, fmt.Errorf("delete run %s: %w", r.Name, err))
 			continue
 		}
-		did = append(did, "cleared away run "+r.Name)
+		did = append(did, "deleted run "+r.Name)
 	}
 	return did, errors.Join(errs...)
 }

@@ -13,13 +13,13 @@ import (
 	"testing"
 	"time"
 
-	"code.gitea.io/sdk/gitea"
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"knative.dev/pkg/apis"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/tekton"
 	"github.com/druppie/druppie-up/internal/tekton/tektontest"
@@ -31,54 +31,54 @@ const (
 	newer  = "2222222222222222222222222222222222222222"
 )
 
-// world is a forge with one branch and a listener that checks signatures.
-type world struct {
+// fakes are a Gitea with one branch and a listener that checks signatures.
+type fakes struct {
 	head       string
 	dockerfile bool
 	answer     int      // of the listener
 	events     []string // commits of well signed events
-	forged     int
+	refused    int
 }
 
-func (wd *world) forge(w http.ResponseWriter, r *http.Request) {
+func (f *fakes) gitea(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case strings.HasSuffix(r.URL.Path, "/branches/main"):
-		fmt.Fprintf(w, `{"name":"main","commit":{"id":%q}}`, wd.head)
-	case strings.Contains(r.URL.Path, "/contents/Dockerfile") && wd.dockerfile:
+		fmt.Fprintf(w, `{"name":"main","commit":{"id":%q}}`, f.head)
+	case strings.Contains(r.URL.Path, "/contents/Dockerfile") && f.dockerfile:
 		fmt.Fprint(w, `{"name":"Dockerfile","type":"file"}`)
 	default:
 		http.NotFound(w, r)
 	}
 }
 
-func (wd *world) listener(w http.ResponseWriter, r *http.Request) {
+func (f *fakes) listener(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
 	if r.Header.Get("X-Hub-Signature-256") != "sha256="+hex.EncodeToString(mac.Sum(nil)) || r.Header.Get("X-GitHub-Event") != "push" {
-		wd.forged++
-		http.Error(w, "forged", http.StatusForbidden)
+		f.refused++
+		http.Error(w, "wrong signature", http.StatusForbidden)
 		return
 	}
 	var e struct{ Ref, After string }
 	if json.Unmarshal(body, &e) == nil && e.Ref == "refs/heads/main" {
-		wd.events = append(wd.events, e.After)
+		f.events = append(f.events, e.After)
 	}
-	w.WriteHeader(wd.answer)
+	w.WriteHeader(f.answer)
 }
 
-func (wd *world) watch(t *testing.T, runs ...runtime.Object) *Watch {
+func (f *fakes) watch(t *testing.T, runs ...runtime.Object) *Watch {
 	t.Helper()
-	forge := httptest.NewServer(http.HandlerFunc(wd.forge))
-	t.Cleanup(forge.Close)
-	listener := httptest.NewServer(http.HandlerFunc(wd.listener))
+	api := httptest.NewServer(http.HandlerFunc(f.gitea))
+	t.Cleanup(api.Close)
+	listener := httptest.NewServer(http.HandlerFunc(f.listener))
 	t.Cleanup(listener.Close)
-	client, err := gitea.NewClient(forge.URL, gitea.SetGiteaVersion(""))
+	client, err := giteaclient.New(t.Context(), giteaclient.Options{URL: api.URL, HTTP: api.Client()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return &Watch{
-		Forge: client, Tekton: tektontest.Client(t, runs...), Namespace: "foundry", Repository: "druppie/drone-service",
+		Gitea: client, Tekton: tektontest.Client(t, runs...), Namespace: "foundry", Repository: "druppie/drone-service",
 		Listener: listener.URL, Secret: []byte(secret), HTTP: listener.Client(), Grace: 30 * time.Second, Keep: 1,
 	}
 }
@@ -98,34 +98,34 @@ func TestLostEventIsSentAgain(t *testing.T) {
 	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	tests := []struct {
 		name   string
-		world  world
+		fakes  fakes
 		runs   []runtime.Object
-		looks  []time.Duration // after began
+		times  []time.Duration // after began
 		want   []string
 		failed bool
 	}{
-		{name: "a run is there", world: world{dockerfile: true, answer: 202}, runs: []runtime.Object{run("r", newer, time.Time{})}, looks: []time.Duration{0, time.Hour}},
-		{name: "not yet lost", world: world{dockerfile: true, answer: 202}, looks: []time.Duration{0, 29 * time.Second}},
-		{name: "lost", world: world{dockerfile: true, answer: 202}, looks: []time.Duration{0, 31 * time.Second}, want: []string{newer}},
-		{name: "another commit's run doesn't count", world: world{dockerfile: true, answer: 202}, runs: []runtime.Object{run("r", older, began)}, looks: []time.Duration{0, time.Minute}, want: []string{newer}},
-		{name: "sent once, then given its time", world: world{dockerfile: true, answer: 202}, looks: []time.Duration{0, 31 * time.Second, 45 * time.Second}, want: []string{newer}},
-		{name: "sent again if that was lost too", world: world{dockerfile: true, answer: 202}, looks: []time.Duration{0, 31 * time.Second, 62 * time.Second}, want: []string{newer, newer}},
-		{name: "nothing to build", world: world{answer: 202}, looks: []time.Duration{0, time.Hour}},
-		{name: "a listener that refuses is an error", world: world{dockerfile: true, answer: 503}, looks: []time.Duration{0, time.Minute}, want: []string{newer}, failed: true},
+		{name: "a run is there", fakes: fakes{dockerfile: true, answer: 202}, runs: []runtime.Object{run("r", newer, time.Time{})}, times: []time.Duration{0, time.Hour}},
+		{name: "not yet lost", fakes: fakes{dockerfile: true, answer: 202}, times: []time.Duration{0, 29 * time.Second}},
+		{name: "lost", fakes: fakes{dockerfile: true, answer: 202}, times: []time.Duration{0, 31 * time.Second}, want: []string{newer}},
+		{name: "another commit's run doesn't count", fakes: fakes{dockerfile: true, answer: 202}, runs: []runtime.Object{run("r", older, began)}, times: []time.Duration{0, time.Minute}, want: []string{newer}},
+		{name: "sent once, then given its time", fakes: fakes{dockerfile: true, answer: 202}, times: []time.Duration{0, 31 * time.Second, 45 * time.Second}, want: []string{newer}},
+		{name: "sent again if that was lost too", fakes: fakes{dockerfile: true, answer: 202}, times: []time.Duration{0, 31 * time.Second, 62 * time.Second}, want: []string{newer, newer}},
+		{name: "nothing to build", fakes: fakes{answer: 202}, times: []time.Duration{0, time.Hour}},
+		{name: "a listener that refuses is an error", fakes: fakes{dockerfile: true, answer: 503}, times: []time.Duration{0, time.Minute}, want: []string{newer}, failed: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			wd := tt.world
-			wd.head = newer
-			w := wd.watch(t, tt.runs...)
+			f := tt.fakes
+			f.head = newer
+			w := f.watch(t, tt.runs...)
 			var last error
-			for _, after := range tt.looks {
-				_, last = w.Look(t.Context(), began.Add(after))
+			for _, after := range tt.times {
+				_, last = w.Reconcile(t.Context(), began.Add(after))
 			}
 			if (last != nil) != tt.failed {
 				t.Errorf("error %v, want one: %v", last, tt.failed)
 			}
-			if diff := cmp.Diff(tt.want, wd.events); diff != "" {
+			if diff := cmp.Diff(tt.want, f.events); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -135,23 +135,23 @@ func TestLostEventIsSentAgain(t *testing.T) {
 // The listener of these tests does refuse a wrong signature: without this the
 // table above would prove nothing about signing.
 func TestWrongSecretIsRefused(t *testing.T) {
-	wd := world{head: newer, dockerfile: true, answer: 202}
-	w := wd.watch(t)
+	f := fakes{head: newer, dockerfile: true, answer: 202}
+	w := f.watch(t)
 	w.Secret = []byte("another")
 	now := time.Now()
-	_, _ = w.Look(t.Context(), now)
-	if _, err := w.Look(t.Context(), now.Add(time.Hour)); err == nil || wd.forged != 1 || len(wd.events) != 0 {
-		t.Errorf("error %v, %d refused, events %v", err, wd.forged, wd.events)
+	_, _ = w.Reconcile(t.Context(), now)
+	if _, err := w.Reconcile(t.Context(), now.Add(time.Hour)); err == nil || f.refused != 1 || len(f.events) != 0 {
+		t.Errorf("error %v, %d refused, events %v", err, f.refused, f.events)
 	}
 }
 
-func TestOldRunsAreClearedAway(t *testing.T) {
+func TestOldRunsAreDeleted(t *testing.T) {
 	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	wd := world{head: newer, dockerfile: true, answer: 202}
-	w := wd.watch(t,
+	f := fakes{head: newer, dockerfile: true, answer: 202}
+	w := f.watch(t,
 		run("oldest", older, began), run("old", older, began.Add(time.Minute)),
 		run("running", older, time.Time{}), run("head", newer, began.Add(-time.Hour)))
-	if _, err := w.Look(t.Context(), began); err != nil {
+	if _, err := w.Reconcile(t.Context(), began); err != nil {
 		t.Fatal(err)
 	}
 	runs, err := tekton.List(t.Context(), w.Tekton, tekton.PipelineRuns, "foundry", nil)
@@ -162,7 +162,7 @@ func TestOldRunsAreClearedAway(t *testing.T) {
 	for _, r := range runs {
 		left = append(left, r.Name)
 	}
-	// One finished run is kept, and never is one that runs or main's own cleared.
+	// One finished run is kept, and never is one that runs or main's own deleted.
 	if diff := cmp.Diff([]string{"head", "old", "running"}, left); diff != "" {
 		t.Error(diff)
 	}

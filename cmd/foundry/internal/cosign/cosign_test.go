@@ -1,4 +1,4 @@
-package seal_test
+package cosign_test
 
 import (
 	"context"
@@ -15,14 +15,14 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/random"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/secure-systems-lab/go-securesystemslib/encrypted"
-	"github.com/sigstore/cosign/v2/pkg/cosign"
+	upstream "github.com/sigstore/cosign/v2/pkg/cosign"
 	ociremote "github.com/sigstore/cosign/v2/pkg/oci/remote"
 	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"github.com/sigstore/sigstore/pkg/signature"
 
+	"github.com/druppie/druppie-up/cmd/foundry/internal/cosign"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/foundrytest"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/image"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/seal"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
 )
 
 const password = "correct horse"
@@ -38,7 +38,7 @@ func newKey(t *testing.T) (private, public []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := encrypted.Encrypt(der, []byte(password))
+	encryptedKey, err := encrypted.Encrypt(der, []byte(password))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,21 +46,21 @@ func newKey(t *testing.T) (private, public []byte) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: sealed}), public
+	return pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED SIGSTORE PRIVATE KEY", Bytes: encryptedKey}), public
 }
 
-func keyPair(t *testing.T) (signature.SignerVerifier, signature.Verifier) {
+func keyPair(t *testing.T) (*ecdsa.PrivateKey, signature.Verifier) {
 	t.Helper()
 	private, public := newKey(t)
-	signer, err := seal.Signer(private, []byte(password))
+	key, err := cosign.PrivateKey(private, []byte(password))
 	if err != nil {
 		t.Fatal(err)
 	}
-	verifier, err := seal.Verifier(public)
+	verifier, err := cosign.Verifier(public)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return signer, verifier
+	return key, verifier
 }
 
 func pushed(t *testing.T, host string, opts []remote.Option) name.Digest {
@@ -85,21 +85,21 @@ func pushed(t *testing.T, host string, opts []remote.Option) name.Digest {
 
 func TestSignAndVerify(t *testing.T) {
 	ctx := context.Background()
-	host, ca := testbed.Registry(t)
-	opts, err := image.Access{CA: ca, Credentials: &testbed.Writer}.Options(ctx)
+	host, ca := foundrytest.Registry(t)
+	opts, err := image.Access{CA: ca, Credentials: &foundrytest.Writer}.Options(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ref, other := pushed(t, host, opts), pushed(t, host, opts)
 	signer, verifier := keyPair(t)
 	foreignSigner, foreign := keyPair(t)
-	claims := seal.Claims{"druppie.io/commit": "abc"}
+	annotations := map[string]string{"druppie.io/commit": "abc"}
 
-	if err := seal.Verify(ctx, ref, verifier, nil, opts...); !errors.Is(err, seal.ErrNotSigned) {
+	if err := cosign.Verify(ctx, ref, verifier, nil, opts...); !errors.Is(err, cosign.ErrNotSigned) {
 		t.Errorf("unsigned: %v", err)
 	}
 	for i, wantAdded := range []bool{true, false} {
-		added, err := seal.Sign(ctx, ref, signer, claims, opts...)
+		added, err := cosign.Sign(ctx, ref, signer, annotations, opts...)
 		if err != nil || added != wantAdded {
 			t.Fatalf("time %d: added %v, %v", i, added, err)
 		}
@@ -109,26 +109,26 @@ func TestSignAndVerify(t *testing.T) {
 		t.Errorf("no signature in the .sig form: %v", err)
 	}
 	tests := []struct {
-		name   string
-		ref    name.Digest
-		key    signature.Verifier
-		claims seal.Claims
-		want   string // empty: valid
+		name        string
+		ref         name.Digest
+		key         signature.Verifier
+		annotations map[string]string
+		want        string // empty: valid
 	}{
 		{"the foundry's", ref, verifier, nil, ""},
-		{"with the commit", ref, verifier, claims, ""},
-		{"another commit", ref, verifier, seal.Claims{"druppie.io/commit": "def"}, "not def"},
-		{"a claim it doesn't make", ref, verifier, seal.Claims{"druppie.io/repository": "x/y"}, "not x/y"},
+		{"with the commit", ref, verifier, annotations, ""},
+		{"another commit", ref, verifier, map[string]string{"druppie.io/commit": "def"}, "not def"},
+		{"an annotation that it lacks", ref, verifier, map[string]string{"druppie.io/repository": "x/y"}, "not x/y"},
 		{"a foreign key", ref, foreign, nil, "made with another key"},
 		{"another image", other, verifier, nil, "none at all"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			err := seal.Verify(ctx, tt.ref, tt.key, tt.claims, opts...)
+			err := cosign.Verify(ctx, tt.ref, tt.key, tt.annotations, opts...)
 			switch {
 			case tt.want == "" && err != nil:
 				t.Error(err)
-			case tt.want != "" && (!errors.Is(err, seal.ErrNotSigned) || !strings.Contains(err.Error(), tt.want)):
+			case tt.want != "" && (!errors.Is(err, cosign.ErrNotSigned) || !strings.Contains(err.Error(), tt.want)):
 				t.Errorf("got %v, want one with %q", err, tt.want)
 			}
 		})
@@ -142,16 +142,16 @@ func TestSignAndVerify(t *testing.T) {
 		if err := remote.Write(moved, sig, opts...); err != nil {
 			t.Fatal(err)
 		}
-		if err := seal.Verify(ctx, other, verifier, nil, opts...); !errors.Is(err, seal.ErrNotSigned) || !strings.Contains(err.Error(), "another image") {
+		if err := cosign.Verify(ctx, other, verifier, nil, opts...); !errors.Is(err, cosign.ErrNotSigned) || !strings.Contains(err.Error(), "another image") {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("a foreign signature beside ours", func(t *testing.T) {
-		if _, err := seal.Sign(ctx, ref, foreignSigner, nil, opts...); err != nil {
+		if _, err := cosign.Sign(ctx, ref, foreignSigner, nil, opts...); err != nil {
 			t.Fatal(err)
 		}
 		for _, key := range []signature.Verifier{verifier, foreign} {
-			if err := seal.Verify(ctx, ref, key, nil, opts...); err != nil {
+			if err := cosign.Verify(ctx, ref, key, nil, opts...); err != nil {
 				t.Error(err)
 			}
 		}
@@ -162,13 +162,13 @@ func TestSignAndVerify(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := seal.Sign(ctx, pushed(t, host, opts), signer, nil, reader...); err == nil || !strings.Contains(err.Error(), "401") {
+		if _, err := cosign.Sign(ctx, pushed(t, host, opts), signer, nil, reader...); err == nil || !strings.Contains(err.Error(), "401") {
 			t.Errorf("got %v", err)
 		}
 	})
 	t.Run("an image that isn't there", func(t *testing.T) {
 		missing := ref.Context().Digest("sha256:" + strings.Repeat("0", 64))
-		if _, err := seal.Sign(ctx, missing, signer, nil, opts...); err == nil {
+		if _, err := cosign.Sign(ctx, missing, signer, nil, opts...); err == nil {
 			t.Error("signed what the registry doesn't have")
 		}
 	})
@@ -177,8 +177,8 @@ func TestSignAndVerify(t *testing.T) {
 // cosignAgrees verifies the way the admission controller does.
 func cosignAgrees(t *testing.T, ref name.Digest, key signature.Verifier, opts []remote.Option) {
 	t.Helper()
-	sigs, _, err := cosign.VerifyImageSignatures(context.Background(), ref, &cosign.CheckOpts{
-		SigVerifier: key, IgnoreTlog: true, IgnoreSCT: true, ClaimVerifier: cosign.SimpleClaimVerifier,
+	sigs, _, err := upstream.VerifyImageSignatures(context.Background(), ref, &upstream.CheckOpts{
+		SigVerifier: key, IgnoreTlog: true, IgnoreSCT: true, ClaimVerifier: upstream.SimpleClaimVerifier,
 		RegistryClientOpts: []ociremote.Option{ociremote.WithRemoteOptions(opts...)},
 	})
 	if err != nil || len(sigs) != 1 {
@@ -186,7 +186,7 @@ func cosignAgrees(t *testing.T, ref name.Digest, key signature.Verifier, opts []
 	}
 }
 
-func TestSigner(t *testing.T) {
+func TestPrivateKey(t *testing.T) {
 	private, public := newKey(t)
 	plain, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -209,13 +209,13 @@ func TestSigner(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			_, err := seal.Signer(tt.key, tt.password)
+			_, err := cosign.PrivateKey(tt.key, tt.password)
 			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
 				t.Errorf("got %v, want %q", err, tt.want)
 			}
 		})
 	}
-	if _, err := seal.Verifier(private); err == nil {
+	if _, err := cosign.Verifier(private); err == nil {
 		t.Error("a private key passed for a public one")
 	}
 }

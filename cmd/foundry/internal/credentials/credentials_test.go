@@ -1,4 +1,4 @@
-package trust_test
+package credentials_test
 
 import (
 	"crypto/x509"
@@ -9,19 +9,19 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/credentials"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/foundrytest"
 	"github.com/druppie/druppie-up/internal/httpclient"
 )
 
 func TestTransport(t *testing.T) {
 	ok := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	host, ca := testbed.TLS(t, ok)
+	host, ca := foundrytest.TLS(t, ok)
 	plain := httptest.NewServer(ok)
 	defer plain.Close()
-	away, awayCA := testbed.TLS(t, http.RedirectHandler(plain.URL, http.StatusFound))
+	away, awayCA := foundrytest.TLS(t, http.RedirectHandler(plain.URL, http.StatusFound))
 
-	get := func(ca trust.CA, url string) error {
+	get := func(ca credentials.CA, url string) error {
 		rt, err := ca.Transport()
 		if err != nil {
 			return err
@@ -42,7 +42,7 @@ func TestTransport(t *testing.T) {
 		t.Errorf("redirect to plain http: %v", err)
 	}
 	var unknown x509.UnknownAuthorityError
-	if err := get(testbed.ForeignCA(t), "https://"+host); !errors.As(err, &unknown) {
+	if err := get(foundrytest.ForeignCA(t), "https://"+host); !errors.As(err, &unknown) {
 		t.Errorf("foreign CA: %v", err)
 	}
 	if err := get(nil, "https://"+host); err == nil {
@@ -69,11 +69,11 @@ func TestReadCredentials(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			got, err := trust.ReadCredentials(dir, "token")
+			got, err := credentials.ReadBasic(dir, "token")
 			if (err == nil) != tt.ok {
 				t.Fatalf("got %v", err)
 			}
-			if tt.ok && got != (trust.Credentials{Username: "foundry", Secret: "t0ken"}) {
+			if tt.ok && got != (credentials.Basic{Username: "foundry", Password: "t0ken"}) {
 				t.Errorf("got %+v", got)
 			}
 		})

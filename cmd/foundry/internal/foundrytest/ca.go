@@ -1,4 +1,4 @@
-package testbed
+package foundrytest
 
 import (
 	"crypto/ecdsa"
@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/credentials"
 )
 
 // ForeignCA is a CA that signed none of the servers here.
-func ForeignCA(t *testing.T) trust.CA {
+func ForeignCA(t *testing.T) credentials.CA {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

@@ -1,4 +1,4 @@
-package testbed
+package foundrytest
 
 import (
 	"net/http"
@@ -15,15 +15,15 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport/server"
 	"github.com/go-git/go-git/v5/storage/memory"
 
-	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/credentials"
 )
 
 // Git serves one repository over https, by the smart protocol, for reading. It
 // is a server of the simple kind: no shallow clones, no commits by hash.
 type Git struct {
-	Address string // of the forge
+	Address string // of Gitea
 	Name    string // full name of the repository
-	CA      trust.CA
+	CA      credentials.CA
 	Commits []string // one for each of the states given, oldest first
 
 	store *memory.Storage
@@ -68,12 +68,12 @@ func NewGit(t *testing.T, name string, states ...map[string]string) Git {
 		}
 		g.Commits = append(g.Commits, hash.String())
 	}
-	g.Address, g.CA = Forge(t, http.NotFoundHandler(), g)
+	g.Address, g.CA = Gitea(t, http.NotFoundHandler(), g)
 	return g
 }
 
-// Forge serves repositories, and an API beside them, at one address.
-func Forge(t *testing.T, api http.Handler, repos ...Git) (address string, ca trust.CA) {
+// Gitea serves repositories, and an API beside them, at one address.
+func Gitea(t *testing.T, api http.Handler, repos ...Git) (address string, ca credentials.CA) {
 	t.Helper()
 	mux := http.NewServeMux()
 	mux.Handle("/", api)
@@ -85,7 +85,7 @@ func Forge(t *testing.T, api http.Handler, repos ...Git) (address string, ca tru
 }
 
 func (g Git) session() (transport.UploadPackSession, error) {
-	endpoint, err := transport.NewEndpoint("https://forge/" + g.Name)
+	endpoint, err := transport.NewEndpoint("https://gitea/" + g.Name)
 	if err != nil {
 		return nil, err
 	}

@@ -1,7 +1,7 @@
-// Package testbed has the servers that the tests of the pipeline's steps talk
+// Package foundrytest has the servers that the tests of the pipeline's steps talk
 // to: real ones, in process, with certificates of a CA of their own. Only tests
 // use it.
-package testbed
+package foundrytest
 
 import (
 	"encoding/pem"
@@ -14,21 +14,21 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/registry"
 
-	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/credentials"
 )
 
 // Writer may write to the registry.
-var Writer = trust.Credentials{Username: "writer", Secret: "s3cret"}
+var Writer = credentials.Basic{Username: "writer", Password: "s3cret"}
 
 // Registry is a registry with the rules of the foundry's: reads are open,
 // writes want credentials. Host is its host and port.
-func Registry(t *testing.T) (host string, ca trust.CA) {
+func Registry(t *testing.T) (host string, ca credentials.CA) {
 	t.Helper()
 	inner := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
 	return TLS(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		user, pass, _ := r.BasicAuth()
 		reads := r.Method == http.MethodGet || r.Method == http.MethodHead
-		if !reads && (user != Writer.Username || pass != Writer.Secret) {
+		if !reads && (user != Writer.Username || pass != Writer.Password) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="registry"`)
 			w.WriteHeader(http.StatusUnauthorized)
 			return
@@ -38,7 +38,7 @@ func Registry(t *testing.T) (host string, ca trust.CA) {
 }
 
 // TLS serves a handler over https.
-func TLS(t *testing.T, h http.Handler) (host string, ca trust.CA) {
+func TLS(t *testing.T, h http.Handler) (host string, ca credentials.CA) {
 	t.Helper()
 	s := httptest.NewUnstartedServer(h)
 	s.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are the point

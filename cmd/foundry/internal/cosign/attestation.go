@@ -1,20 +1,19 @@
-package seal
+package cosign
 
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
 	"github.com/google/go-containerregistry/pkg/v1/types"
-	"github.com/sigstore/cosign/v2/pkg/oci"
 	"github.com/sigstore/cosign/v2/pkg/oci/mutate"
 	ociremote "github.com/sigstore/cosign/v2/pkg/oci/remote"
 	"github.com/sigstore/cosign/v2/pkg/oci/static"
+
+	"github.com/druppie/druppie-up/tracedb/attest"
 )
 
 // Annotations of an attestation's layer: cosign's own, and the run that made it.
@@ -34,35 +33,30 @@ type Attestation struct {
 	Envelope      json.RawMessage
 }
 
-// Attest adds attestations to those of the image, all in one write. A run attests a predicate once:
-// make is called only for those that aren't there yet, and it says which were added.
-func Attest(ctx context.Context, ref name.Digest, run string, predicates []string, make func(predicate string) (json.RawMessage, error), opts ...remote.Option) ([]string, error) {
-	there, err := Attestations(ctx, ref, opts...)
+// Attest adds statements to the attestations of the image, all in one write. A run attests a predicate once:
+// only statements that aren't there yet are signed, and it says which predicates were added.
+func Attest(ctx context.Context, ref name.Digest, run string, statements []attest.Statement,
+	sign func(attest.Statement) (json.RawMessage, error), opts ...remote.Option) ([]string, error) {
+	present, err := Attestations(ctx, ref, opts...)
 	if err != nil {
 		return nil, err
 	}
-	done := map[string]bool{}
-	for _, a := range there {
-		if a.Run == run {
-			done[a.PredicateType] = true
-		}
-	}
-	var entity oci.SignedEntity
-	entity, err = ociremote.SignedEntity(ref, ociremote.WithRemoteOptions(opts...))
+	remoteOpts := ociremote.WithRemoteOptions(opts...)
+	entity, err := ociremote.SignedEntity(ref, remoteOpts)
 	if err != nil {
 		return nil, fmt.Errorf("find %s: %w", ref, err)
 	}
 	var added []string
-	for _, predicate := range predicates {
-		if done[predicate] {
+	for _, st := range statements {
+		if slices.ContainsFunc(present, func(a Attestation) bool { return a.Run == run && a.PredicateType == st.PredicateType }) {
 			continue
 		}
-		envelope, err := make(predicate)
+		envelope, err := sign(st)
 		if err != nil {
-			return nil, fmt.Errorf("attest %s: %w", predicate, err)
+			return nil, fmt.Errorf("attest %s: %w", st.PredicateType, err)
 		}
 		att, err := static.NewAttestation(envelope, static.WithLayerMediaType(dsseMediaType), static.WithAnnotations(map[string]string{
-			predicateAnnotation: predicate, runAnnotation: run,
+			predicateAnnotation: st.PredicateType, runAnnotation: run,
 		}))
 		if err != nil {
 			return nil, fmt.Errorf("wrap the attestation: %w", err)
@@ -70,12 +64,12 @@ func Attest(ctx context.Context, ref name.Digest, run string, predicates []strin
 		if entity, err = mutate.AttachAttestationToEntity(entity, att); err != nil {
 			return nil, fmt.Errorf("attach the attestation: %w", err)
 		}
-		added = append(added, predicate)
+		added = append(added, st.PredicateType)
 	}
 	if len(added) == 0 {
 		return nil, nil
 	}
-	if err := ociremote.WriteAttestations(ref.Context(), entity, ociremote.WithRemoteOptions(opts...)); err != nil {
+	if err := ociremote.WriteAttestations(ref.Context(), entity, remoteOpts); err != nil {
 		return nil, fmt.Errorf("push the attestations: %w", err)
 	}
 	return added, nil
@@ -83,19 +77,7 @@ func Attest(ctx context.Context, ref name.Digest, run string, predicates []strin
 
 // Attestations reads the image's attestations, whoever made them: nothing is verified here.
 func Attestations(ctx context.Context, ref name.Digest, opts ...remote.Option) ([]Attestation, error) {
-	tag, err := ociremote.AttestationTag(ref, ociremote.WithRemoteOptions(opts...))
-	if err != nil {
-		return nil, fmt.Errorf("attestations of %s: %w", ref, err)
-	}
-	list, err := ociremote.Signatures(tag, ociremote.WithRemoteOptions(opts...))
-	var missing *transport.Error
-	if errors.As(err, &missing) && missing.StatusCode == http.StatusNotFound {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("attestations of %s: %w", ref, err)
-	}
-	layers, err := list.Get()
+	layers, err := stored(ref, ociremote.AttestationTag, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("attestations of %s: %w", ref, err)
 	}

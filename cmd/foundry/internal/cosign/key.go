@@ -1,4 +1,4 @@
-package seal
+package cosign
 
 import (
 	"crypto"
@@ -19,16 +19,7 @@ const (
 	cosignKey   = "ENCRYPTED COSIGN PRIVATE KEY"
 )
 
-// Signer opens a private key in cosign's format, to sign images with.
-func Signer(key, password []byte) (signature.SignerVerifier, error) {
-	private, err := PrivateKey(key, password)
-	if err != nil {
-		return nil, err
-	}
-	return signature.LoadECDSASignerVerifier(private, crypto.SHA256)
-}
-
-// PrivateKey opens a private key in cosign's format, to sign attestations with.
+// PrivateKey decrypts a private key in cosign's format.
 func PrivateKey(key, password []byte) (*ecdsa.PrivateKey, error) {
 	block, _ := pem.Decode(key)
 	if block == nil {
@@ -52,7 +43,7 @@ func PrivateKey(key, password []byte) (*ecdsa.PrivateKey, error) {
 	return ec, nil
 }
 
-// Verifier opens a public key as PEM.
+// Verifier checks signatures with a public key, which is PEM.
 func Verifier(public []byte) (signature.Verifier, error) {
 	key, err := cryptoutils.UnmarshalPEMToPublicKey(public)
 	if err != nil {

@@ -1,4 +1,4 @@
-package forge_test
+package promotion_test
 
 import (
 	"context"
@@ -10,10 +10,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/druppie/druppie-up/cmd/foundry/internal/credentials"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/fleet"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/forge"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/testbed"
-	"github.com/druppie/druppie-up/cmd/foundry/internal/trust"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/foundrytest"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/promotion"
 )
 
 var (
@@ -132,7 +132,7 @@ func TestApprove(t *testing.T) {
 			},
 		},
 	}
-	service := testbed.NewGit(t, drone.Repository, deploy)
+	service := foundrytest.NewGit(t, drone.Repository, deploy)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			release := fleet.Release{Commit: service.Commits[0], Digest: digest}
@@ -151,7 +151,7 @@ func TestApprove(t *testing.T) {
 			if tt.tamper != nil {
 				tt.tamper(proposed)
 			}
-			repo := testbed.NewGit(t, "druppie/fleet", listing, proposed)
+			repo := foundrytest.NewGit(t, "druppie/fleet", listing, proposed)
 			repo.SetBranch(t, "main", repo.Commits[0])
 			repo.SetBranch(t, "promote/drones/drone-service", repo.Commits[1])
 			api := &gitea{pr: map[string]any{
@@ -162,12 +162,12 @@ func TestApprove(t *testing.T) {
 			if tt.change != nil {
 				tt.change(api, &release)
 			}
-			address, ca := testbed.Forge(t, api, service, repo)
-			f := forge.Forge{
-				Address: address, Fleet: "druppie/fleet", CA: ca,
-				Credentials: trust.Credentials{Username: "foundry-reviewer", Secret: "t0ken"},
+			address, ca := foundrytest.Gitea(t, api, service, repo)
+			c := promotion.Client{
+				Gitea: address, Fleet: "druppie/fleet", CA: ca,
+				Credentials: credentials.Basic{Username: "foundry-reviewer", Password: "t0ken"},
 			}
-			merged, err := f.Approve(context.Background(), 7, drone, release)
+			merged, err := c.Approve(context.Background(), 7, drone, release)
 			if tt.want == "" {
 				want := []string{"APPROVED " + repo.Commits[1], "squash " + repo.Commits[1]}
 				if diff := cmp.Diff(want, api.done); err != nil || merged != "merged" || diff != "" {

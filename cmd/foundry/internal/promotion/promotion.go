@@ -1,0 +1,95 @@
+// Package promotion takes a release to the fleet repository, through Gitea: one
+// identity proposes it as a pull request, another approves and merges it. It
+// refuses to write to main itself, and the approver believes nothing that the
+// pull request says: it works out what a promotion of the proven digest must
+// contain, and compares.
+package promotion
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/cmd/foundry/internal/credentials"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/fleet"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
+	"github.com/druppie/druppie-up/internal/giteaclient"
+)
+
+// Client reaches Gitea as one identity.
+type Client struct {
+	Gitea       string // https://gitea.gitea.svc.cluster.local:3000
+	Fleet       string // full name of the fleet repository
+	CA          credentials.CA
+	Credentials credentials.Basic
+}
+
+func (c Client) api(ctx context.Context) (*giteaclient.Client, error) {
+	transport, err := c.CA.Transport()
+	if err != nil {
+		return nil, err
+	}
+	return giteaclient.New(ctx, giteaclient.Options{
+		URL: c.Gitea, Token: giteaclient.Token(c.Credentials.Password),
+		HTTP: &http.Client{Transport: transport, Timeout: time.Minute},
+	})
+}
+
+// fleetRemote is the fleet repository, read and written as this identity.
+func (c Client) fleetRemote() (source.Remote, error) {
+	u, err := source.URL(c.Gitea, c.Fleet)
+	return source.Remote{URL: u, CA: c.CA, Auth: &c.Credentials}, err
+}
+
+// deployment reads a service's deploy/ folder as it is at a commit. Anybody may
+// read a service's repository, so no credentials go there.
+func (c Client) deployment(ctx context.Context, repository, hash string) (fleet.Files, error) {
+	u, err := source.URL(c.Gitea, repository)
+	if err != nil {
+		return nil, err
+	}
+	commit, err := source.Commit(ctx, source.Remote{URL: u, CA: c.CA}, hash)
+	if err != nil {
+		return nil, err
+	}
+	return fleet.ReadDeploy(commit)
+}
+
+// hasMore says whether commit b has history that a lacks. Only commits that are on
+// a branch of the repository can be compared.
+func hasMore(api *giteaclient.Client, repository, a, b string) (bool, error) {
+	owner, name := split(repository)
+	cmp, _, err := api.CompareCommits(owner, name, a, b)
+	if err != nil {
+		return false, fmt.Errorf("compare %s with %s in %s: %w", a, b, repository, err)
+	}
+	return cmp.TotalCommits > 0, nil
+}
+
+func split(fullName string) (owner, name string) {
+	owner, name, _ = strings.Cut(fullName, "/")
+	return owner, name
+}
+
+func short(hash string) string {
+	hash = strings.TrimPrefix(hash, "sha256:")
+	return hash[:min(12, len(hash))]
+}
+
+// branch is where promotions of a service are proposed. There is one for each
+// service: fleet lets nobody delete branches, so each release replaces the last.
+func branch(s fleet.Service) string {
+	return path.Join("promote", s.Tenant, s.Name())
+}
+
+func title(s fleet.Service, r fleet.Release) string {
+	return fmt.Sprintf("%s: %s from commit %s", s.Dir(), short(r.Digest), short(r.Commit))
+}
+
+func body(s fleet.Service, r fleet.Release, run string) string {
+	return fmt.Sprintf("Service: %s\nCommit: %s\nImage: %s@%s\nPipeline run: %s\n",
+		s.Repository, r.Commit, s.Image, r.Digest, run)
+}
