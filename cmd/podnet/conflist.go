@@ -1,10 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -45,12 +44,8 @@ func writeConflist(dir string, own netip.Prefix, mtu int) error {
 		return fmt.Errorf("cni configuration: %w", err)
 	}
 	name := filepath.Join(dir, conflistName)
-	old, err := os.ReadFile(name)
-	if err == nil && string(old) == string(data) {
+	if old, err := os.ReadFile(name); err == nil && bytes.Equal(old, data) {
 		return nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("cni configuration: %w", err)
 	}
 	// The kubelet looks only at names that end in .conf, .conflist and .json.
 	tmp := name + ".new"

@@ -26,7 +26,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// period is how often everything is asserted again, so that a route that
+// period is how often everything is reconciled, so that a route that
 // somebody deleted comes back.
 const period = 30 * time.Second
 
@@ -55,37 +55,37 @@ func run(ctx context.Context, log *slog.Logger, self, dir string) error {
 	factory := informers.NewSharedInformerFactory(client, 0)
 	nodes := factory.Core().V1().Nodes()
 	changed := make(chan struct{}, 1)
-	poke := func() {
+	enqueue := func() {
 		select {
 		case changed <- struct{}{}:
 		default: // one is waiting already
 		}
 	}
 	if _, err := nodes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { poke() },
-		UpdateFunc: func(any, any) { poke() },
-		DeleteFunc: func(any) { poke() },
+		AddFunc:    func(any) { enqueue() },
+		UpdateFunc: func(any, any) { enqueue() },
+		DeleteFunc: func(any) { enqueue() },
 	}); err != nil {
 		return err
 	}
 	factory.Start(ctx.Done())
 	defer factory.Shutdown()
 	if !cache.WaitForCacheSync(ctx.Done(), nodes.Informer().HasSynced) {
-		return nil // told to stop
+		return nil // the context ended
 	}
 	tick := time.NewTicker(period)
 	defer tick.Stop()
-	said := ""
+	logged := ""
 	for {
 		list, err := nodes.Lister().List(labels.Everything())
 		if err == nil {
-			err = assert(list, self, dir)
+			err = reconcile(list, self, dir)
 		}
-		// Node objects change every few seconds: say only what is news.
+		// Node objects change every few seconds: log only what is news.
 		now := fmt.Sprintf("nodes=%d error=%v", len(list), err)
-		if now != said {
-			log.Info("asserted network", "nodes", len(list), "error", err)
-			said = now
+		if now != logged {
+			log.Info("reconciled network", "nodes", len(list), "error", err)
+			logged = now
 		}
 		select {
 		case <-ctx.Done():
@@ -96,8 +96,8 @@ func run(ctx context.Context, log *slog.Logger, self, dir string) error {
 	}
 }
 
-// assert brings the configuration and the routes in line with the nodes.
-func assert(nodes []*corev1.Node, self, dir string) error {
+// reconcile brings the configuration and the routes in line with the nodes.
+func reconcile(nodes []*corev1.Node, self, dir string) error {
 	own, routes, err := plan(nodes, self)
 	if err != nil {
 		return err

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"sort"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -38,7 +38,7 @@ func plan(nodes []*corev1.Node, self string) (own netip.Prefix, routes []route, 
 	if !own.IsValid() {
 		return own, nil, fmt.Errorf("%s: %w", self, errNoRange)
 	}
-	sort.Slice(routes, func(i, j int) bool { return routes[i].dst.String() < routes[j].dst.String() })
+	slices.SortFunc(routes, func(a, b route) int { return a.dst.Compare(b.dst) })
 	return own, routes, nil
 }
 
