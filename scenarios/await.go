@@ -1,17 +1,13 @@
 package scenarios
 
 import (
-	"context"
-	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/utils/ptr"
 
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/tekton"
@@ -25,23 +21,9 @@ const (
 	eventTimeout = 2 * time.Minute // from a merge to a run that begins
 )
 
-var (
-	kustomizations  = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
-	gitRepositories = schema.GroupVersionResource{Group: "source.toolkit.fluxcd.io", Version: "v1", Resource: "gitrepositories"}
-)
-
-func contextWithoutEnd(ctx context.Context) context.Context { return context.WithoutCancel(ctx) }
-
 func runAwait(c *call) error {
-	var pattern *regexp.Regexp
-	if len(c.args) == 5 {
-		var err error
-		if pattern, err = regexp.Compile(c.args[4]); err != nil {
-			return fmt.Errorf("%w: %w", errUsage, err)
-		}
-	}
 	if c.args[0] == "trace" {
-		return awaitTrace(c, pattern)
+		return awaitTrace(c)
 	}
 	p, err := c.platform()
 	if err != nil {
@@ -55,7 +37,7 @@ func runAwait(c *call) error {
 	case "replicas":
 		return awaitReplicas(c, p)
 	}
-	return awaitKustomization(c, p, pattern)
+	return awaitRevision(c, p)
 }
 
 // awaitRun waits for the pipeline run of a commit to end as expected, and sets
@@ -77,24 +59,24 @@ func awaitRun(c *call, p *platform.Platform) error {
 			return false, "for the webhook to start a pipeline run", nil
 		}
 		run = runs[0]
-		return run.Done(), "pipeline run " + run.Name + ": " + why(run), nil
+		return run.Done(), "pipeline run " + run.Name + ": " + message(run), nil
 	})
 	if err != nil {
 		return err
 	}
 	c.ts.Setenv("RUN", run.Name)
-	tasks, err := tasksOf(c, p, run.Name)
+	tasks, err := tekton.Tasks(c.ctx, p.Dynamic, names.NamespaceFoundry, run.Name)
 	if err != nil {
-		return err
+		return fmt.Errorf("list task runs: %w", err)
 	}
 	for _, t := range tasks {
 		c.clock.part(t.Labels[tekton.LabelPipelineTask], t.Took())
 	}
 	if run.Is(metav1.ConditionTrue) != (want == "succeeded") {
-		return fmt.Errorf("pipeline run %s should have %s, but: %s", run.Name, want, why(run))
+		return fmt.Errorf("pipeline run %s should have %s, but: %s", run.Name, want, message(run))
 	}
 	if want == "failed" {
-		fmt.Fprintln(c.ts.Stdout(), why(run))
+		fmt.Fprintln(c.ts.Stdout(), message(run))
 		return nil
 	}
 	if built := strings.TrimSpace(run.Result("commit")); built != commit {
@@ -109,26 +91,12 @@ func awaitRun(c *call, p *platform.Platform) error {
 	return nil
 }
 
-// why is what Tekton says about how a run goes, or went.
-func why(r *tekton.Run) string {
+// message is what Tekton says about how a run goes, or went.
+func message(r *tekton.Run) string {
 	if c := r.Succeeded(); c != nil {
 		return c.Message
 	}
 	return ""
-}
-
-func condition(o *unstructured.Unstructured, typ string) (status, message string) {
-	conditions, _, err := unstructured.NestedSlice(o.Object, "status", "conditions")
-	if err != nil {
-		return "", ""
-	}
-	for _, c := range conditions {
-		if m, ok := c.(map[string]any); ok && m["type"] == typ {
-			status, _ = m["status"].(string)
-			message, _ = m["message"].(string)
-		}
-	}
-	return status, message
 }
 
 // outcome is how a task's run went, in a word.
@@ -142,24 +110,11 @@ func outcome(r *tekton.Run) string {
 	return "Running"
 }
 
-// tasksOf gives the tasks that a run started, in their order.
-func tasksOf(c *call, p *platform.Platform, run string) ([]*tekton.Run, error) {
-	tasks, err := tekton.Tasks(c.ctx, p.Dynamic, names.NamespaceFoundry, run)
-	if err != nil {
-		return nil, fmt.Errorf("list task runs: %w", err)
-	}
-	return tasks, nil
-}
-
 // runTasks prints the tasks that a run started, a line each: name and outcome.
-func runTasks(c *call) error {
-	p, err := c.platform()
+func runTasks(c *call, p *platform.Platform) error {
+	tasks, err := tekton.Tasks(c.ctx, p.Dynamic, names.NamespaceFoundry, c.args[0])
 	if err != nil {
-		return err
-	}
-	tasks, err := tasksOf(c, p, c.args[0])
-	if err != nil {
-		return err
+		return fmt.Errorf("list task runs: %w", err)
 	}
 	if len(tasks) == 0 {
 		return fmt.Errorf("run %s has no tasks: is it there?", c.args[0])
@@ -197,43 +152,15 @@ func short(digest string) string {
 	return hex[:min(12, len(hex))]
 }
 
-// awaitKustomization waits until Flux has dealt with a revision: it is ready at
-// it, or it reports a failure that the pattern fits.
-func awaitKustomization(c *call, p *platform.Platform, pattern *regexp.Regexp) error {
-	name, revision := c.args[1], c.args[2]
-	seen := ""
-	err := c.wait(fluxTimeout, func() (bool, string, error) {
-		k, err := p.Dynamic.Resource(kustomizations).Namespace(names.NamespaceFlux).Get(c.ctx, name, metav1.GetOptions{})
+// awaitReplicas waits until a Deployment asks for so many replicas again.
+func awaitReplicas(c *call, p *platform.Platform) error {
+	namespace, name := c.args[1], c.args[2]
+	return c.wait(fluxTimeout, func() (bool, string, error) {
+		d, err := p.Kube.AppsV1().Deployments(namespace).Get(c.ctx, name, metav1.GetOptions{})
 		if err != nil {
-			return false, "", fmt.Errorf("kustomization %s: %w", name, err)
+			return false, "", fmt.Errorf("look at %s: %w", name, err)
 		}
-		field := "lastAppliedRevision"
-		if pattern != nil {
-			field = "lastAttemptedRevision"
-		}
-		at, _, err := unstructured.NestedString(k.Object, "status", field)
-		if err != nil {
-			return false, "", err
-		}
-		status, message := condition(k, "Ready")
-		seen = message
-		if !strings.HasSuffix(at, revision) {
-			return false, fmt.Sprintf("for Flux to come to revision %s of %s; it is at %s: %s", revision, name, at, message), nil
-		}
-		if pattern == nil {
-			return status == "True", "for " + name + " to be ready: " + message, nil
-		}
-		if status == "False" && pattern.MatchString(strings.Join(strings.Fields(message), " ")) {
-			return true, "", nil
-		}
-		return false, fmt.Sprintf("for %s to report a failure: %s: %s", name, status, message), nil
+		replicas := ptr.Deref(d.Spec.Replicas, 1)
+		return int64(replicas) == c.number, fmt.Sprintf("for Flux to set the replicas of %s to %d; there are %d", name, c.number, replicas), nil
 	})
-	if err != nil {
-		return err
-	}
-	fmt.Fprintln(c.ts.Stdout(), seen)
-	if seen == "" {
-		return errors.New("Flux says nothing about it")
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,12 +16,11 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/yaml"
 
-	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
@@ -35,32 +35,40 @@ func kubeErr(err error) error {
 	return err
 }
 
-// runApply creates the one object in a file, whose ${VARIABLES} are the script's.
-// What it creates goes when the script ends.
-func runApply(c *call) error {
-	p, err := c.platform()
+// fieldManager is by whom the cluster's audit and the trace say that scenarios changed something.
+const fieldManager = "druppie-scenario"
+
+// object reads the one object in a file, whose ${VARIABLES} are the script's, with a client for it.
+func (c *call) object(p *platform.Platform, file string) (*unstructured.Unstructured, dynamic.ResourceInterface, error) {
+	data, err := os.ReadFile(c.ts.MkAbs(file))
 	if err != nil {
-		return err
-	}
-	data, err := os.ReadFile(c.ts.MkAbs(c.args[0]))
-	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	obj := &unstructured.Unstructured{}
 	if err := yaml.UnmarshalStrict([]byte(c.expand(string(data))), &obj.Object); err != nil {
-		return fmt.Errorf("%s: %w", c.args[0], err)
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
-	client, err := resource(p, obj)
+	gvk := obj.GroupVersionKind()
+	m, err := p.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", gvk, err)
+	}
+	return obj, p.Dynamic.Resource(m.Resource).Namespace(obj.GetNamespace()), nil
+}
+
+// runApply creates the object in a file. It is deleted when the script ends.
+func runApply(c *call, p *platform.Platform) error {
+	obj, client, err := c.object(p, c.args[0])
 	if err != nil {
 		return err
 	}
-	if _, err := client.Create(c.ctx, obj, metav1.CreateOptions{FieldManager: "druppie-scenario"}); err != nil {
+	if _, err := client.Create(c.ctx, obj, metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
 		return kubeErr(err)
 	}
 	c.ts.Defer(func() {
 		// The script has ended, perhaps because its context did.
-		grace := int64(0)
-		err := client.Delete(contextWithoutEnd(c.ctx), obj.GetName(), metav1.DeleteOptions{GracePeriodSeconds: &grace})
+		options := metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}
+		err := client.Delete(context.WithoutCancel(c.ctx), obj.GetName(), options)
 		if err != nil && !apierrors.IsNotFound(err) {
 			c.ts.Logf("left behind: %s %s: %v", obj.GetKind(), obj.GetName(), err)
 		}
@@ -68,23 +76,10 @@ func runApply(c *call) error {
 	return nil
 }
 
-func resource(p *platform.Platform, obj *unstructured.Unstructured) (dynamic.ResourceInterface, error) {
-	gvk := obj.GroupVersionKind()
-	m, err := p.Mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", gvk, err)
-	}
-	return p.Dynamic.Resource(m.Resource).Namespace(obj.GetNamespace()), nil
-}
-
 // runEphemeral asks for a debug container in a running pod. An ephemeral
 // container can't be taken out again, so one that is admitted stays until the
 // pod goes; scripts expect refusals.
-func runEphemeral(c *call) error {
-	p, err := c.platform()
-	if err != nil {
-		return err
-	}
+func runEphemeral(c *call, p *platform.Platform) error {
 	namespace, image := c.args[0], c.args[2]
 	pods, err := p.Kube.CoreV1().Pods(namespace).List(c.ctx, metav1.ListOptions{
 		LabelSelector: c.args[1], FieldSelector: "status.phase=Running",
@@ -95,12 +90,11 @@ func runEphemeral(c *call) error {
 	if len(pods.Items) == 0 {
 		return fmt.Errorf("no pod runs in %s with %s", namespace, c.args[1])
 	}
-	yes, no := true, false
 	patch, err := json.Marshal(map[string]any{"spec": map[string]any{"ephemeralContainers": []corev1.EphemeralContainer{{
 		EphemeralContainerCommon: corev1.EphemeralContainerCommon{
 			Name: "debug-" + strconv.FormatInt(time.Now().UnixMilli(), 36), Image: image,
 			SecurityContext: &corev1.SecurityContext{
-				RunAsNonRoot: &yes, AllowPrivilegeEscalation: &no,
+				RunAsNonRoot: ptr.To(true), AllowPrivilegeEscalation: ptr.To(false),
 				Capabilities: &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 			},
 		},
@@ -115,11 +109,7 @@ func runEphemeral(c *call) error {
 
 // runRunning sets a variable to the image that a ready deployment runs, after
 // making sure that all its pods do.
-func runRunning(c *call) error {
-	p, err := c.platform()
-	if err != nil {
-		return err
-	}
+func runRunning(c *call, p *platform.Platform) error {
 	state, err := rollout(c, p, c.args[0], c.args[1])
 	if apierrors.IsNotFound(err) {
 		return fmt.Errorf("%s/%s isn't there: run the scenario first-flight before this one", c.args[0], c.args[1])
@@ -147,10 +137,7 @@ func rollout(c *call, p *platform.Platform, namespace, name string) (rolloutStat
 		return rolloutState{}, err
 	}
 	s := rolloutState{image: d.Spec.Template.Spec.Containers[0].Image}
-	want := int32(1)
-	if d.Spec.Replicas != nil {
-		want = *d.Spec.Replicas
-	}
+	want := ptr.Deref(d.Spec.Replicas, 1)
 	switch {
 	case d.Status.ObservedGeneration < d.Generation:
 		s.waiting = "for the deployment to be seen"
@@ -179,36 +166,23 @@ func rollout(c *call, p *platform.Platform, namespace, name string) (rolloutStat
 	return s, nil
 }
 
-// runReconcile asks Flux to look now instead of at its next interval.
-func runReconcile(c *call) error {
-	p, err := c.platform()
+// runScale sets a Deployment's replicas by hand, past Git.
+func runScale(c *call, p *platform.Platform) error {
+	patch := fmt.Appendf(nil, `{"spec":{"replicas":%d}}`, c.number)
+	_, err := p.Kube.AppsV1().Deployments(c.args[0]).
+		Patch(c.ctx, c.args[1], types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
 	if err != nil {
-		return err
-	}
-	patch := lookNow(time.Now().Format(time.RFC3339Nano))
-	for _, o := range []struct {
-		gvr  schema.GroupVersionResource
-		name string
-	}{{gitRepositories, c.args[1]}, {kustomizations, c.args[0]}} {
-		_, err := p.Dynamic.Resource(o.gvr).Namespace(names.NamespaceFlux).
-			Patch(c.ctx, o.name, types.MergePatchType, patch, metav1.PatchOptions{})
-		if err != nil {
-			return fmt.Errorf("ask Flux for %s: %w", o.name, err)
-		}
+		return fmt.Errorf("scale %s: %w", c.args[1], err)
 	}
 	return nil
 }
 
 // runHTTP calls a Service through the API server's proxy; an answer of 400 and
 // more counts as a refusal.
-func runHTTP(c *call) error {
+func runHTTP(c *call, p *platform.Platform) error {
 	namespace, rest, ok := strings.Cut(c.args[1], "/")
 	if !ok {
 		return fmt.Errorf("%w: %q isn't NAMESPACE/SERVICE:PORT", errUsage, c.args[1])
-	}
-	p, err := c.platform()
-	if err != nil {
-		return err
 	}
 	req := p.Kube.CoreV1().RESTClient().Get()
 	if c.args[0] == "post" {

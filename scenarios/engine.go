@@ -22,12 +22,12 @@ var errUsage = errors.New("usage")
 
 // engine is what the commands of one script share.
 type engine struct {
-	ctx     context.Context
-	opt     Options
-	clock   *clock
-	begun   time.Time
-	link    *platform.Platform // nil until a command needs it
-	granted map[string]bool    // exceptions that stand
+	ctx       context.Context
+	opt       Options
+	clock     *clock
+	begun     time.Time
+	connected *platform.Platform // nil until a command needs it
+	granted   map[string]bool    // exceptions that stand
 }
 
 func newEngine(ctx context.Context, opt Options) *engine {
@@ -37,8 +37,8 @@ func newEngine(ctx context.Context, opt Options) *engine {
 }
 
 func (e *engine) close() {
-	if e.link != nil {
-		e.link.Close()
+	if e.connected != nil {
+		e.connected.Close()
 	}
 }
 
@@ -52,35 +52,39 @@ func (e *engine) setup(env *testscript.Env) error {
 // platform connects at the first need, so that a script which needs none runs
 // without.
 func (e *engine) platform() (*platform.Platform, error) {
-	if e.link == nil {
+	if e.connected == nil {
 		p, err := platform.Connect(e.ctx, platform.Options{Kubeconfig: e.opt.Kubeconfig, Port: e.opt.Port})
 		if err != nil {
 			return nil, err
 		}
-		e.link = p
+		e.connected = p
 	}
-	return e.link, nil
+	return e.connected, nil
 }
 
-// call is one command at work.
+// call is a command with its arguments.
 type call struct {
 	*engine
-	ctx  context.Context
-	ts   *testscript.TestScript
-	args []string
+	ctx     context.Context
+	ts      *testscript.TestScript
+	args    []string
+	number  int64          // the argument NUMBER or REPLICAS
+	pattern *regexp.Regexp // the argument REGEX; nil: there is none
 }
 
-// command is one word that scripts may use. forms are its arguments, as shown
+// scriptCommand is one word that scripts may use. forms are its arguments, as shown
 // to whoever gets them wrong; refusable says that ! may stand before it, which
-// then means: the platform must refuse, and its words are left in stderr.
-type command struct {
+// then means: the platform must refuse, and its words are left in stderr. It has one
+// of the two functions: run does without a platform.
+type scriptCommand struct {
 	forms     []string
 	refusable bool
 	run       func(c *call) error
+	onCluster func(c *call, p *platform.Platform) error
 }
 
-func (e *engine) table() map[string]command {
-	return map[string]command{
+func (e *engine) table() map[string]scriptCommand {
+	return map[string]scriptCommand{
 		"phase":     {forms: []string{"NAME"}, run: runPhase},
 		"unique":    {forms: []string{"VARIABLE PREFIX"}, run: runUnique},
 		"capture":   {forms: []string{"VARIABLE"}, run: runCapture},
@@ -95,13 +99,13 @@ func (e *engine) table() map[string]command {
 			"push IDENTITY DIR BRANCH",
 			"show IDENTITY REPOSITORY PATH",
 			"head IDENTITY REPOSITORY",
-		}, refusable: true, run: runGit},
+		}, refusable: true, onCluster: runGit},
 		"pr": {forms: []string{
 			"open IDENTITY REPOSITORY BRANCH TITLE",
 			"approve IDENTITY REPOSITORY NUMBER",
 			"merge IDENTITY REPOSITORY NUMBER",
-		}, refusable: true, run: runPR},
-		"webhook": {forms: []string{"on|off REPOSITORY"}, run: runWebhook},
+		}, refusable: true, onCluster: runPR},
+		"webhook": {forms: []string{"on|off REPOSITORY"}, onCluster: runWebhook},
 		"registry": {forms: []string{
 			"has REFERENCE",
 			"signed REFERENCE",
@@ -111,11 +115,11 @@ func (e *engine) table() map[string]command {
 			"tag REFERENCE TAG",
 			"sign-foreign REFERENCE",
 			"push-as-nobody IMAGE",
-		}, refusable: true, run: runRegistry},
-		"apply":    {forms: []string{"FILE"}, refusable: true, run: runApply},
-		"blocked":  {forms: []string{"FILE"}, run: runBlocked},
-		"answered": {forms: []string{"FILE"}, run: runAnswered},
-		"outage":   {forms: []string{"gatekeeper|trace stop|hold|release|back"}, run: runOutage},
+		}, refusable: true, onCluster: runRegistry},
+		"apply":    {forms: []string{"FILE"}, refusable: true, onCluster: runApply},
+		"blocked":  {forms: []string{"FILE"}, onCluster: runBlocked},
+		"answered": {forms: []string{"FILE"}, onCluster: runAnswered},
+		"outage":   {forms: []string{"gatekeeper|trace stop|hold|release|back"}, onCluster: runOutage},
 		"trace": {forms: []string{
 			"why SUBJECT",
 			"find KIND OUTCOME REF",
@@ -125,15 +129,15 @@ func (e *engine) table() map[string]command {
 			"revoke ID IMAGE REASON",
 		}, refusable: true, run: runTrace},
 		"tamper":    {forms: []string{"ARCHIVE MEMBER FILE"}, run: runTamper},
-		"ephemeral": {forms: []string{"NAMESPACE SELECTOR IMAGE"}, refusable: true, run: runEphemeral},
-		"scale":     {forms: []string{"NAMESPACE DEPLOYMENT REPLICAS"}, run: runScale},
-		"running":   {forms: []string{"NAMESPACE DEPLOYMENT VARIABLE"}, run: runRunning},
-		"reconcile": {forms: []string{"KUSTOMIZATION SOURCE"}, run: runReconcile},
-		"tasks":     {forms: []string{"RUN"}, run: runTasks},
+		"ephemeral": {forms: []string{"NAMESPACE SELECTOR IMAGE"}, refusable: true, onCluster: runEphemeral},
+		"scale":     {forms: []string{"NAMESPACE DEPLOYMENT REPLICAS"}, onCluster: runScale},
+		"running":   {forms: []string{"NAMESPACE DEPLOYMENT VARIABLE"}, onCluster: runRunning},
+		"reconcile": {forms: []string{"KUSTOMIZATION SOURCE"}, onCluster: runReconcile},
+		"tasks":     {forms: []string{"RUN"}, onCluster: runTasks},
 		"http": {forms: []string{
 			"get NAMESPACE/SERVICE:PORT PATH",
 			"post NAMESPACE/SERVICE:PORT PATH FILE",
-		}, refusable: true, run: runHTTP},
+		}, refusable: true, onCluster: runHTTP},
 		"await": {forms: []string{
 			"run REPOSITORY COMMIT succeeded|failed",
 			"rollout NAMESPACE DEPLOYMENT DIGEST",
@@ -158,14 +162,19 @@ func (e *engine) commands() map[string]func(*testscript.TestScript, bool, []stri
 	return out
 }
 
-func (e *engine) invoke(name string, cmd command, ts *testscript.TestScript, neg bool, args []string) error {
-	if !slices.ContainsFunc(cmd.forms, func(f string) bool { return fits(f, args) }) {
+func (e *engine) invoke(name string, cmd scriptCommand, ts *testscript.TestScript, neg bool, args []string) error {
+	form := slices.IndexFunc(cmd.forms, func(f string) bool { return fits(f, args) })
+	if form < 0 {
 		return fmt.Errorf("%w: %s %s", errUsage, name, strings.Join(cmd.forms, "\n   or: "+name+" "))
 	}
 	if neg && !cmd.refusable {
 		return fmt.Errorf("%w: ! can't stand before %s", errUsage, name)
 	}
-	err := cmd.run(&call{engine: e, ctx: e.ctx, ts: ts, args: args})
+	c := &call{engine: e, ctx: e.ctx, ts: ts, args: args}
+	err := c.parse(cmd.forms[form])
+	if err == nil {
+		err = c.run(cmd)
+	}
 	switch {
 	case !neg:
 		return err
@@ -177,6 +186,34 @@ func (e *engine) invoke(name string, cmd command, ts *testscript.TestScript, neg
 	}
 	fmt.Fprintln(ts.Stderr(), err)
 	return nil
+}
+
+// parse reads the arguments that aren't just text.
+func (c *call) parse(form string) (err error) {
+	for i, word := range strings.Fields(form) {
+		switch word {
+		case "NUMBER", "REPLICAS":
+			if c.number, err = strconv.ParseInt(c.args[i], 10, 32); err != nil {
+				return fmt.Errorf("%w: %q is no number", errUsage, c.args[i])
+			}
+		case "REGEX":
+			if c.pattern, err = regexp.Compile(c.args[i]); err != nil {
+				return fmt.Errorf("%w: %w", errUsage, err)
+			}
+		}
+	}
+	return nil
+}
+
+func (c *call) run(cmd scriptCommand) error {
+	if cmd.onCluster == nil {
+		return cmd.run(c)
+	}
+	p, err := c.platform()
+	if err != nil {
+		return err
+	}
+	return cmd.onCluster(c, p)
 }
 
 // fits says whether arguments have the form: lower-case words, with | between

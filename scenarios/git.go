@@ -4,10 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,18 +16,16 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
+	"sigs.k8s.io/kustomize/api/types"
 	"sigs.k8s.io/yaml"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 	droneservice "github.com/druppie/druppie-up/scenarios/drone-service"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
-func runGit(c *call) error {
-	p, err := c.platform()
-	if err != nil {
-		return err
-	}
+func runGit(c *call, p *platform.Platform) error {
 	id, err := p.Identity(c.ctx, c.args[1])
 	if err != nil {
 		return err
@@ -101,13 +98,13 @@ func gitPush(c *call, id platform.Identity) error {
 	if err != nil {
 		return err
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	err = repo.PushContext(c.ctx, &git.PushOptions{
-		RemoteName: "origin", Auth: basic(id), Progress: &said,
+		RemoteName: "origin", Auth: basic(id), Progress: &output,
 		RefSpecs: []config.RefSpec{config.RefSpec(head.Name().String() + ":refs/heads/" + c.args[3])},
 	})
-	if err != nil && strings.TrimSpace(said.String()) != "" {
-		err = fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(said.String()), " "))
+	if err != nil && strings.TrimSpace(output.String()) != "" {
+		err = fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(output.String()), " "))
 	}
 	return gitErr("push "+c.args[3], err)
 }
@@ -131,14 +128,12 @@ func giteaErr(what string, resp *gitea.Response, err error) error {
 	if err == nil {
 		return nil
 	}
-	wrapped := fmt.Errorf("%s: %w", what, err)
-	if resp != nil && resp.Response != nil {
-		switch resp.StatusCode {
-		case 401, 403, 405, 409, 422:
-			return refusal{wrapped}
-		}
+	err = fmt.Errorf("%s: %w", what, err)
+	switch giteaclient.Status(resp) {
+	case 401, 403, 405, 409, 422:
+		return refusal{err}
 	}
-	return wrapped
+	return err
 }
 
 // runOverlay makes a clone hold the sample service as it is embedded here, with
@@ -176,23 +171,14 @@ func runOverlay(c *call) error {
 }
 
 func copyService(dir string) error {
-	return fs.WalkDir(droneservice.FS, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		to := filepath.Join(dir, filepath.FromSlash(name))
-		switch {
-		case path.Base(name) == "__pycache__":
-			return fs.SkipDir
-		case d.IsDir():
-			return os.MkdirAll(to, 0o755)
-		}
-		data, err := fs.ReadFile(droneservice.FS, name)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(to, data, 0o644)
-	})
+	if err := os.CopyFS(dir, droneservice.FS); err != nil {
+		return err
+	}
+	caches, err := filepath.Glob(filepath.Join(dir, "*", "__pycache__"))
+	for _, cache := range caches {
+		err = errors.Join(err, os.RemoveAll(cache))
+	}
+	return err
 }
 
 // runSetImage makes a kustomization put a reference, by digest or by tag, in
@@ -211,27 +197,25 @@ func runSetImage(c *call) error {
 }
 
 func setImage(data []byte, name, ref string) ([]byte, error) {
-	var k map[string]any
+	var k types.Kustomization
 	if err := yaml.Unmarshal(data, &k); err != nil {
 		return nil, err
 	}
-	images, _ := k["images"].([]any)
-	entry := map[string]any{"name": name}
+	i := slices.IndexFunc(k.Images, func(image types.Image) bool { return image.Name == name })
+	if i < 0 {
+		return nil, fmt.Errorf("no image is named %s", name)
+	}
+	image := types.Image{Name: name}
 	if repo, digest, ok := strings.Cut(ref, "@"); ok {
-		entry["newName"], entry["digest"] = repo, digest
+		image.NewName, image.Digest = repo, digest
 	} else if i := strings.LastIndex(ref, ":"); i > strings.LastIndex(ref, "/") {
-		entry["newName"], entry["newTag"] = ref[:i], ref[i+1:]
+		image.NewName, image.NewTag = ref[:i], ref[i+1:]
 	} else {
 		return nil, fmt.Errorf("%q has neither digest nor tag", ref)
 	}
-	if entry["newName"] == name {
-		delete(entry, "newName")
+	if image.NewName == name {
+		image.NewName = ""
 	}
-	for i, v := range images {
-		if m, ok := v.(map[string]any); ok && m["name"] == name {
-			images[i] = entry
-			return yaml.Marshal(k)
-		}
-	}
-	return nil, fmt.Errorf("no image is named %s", name)
+	k.Images[i] = image
+	return yaml.Marshal(k)
 }

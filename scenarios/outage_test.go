@@ -35,7 +35,7 @@ func ready(status string) *unstructured.Unstructured {
 	})
 }
 
-// What is held down must not stay so, whatever becomes of the script.
+// What is suspended must not stay so, whatever becomes of the script.
 func TestOutage(t *testing.T) {
 	const held, gone, free = `{"spec":{"suspend":true}}`, `{"spec":{"replicas":0}}`, `{"spec":{"suspend":null}}`
 	tests := []struct {
@@ -43,30 +43,30 @@ func TestOutage(t *testing.T) {
 		fails        bool
 		want         []string // what was changed
 	}{
-		{"stopped", "outage trace stop", false, []string{"asked", "looked", gone}},
-		{"held to the end", "outage trace hold", false, []string{"idle", held, gone, free}},
-		{"held when the script fails", "outage trace hold\nsame x a b", true, []string{"idle", held, gone, free}},
-		{"released", "outage trace hold\noutage trace release", false, []string{"idle", held, gone, free, free}},
+		{"stopped", "outage trace stop", false, []string{"asked", "reconciled", gone}},
+		{"held to the end", "outage trace hold", false, []string{"ready", held, gone, free}},
+		{"held when the script fails", "outage trace hold\nsame x a b", true, []string{"ready", held, gone, free}},
+		{"released", "outage trace hold\noutage trace release", false, []string{"ready", held, gone, free, free}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-				kustomizations: "KustomizationList", parts["trace"].resource: "StatefulSetList",
+				kustomizations: "KustomizationList", workloads["trace"].resource: "StatefulSetList",
 			}, ready("True"), tracedbObject("apps/v1", "StatefulSet", "druppie-system", map[string]any{"spec": map[string]any{"replicas": int64(1)}}))
 			var did []string
-			looks, asked := 0, ""
+			gets, asked := 0, ""
 			client.PrependReactor("get", "kustomizations", func(clienttesting.Action) (bool, runtime.Object, error) {
-				switch looks++; {
-				case looks == 1:
-					return true, ready("Unknown"), nil // Flux is at it, and would put the part back
-				case looks == 2 && asked != "":
-					return true, ready("True"), nil // it was, and hasn't heard yet that it was asked
+				switch gets++; {
+				case gets == 1:
+					return true, ready("Unknown"), nil // Flux is at it, and would start it again
+				case gets == 2 && asked != "":
+					return true, ready("True"), nil // it was, and hasn't seen the request yet
 				case asked != "":
-					did = append(did, "looked")
+					did = append(did, "reconciled")
 					k := ready("True")
 					return true, k, unstructured.SetNestedField(k.Object, asked, "status", "lastHandledReconcileAt")
 				}
-				did = append(did, "idle")
+				did = append(did, "ready")
 				return false, nil, nil
 			})
 			client.PrependReactor("patch", "*", func(a clienttesting.Action) (bool, runtime.Object, error) {
@@ -82,14 +82,14 @@ func TestOutage(t *testing.T) {
 				return false, nil, nil
 			})
 			e := newEngine(t.Context(), Options{Reporter: ui.Discard()})
-			e.link = &platform.Platform{Dynamic: client}
+			e.connected = &platform.Platform{Dynamic: client}
 			if h := play(t, e, tt.script+"\n"); h.failed != tt.fails {
 				t.Error(h.log.String())
 			}
 			if d := cmp.Diff(tt.want, did); d != "" {
 				t.Error(d)
 			}
-			asked, looks = "", 1
+			asked, gets = "", 1
 			k, err := client.Resource(kustomizations).Namespace(names.NamespaceFlux).Get(t.Context(), "tracedb", metav1.GetOptions{})
 			if err != nil {
 				t.Fatal(err)

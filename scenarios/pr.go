@@ -12,21 +12,10 @@ import (
 
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
-func runPR(c *call) error {
-	var number int64
-	if c.args[0] != "open" {
-		n, err := strconv.ParseInt(c.args[3], 10, 64)
-		if err != nil {
-			return fmt.Errorf("%w: %q is no number of a pull request", errUsage, c.args[3])
-		}
-		number = n
-	}
-	p, err := c.platform()
-	if err != nil {
-		return err
-	}
+func runPR(c *call, p *platform.Platform) error {
 	client, err := p.Gitea(c.ctx, c.args[1])
 	if err != nil {
 		return err
@@ -44,18 +33,18 @@ func runPR(c *call) error {
 		fmt.Fprintln(c.ts.Stdout(), pr.HTMLURL)
 		return nil
 	case "approve":
-		_, resp, err := client.CreatePullReview(names.Organisation, repo, number, gitea.CreatePullReviewOptions{
+		_, resp, err := client.CreatePullReview(names.Organisation, repo, c.number, gitea.CreatePullReviewOptions{
 			State: gitea.ReviewStateApproved, Body: "Reviewed by " + c.args[1] + ".",
 		})
 		return giteaErr("approve", resp, err)
 	}
-	return merge(c, client, repo, number)
+	return merge(c, client, repo)
 }
 
 // merge merges a pull request and sets COMMIT. Gitea works out in the background
 // whether it can be merged, and asks to try again until it knows.
-func merge(c *call, client *giteaclient.Client, repo string, number int64) error {
-	path := fmt.Sprintf("/repos/%s/%s/pulls/%d/merge", names.Organisation, repo, number)
+func merge(c *call, client *giteaclient.Client, repo string) error {
+	path := fmt.Sprintf("/repos/%s/%s/pulls/%d/merge", names.Organisation, repo, c.number)
 	err := c.wait(time.Minute, func() (bool, string, error) {
 		// The SDK leaves unread why it was refused.
 		err := client.Call(c.ctx, http.MethodPost, path, map[string]string{"Do": "squash"}, nil)
@@ -74,12 +63,12 @@ func merge(c *call, client *giteaclient.Client, repo string, number int64) error
 	if err != nil {
 		return err
 	}
-	pr, resp, err := client.GetPullRequest(names.Organisation, repo, number)
+	pr, resp, err := client.GetPullRequest(names.Organisation, repo, c.number)
 	if err != nil {
 		return giteaErr("read the pull request", resp, err)
 	}
 	if !pr.HasMerged || pr.MergedCommitID == nil {
-		return fmt.Errorf("pull request %d says it isn't merged", number)
+		return fmt.Errorf("pull request %d says it isn't merged", c.number)
 	}
 	c.ts.Setenv("COMMIT", *pr.MergedCommitID)
 	return nil

@@ -27,7 +27,7 @@ type Options struct {
 	Command    string // path of druppie-up, for the scripts that call it
 	Platform   string // name of the platform, which that command is given
 
-	Reporter ui.Reporter // told about each phase; may be nil
+	Reporter ui.Reporter // gets each phase; may be nil
 	Out      io.Writer   // gets the table of phases, and the script's log where it failed; may be nil
 }
 

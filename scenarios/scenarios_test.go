@@ -127,7 +127,7 @@ func TestFailingScripts(t *testing.T) {
 		{"no cluster is no refusal", "! git push builder work main", "instead: kubeconfig"},
 		{"bad arguments are no refusal", "! git push builder work", "usage: git clone IDENTITY"},
 		{"bad pattern", "await kustomization x y failing (", "usage: error parsing regexp"},
-		{"bad number", "pr approve reviewer drone-service one", "is no number of a pull request"},
+		{"bad number", "pr approve reviewer drone-service one", `"one" is no number`},
 		{"a file lacks what it should have", "replace f.txt a b\n-- f.txt --\n", "0 times, want once"},
 		{"no clone to lay over", "overlay . x", "is no clone"},
 	}
@@ -171,7 +171,7 @@ func TestCancelledScenarioDidNotPass(t *testing.T) {
 func TestEveryCommandTellsItsForms(t *testing.T) {
 	e := newEngine(t.Context(), Options{Reporter: ui.Discard()})
 	for name, cmd := range e.table() {
-		if len(cmd.forms) == 0 || cmd.run == nil {
+		if len(cmd.forms) == 0 || (cmd.run == nil) == (cmd.onCluster == nil) {
 			t.Errorf("%s has no forms or does nothing", name)
 		}
 		err := e.invoke(name, cmd, nil, false, []string{"1", "2", "3", "4", "5", "6", "7"})

@@ -1,41 +1,38 @@
 package scenarios
 
 import (
-	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
-	"regexp"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/druppie/druppie-up/internal/command"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
 const (
 	// traceTimeout is how long something that happened may take to be in the trace:
-	// every five minutes it looks through Gitea for what no webhook told.
+	// every five minutes it looks through Gitea for what no webhook brought.
 	traceTimeout = 6 * time.Minute
 	// ciso is by whom scenarios say that an exception was decided.
 	ciso = "druppie-scenario"
 )
 
-// druppieUp runs the built command, as a user would.
-func (c *call) druppieUp(args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(c.ctx, c.opt.Command, args...)
-	var stdout, stderr bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return stdout.Bytes(), refusal{fmt.Errorf("%s: %w: %s", strings.Join(args, " "), err, strings.TrimSpace(stderr.String()))}
+// trace runs a subcommand of the built command's trace, as a user would.
+func (c *call) trace(args ...string) ([]byte, error) {
+	out, err := command.Output(c.ctx, c.opt.Command, append([]string{"trace"}, args...)...)
+	if errors.As(err, new(*exec.ExitError)) {
+		return out, refusal{err}
 	}
-	return stdout.Bytes(), err
+	return out, err
 }
 
 // runTrace asks the trace, by the command that users have.
@@ -44,24 +41,22 @@ func runTrace(c *call) error {
 	var err error
 	switch c.args[0] {
 	case "why":
-		out, err = c.druppieUp("trace", "why", c.args[1], "--name", c.opt.Platform)
+		out, err = c.trace("why", c.args[1], "--name", c.opt.Platform)
 	case "find":
-		out, err = c.find(c.args[1], c.args[2], c.args[3])
+		out, err = c.search(c.args[1], c.args[2], c.args[3])
 	case "export":
-		out, err = c.druppieUp("trace", "export", c.args[1], "--file", c.ts.MkAbs(c.args[2]), "--name", c.opt.Platform)
+		out, err = c.trace("export", c.args[1], "--file", c.ts.MkAbs(c.args[2]), "--name", c.opt.Platform)
 	case "verify":
 		var key string
 		if key, err = c.traceKey(); err != nil {
 			return err
 		}
-		out, err = c.druppieUp("trace", "verify", c.ts.MkAbs(c.args[1]), "--key", key)
+		out, err = c.trace("verify", c.ts.MkAbs(c.args[1]), "--key", key)
 	case "grant", "revoke":
-		out, err = c.except(c.args[0], c.args[1], c.args[2], c.args[3])
+		out, err = c.exception(c.args[0], c.args[1], c.args[2], c.args[3])
 	}
-	if _, werr := c.ts.Stdout().Write(out); werr != nil && err == nil {
-		return werr
-	}
-	return err
+	_, writeErr := c.ts.Stdout().Write(out)
+	return cmp.Or(err, writeErr)
 }
 
 // traceKey writes the key that the trace's checkpoints are verified with to a
@@ -79,21 +74,21 @@ func (c *call) traceKey() (string, error) {
 	return file, os.WriteFile(file, []byte(key.Data[names.CheckpointKeyFile]), 0o600)
 }
 
-// except grants an exception until tomorrow, for one image, or takes it back.
-// One that stands is taken back when the script ends, whatever becomes of it.
-func (c *call) except(verb, id, image, reason string) ([]byte, error) {
-	args := []string{"trace", "register", verb, id, "--image", image, "--by", ciso, "--reason", reason, "--name", c.opt.Platform}
-	key := id + " " + image
-	if verb == "revoke" {
-		out, err := c.druppieUp(args...)
-		if err == nil {
-			delete(c.granted, key)
-		}
-		return out, err
+// exception grants an exception until tomorrow, for one image, or revokes it.
+// One that stands is revoked when the script ends, whatever becomes of it.
+func (c *call) exception(verb, id, image, reason string) ([]byte, error) {
+	args := []string{"register", verb, id, "--image", image, "--by", ciso, "--reason", reason, "--name", c.opt.Platform}
+	if verb == "grant" {
+		args = append(args, "--until", time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly))
 	}
-	out, err := c.druppieUp(append(args, "--until", time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly))...)
-	if err != nil {
+	out, err := c.trace(args...)
+	key := id + " " + image
+	switch {
+	case err != nil:
 		return out, err
+	case verb == "revoke":
+		delete(c.granted, key)
+		return out, nil
 	}
 	c.granted[key] = true
 	c.ts.Defer(func() {
@@ -101,34 +96,34 @@ func (c *call) except(verb, id, image, reason string) ([]byte, error) {
 			return
 		}
 		after := *c
-		after.ctx = contextWithoutEnd(c.ctx)
-		if _, err := after.except("revoke", id, image, "the scenario has ended"); err != nil {
+		after.ctx = context.WithoutCancel(c.ctx)
+		if _, err := after.exception("revoke", id, image, "the scenario has ended"); err != nil {
 			c.ts.Logf("left behind: an exception for %s: %v", id, err)
 		}
 	})
 	return out, nil
 }
 
-// find searches what the trace took since the scenario began; - stands for any
+// search searches what the trace took since the scenario began; - stands for any
 // outcome, and an image may be given by name and digest. What is printed is JSON,
 // newest first.
-func (c *call) find(kind, outcome, ref string) ([]byte, error) {
+func (c *call) search(kind, outcome, ref string) ([]byte, error) {
 	if image, ok := strings.CutPrefix(ref, "image:"); ok {
 		ref = "image:" + image[strings.LastIndexByte(image, '@')+1:]
 	}
 	// The log's clock is this machine's, give or take.
 	since := c.begun.UTC().Add(-time.Second).Format(time.RFC3339)
-	args := []string{"trace", "search", "--kind", kind, "--ref", ref, "--from", since, "-o", "json", "--name", c.opt.Platform}
+	args := []string{"search", "--kind", kind, "--ref", ref, "--from", since, "-o", "json", "--name", c.opt.Platform}
 	if outcome != "-" {
 		args = append(args, "--outcome", outcome)
 	}
-	return c.druppieUp(args...)
+	return c.trace(args...)
 }
 
-// told is what the trace tells people about a record: a line that sums it up, and
-// one for each thing that it says.
-func (c *call) told(seq int64) (string, error) {
-	out, err := c.druppieUp("trace", "why", fmt.Sprintf("record:%d", seq), "-o", "json", "--name", c.opt.Platform)
+// describe gives the trace's text about a record: a line that sums it up, and
+// one for each of its details.
+func (c *call) describe(seq int64) (string, error) {
+	out, err := c.trace("why", fmt.Sprintf("record:%d", seq), "-o", "json", "--name", c.opt.Platform)
 	if err != nil {
 		return "", err
 	}
@@ -152,37 +147,37 @@ func (c *call) told(seq int64) (string, error) {
 		}
 		return strings.Join(lines, "\n"), nil
 	}
-	return "", fmt.Errorf("trace why record:%d doesn't tell of that record", seq)
+	return "", fmt.Errorf("trace why record:%d has no such record", seq)
 }
 
-// awaitTrace waits until the trace says so: what the platform did right counts
+// awaitTrace waits until the trace has a record: what the platform did right counts
 // only when it is written down. The pattern is for a record's entry, or a line of
-// what the trace tells about it. RECORD becomes the record's number.
-func awaitTrace(c *call, pattern *regexp.Regexp) error {
+// the trace's text about it. RECORD becomes the record's number.
+func awaitTrace(c *call) error {
 	kind, outcome, ref := c.args[1], c.args[2], c.args[3]
 	waiting := fmt.Sprintf("for the trace to hold: %s %s about %s", kind, outcome, ref)
-	if pattern != nil {
-		waiting += " that says " + pattern.String()
+	if c.pattern != nil {
+		waiting += " that says " + c.pattern.String()
 	}
-	told := map[int64]string{}
+	texts := map[int64]string{}
 	return c.wait(traceTimeout, func() (bool, string, error) {
-		found, text, err := c.look(kind, outcome, ref, pattern, told)
+		seq, text, err := c.findRecord(kind, outcome, ref, texts)
 		if errors.As(err, new(refusal)) {
-			return false, waiting + " (" + lastLine(err.Error()) + ")", nil // it may be on its way back
+			return false, waiting + " (" + command.LastLines(err.Error(), 1) + ")", nil // it may be on its way back
 		}
-		if err != nil || found < 0 {
+		if err != nil || seq < 0 {
 			return false, waiting, err
 		}
-		c.ts.Setenv("RECORD", fmt.Sprint(found))
+		c.ts.Setenv("RECORD", fmt.Sprint(seq))
 		_, err = fmt.Fprintln(c.ts.Stdout(), text)
 		return true, "", err
 	})
 }
 
-// look looks once; the number is negative where no record is what is wanted. told
-// keeps what was asked about records: they never change.
-func (c *call) look(kind, outcome, ref string, pattern *regexp.Regexp, told map[int64]string) (int64, string, error) {
-	out, err := c.find(kind, outcome, ref)
+// findRecord looks for a record once; the number is negative where there is none. texts
+// keeps what is said about records: they never change.
+func (c *call) findRecord(kind, outcome, ref string, texts map[int64]string) (int64, string, error) {
+	out, err := c.search(kind, outcome, ref)
 	if err != nil {
 		return -1, "", err
 	}
@@ -197,24 +192,19 @@ func (c *call) look(kind, outcome, ref string, pattern *regexp.Regexp, told map[
 		if err := json.Unmarshal(raw, &e); err != nil {
 			return -1, "", fmt.Errorf("read what trace search printed: %w", err)
 		}
-		if pattern == nil || pattern.Match(raw) {
+		if c.pattern == nil || c.pattern.Match(raw) {
 			return e.Seq, string(raw), nil
 		}
-		text, known := told[e.Seq]
+		text, known := texts[e.Seq]
 		if !known {
-			if text, err = c.told(e.Seq); err != nil {
+			if text, err = c.describe(e.Seq); err != nil {
 				return -1, "", err
 			}
-			told[e.Seq] = text
+			texts[e.Seq] = text
 		}
-		if pattern.MatchString(text) {
+		if c.pattern.MatchString(text) {
 			return e.Seq, text, nil
 		}
 	}
 	return -1, "", nil
-}
-
-func lastLine(s string) string {
-	lines := strings.Split(strings.TrimSpace(s), "\n")
-	return lines[len(lines)-1]
 }

@@ -61,7 +61,7 @@ var (
 	seven   = [2]string{"record:7", `{"links": [{"seq": 7, "title": "Run a: failed", "details": [{"name": "tasks that failed", "value": "check"}]}]}`}
 )
 
-func TestLookFindsWhatRecordsSay(t *testing.T) {
+func TestFindRecordByWhatItSays(t *testing.T) {
 	tests := []struct {
 		name, pattern string
 		want          int64
@@ -77,13 +77,12 @@ func TestLookFindsWhatRecordsSay(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			e, calls := answering(t, twoRuns, nine, seven)
-			var pattern *regexp.Regexp
+			c, texts := &call{engine: e, ctx: t.Context()}, map[int64]string{}
 			if tt.pattern != "" {
-				pattern = regexp.MustCompile(tt.pattern)
+				c.pattern = regexp.MustCompile(tt.pattern)
 			}
-			c, told := &call{engine: e, ctx: t.Context()}, map[int64]string{}
 			for range 2 { // what a record says is asked once
-				got, _, err := c.look("run", "failed", "commit:x", pattern, told)
+				got, _, err := c.findRecord("run", "failed", "commit:x", texts)
 				if err != nil || got != tt.want {
 					t.Errorf("got %d, %v, want %d", got, err, tt.want)
 				}
@@ -141,7 +140,7 @@ func TestExceptionsEndWithTheScript(t *testing.T) {
 	}
 }
 
-func TestFlipChangesOneBitOfOneFile(t *testing.T) {
+func TestTamperChangesOneBitOfOneFile(t *testing.T) {
 	var archive bytes.Buffer
 	z := zip.NewWriter(&archive)
 	for _, name := range []string{"a", "empty", "b"} {

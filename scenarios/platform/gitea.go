@@ -49,7 +49,7 @@ func (p *Platform) gitea(ctx context.Context, o giteaclient.Options) (*giteaclie
 
 // GitURL is where git reaches a repository of the organisation.
 func (p *Platform) GitURL(repo string) string {
-	return p.relayURL + "/" + names.Organisation + "/" + repo + ".git"
+	return p.proxyURL + "/" + names.Organisation + "/" + repo + ".git"
 }
 
 func (p *Platform) giteaURL() *url.URL {
@@ -59,16 +59,16 @@ func (p *Platform) giteaURL() *url.URL {
 	return &url.URL{Scheme: "https", Host: net.JoinHostPort(frontDoorHost, strconv.Itoa(p.port))}
 }
 
-// startRelay serves git on the loopback address: the git library takes a
+// startProxy forwards git's requests from the loopback address: the git library takes a
 // transport of its own only for the whole process, which isn't ours to change.
-func (p *Platform) startRelay() error {
+func (p *Platform) startProxy() error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for git: %w", err)
 	}
 	target := p.giteaURL()
-	p.relayURL = "http://" + l.Addr().String()
-	p.relay = &http.Server{
+	p.proxyURL = "http://" + l.Addr().String()
+	p.proxy = &http.Server{
 		ReadHeaderTimeout: 10 * time.Second,
 		Handler: &httputil.ReverseProxy{
 			Transport: p.client.Transport,
@@ -82,7 +82,7 @@ func (p *Platform) startRelay() error {
 		},
 	}
 	go func() {
-		if err := p.relay.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		if err := p.proxy.Serve(l); !errors.Is(err, http.ErrServerClosed) {
 			l.Close()
 		}
 	}()

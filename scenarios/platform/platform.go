@@ -1,7 +1,7 @@
 // Package platform connects a scenario to a running platform: the Kubernetes API
 // by a kubeconfig, Gitea with each identity's own token, the foundry's registry.
 // What it needs to know it reads from the cluster. It trusts the platform's own
-// authority and nothing else, takes no proxy, and installs and repairs nothing.
+// CA and nothing else, takes no proxy, and installs and repairs nothing.
 package platform
 
 import (
@@ -10,9 +10,8 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"sync"
+	"time"
 
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery/cached/memory"
@@ -22,6 +21,7 @@ import (
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
 
+	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -37,14 +37,11 @@ type Platform struct {
 	Dynamic dynamic.Interface
 	Mapper  *restmapper.DeferredDiscoveryRESTMapper
 
-	config *rest.Config
-	port   int
-	client *http.Client
-
-	mu       sync.Mutex
-	forwards map[string]*forward
-	relay    *http.Server
-	relayURL string
+	config   *rest.Config
+	port     int
+	client   *http.Client
+	proxy    *http.Server // for git
+	proxyURL string
 }
 
 // Connect opens the connection. It fails where the kubeconfig leads nowhere or
@@ -60,7 +57,7 @@ func Connect(ctx context.Context, opt Options) (*Platform, error) {
 	// Refusals come as warnings too; the scenario reads the errors.
 	config.WarningHandler = rest.NoWarnings{}
 	config.QPS, config.Burst = 50, 100
-	p := &Platform{config: config, port: opt.Port, forwards: map[string]*forward{}}
+	p := &Platform{config: config, port: opt.Port}
 	if p.Kube, err = kubernetes.NewForConfig(config); err != nil {
 		return nil, fmt.Errorf("kubernetes client: %w", err)
 	}
@@ -68,40 +65,32 @@ func Connect(ctx context.Context, opt Options) (*Platform, error) {
 		return nil, fmt.Errorf("kubernetes client: %w", err)
 	}
 	p.Mapper = restmapper.NewDeferredDiscoveryRESTMapper(memory.NewMemCacheClient(p.Kube.Discovery()))
-	ca, err := p.authority(ctx)
+	ca, err := p.ca(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if err := p.connect(ca); err != nil {
+	if p.client, err = httpclient.New(httpclient.Options{CA: ca, Dial: p.dial, Timeout: 2 * time.Minute}); err != nil {
 		return nil, fmt.Errorf("%s in namespace %s: %w", names.CA, names.NamespaceFoundry, err)
 	}
-	if err := p.startRelay(); err != nil {
-		return nil, err
-	}
-	return p, nil
+	return p, p.startProxy()
 }
 
-// Close ends forwarded connections and the relay for git.
+// Close ends connections and the proxy for git.
 func (p *Platform) Close() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, f := range p.forwards {
-		f.stop()
-	}
-	p.forwards = map[string]*forward{}
-	if p.relay == nil {
+	if p.proxy == nil {
 		return nil
 	}
-	return p.relay.Close()
+	p.client.CloseIdleConnections()
+	return p.proxy.Close()
 }
 
-func (p *Platform) authority(ctx context.Context) ([]byte, error) {
+func (p *Platform) ca(ctx context.Context) ([]byte, error) {
 	ca, err := p.Kube.CoreV1().ConfigMaps(names.NamespaceFoundry).Get(ctx, names.CA, metav1.GetOptions{})
 	switch {
 	case apierrors.IsNotFound(err):
 		return nil, errors.New("this cluster is no platform, or not yet: it has no platform-ca in namespace foundry")
 	case err != nil:
-		return nil, fmt.Errorf("read the platform's authority: %w", err)
+		return nil, fmt.Errorf("read the platform's CA: %w", err)
 	}
 	return []byte(ca.Data[names.CAKey]), nil
 }
@@ -112,17 +101,11 @@ func (p *Platform) secret(ctx context.Context, namespace, name string, keys ...s
 	if err != nil {
 		return nil, fmt.Errorf("read secret %s/%s: %w", namespace, name, err)
 	}
-	return values(s, keys)
-}
-
-func values(s *corev1.Secret, keys []string) (map[string]string, error) {
-	out := map[string]string{}
+	values := map[string]string{}
 	for _, k := range keys {
-		v, ok := s.Data[k]
-		if !ok || len(v) == 0 {
-			return nil, fmt.Errorf("secret %s/%s has no %s", s.Namespace, s.Name, k)
+		if values[k] = string(s.Data[k]); values[k] == "" {
+			return nil, fmt.Errorf("secret %s/%s has no %s", namespace, name, k)
 		}
-		out[k] = string(v)
 	}
-	return out, nil
+	return values, nil
 }

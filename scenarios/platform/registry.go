@@ -1,20 +1,15 @@
 package platform
 
 import (
-	"bytes"
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -23,17 +18,15 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/types"
+	"github.com/sigstore/cosign/v2/pkg/cosign"
+	ocimutate "github.com/sigstore/cosign/v2/pkg/oci/mutate"
+	ociremote "github.com/sigstore/cosign/v2/pkg/oci/remote"
+	"github.com/sigstore/cosign/v2/pkg/oci/static"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
+	"github.com/sigstore/sigstore/pkg/signature"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/druppie/druppie-up/internal/names"
-)
-
-// The form of a cosign signature beside an image.
-const (
-	simpleSigning       = types.MediaType("application/vnd.dev.cosign.simplesigning.v1+json")
-	signatureAnnotation = "dev.cosignproject.cosign/signature"
 )
 
 // Repository is the name of an image of ours, without tag or digest.
@@ -63,10 +56,10 @@ func (p *Platform) Digest(ctx context.Context, ref string) (digest string, ok bo
 		return "", false, err
 	}
 	d, err := remote.Head(r, p.read(ctx)...)
-	if err != nil {
-		if notFound(err) {
-			return "", false, nil
-		}
+	switch {
+	case notFound(err):
+		return "", false, nil
+	case err != nil:
 		return "", false, fmt.Errorf("look for %s: %w", ref, err)
 	}
 	return d.Digest.String(), true, nil
@@ -85,16 +78,25 @@ func (p *Platform) Tags(ctx context.Context, image string) ([]string, error) {
 	return tags, nil
 }
 
-// PushVariant pushes a copy of an image that differs in a label alone, so that
-// it would run as well and has another digest. It returns its reference.
-func (p *Platform) PushVariant(ctx context.Context, ref, label string) (string, error) {
+// image reads the one that a reference names by digest.
+func (p *Platform) image(ctx context.Context, ref string) (name.Digest, v1.Image, error) {
 	d, err := name.NewDigest(ref)
 	if err != nil {
-		return "", err
+		return d, nil, err
 	}
 	img, err := remote.Image(d, p.read(ctx)...)
 	if err != nil {
-		return "", fmt.Errorf("read %s: %w", ref, err)
+		return d, nil, fmt.Errorf("read %s: %w", ref, err)
+	}
+	return d, img, nil
+}
+
+// PushVariant pushes a copy of an image that differs in a label alone, so that
+// it would run as well and has another digest. It returns its reference.
+func (p *Platform) PushVariant(ctx context.Context, ref, label string) (string, error) {
+	d, img, err := p.image(ctx, ref)
+	if err != nil {
+		return "", err
 	}
 	config, err := img.ConfigFile()
 	if err != nil {
@@ -114,15 +116,11 @@ func (p *Platform) PushVariant(ctx context.Context, ref, label string) (string, 
 // PushCopy pushes the same image under another name of the registry, without its
 // signature: signatures stand beside a name. It returns the copy's reference.
 func (p *Platform) PushCopy(ctx context.Context, ref, image string) (string, error) {
-	d, err := name.NewDigest(ref)
+	_, img, err := p.image(ctx, ref)
 	if err != nil {
 		return "", err
 	}
-	img, err := remote.Image(d, p.read(ctx)...)
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", ref, err)
-	}
-	repo, err := name.NewRepository(names.RegistryHost + "/" + names.Organisation + "/" + image)
+	repo, err := name.NewRepository(Repository(image))
 	if err != nil {
 		return "", err
 	}
@@ -135,39 +133,32 @@ func (p *Platform) push(ctx context.Context, repo name.Repository, img v1.Image)
 		return "", err
 	}
 	to := repo.Digest(digest.String())
+	return to.String(), p.writeImage(ctx, to, img)
+}
+
+func (p *Platform) writeImage(ctx context.Context, to name.Reference, img v1.Image) error {
 	opts, err := p.write(ctx)
 	if err != nil {
-		return "", err
+		return err
 	}
 	if err := remote.Write(to, img, opts...); err != nil {
-		return "", fmt.Errorf("push %s: %w", to, err)
+		return fmt.Errorf("push %s: %w", to, err)
 	}
-	return to.String(), nil
+	return nil
 }
 
 // Tag gives an image a tag and returns the reference by tag.
 func (p *Platform) Tag(ctx context.Context, ref, tag string) (string, error) {
-	d, err := name.NewDigest(ref)
+	d, img, err := p.image(ctx, ref)
 	if err != nil {
 		return "", err
-	}
-	opts, err := p.write(ctx)
-	if err != nil {
-		return "", err
-	}
-	desc, err := remote.Get(d, opts...)
-	if err != nil {
-		return "", fmt.Errorf("read %s: %w", ref, err)
 	}
 	to := d.Context().Tag(tag)
-	if err := remote.Tag(to, desc, opts...); err != nil {
-		return "", fmt.Errorf("tag %s: %w", to, err)
-	}
-	return to.String(), nil
+	return to.String(), p.writeImage(ctx, to, img)
 }
 
 // PushWithoutCredentials tries to write to the registry as nobody, and returns
-// what the registry said.
+// what the registry answered.
 func (p *Platform) PushWithoutCredentials(ctx context.Context, image string) error {
 	repo, err := name.NewRepository(Repository(image))
 	if err != nil {
@@ -187,7 +178,19 @@ func (p *Platform) SignForeign(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	img, err := signature(d, key)
+	return p.sign(ctx, d, key)
+}
+
+func (p *Platform) sign(ctx context.Context, d name.Digest, key *ecdsa.PrivateKey) error {
+	signer, err := signature.LoadECDSASignerVerifier(key, crypto.SHA256)
+	if err != nil {
+		return err
+	}
+	body, raw, err := signature.SignImage(signer, d, nil)
+	if err != nil {
+		return err
+	}
+	sig, err := static.NewSignature(body, base64.StdEncoding.EncodeToString(raw))
 	if err != nil {
 		return err
 	}
@@ -195,49 +198,18 @@ func (p *Platform) SignForeign(ctx context.Context, ref string) error {
 	if err != nil {
 		return err
 	}
-	tag := d.Context().Tag(signatureTag(d))
-	if err := remote.Write(tag, img, opts...); err != nil {
-		return fmt.Errorf("push signature %s: %w", tag, err)
+	registry := ociremote.WithRemoteOptions(opts...)
+	image, err := ociremote.SignedEntity(d, registry)
+	if err != nil {
+		return fmt.Errorf("read %s: %w", d, err)
+	}
+	if image, err = ocimutate.AttachSignatureToEntity(image, sig); err != nil {
+		return err
+	}
+	if err := ociremote.WriteSignatures(d.Context(), image, registry); err != nil {
+		return fmt.Errorf("push a signature of %s: %w", d, err)
 	}
 	return nil
-}
-
-func signatureTag(d name.Digest) string {
-	return strings.Replace(d.DigestStr(), ":", "-", 1) + ".sig"
-}
-
-type payload struct {
-	Critical struct {
-		Identity struct {
-			DockerReference string `json:"docker-reference"`
-		} `json:"identity"`
-		Image struct {
-			DockerManifestDigest string `json:"docker-manifest-digest"`
-		} `json:"image"`
-		Type string `json:"type"`
-	} `json:"critical"`
-	Optional map[string]any `json:"optional"`
-}
-
-func signature(d name.Digest, key *ecdsa.PrivateKey) (v1.Image, error) {
-	var say payload
-	say.Critical.Identity.DockerReference = d.Context().Name()
-	say.Critical.Image.DockerManifestDigest = d.DigestStr()
-	say.Critical.Type = "cosign container image signature"
-	body, err := json.Marshal(say)
-	if err != nil {
-		return nil, err
-	}
-	hash := sha256.Sum256(body)
-	raw, err := ecdsa.SignASN1(rand.Reader, key, hash[:])
-	if err != nil {
-		return nil, err
-	}
-	base := mutate.MediaType(mutate.ConfigMediaType(empty.Image, types.OCIConfigJSON), types.OCIManifestSchema1)
-	return mutate.Append(base, mutate.Addendum{
-		Layer:       static.NewLayer(body, simpleSigning),
-		Annotations: map[string]string{signatureAnnotation: base64.StdEncoding.EncodeToString(raw)},
-	})
 }
 
 // ErrNotSigned says that no signature of the foundry covers an image.
@@ -254,68 +226,27 @@ func (p *Platform) Signed(ctx context.Context, ref string) error {
 	if err != nil {
 		return fmt.Errorf("read the foundry's public key: %w", err)
 	}
-	key, err := publicKey([]byte(cm.Data["cosign.pub"]))
+	key, err := cryptoutils.UnmarshalPEMToPublicKey([]byte(cm.Data["cosign.pub"]))
+	if err != nil {
+		return fmt.Errorf("the foundry's public key: %w", err)
+	}
+	return p.verify(ctx, d, key)
+}
+
+// verify checks a signature as the admission policies do.
+func (p *Platform) verify(ctx context.Context, d name.Digest, key crypto.PublicKey) error {
+	verifier, err := signature.LoadVerifier(key, crypto.SHA256)
 	if err != nil {
 		return err
 	}
-	img, err := remote.Image(d.Context().Tag(signatureTag(d)), p.read(ctx)...)
-	if notFound(err) {
-		return fmt.Errorf("%s: %w: it has none at all", ref, ErrNotSigned)
+	_, _, err = cosign.VerifyImageSignatures(ctx, d, &cosign.CheckOpts{
+		SigVerifier: verifier, IgnoreTlog: true, IgnoreSCT: true, ClaimVerifier: cosign.SimpleClaimVerifier,
+		RegistryClientOpts: []ociremote.Option{ociremote.WithRemoteOptions(p.read(ctx)...)},
+	})
+	if errors.As(err, new(*cosign.ErrNoSignaturesFound)) || errors.As(err, new(*cosign.ErrNoMatchingSignatures)) {
+		return fmt.Errorf("%s: %w: %w", d, ErrNotSigned, err)
 	}
-	if err != nil {
-		return fmt.Errorf("read the signature of %s: %w", ref, err)
-	}
-	return verify(img, d, key)
-}
-
-func publicKey(data []byte) (*ecdsa.PublicKey, error) {
-	block, _ := pem.Decode(data)
-	if block == nil {
-		return nil, errors.New("the foundry's public key is no PEM")
-	}
-	key, err := x509.ParsePKIXPublicKey(block.Bytes)
-	if err != nil {
-		return nil, fmt.Errorf("the foundry's public key: %w", err)
-	}
-	ec, ok := key.(*ecdsa.PublicKey)
-	if !ok {
-		return nil, fmt.Errorf("the foundry's public key is a %T", key)
-	}
-	return ec, nil
-}
-
-func verify(img v1.Image, d name.Digest, key *ecdsa.PublicKey) error {
-	manifest, err := img.Manifest()
-	if err != nil {
-		return err
-	}
-	for _, desc := range manifest.Layers {
-		layer, err := img.LayerByDigest(desc.Digest)
-		if err != nil {
-			return err
-		}
-		rc, err := layer.Compressed()
-		if err != nil {
-			return err
-		}
-		var body bytes.Buffer
-		_, err = body.ReadFrom(rc)
-		rc.Close()
-		if err != nil {
-			return err
-		}
-		raw, err := base64.StdEncoding.DecodeString(desc.Annotations[signatureAnnotation])
-		if err != nil {
-			continue
-		}
-		var said payload
-		hash := sha256.Sum256(body.Bytes())
-		if ecdsa.VerifyASN1(key, hash[:], raw) && json.Unmarshal(body.Bytes(), &said) == nil &&
-			said.Critical.Image.DockerManifestDigest == d.DigestStr() {
-			return nil
-		}
-	}
-	return fmt.Errorf("%s: %w", d, ErrNotSigned)
+	return err
 }
 
 func notFound(err error) bool {

@@ -9,11 +9,16 @@ import (
 	"testing"
 
 	"github.com/google/go-containerregistry/pkg/name"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
 )
 
 func TestSignatureIsOfOneKeyAndOneDigest(t *testing.T) {
-	digest := func(c string) name.Digest {
-		d, err := name.NewDigest(Repository("drone-service") + "@sha256:" + strings.Repeat(c, 64))
+	p := foundry(t)
+	digest := func(ref string, err error) name.Digest {
+		if err != nil {
+			t.Fatal(err)
+		}
+		d, err := name.NewDigest(ref)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -26,21 +31,35 @@ func TestSignatureIsOfOneKeyAndOneDigest(t *testing.T) {
 		}
 		return k
 	}
+	signed := digest(seed(t, p), nil)
+	other := digest(p.PushVariant(t.Context(), signed.String(), "other"))
 	ours := key()
-	sig, err := signature(digest("a"), ours)
+	if err := p.sign(t.Context(), signed, ours); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.verify(t.Context(), signed, &ours.PublicKey); err != nil {
+		t.Errorf("our own signature: %v", err)
+	}
+	if err := p.verify(t.Context(), signed, &key().PublicKey); !errors.Is(err, ErrNotSigned) {
+		t.Errorf("another key: got %v", err)
+	}
+	if err := p.verify(t.Context(), other, &ours.PublicKey); !errors.Is(err, ErrNotSigned) {
+		t.Errorf("another digest: got %v", err)
+	}
+	// A signature that is put beside another image.
+	sig, err := remote.Image(signed.Context().Tag(signatureTag(signed)), p.read(t.Context())...)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := verify(sig, digest("a"), &ours.PublicKey); err != nil {
-		t.Errorf("our own signature: %v", err)
+	if err := p.writeImage(t.Context(), other.Context().Tag(signatureTag(other)), sig); err != nil {
+		t.Fatal(err)
 	}
-	if err := verify(sig, digest("a"), &key().PublicKey); !errors.Is(err, ErrNotSigned) {
-		t.Errorf("another key: got %v", err)
+	if err := p.verify(t.Context(), other, &ours.PublicKey); !errors.Is(err, ErrNotSigned) {
+		t.Errorf("another image's signature: got %v", err)
 	}
-	if err := verify(sig, digest("b"), &ours.PublicKey); !errors.Is(err, ErrNotSigned) {
-		t.Errorf("another digest: got %v", err)
-	}
-	if got, want := signatureTag(digest("a")), "sha256-"+strings.Repeat("a", 64)+".sig"; got != want {
-		t.Errorf("got tag %s, want %s", got, want)
-	}
+}
+
+// signatureTag is where cosign keeps an image's signatures.
+func signatureTag(d name.Digest) string {
+	return strings.Replace(d.DigestStr(), ":", "-", 1) + ".sig"
 }
