@@ -8,9 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/exec"
 	"strings"
 	"time"
+
+	"k8s.io/apimachinery/pkg/api/resource"
+
+	"github.com/druppie/druppie-up/internal/command"
 )
 
 type bench struct {
@@ -100,7 +103,7 @@ func (b bench) flight(ctx context.Context) ([]row, error) {
 
 // stepTimes sums up the run times of the last pipeline run's steps, from inside the cluster.
 func (b bench) stepTimes(ctx context.Context) (time.Duration, error) {
-	raw, err := output(ctx, "docker", "exec", b.name+"-control-plane", "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf",
+	raw, err := command.Output(ctx, "docker", "exec", b.name+"-control-plane", "kubectl", "--kubeconfig", "/etc/kubernetes/admin.conf",
 		"-n", "foundry", "get", "taskruns", "--sort-by=.metadata.creationTimestamp", "-o", "json")
 	if err != nil {
 		return 0, err
@@ -141,7 +144,7 @@ func sumSteps(raw []byte) (time.Duration, error) {
 
 // memory is what the engine says that the cluster's containers use, page cache left out, in GiB.
 func (b bench) memory(ctx context.Context) (float64, error) {
-	raw, err := output(ctx, "docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}")
+	raw, err := command.Output(ctx, "docker", "stats", "--no-stream", "--format", "{{.Name}} {{.MemUsage}}")
 	if err != nil {
 		return 0, err
 	}
@@ -164,22 +167,14 @@ func (b bench) memory(ctx context.Context) (float64, error) {
 	return sum, nil
 }
 
+// parseGiB reads an amount as Docker prints it, such as 1.5GiB; Kubernetes writes it without the B.
 func parseGiB(s string) (float64, error) {
-	for _, unit := range []struct {
-		name string
-		gib  float64
-	}{{"GiB", 1}, {"MiB", 1.0 / 1024}, {"KiB", 1.0 / (1024 * 1024)}, {"B", 1.0 / (1024 * 1024 * 1024)}} {
-		number, ok := strings.CutSuffix(s, unit.name)
-		if !ok {
-			continue
-		}
-		var v float64
-		if _, err := fmt.Sscanf(number, "%g", &v); err != nil {
-			return 0, fmt.Errorf("memory %q: %w", s, err)
-		}
-		return v * unit.gib, nil
+	amount, ok := strings.CutSuffix(s, "B")
+	quantity, err := resource.ParseQuantity(amount)
+	if err != nil || !ok {
+		return 0, fmt.Errorf("memory %q isn't a number of bytes with its unit", s)
 	}
-	return 0, fmt.Errorf("memory %q has no known unit", s)
+	return quantity.AsApproximateFloat64() / (1 << 30), nil
 }
 
 // timed runs druppie-up for our cluster, and times it and its steps by their events.
@@ -187,30 +182,22 @@ func (b bench) timed(ctx context.Context, args ...string) (time.Duration, []span
 	args = append(args, "--name", b.name, "--progress", "json")
 	fmt.Fprintln(b.progress, "bench: druppie-up", strings.Join(args, " "))
 	began := time.Now()
-	cmd := exec.CommandContext(ctx, b.druppie, args...)
-	events, err := cmd.StderrPipe()
+	var events bytes.Buffer
+	_, err := command.Command{Name: b.druppie, Args: args, Stderr: &events}.Output(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
-	if err := cmd.Start(); err != nil {
-		return 0, nil, err
-	}
-	steps, last := spans(events)
-	if err := cmd.Wait(); err != nil {
-		return 0, nil, fmt.Errorf("druppie-up %s: %w: %s", strings.Join(args, " "), err, last)
-	}
-	return time.Since(began), steps, nil
+	return time.Since(began), spans(&events), nil
 }
 
-// spans reads events to their end: the steps that ended, and the last line for whom it may concern.
-func spans(events io.Reader) (steps []span, last string) {
+// spans reads from a command's events which steps ended, and how long each took.
+func spans(events io.Reader) (steps []span) {
 	began := map[string]time.Time{}
 	for lines := bufio.NewScanner(events); lines.Scan(); {
 		var e struct {
 			Time      time.Time
 			Event, ID string
 		}
-		last = lines.Text()
 		if json.Unmarshal(lines.Bytes(), &e) != nil {
 			continue
 		}
@@ -223,7 +210,7 @@ func spans(events io.Reader) (steps []span, last string) {
 			}
 		}
 	}
-	return steps, last
+	return steps
 }
 
 func of(steps []span, id string) time.Duration {
@@ -237,18 +224,7 @@ func of(steps []span, id string) time.Duration {
 
 func (b bench) command(ctx context.Context, args ...string) ([]byte, error) {
 	fmt.Fprintln(b.progress, "bench: druppie-up", strings.Join(args, " "))
-	return output(ctx, b.druppie, args...)
-}
-
-func output(ctx context.Context, program string, args ...string) ([]byte, error) {
-	cmd := exec.CommandContext(ctx, program, args...)
-	var errOut bytes.Buffer
-	cmd.Stderr = &errOut
-	out, err := cmd.Output()
-	if err != nil {
-		return nil, fmt.Errorf("%s %s: %w\n%s", program, strings.Join(args, " "), err, errOut.String())
-	}
-	return out, nil
+	return command.Output(ctx, b.druppie, args...)
 }
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%.0f s", d.Seconds()) }
