@@ -7,28 +7,16 @@ import (
 	"testing"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/register/registertest"
 )
-
-const entry = `schema: druppie.io/algorithm/v1
-id: alg-d1jk3vl8
-register:
-  standard_version: "1.0"
-  name: Vluchtplanner
-  description_short: Berekent een vluchtplan.
-  organization: Voorbeeldwaterschap
-  status: In gebruik
-  publication_category: Overige algoritmes
-  contact_email: algoritmes@waterschap.example
-  lang: nld
-ai_act_profile: {type: AI-systeem, risk_group: geen hoog-risico AI}
-owners: [{organization: Voorbeeldwaterschap, email: algoritmes@waterschap.example}]
-`
 
 // What has ended is registered although nothing was released, and nothing else is.
 func TestWithdraw(t *testing.T) {
 	records := &traceStub{t: t}
 	b, trace := newFixture(t, records)
+	entry := registertest.Source("alg-d1jk3vl8")
 	with := func(old, new string) string { return strings.Replace(entry, old, new, 1) }
+	prohibited := with("type: niet-impactvol algoritme", "type: AI-systeem\n  risk_group: verboden AI")
 	for _, tt := range []struct {
 		name, entry, registered string
 		says                    string
@@ -38,8 +26,8 @@ func TestWithdraw(t *testing.T) {
 		{"out of use", with("In gebruik", "Buiten gebruik"), "", "Buiten gebruik", true},
 		{"out of use, over an older version", with("In gebruik", "Buiten gebruik"), b.git.Commits[0], "recorded: 0 register/druppie/drone-service@", true},
 		{"out of use, but a newer one is registered", with("In gebruik", "Buiten gebruik"), b.git.Commits[2], "is newer", false},
-		{"prohibited by the AI Act", with("geen hoog-risico AI", "verboden AI"), "", "verboden AI", true},
-		{"prohibited, and wrong besides", with("geen hoog-risico AI}", "verboden AI, wings: 2}"), "", "nothing to withdraw", false},
+		{"prohibited by the AI Act", prohibited, "", "verboden AI", true},
+		{"prohibited, and wrong besides", prohibited + "wings: 2\n", "", "nothing to withdraw", false},
 		{"no entry at all", "", "", "nothing to withdraw", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

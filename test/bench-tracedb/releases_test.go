@@ -17,6 +17,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
+	"github.com/druppie/druppie-up/tracedb/register/registertest"
 )
 
 // services are those of a large platform; each gets release after release.
@@ -116,7 +117,7 @@ func (g *generator) release(service serviceID, n int) ([]log.Prepared, error) {
 	b.own(tracedb.KindImage, "foundry", "", tracedb.Image{Image: about.Image, Digest: digest, Repository: service.Repository(), Commit: commit, Run: run}, repository, of, image, pipeline)
 	b.own(tracedb.KindSignature, "foundry", "", tracedb.Signature{Digest: digest, Key: attest.Fingerprint(g.signer.Public()), Run: run, Commit: commit}, image, pipeline, of)
 	if n%10 == 0 {
-		b.own(tracedb.KindRegister, "foundry", "", tracedb.RegisterEntry{Repository: service.Repository(), Commit: commit, Source: service.entry()}, repository, of, algorithm)
+		b.own(tracedb.KindRegister, "foundry", "", tracedb.RegisterEntry{Repository: service.Repository(), Commit: commit, Source: registertest.Source(service.Algorithm())}, repository, of, algorithm)
 	}
 	b.own(tracedb.KindPromotion, "foundry", "", tracedb.Promotion{Digest: digest, Repository: service.Repository(), Commit: commit, Fleet: "druppie/fleet", Pull: int64(n), Revision: revision, Tenant: service.Namespace(), Run: run},
 		repository, of, image, pipeline, space, ref(tracedb.RefRevision, revision))
@@ -200,40 +201,3 @@ func (g *generator) vulnerabilities(n int) []attest.Vulnerability {
 	}
 	return out
 }
-
-// entry is the service's algorithm.yaml.
-func (s serviceID) entry() string {
-	return strings.ReplaceAll(entry, "alg-00000000", s.Algorithm())
-}
-
-const entry = `schema: druppie.io/algorithm/v1
-id: alg-00000000
-register:
-  standard_version: "1.0"
-  name: Peilverwachting
-  description_short: Verwacht het waterpeil van morgen.
-  organization: Voorbeeldwaterschap
-  status: In gebruik
-  publication_category: Impactvolle algoritmes
-  contact_email: peilbeheer@waterschap.example
-  lang: nld
-  category: [Natuur en milieu]
-  begin_date: "2026-01"
-  goal: Gemalen op tijd aanzetten.
-  proportionality: Er worden geen persoonsgegevens gebruikt.
-  human_intervention: De peilbeheerder beslist.
-  risks: Een verkeerde verwachting valt op bij de meting van het uur daarna.
-  impacttoetsen: Er is een pre-scan DPIA gedaan.
-  source_data: Peilmetingen en neerslag.
-  methods_and_models: Lineaire regressie, niet zelflerend.
-  provider: Intern ontwikkeld
-ai_act_profile:
-  type: AI-systeem
-  role: [aanbieder, gebruiksverantwoordelijke]
-  risk_group: geen hoog-risico AI
-  transparency_obligations: geen transparantieverplichting
-owners:
-  - organization: Voorbeeldwaterschap
-    email: peilbeheer@waterschap.example
-    role: Eigenaar
-`

@@ -14,6 +14,7 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -36,16 +37,29 @@ var story = []string{
 	"push-many", "push-force", "pull-closed",
 }
 
+// webhook reads a recorded webhook: its headers, names and values by turns, and its body. The signatures are
+// over the body without the newline that the archive ends it with.
+func webhook(t testing.TB, name string) (headers []string, body string) {
+	t.Helper()
+	for _, f := range txtar.Parse(readGolden(t, "gitea/"+name+".txtar")).Files {
+		if f.Name != "header" {
+			body = strings.TrimSuffix(string(f.Data), "\n")
+			continue
+		}
+		for line := range strings.Lines(string(f.Data)) {
+			if k, v, ok := strings.Cut(strings.TrimSpace(line), ": "); ok && k != "Host" && k != "Content-Length" {
+				headers = append(headers, k, v)
+			}
+		}
+	}
+	return headers, body
+}
+
 // deliver sends a webhook as Gitea sent it, headers and all.
 func deliver(t *testing.T, h http.Handler, name string) int {
 	t.Helper()
-	var headers []string
-	for line := range strings.Lines(string(readGolden(t, "gitea/"+name+".header"))) {
-		if k, v, ok := strings.Cut(strings.TrimSpace(line), ": "); ok && k != "Host" && k != "Content-Length" {
-			headers = append(headers, k, v)
-		}
-	}
-	return post(h, "POST", string(readGolden(t, "gitea/"+name+".json")), headers...).Code
+	headers, body := webhook(t, name)
+	return post(h, "POST", body, headers...).Code
 }
 
 func deliverAll(t *testing.T, h http.Handler, names ...string) {

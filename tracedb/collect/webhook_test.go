@@ -34,7 +34,7 @@ func post(h http.Handler, method, body string, headers ...string) *httptest.Resp
 }
 
 func TestWebhooksRefuse(t *testing.T) {
-	push := string(readGolden(t, "gitea/push-main.json"))
+	_, push := webhook(t, "push-main")
 	ready := fluxBody(t, finished("main@sha1:"+hashA, noon))
 	json1 := []string{"Content-Type", "application/json"}
 	with := func(more ...string) []string { return append(append([]string{}, json1...), more...) }
@@ -134,7 +134,7 @@ func TestWebhookWhenTheLogIsFull(t *testing.T) {
 		tr := newTrace(t)
 		tr.down(tt.err)
 		h := Gitea([]byte(secret), tr.sink)
-		push := string(readGolden(t, "gitea/push-main.json"))
+		_, push := webhook(t, "push-main")
 		w := post(h, "POST", push, "Content-Type", "application/json", "X-Gitea-Event-Type", "push", "X-Gitea-Signature", hmacOf(secret, push))
 		if w.Code != tt.status {
 			t.Errorf("%v: status %d, want %d", tt.err, w.Code, tt.status)

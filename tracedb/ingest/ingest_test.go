@@ -24,6 +24,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb/catalog"
 	"github.com/druppie/druppie-up/tracedb/log"
 	"github.com/druppie/druppie-up/tracedb/log/logtest"
+	"github.com/druppie/druppie-up/tracedb/register/registertest"
 )
 
 var (
@@ -33,25 +34,10 @@ var (
 	about  = attest.About{Image: "registry/druppie/drone", Digest: digest, Repository: "druppie/drone", Commit: sha, Run: "foundry/release-1"}
 )
 
-const algorithm = "alg-0a1b2c3d"
-
-// source is the least that the register takes.
-const source = `schema: druppie.io/algorithm/v1
-id: alg-0a1b2c3d
-register:
-  name: Peilverwachting
-  description_short: Verwacht het waterpeil van morgen.
-  organization: Voorbeeldwaterschap
-  status: In gebruik
-  publication_category: Overige algoritmes
-  contact_email: peilbeheer@waterschap.example
-  lang: nld
-ai_act_profile:
-  type: niet-impactvol algoritme
-owners:
-  - organization: Voorbeeldwaterschap
-    email: peilbeheer@waterschap.example
-`
+const (
+	algorithm = registertest.ID
+	source    = registertest.Minimal
+)
 
 // bench is an Ingester with a log of its own, where the clock stands still.
 type bench struct {

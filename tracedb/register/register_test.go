@@ -16,27 +16,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/druppie/druppie-up/internal/text"
+	"github.com/druppie/druppie-up/tracedb/register/registertest"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // small is the least that is valid.
-const small = `schema: druppie.io/algorithm/v1
-id: alg-0a1b2c3d
-register:
-  name: Peilverwachting
-  description_short: Verwacht het waterpeil van morgen.
-  organization: Voorbeeldwaterschap
-  status: In gebruik
-  publication_category: Overige algoritmes
-  contact_email: peilbeheer@waterschap.example
-  lang: nld
-ai_act_profile:
-  type: niet-impactvol algoritme
-owners:
-  - organization: Voorbeeldwaterschap
-    email: peilbeheer@waterschap.example
-`
+const small = registertest.Minimal
 
 // with is small with one part written otherwise.
 func with(old, new string) string {
