@@ -30,12 +30,12 @@ func kubeErr(err error) error {
 	if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsBadRequest(err) {
 		return refusal{err}
 	}
-	// A webhook that can't be asked answers as an internal error: the object is
+	// A webhook that can't be reached shows as an internal error: the object is
 	// kept out, but by a fault and not by a decision.
 	return err
 }
 
-// fieldManager is by whom the cluster's audit and the trace say that scenarios changed something.
+// fieldManager is the name under which scenarios change objects.
 const fieldManager = "druppie-scenario"
 
 // object reads the one object in a file, whose ${VARIABLES} are the script's, with a client for it.

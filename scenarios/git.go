@@ -109,7 +109,7 @@ func gitPush(c *call, id platform.Identity) error {
 	return gitErr("push "+c.args[3], err)
 }
 
-// gitErr tells what the server refused from what went wrong.
+// gitErr makes a refusal of what the server refused, as against what went wrong.
 func gitErr(what string, err error) error {
 	if err == nil {
 		return nil

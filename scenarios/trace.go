@@ -22,7 +22,7 @@ const (
 	// traceTimeout is how long something that happened may take to be in the trace:
 	// every five minutes it looks through Gitea for what no webhook brought.
 	traceTimeout = 6 * time.Minute
-	// ciso is by whom scenarios say that an exception was decided.
+	// ciso is who decided on an exception, in the register.
 	ciso = "druppie-scenario"
 )
 

@@ -32,7 +32,7 @@ var limitNumbers = map[string]int{
 	"RLIMIT_SIGPENDING": 11, "RLIMIT_MSGQUEUE": 12, "RLIMIT_NICE": 13, "RLIMIT_RTPRIO": 14, "RLIMIT_RTTIME": 15,
 }
 
-// has tells whether the host can give a capability. One that is unknown here
+// has says whether the host can give a capability. One that is unknown here
 // is newer than this program: it stays, and runc decides.
 func (h host) has(name string) bool {
 	for i, c := range capabilities {

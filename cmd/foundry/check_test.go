@@ -51,9 +51,9 @@ func TestCheck(t *testing.T) {
 
 func TestCheckRefuses(t *testing.T) {
 	tests := []struct {
-		name  string
-		spoil func(t *testing.T, dir string)
-		lines []string // what each says, in order
+		name   string
+		mutate func(t *testing.T, dir string)
+		lines  []string // what each says, in order
 	}{
 		{"nothing there", func(t *testing.T, dir string) {
 			if err := os.Remove(filepath.Join(dir, register.File)); err != nil {
@@ -84,7 +84,7 @@ func TestCheckRefuses(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			dir, result := sample(t), filepath.Join(t.TempDir(), "algorithm")
-			tt.spoil(t, dir)
+			tt.mutate(t, dir)
 			out, err := run("check", "--source", dir, "--algorithm-result", result)
 			if ui.ExitCode(err) != 1 || ui.Hint(err) == "" {
 				t.Errorf("%v, hint %q", err, ui.Hint(err))

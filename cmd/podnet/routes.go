@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// protocol marks our routes, so that stale ones can be told from others'. The
+// protocol marks our routes, so that stale ones differ from others'. The
 // kernel gives numbers above RTPROT_STATIC no meaning; this one is unused by
 // the routing daemons that register theirs.
 const protocol = 112

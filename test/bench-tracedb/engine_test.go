@@ -29,7 +29,7 @@ var (
 const (
 	origin       = "druppie.io/trace/bench"
 	sqliteScheme = "sqlite:"
-	// writers is how many append at once, and writer is whom the log has them all down as.
+	// writers is how many append at once, and writer is the writer that the log records for all.
 	writers = 8
 	writer  = "system:serviceaccount:foundry:step-record"
 )

@@ -23,7 +23,7 @@ const (
 	name = "druppie-chaos"
 	node = name + "-control-plane"
 	// Each up here finds a full store: longer means that it hangs.
-	patience = 20 * time.Minute
+	timeout = 20 * time.Minute
 )
 
 // TestKilledAtEveryStep kills up with SIGKILL as soon as a step has ended that it was not killed after
@@ -68,7 +68,7 @@ func TestKilledAtEveryStep(t *testing.T) {
 // through before that.
 func upUntilNewStep(t *testing.T, seen map[string]bool) (step string, ready bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, druppie(t), "up", "--name", name, "--progress", "json")
 	events, err := cmd.StderrPipe()
@@ -160,10 +160,10 @@ func down(t *testing.T) {
 	}
 }
 
-// command is druppie-up with arguments, and with the patience of this test.
+// command is druppie-up with arguments, which may take as long as this test.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
 	t.Cleanup(cancel)
 	return exec.CommandContext(ctx, druppie(t), args...)
 }

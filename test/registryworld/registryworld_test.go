@@ -22,13 +22,13 @@ import (
 const (
 	cluster = "druppie-registryworld"
 	// With all images in reach a bring-up takes minutes: longer means that it hangs.
-	patience = 30 * time.Minute
+	timeout = 30 * time.Minute
 	// cutAt is when the fill that is killed has come half-way.
 	cutAt = 300 << 20
 )
 
-// world is a registry, an empty store, and a state folder of its own.
-type world struct {
+// environment is a registry, an empty store, and a state folder of its own.
+type environment struct {
 	up     *upstream
 	mirror string
 	dir    string
@@ -40,7 +40,7 @@ type item struct{ Ref, Digest, Supply, State, Reason string }
 // TestRegistryWorld fills an empty store from a registry while up runs, flies the first flight, and damages
 // the store afterwards.
 func TestRegistryWorld(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	t.Cleanup(func() { w.down(t) })
 
 	took := w.run(t, w.fillFlags("up", "--name", cluster)...)
@@ -70,12 +70,12 @@ func TestRegistryWorld(t *testing.T) {
 
 // TestKilledFill kills a fill half-way. The next one fetches no blob again that was whole by then.
 func TestKilledFill(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	cmd := w.command(t, w.fillFlags("supply", "fill")...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	for end := time.Now().Add(patience); w.up.bytesServed() < cutAt; time.Sleep(20 * time.Millisecond) {
+	for end := time.Now().Add(timeout); w.up.bytesServed() < cutAt; time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the fill doesn't get anywhere")
 		}
@@ -105,7 +105,7 @@ func TestKilledFill(t *testing.T) {
 
 // TestNoRegistry has nobody answer: that is said at once, and by name.
 func TestNoRegistry(t *testing.T) {
-	w := newWorld(t)
+	w := newEnvironment(t)
 	w.mirror = "http://127.0.0.1:1"
 	began := time.Now()
 	cmd := w.command(t, w.fillFlags("up", "--name", cluster, "--progress", "plain")...)
@@ -122,7 +122,7 @@ func TestNoRegistry(t *testing.T) {
 	}
 }
 
-func newWorld(t *testing.T) *world {
+func newEnvironment(t *testing.T) *environment {
 	t.Helper()
 	cache, err := os.UserCacheDir()
 	if err != nil {
@@ -148,19 +148,19 @@ func newWorld(t *testing.T) *world {
 			t.Error(err)
 		}
 	})
-	return &world{up: up, mirror: srv.URL, dir: dir}
+	return &environment{up: up, mirror: srv.URL, dir: dir}
 }
 
-func (w *world) store() string { return filepath.Join(w.dir, "store") }
+func (w *environment) store() string { return filepath.Join(w.dir, "store") }
 
 // fillFlags adds what a command needs that fills the store. The served images may have been built here, so
 // that upstream's digests aren't theirs.
-func (w *world) fillFlags(args ...string) []string {
+func (w *environment) fillFlags(args ...string) []string {
 	return append(args, "--store", w.store(), "--supply", "registry", "--registry-mirror", w.mirror, "--unpinned")
 }
 
 // checkFaults says whether the registry misbehaved, and was asked again.
-func (w *world) checkFaults(t *testing.T) {
+func (w *environment) checkFaults(t *testing.T) {
 	t.Helper()
 	w.up.mu.Lock()
 	defer w.up.mu.Unlock()
@@ -181,7 +181,7 @@ func (w *world) checkFaults(t *testing.T) {
 }
 
 // checkStore says whether the store holds every image as the registry has it, under its index.
-func (w *world) checkStore(t *testing.T) {
+func (w *environment) checkStore(t *testing.T) {
 	t.Helper()
 	out, err := w.command(t, "supply", "list", "--store", w.store(), "-o", "json").Output()
 	if err != nil {
@@ -212,7 +212,7 @@ func (w *world) checkStore(t *testing.T) {
 }
 
 // damage changes a byte of the blob that is most worth it, and returns its digest.
-func (w *world) damage(t *testing.T) string {
+func (w *environment) damage(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(w.store(), "blobs", "sha256", strings.TrimPrefix(w.up.corrupted, "sha256:"))
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
@@ -232,7 +232,7 @@ func (w *world) damage(t *testing.T) string {
 }
 
 // whole lists the blobs that the store has.
-func (w *world) whole(t *testing.T) []string {
+func (w *environment) whole(t *testing.T) []string {
 	t.Helper()
 	files, err := os.ReadDir(filepath.Join(w.store(), "blobs", "sha256"))
 	if err != nil {
@@ -245,18 +245,18 @@ func (w *world) whole(t *testing.T) []string {
 	return digests
 }
 
-func (w *world) down(t *testing.T) {
+func (w *environment) down(t *testing.T) {
 	t.Helper()
 	if out, err := w.command(t, "down", "--name", cluster).CombinedOutput(); err != nil {
 		t.Errorf("down: %v\n%s", err, out)
 	}
 }
 
-// command is druppie-up with a state folder of its own, and with the patience of this test.
-func (w *world) command(t *testing.T, args ...string) *exec.Cmd {
+// command is druppie-up with a state folder of its own, which may take as long as this test.
+func (w *environment) command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	// Not the test's context: that one is over when cleanups run.
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, druppie(t), args...)
 	cmd.Env = append(os.Environ(), "XDG_STATE_HOME="+filepath.Join(w.dir, "state"))
@@ -271,7 +271,7 @@ type times struct {
 }
 
 // run runs a command that must succeed, and reads its events.
-func (w *world) run(t *testing.T, args ...string) times {
+func (w *environment) run(t *testing.T, args ...string) times {
 	t.Helper()
 	cmd := w.command(t, append(args, "--progress", "json")...)
 	var out bytes.Buffer

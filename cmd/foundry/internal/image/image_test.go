@@ -110,7 +110,7 @@ func TestPushRefused(t *testing.T) {
 			}
 		})
 	}
-	t.Run("the cause of a wrong CA can be told", func(t *testing.T) {
+	t.Run("the cause of a wrong CA is an error that callers recognise", func(t *testing.T) {
 		_, err := image.Push(context.Background(), tar, host+"/a/b", image.Access{CA: foundrytest.ForeignCA(t), Credentials: &foundrytest.Writer})
 		var unknown x509.UnknownAuthorityError
 		if !errors.As(err, &unknown) && !strings.Contains(err.Error(), "unknown authority") {

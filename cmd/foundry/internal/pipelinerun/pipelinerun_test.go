@@ -24,7 +24,7 @@ var expected = pipelinerun.Expected{
 	Namespace: "foundry", Run: "drone-service-x", Repository: "druppie/drone-service", Revision: strings.Repeat("a", 40),
 }
 
-// fakeRun is a run in which all went well, for tests to spoil.
+// fakeRun is a run in which all went well, for tests to mutate.
 type fakeRun struct {
 	run   *v1.PipelineRun
 	tasks map[string]*v1.TaskRun
@@ -76,9 +76,9 @@ func condition(status corev1.ConditionStatus) *apis.Condition {
 
 func TestVerify(t *testing.T) {
 	tests := []struct {
-		name  string
-		spoil func(w *fakeRun)
-		want  string // empty: proven
+		name   string
+		mutate func(w *fakeRun)
+		want   string // empty: proven
 	}{
 		{"all well", func(*fakeRun) {}, ""},
 		{"tests failed", func(w *fakeRun) { w.tasks["test"].Status.SetCondition(condition(corev1.ConditionFalse)) }, "test failed: because"},
@@ -111,7 +111,7 @@ func TestVerify(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel() // what isn't there yet is waited for
 			w := newFakeRun()
-			tt.spoil(w)
+			tt.mutate(w)
 			ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 			defer cancel()
 			got, err := pipelinerun.Verify(ctx, w.client(t), expected)

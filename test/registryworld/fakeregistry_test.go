@@ -38,7 +38,7 @@ type upstream struct {
 	throttled string         // the path that was answered with 429
 	corrupted string         // the digest of the blob that went out with a wrong byte
 	served    map[string]int // complete and right answers, by path
-	refused   []string       // what was asked for and isn't there
+	refused   []string       // what was requested and isn't there
 	bytes     int64          // of blobs
 }
 
