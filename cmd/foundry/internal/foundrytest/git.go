@@ -1,6 +1,7 @@
 package foundrytest
 
 import (
+	"io"
 	"net/http"
 	"testing"
 	"time"
@@ -84,48 +85,42 @@ func Gitea(t *testing.T, api http.Handler, repos ...Git) (address string, ca cre
 	return "https://" + host, ca
 }
 
-func (g Git) session() (transport.UploadPackSession, error) {
-	endpoint, err := transport.NewEndpoint("https://gitea/" + g.Name)
-	if err != nil {
-		return nil, err
-	}
-	return server.NewServer(server.MapLoader{endpoint.String(): g.store}).NewUploadPackSession(endpoint, nil)
-}
-
 func (g Git) serve(mux *http.ServeMux) {
-	fail := func(w http.ResponseWriter, err error) { http.Error(w, err.Error(), http.StatusInternalServerError) }
-	mux.HandleFunc("GET /"+g.Name+".git/info/refs", func(w http.ResponseWriter, r *http.Request) {
-		s, err := g.session()
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		refs, err := s.AdvertisedReferencesContext(r.Context())
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		refs.Prefix = [][]byte{[]byte("# service=git-upload-pack"), []byte("")}
-		w.Header().Set("Content-Type", "application/x-git-upload-pack-advertisement")
-		_ = refs.Encode(w) // the client sees what is missing
-	})
-	mux.HandleFunc("POST /"+g.Name+".git/git-upload-pack", func(w http.ResponseWriter, r *http.Request) {
-		s, err := g.session()
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		req := packp.NewUploadPackRequest()
-		if err := req.Decode(r.Body); err != nil {
-			fail(w, err)
-			return
-		}
-		resp, err := s.UploadPack(r.Context(), req)
-		if err != nil {
-			fail(w, err)
-			return
-		}
-		w.Header().Set("Content-Type", "application/x-git-upload-pack-result")
-		_ = resp.Encode(w)
-	})
+	type encoder interface{ Encode(io.Writer) error }
+	handle := func(pattern, contentType string, answer func(transport.UploadPackSession, *http.Request) (encoder, error)) {
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+			var body encoder
+			endpoint, err := transport.NewEndpoint("https://gitea/" + g.Name)
+			if err == nil {
+				var session transport.UploadPackSession
+				session, err = server.NewServer(server.MapLoader{endpoint.String(): g.store}).NewUploadPackSession(endpoint, nil)
+				if err == nil {
+					body, err = answer(session, r)
+				}
+			}
+			if err != nil {
+				http.Error(w, err.Error(), http.StatusInternalServerError)
+				return
+			}
+			w.Header().Set("Content-Type", contentType)
+			_ = body.Encode(w) // the client sees what is missing
+		})
+	}
+	handle("GET /"+g.Name+".git/info/refs", "application/x-git-upload-pack-advertisement",
+		func(s transport.UploadPackSession, r *http.Request) (encoder, error) {
+			refs, err := s.AdvertisedReferencesContext(r.Context())
+			if err != nil {
+				return nil, err
+			}
+			refs.Prefix = [][]byte{[]byte("# service=git-upload-pack"), []byte("")}
+			return refs, nil
+		})
+	handle("POST /"+g.Name+".git/git-upload-pack", "application/x-git-upload-pack-result",
+		func(s transport.UploadPackSession, r *http.Request) (encoder, error) {
+			req := packp.NewUploadPackRequest()
+			if err := req.Decode(r.Body); err != nil {
+				return nil, err
+			}
+			return s.UploadPack(r.Context(), req)
+		})
 }

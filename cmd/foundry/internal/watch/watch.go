@@ -52,14 +52,19 @@ type Watch struct {
 
 // Reconcile does what is to be done now, and returns a line about each thing that it did. Mostly that is nothing.
 func (w *Watch) Reconcile(ctx context.Context, now time.Time) (did []string, err error) {
-	runs, err := w.runs(ctx)
+	owner, name, _ := strings.Cut(w.Repository, "/")
+	runs, err := tekton.List(ctx, w.Tekton, tekton.PipelineRuns, w.Namespace, map[string]string{names.LabelRepository: name})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("list the runs of %s: %w", w.Repository, err)
 	}
-	head, err := w.head()
+	branch, _, err := w.Gitea.GetRepoBranch(owner, name, names.MainBranch)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("main of %s: %w", w.Repository, err)
 	}
+	if branch.Commit == nil {
+		return nil, fmt.Errorf("main of %s has no commit", w.Repository)
+	}
+	head := branch.Commit.ID
 	if w.lost(head, runs, now) {
 		ok, err := w.buildable(head)
 		if err != nil {
@@ -74,28 +79,6 @@ func (w *Watch) Reconcile(ctx context.Context, now time.Time) (did []string, err
 	}
 	pruned, err := w.prune(ctx, runs, head)
 	return append(did, pruned...), err
-}
-
-func (w *Watch) runs(ctx context.Context) ([]*tekton.Run, error) {
-	_, name, _ := strings.Cut(w.Repository, "/")
-	runs, err := tekton.List(ctx, w.Tekton, tekton.PipelineRuns, w.Namespace, map[string]string{names.LabelRepository: name})
-	if err != nil {
-		return nil, fmt.Errorf("list the runs of %s: %w", w.Repository, err)
-	}
-	return runs, nil
-}
-
-// head is the commit that main stands at.
-func (w *Watch) head() (string, error) {
-	owner, name, _ := strings.Cut(w.Repository, "/")
-	b, _, err := w.Gitea.GetRepoBranch(owner, name, names.MainBranch)
-	if err != nil {
-		return "", fmt.Errorf("main of %s: %w", w.Repository, err)
-	}
-	if b.Commit == nil {
-		return "", fmt.Errorf("main of %s has no commit", w.Repository)
-	}
-	return b.Commit.ID, nil
 }
 
 // lost says whether a commit has been without a run for too long. After that
