@@ -21,7 +21,7 @@ import (
 func TestBenchmarks(t *testing.T) {
 	keep := filepath.Join(t.TempDir(), "large.db")
 	out, err := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$", "-test.bench=.", "-test.benchtime=1x", "-test.short",
-		"-records=2000", "-span=20ms", "-keep="+keep).CombinedOutput()
+		"-records=2000", "-span=20ms", "-keep="+keep, "-tracedb="+buildService(t, t.TempDir())).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
