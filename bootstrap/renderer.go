@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
@@ -56,6 +57,7 @@ func (r renderer) part(p part.Part) (objs []*unstructured.Unstructured, missing 
 	if objs, err = kube.Decode(out); err != nil {
 		return nil, nil, fmt.Errorf("part %s: %w", p.Name, err)
 	}
+	objs = slices.DeleteFunc(objs, func(o *unstructured.Unstructured) bool { return !p.Installs(o.GetKind()) })
 	render.DropDescriptions(objs)
 	known, err := r.pinnable()
 	if err != nil {

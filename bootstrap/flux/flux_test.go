@@ -65,7 +65,8 @@ func TestTreeAppliesEachPartAndTheFleet(t *testing.T) {
 		"tracedb":          {},
 		"tekton-pipelines": {},
 		"tekton-triggers":  {},
-		"kyverno":          {},
+		"kyverno-crds":     {},
+		"kyverno":          {"kyverno-crds"},
 		"policies":         {"kyverno"},
 		"tenants":          {"policies"},
 		"tenant-drones":    {"tenants", "tracedb"},
@@ -74,7 +75,7 @@ func TestTreeAppliesEachPartAndTheFleet(t *testing.T) {
 	if diff := cmp.Diff(want, after); diff != "" {
 		t.Errorf("dependsOn (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{"Kustomization": 8, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
+	if diff := cmp.Diff(map[string]int{"Kustomization": 9, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
 		t.Errorf("kinds (-want +got):\n%s", diff)
 	}
 }

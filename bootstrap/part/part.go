@@ -47,6 +47,10 @@ type Part struct {
 	// PodSecurity is the level that the namespace enforces; empty where the part's
 	// own manifests bring the namespace and say it.
 	PodSecurity string
+	// OnlyCRDs: of the folder's objects, the CustomResourceDefinitions; the part with
+	// the same folder installs the others. What compares them with Git costs more
+	// than all the rest, and they change with the platform only.
+	OnlyCRDs bool
 	// DependsOn names the parts that have to be ready before this one is applied.
 	DependsOn []string
 	// Interval is how often Flux compares the part with Git and undoes what was
@@ -79,7 +83,9 @@ func All() []Part {
 		{Name: "tracedb", Folder: "charts/tracedb", Chart: true, By: Flux, Namespace: names.NamespaceSystem, PodSecurity: "restricted", Interval: guarded},
 		{Name: "tekton-pipelines", Folder: "manifests/tekton-pipelines", By: Flux, Namespace: names.NamespaceTekton, Interval: seldom},
 		{Name: "tekton-triggers", Folder: "manifests/tekton-triggers", By: Flux, Namespace: names.NamespaceTekton, Interval: seldom},
-		{Name: "kyverno", Folder: "manifests/kyverno", By: Flux, Namespace: names.NamespaceKyverno, Interval: 2 * guarded},
+		{Name: "kyverno-crds", Folder: "manifests/kyverno", OnlyCRDs: true, By: Flux, Interval: seldom},
+		{Name: "kyverno", Folder: "manifests/kyverno", By: Flux, Namespace: names.NamespaceKyverno,
+			DependsOn: []string{"kyverno-crds"}, Interval: guarded},
 		{Name: "policies", Folder: "policies", By: Flux, DependsOn: []string{"kyverno"}, Interval: guarded},
 		// Nothing runs in a tenant that the policies haven't seen.
 		{Name: Tenants, Folder: "manifests/tenant-drones", By: Flux, DependsOn: []string{"policies"}, Interval: guarded},
@@ -105,7 +111,19 @@ func Find(name string) (Part, error) {
 }
 
 // RepositoryFolder is the folder of the platform repository that holds the part.
-func (p Part) RepositoryFolder() string { return path.Base(p.Folder) }
+func (p Part) RepositoryFolder() string {
+	if p.OnlyCRDs {
+		return p.Name
+	}
+	return path.Base(p.Folder)
+}
+
+// Installs says whether objects of that kind in the part's folder are the part's.
+func (p Part) Installs(kind string) bool {
+	isCRD := kind == "CustomResourceDefinition"
+	apart := slices.ContainsFunc(All(), func(q Part) bool { return q.OnlyCRDs && q.Folder == p.Folder })
+	return !apart || isCRD == p.OnlyCRDs
+}
 
 // Files are the part's own files, as this program carries them.
 func (p Part) Files() (fs.FS, error) {

@@ -54,14 +54,30 @@ func TestNamespacesNamesEachOnce(t *testing.T) {
 	}
 }
 
-// What decides who may do what is put back within a minute when it was changed by hand; Kyverno, whose objects
-// take seconds of a core to compare, within two.
+// What decides who may do what is put back within a minute when it was changed by hand.
 func TestControlsChangedByHandDontStaySo(t *testing.T) {
 	for name, longest := range map[string]time.Duration{
-		"tracedb": time.Minute, "policies": time.Minute, Tenants: time.Minute, "pipelines": time.Minute, "kyverno": 2 * time.Minute,
+		"tracedb": time.Minute, "policies": time.Minute, Tenants: time.Minute, "pipelines": time.Minute, "kyverno": time.Minute,
 	} {
 		if p, err := Find(name); err != nil || p.Interval > longest {
 			t.Errorf("%s is compared with Git every %s, want at most %s (%v)", name, p.Interval, longest, err)
+		}
+	}
+}
+
+// An object that two parts of a folder install would be fought over, and one that none does would be missing.
+func TestPartsOfOneFolderShareItsObjectsOut(t *testing.T) {
+	for _, kind := range []string{"CustomResourceDefinition", "Deployment"} {
+		installed := map[string]int{}
+		for _, p := range All() {
+			if p.Installs(kind) {
+				installed[p.Folder]++
+			}
+		}
+		for _, p := range All() {
+			if installed[p.Folder] != 1 {
+				t.Errorf("%d parts install each %s of %s", installed[p.Folder], kind, p.Folder)
+			}
 		}
 	}
 }
