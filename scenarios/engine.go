@@ -272,7 +272,7 @@ func runReplace(c *call) error {
 	return os.WriteFile(file, []byte(strings.Replace(string(data), c.args[1], c.args[2], 1)), 0o644)
 }
 
-// wait asks until the answer is yes. check says what it still waits for; an
+// wait polls until check is done. check says what it still waits for; an
 // error ends the wait, since it can't get better.
 func (c *call) wait(timeout time.Duration, check func() (done bool, waiting string, err error)) error {
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)

@@ -83,7 +83,7 @@ func TestOutage(t *testing.T) {
 			})
 			e := newEngine(t.Context(), Options{Reporter: ui.Discard()})
 			e.connected = &platform.Platform{Dynamic: client}
-			if h := play(t, e, tt.script+"\n"); h.failed != tt.fails {
+			if h := runScript(t, e, tt.script+"\n"); h.failed != tt.fails {
 				t.Error(h.log.String())
 			}
 			if d := cmp.Diff(tt.want, did); d != "" {

@@ -76,7 +76,7 @@ func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
 
 	e := newEngine(ctx, opt)
 	defer e.close()
-	t := e.play(file)
+	t := e.runScript(file)
 	res.Duration = time.Since(e.begun)
 	res.Phases = e.clock.finish(t.failed)
 	res.Passed = !t.failed && !t.skipped
@@ -97,10 +97,10 @@ func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
 	return res, err
 }
 
-// play runs a script to its end, whatever that is.
-func (e *engine) play(file string) *harness {
+// runScript runs a script to its end, whatever that is.
+func (e *engine) runScript(file string) *harness {
 	t := &harness{dir: filepath.Dir(file) + string(filepath.Separator)}
-	t.play(func() {
+	t.isolate(func() {
 		testscript.RunT(t, testscript.Params{
 			Files:              []string{file},
 			Cmds:               e.commands(),
@@ -127,8 +127,7 @@ func find(fsys fs.FS, name string) (Info, error) {
 	return all[i], nil
 }
 
-// harness stands in for testing.T where no test runs. Like there, a script that
-// ends early ends its goroutine.
+// harness is testscript.T where no test runs.
 type harness struct {
 	dir             string // of the script
 	mu              sync.Mutex
@@ -136,7 +135,8 @@ type harness struct {
 	failed, skipped bool
 }
 
-func (h *harness) play(f func()) {
+// isolate runs f in a goroutine of its own, which it may end early.
+func (h *harness) isolate(f func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -145,7 +145,7 @@ func (h *harness) play(f func()) {
 	<-done
 }
 
-func (h *harness) Run(_ string, f func(testscript.T)) { h.play(func() { f(h) }) }
+func (h *harness) Run(_ string, f func(testscript.T)) { h.isolate(func() { f(h) }) }
 func (h *harness) Parallel()                          {}
 func (h *harness) Verbose() bool                      { return false }
 

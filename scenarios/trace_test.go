@@ -17,14 +17,14 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// play runs a script with an engine of the test's.
-func play(t *testing.T, e *engine, text string) *harness {
+// runScript runs a script with an engine of the test's.
+func runScript(t *testing.T, e *engine, text string) *harness {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "fake.txtar")
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return e.play(file)
+	return e.runScript(file)
 }
 
 // answering is an engine whose command prints what belongs to the first of those
@@ -99,7 +99,7 @@ func TestFindRecordByWhatItSays(t *testing.T) {
 func TestOnlyThisRunCounts(t *testing.T) {
 	e, calls := answering(t, twoRuns)
 	e.begun = time.Date(2026, 11, 24, 4, 10, 38, 900_000_000, time.UTC)
-	h := play(t, e, `
+	h := runScript(t, e, `
 await trace run failed image:registry:5000/druppie/x@sha256:aa
 stdout '"seq": 9'
 same record $RECORD 9
@@ -132,7 +132,7 @@ func TestExceptionsEndWithTheScript(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			e, calls := answering(t)
-			play(t, e, tt.script+"\n")
+			runScript(t, e, tt.script+"\n")
 			if d := cmp.Diff(tt.want, calls()); d != "" {
 				t.Error(d)
 			}
@@ -161,7 +161,7 @@ func TestTamperChangesOneBitOfOneFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	e, _ := answering(t)
-	if h := play(t, e, "tamper "+in+" b "+out+"\n"); h.failed {
+	if h := runScript(t, e, "tamper "+in+" b "+out+"\n"); h.failed {
 		t.Fatal(h.log.String())
 	}
 	got, err := os.ReadFile(out)
@@ -174,7 +174,7 @@ func TestTamperChangesOneBitOfOneFile(t *testing.T) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 	for _, member := range []string{"c", "empty"} {
-		if h := play(t, e, "tamper "+in+" "+member+" "+out+"\n"); !h.failed || !strings.Contains(h.log.String(), "holds no "+member) {
+		if h := runScript(t, e, "tamper "+in+" "+member+" "+out+"\n"); !h.failed || !strings.Contains(h.log.String(), "holds no "+member) {
 			t.Errorf("%s: %s", member, h.log.String())
 		}
 	}
