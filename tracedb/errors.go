@@ -6,7 +6,7 @@ import (
 	"net/http"
 )
 
-// Error is what a caller is told: what was wrong, where, and what to do. It travels as JSON in every
+// Error is what a caller gets: what was wrong, where, and what to do. It travels as JSON in every
 // answer that isn't a success.
 type Error struct {
 	Status  int    `json:"-"`
@@ -24,7 +24,7 @@ func (e *Error) Error() string {
 	return e.Message
 }
 
-// Is tells errors apart by their code, so that errors.Is works across the wire.
+// Is compares errors by their code, so that errors.Is works across the wire.
 func (e *Error) Is(target error) bool {
 	t, ok := target.(*Error)
 	return ok && t.Code == e.Code
@@ -79,7 +79,7 @@ var (
 	ErrFull             = &Error{Status: http.StatusInsufficientStorage, Code: "full", Message: "the disk is full: nothing can be recorded; reading goes on"}
 )
 
-// AsError is err as what a caller is told; what isn't an *Error becomes ErrInternal, so that no
+// AsError is err as a caller gets it; what isn't an *Error becomes ErrInternal, so that no
 // detail of the inside leaves it.
 func AsError(err error) *Error {
 	var e *Error

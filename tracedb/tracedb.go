@@ -1,12 +1,14 @@
-// Package tracedb is the language of the Traceability DB: records, what they are about, what they
-// say, and the errors that every part speaks. It owns the kinds of record and the bytes that are
+// Package tracedb has the types of the Traceability DB: records, what they are about, what they
+// say, and the errors that every part uses. It owns the kinds of record and the bytes that are
 // hashed into the log; it refuses to store, to serve or to decide anything, which is for the packages
 // below it.
 package tracedb
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -38,7 +40,7 @@ type Entry struct {
 	ID            string    `json:"id"`                // idempotency key: unique for a writer
 	Kind          Kind      `json:"kind"`              //
 	Actor         string    `json:"actor"`             // who did what is recorded: a Gitea user, a ServiceAccount, an agent
-	Writer        string    `json:"writer"`            // who told the log: an authenticated identity, or collector:<name>
+	Writer        string    `json:"writer"`            // who wrote the record: an authenticated identity, or collector:<name>
 	At            time.Time `json:"at"`                // when it happened, as the writer says: UTC, microseconds
 	Outcome       Outcome   `json:"outcome,omitempty"` //
 	Refs          []Ref     `json:"refs"`              // sorted, no doubles
@@ -53,14 +55,29 @@ func (e Entry) Leaf() []byte {
 	if e.Refs == nil {
 		e.Refs = []Ref{}
 	}
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
+	leaf, err := EncodeJSON(e)
+	if err != nil {
 		// Strings, numbers and times within four-digit years always encode.
 		panic(fmt.Sprintf("encode entry %d: %v", e.Seq, err))
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
+	return leaf
+}
+
+// EncodeJSON is v as JSON, the fields of a type in their order, without HTML escapes and without a newline.
+func EncodeJSON(v any) (json.RawMessage, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
+}
+
+// Digest is "sha256:" and the hash of b, in hex.
+func Digest(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
+
+// HasPayload says whether a payload is the one that the entry names.
+func (e Entry) HasPayload(payload []byte) bool {
+	return e.PayloadDigest == Digest(payload) && e.Size == len(payload)
 }
 
 // Hash is the entry's leaf hash in the tree.
@@ -151,12 +168,7 @@ func (r Ref) String() string { return string(r.Type) + ":" + r.Value }
 // SortRefs puts refs in the log's order and drops doubles and empty ones.
 func SortRefs(refs []Ref) []Ref {
 	out := slices.DeleteFunc(slices.Clone(refs), func(r Ref) bool { return r.Value == "" })
-	slices.SortFunc(out, func(a, b Ref) int {
-		if c := strings.Compare(string(a.Type), string(b.Type)); c != 0 {
-			return c
-		}
-		return strings.Compare(a.Value, b.Value)
-	})
+	slices.SortFunc(out, func(a, b Ref) int { return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Value, b.Value)) })
 	return slices.Compact(out)
 }
 

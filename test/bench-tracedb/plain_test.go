@@ -61,7 +61,7 @@ func openPlain(t testing.TB, e engine, dsn string) *plainTables {
 		t.Fatal(err)
 	}
 	p := &plainTables{plainDB: db, calls: make(chan *plainCall), stop: make(chan struct{}), done: make(chan struct{})}
-	q := batch.Queue[*plainCall]{Calls: p.calls, Stop: p.stop, Size: func(c *plainCall) (records, bytes int) {
+	q := batch.Queue[*plainCall]{Requests: p.calls, Stop: p.stop, Size: func(c *plainCall) (records, bytes int) {
 		for _, d := range c.drafts {
 			bytes += len(d.Payload)
 		}

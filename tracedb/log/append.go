@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -26,22 +25,22 @@ type Prepared struct {
 	Unique string
 }
 
-// call is one caller's drafts on their way to the committer.
-type call struct {
+// request is one caller's drafts on their way to the committer.
+type request struct {
 	ctx    context.Context
 	writer string
 	drafts []candidate
-	// dispose are the payloads that go because of the call's only draft.
+	// dispose are the payloads that are deleted because of the request's only draft.
 	dispose []int64
-	done    chan answer // buffered: the committer never waits for a caller
+	done    chan result // buffered: the committer never waits for a caller
 }
 
-// size is how many records and bytes of payload a call brings.
-func (c *call) size() (records, bytes int) {
-	for _, d := range c.drafts {
+// size is how many records and bytes of payload a request brings.
+func (r *request) size() (records, bytes int) {
+	for _, d := range r.drafts {
 		bytes += len(d.Payload)
 	}
-	return len(c.drafts), bytes
+	return len(r.drafts), bytes
 }
 
 // candidate is a draft with what can be computed before its place is known.
@@ -51,21 +50,21 @@ type candidate struct {
 	digest [sha256.Size]byte
 }
 
-type answer struct {
+type result struct {
 	receipts []tracedb.Receipt
 	err      error
 }
 
-// Append records the drafts, all or none, and returns when they are durable and in the tree. Calls that
-// come at the same time share a transaction, and a call that is refused fails alone. A draft whose writer
-// and id are in the log with the same kind, outcome and payload is answered with the receipt of then;
+// Append records the drafts, all or none, and returns when they are durable and in the tree. Requests that
+// come at the same time share a transaction, and one that is refused fails alone. A draft whose writer
+// and id are in the log with the same kind, outcome and payload gets the receipt of then;
 // with others it is tracedb.ErrConflict. Errors name the draft: Field is [3] and what is below it.
 // A caller whose ctx ends doesn't know whether its drafts were recorded, and can offer them again.
 func (l *Log) Append(ctx context.Context, writer string, drafts []Prepared) ([]tracedb.Receipt, error) {
 	if len(drafts) == 0 {
 		return nil, nil
 	}
-	if !text(writer) || writer == "" {
+	if !storable(writer) || writer == "" {
 		return nil, tracedb.ErrInvalidRecord.Says("the writer has no name that can be written down")
 	}
 	candidates := make([]candidate, len(drafts))
@@ -76,27 +75,27 @@ func (l *Log) Append(ctx context.Context, writer string, drafts []Prepared) ([]t
 		}
 		candidates[i] = o
 	}
-	return l.commit(&call{ctx: ctx, writer: writer, drafts: candidates})
+	return l.commit(&request{ctx: ctx, writer: writer, drafts: candidates})
 }
 
-// commit hands a call to the committer and waits for its answer.
-func (l *Log) commit(c *call) ([]tracedb.Receipt, error) {
+// commit hands a request to the committer and waits for its result.
+func (l *Log) commit(r *request) ([]tracedb.Receipt, error) {
 	if l.opts.ReadOnly {
 		return nil, tracedb.ErrUnavailable.Says("the log was opened for reading only")
 	}
-	c.done = make(chan answer, 1)
+	r.done = make(chan result, 1)
 	select {
-	case l.calls <- c:
+	case l.requests <- r:
 	case <-l.stop:
 		return nil, tracedb.ErrUnavailable.Says("the log is closing")
-	case <-c.ctx.Done():
-		return nil, c.ctx.Err()
+	case <-r.ctx.Done():
+		return nil, r.ctx.Err()
 	}
 	select {
-	case a := <-c.done:
-		return a.receipts, a.err
-	case <-c.ctx.Done():
-		return nil, c.ctx.Err()
+	case got := <-r.done:
+		return got.receipts, got.err
+	case <-r.ctx.Done():
+		return nil, r.ctx.Err()
 	}
 }
 
@@ -113,7 +112,7 @@ func prepare(d Prepared) (candidate, *tracedb.Error) {
 		return invalid("kind", "there is no such kind of record")
 	}
 	for _, f := range []struct{ name, value string }{{"id", d.ID}, {"actor", d.Actor}, {"outcome", string(d.Outcome)}, {"unique", d.Unique}} {
-		if !text(f.value) {
+		if !storable(f.value) {
 			return invalid(f.name, "not text: UTF-8 without NUL is")
 		}
 	}
@@ -121,7 +120,7 @@ func prepare(d Prepared) (candidate, *tracedb.Error) {
 		return invalid("refs", "a record is about at most %d things", tracedb.MaxRefs)
 	}
 	for _, r := range o.refs {
-		if r.Type == "" || !text(string(r.Type)) || !text(r.Value) {
+		if r.Type == "" || !storable(string(r.Type)) || !storable(r.Value) {
 			return invalid("refs", "a ref has a type and a value, in UTF-8 without NUL")
 		}
 	}
@@ -149,7 +148,7 @@ func compactFacts(facts []tracedb.Fact) ([]tracedb.Fact, error) {
 	for _, f := range facts {
 		key := factKey{f.Table, f.Key}
 		var value bytes.Buffer
-		if f.Table == "" || !text(f.Table) || !text(f.Key) || !utf8.Valid(f.Value) || json.Compact(&value, f.Value) != nil {
+		if f.Table == "" || !storable(f.Table) || !storable(f.Key) || !utf8.Valid(f.Value) || json.Compact(&value, f.Value) != nil {
 			return nil, fmt.Errorf("the fact %q of %q can't be written down", f.Key, f.Table)
 		}
 		if seen[key] {
@@ -162,8 +161,8 @@ func compactFacts(facts []tracedb.Fact) ([]tracedb.Fact, error) {
 	return out, nil
 }
 
-// text says whether every engine keeps s as it is.
-func text(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
+// storable says whether every engine keeps s as it is.
+func storable(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 // row gives a candidate its place in the log.
 func (o candidate) row(writer string, tree *compactRange, l *Log) (store.Row, error) {
@@ -184,14 +183,5 @@ func (o candidate) row(writer string, tree *compactRange, l *Log) (store.Row, er
 		return row, tracedb.ErrTooLarge.Says("the record without its payload has at most %d bytes", tracedb.MaxLeaf)
 	}
 	row.Hash = tlog.RecordHash(row.Leaf)
-	for _, f := range o.Facts {
-		f.Seq = entry.Seq
-		row.Facts = append(row.Facts, f)
-	}
 	return row, nil
-}
-
-// receipt says where a row went.
-func receipt(r store.Row) tracedb.Receipt {
-	return tracedb.Receipt{Seq: r.Seq, Time: r.Time, Leaf: base64.StdEncoding.EncodeToString(r.Hash[:])}
 }

@@ -40,7 +40,7 @@ func Restore(ctx context.Context, backup io.Reader, opts Options, aside string, 
 	if !ok {
 		return Report{}, errors.New("restore: only an SQLite file can be restored here; pg_restore does it for PostgreSQL")
 	}
-	if err := free(path, aside); err != nil {
+	if err := checkAvailable(path, aside); err != nil {
 		return Report{}, fmt.Errorf("restore: %w", err)
 	}
 	part := path + ".part"
@@ -49,7 +49,7 @@ func Restore(ctx context.Context, backup io.Reader, opts Options, aside string, 
 			os.Remove(name)
 		}
 	}()
-	if err := keep(backup, part); err != nil {
+	if err := writeNew(backup, part); err != nil {
 		return Report{}, fmt.Errorf("restore: %w", err)
 	}
 	opts.DSN, opts.ReadOnly = "sqlite:"+part, true
@@ -64,9 +64,9 @@ func Restore(ctx context.Context, backup io.Reader, opts Options, aside string, 
 	if !report.OK() {
 		return report, fmt.Errorf("restore: the backup isn't sound: %s", report.Faults[0])
 	}
-	// Somebody may have come meanwhile. What is beside a database goes before another one takes its place:
-	// it would be taken for that one's.
-	if err := free(path, aside); err != nil {
+	// Another program may have opened it meanwhile. The files beside a database go before another one takes its
+	// place: they would be taken for that one's.
+	if err := checkAvailable(path, aside); err != nil {
 		return report, fmt.Errorf("restore: %w", err)
 	}
 	for i, name := range files(path, "") {
@@ -85,8 +85,8 @@ func files(path, ending string) []string {
 	return []string{path + ending, path + ending + "-wal", path + ending + "-shm"}
 }
 
-// free says whether a database may come to a place, by an error if not.
-func free(path, aside string) error {
+// checkAvailable is an error unless a database may be put in a place.
+func checkAvailable(path, aside string) error {
 	for _, name := range files(path, "") {
 		if _, err := os.Lstat(name); err == nil && aside == "" {
 			return fmt.Errorf("%s is there already", name)
@@ -105,8 +105,8 @@ func free(path, aside string) error {
 	return nil
 }
 
-// keep makes a file, which must not be there, and writes it to the disk.
-func keep(from io.Reader, to string) (err error) {
+// writeNew makes a file, which must not be there, and writes it to the disk.
+func writeNew(from io.Reader, to string) (err error) {
 	out, err := os.OpenFile(to, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err

@@ -1,7 +1,6 @@
 package log
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,8 +14,9 @@ import (
 
 // Check computes everything anew that the database stores: every leaf's hash, every column, ref and
 // payload digest, every node and head of the tree, and facts and attestations if Options has Derive and
-// Unique. What payloads that were disposed of gave can't be told any more. It compares with the checkpoints too, whose signatures Options.Verifier verifies. What isn't right is in the
-// report; the error is for what kept Check from looking. It may run while the log is written.
+// Unique. What payloads that were disposed of gave can't be known any more. It compares with the checkpoints
+// too, whose signatures Options.Verifier verifies. What isn't right is in the report; the error is for what kept
+// Check from looking. It may run while the log is written.
 func (l *Log) Check(ctx context.Context, checkpoints ...[]byte) (Report, error) {
 	report := Report{Origin: l.origin}
 	head, err := store.LastHead(ctx, l.db.Read)
@@ -24,7 +24,7 @@ func (l *Log) Check(ctx context.Context, checkpoints ...[]byte) (Report, error) 
 		return report, l.db.Translate(err)
 	}
 	report.Size = head.Size
-	c := newChecker(l, head, &report)
+	c := newChecker(ctx, l, head, &report)
 	if err := c.inspect(ctx); err != nil {
 		return report, err
 	}
@@ -44,7 +44,7 @@ func (l *Log) Check(ctx context.Context, checkpoints ...[]byte) (Report, error) 
 	return report, nil
 }
 
-// expect takes note of a checkpoint that the tree must contain.
+// expect notes a checkpoint that the tree must contain.
 func (c *checker) expect(i int, raw []byte) error {
 	if c.log.opts.Verifier == nil {
 		return errors.New("checkpoints can't be compared without the log's public key")
@@ -82,6 +82,16 @@ func (c *checker) inspect(ctx context.Context) error {
 // grow adds a tile's hashes, of records with those times, to the tree, and compares the nodes, heads and
 // checkpoints on the way.
 func (c *checker) grow(ctx context.Context, hashes []tlog.Hash, times []time.Time) error {
+	list, err := store.Heads(ctx, c.log.db.Read, c.tree.size(), tileWidth)
+	if err != nil {
+		if err := c.unreadable(PlaceHead, c.tree.size(), err); err != nil {
+			return err
+		}
+	}
+	heads := make(map[int64]store.Head, len(list))
+	for _, h := range list {
+		heads[h.Size] = h
+	}
 	for i, h := range hashes {
 		nodes, err := c.tree.append(h, nil)
 		if err != nil {
@@ -92,7 +102,7 @@ func (c *checker) grow(ctx context.Context, hashes []tlog.Hash, times []time.Tim
 				return err
 			}
 		}
-		if err := c.heads(ctx, times[i]); err != nil {
+		if err := c.compareHead(heads, times[i]); err != nil {
 			return err
 		}
 	}
@@ -117,38 +127,30 @@ func (c *checker) node(ctx context.Context, n store.Node) error {
 // namedHeads is how many wrong heads are named each: after a change in the tree all later ones are wrong.
 const namedHeads = 3
 
-// heads compares the tree as it is now with what the database and the checkpoints say it was. The time
+// compareHead compares the tree as it is now with what the database and the checkpoints say it was. The time
 // of its last record is zero if that couldn't be read.
-func (c *checker) heads(ctx context.Context, last time.Time) error {
+func (c *checker) compareHead(heads map[int64]store.Head, last time.Time) error {
 	size := c.tree.size()
-	var root tlog.Hash
-	computed := false
-	compute := func() (err error) {
-		if !computed {
-			root, err = c.tree.root()
-			computed = err == nil
-		}
+	h, ok := heads[size]
+	if !ok && len(c.signed[size]) == 0 {
+		return nil
+	}
+	root, err := c.tree.root()
+	if err != nil {
 		return err
 	}
 	for _, signed := range c.signed[size] {
-		if err := compute(); err != nil {
-			return err
-		}
 		if signed != root {
 			c.report.fault(PlaceCheckpoint, size, "the log signed another tree of %d records: what is in it now isn't what was then", size)
 		} else {
 			c.report.Checkpoints = append(c.report.Checkpoints, size)
 		}
 	}
-	h, ok, err := c.nextHead(ctx, size)
-	if err != nil || !ok {
-		return err
-	}
-	if err := compute(); err != nil {
-		return err
+	if !ok {
+		return nil
 	}
 	c.report.Heads++
-	if bytes.Equal(h.Root[:], root[:]) && (h.Time.Equal(last) || last.IsZero()) {
+	if h.Root == root && (h.Time.Equal(last) || last.IsZero()) {
 		return nil
 	}
 	if c.wrongHeads++; c.wrongHeads <= namedHeads {
@@ -159,28 +161,6 @@ func (c *checker) heads(ctx context.Context, last time.Time) error {
 		c.report.fault(PlaceHead, size, "%s", what)
 	}
 	return nil
-}
-
-// nextHead is the stored head of that size, if there is one.
-func (c *checker) nextHead(ctx context.Context, size int64) (store.Head, bool, error) {
-	if len(c.buffer) == 0 && c.headsUntil < c.head.Size {
-		var err error
-		if c.buffer, err = store.Heads(ctx, c.log.db.Read, c.headsUntil, 1000); err != nil {
-			c.headsUntil = c.head.Size
-			return store.Head{}, false, c.unreadable(PlaceHead, size, err)
-		}
-		if len(c.buffer) == 0 {
-			c.headsUntil = c.head.Size
-		} else {
-			c.headsUntil = c.buffer[len(c.buffer)-1].Size
-		}
-	}
-	if len(c.buffer) == 0 || c.buffer[0].Size != size {
-		return store.Head{}, false, nil
-	}
-	h := c.buffer[0]
-	c.buffer = c.buffer[1:]
-	return h, true, nil
 }
 
 // unreadable makes a fault of what the engine says is damaged, and an error of all else.

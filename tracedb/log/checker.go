@@ -1,9 +1,7 @@
 package log
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -21,7 +19,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
-// checker walks the log once, tile by tile.
+// checker reads the log once, tile by tile.
 type checker struct {
 	log    *Log
 	head   store.Head
@@ -31,28 +29,23 @@ type checker struct {
 	signed map[int64][]tlog.Hash
 	last   time.Time // log time of the record before
 
-	buffer     []store.Head
-	headsUntil int64
 	wrongHeads int
 
-	derive   *deriver // nil: facts aren't compared
-	refs     *multisetHash
-	facts    *multisetHash
-	attested *multisetHash
-	disposed []uint64          // a bit for every record
-	pending  map[int64][]int64 // by record of disposal: payloads that are gone because of it
+	projections []*projection
+	disposed    []uint64          // a bit for every record
+	pending     map[int64][]int64 // by record of disposal: payloads that are gone because of it
 }
 
-func newChecker(l *Log, head store.Head, report *Report) *checker {
+func newChecker(ctx context.Context, l *Log, head store.Head, report *Report) *checker {
 	ranges := &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	c := &checker{
 		log: l, head: head, report: report, signed: map[int64][]tlog.Hash{},
-		tree: &compactRange{ranges: ranges, r: ranges.NewEmptyRange(0)},
-		refs: newMultisetHash(head.Size), facts: newMultisetHash(head.Size), attested: newMultisetHash(head.Size),
+		tree:     &compactRange{ranges: ranges, r: ranges.NewEmptyRange(0)},
 		disposed: make([]uint64, head.Size/64+1), pending: map[int64][]int64{},
 	}
-	if l.opts.Derive != nil {
-		c.derive = &deriver{derive: l.opts.Derive, bound: map[factKey]bool{}}
+	c.projections = []*projection{c.refs(ctx), c.facts(ctx)}
+	if l.opts.Unique != nil {
+		c.projections = append(c.projections, c.attestations(ctx))
 	}
 	return c
 }
@@ -68,7 +61,7 @@ type leaves struct {
 func (c *checker) tile(ctx context.Context, from, until int64) error {
 	n := until - from
 	t := &leaves{from: from, stored: make([]tlog.Hash, n), computed: make([]tlog.Hash, n), times: make([]time.Time, n), seen: make([]bool, n)}
-	each := func(s *store.Stored) error { return c.record(t, s) }
+	each := func(s store.Stored) error { return c.record(t, &s) }
 	err := store.Scan(ctx, c.log.db.Read, from, until, each)
 	if err != nil {
 		if !errors.Is(c.log.db.Translate(err), store.ErrCorrupt) {
@@ -99,7 +92,7 @@ func (c *checker) tile(ctx context.Context, from, until int64) error {
 	return c.grow(ctx, hashes, t.times)
 }
 
-// pick decides, where stored and computed hashes differ, which of them the tree above vouches for, so
+// pick decides, where stored and computed hashes differ, which of them the tree above is made of, so
 // that the fault is named where it is and not in all that follows.
 func (c *checker) pick(ctx context.Context, t *leaves) ([]tlog.Hash, error) {
 	if slices.Equal(t.stored, t.computed) {
@@ -175,10 +168,10 @@ func (c *checker) record(t *leaves, s *store.Stored) error {
 	}
 	c.last, t.times[i] = e.Time, e.Time
 	c.columns(e, s)
-	for _, r := range e.Refs {
-		c.refs.add(e.Seq, encodeRef(r))
+	payload := c.payload(e, s)
+	for _, p := range c.projections {
+		p.expect(c, e, payload)
 	}
-	c.payload(e, s)
 	return nil
 }
 
@@ -206,8 +199,9 @@ func (c *checker) columns(e tracedb.Entry, s *store.Stored) {
 	}
 }
 
-// payload compares the payload with its digest, or its absence with the record that explains it.
-func (c *checker) payload(e tracedb.Entry, s *store.Stored) {
+// payload compares the payload with its digest, or its absence with the record that explains it. It returns the
+// payload if it is the record's.
+func (c *checker) payload(e tracedb.Entry, s *store.Stored) []byte {
 	if s.Payload == nil {
 		c.report.Disposed++
 		c.disposed[e.Seq/64] |= 1 << (e.Seq % 64)
@@ -216,27 +210,20 @@ func (c *checker) payload(e tracedb.Entry, s *store.Stored) {
 		} else {
 			c.pending[s.Disposal.Int64] = append(c.pending[s.Disposal.Int64], e.Seq)
 		}
-		return
+		return nil
 	}
 	c.report.Payloads++
 	if s.Disposal.Valid {
 		c.report.fault(PlaceDisposal, e.Seq, "the payload was disposed of, and is there")
 	}
-	if !matchesDigest(e, s.Payload) {
+	if !e.HasPayload(s.Payload) {
 		c.report.fault(PlacePayload, e.Seq, "its bytes aren't those that the leaf names")
-		return
+		return nil
 	}
 	if e.Kind == tracedb.KindDisposal {
 		c.disposal(e, s.Payload)
 	}
-	c.derived(e, s.Payload)
-	c.unique(e, s.Payload)
-}
-
-// matchesDigest says whether a payload is the one that the entry names.
-func matchesDigest(e tracedb.Entry, payload []byte) bool {
-	digest := sha256.Sum256(payload)
-	return "sha256:"+hex.EncodeToString(digest[:]) == e.PayloadDigest && len(payload) == e.Size
+	return s.Payload
 }
 
 // disposal compares what a record of disposal names with what is gone because of it.
@@ -265,39 +252,10 @@ func (c *checker) disposal(e tracedb.Entry, payload []byte) {
 	delete(c.pending, e.Seq)
 }
 
-func (c *checker) derived(e tracedb.Entry, payload []byte) {
-	if c.derive == nil {
-		return
-	}
-	facts, err := c.derive.derive(e, payload)
-	if err == nil {
-		facts, err = compactFacts(facts)
-	}
-	if err != nil {
-		c.report.fault(PlaceFact, e.Seq, "can't be derived: %v", err)
-		return
-	}
-	for _, f := range c.derive.settle(e.Seq, facts) {
-		c.facts.add(e.Seq, encodeFact(f))
-	}
-}
-
-func (c *checker) unique(e tracedb.Entry, payload []byte) {
-	if c.log.opts.Unique == nil {
-		return
-	}
-	digest, err := c.log.opts.Unique(e, payload)
-	if err != nil {
-		c.report.fault(PlaceAttestation, e.Seq, "can't be derived: %v", err)
-	} else if digest != "" {
-		c.attested.add(e.Seq, encodeAttestation(digest))
-	}
-}
-
 // gone says whether a record's payload was disposed of.
 func (c *checker) gone(seq int64) bool { return c.disposed[seq/64]&(1<<(seq%64)) != 0 }
 
-// rest looks at what has no place in the walk.
+// rest checks what no single record shows.
 func (c *checker) rest(ctx context.Context) error {
 	if c.tree.size() > 0 {
 		root, err := c.tree.root()
@@ -314,7 +272,7 @@ func (c *checker) rest(ctx context.Context) error {
 	for _, record := range slices.Sorted(maps.Keys(c.pending)) {
 		if record >= c.head.Size {
 			// Disposed of while this check was under way.
-			err := store.Scan(ctx, c.log.db.Read, record, record+1, func(s *store.Stored) error {
+			err := store.Scan(ctx, c.log.db.Read, record, record+1, func(s store.Stored) error {
 				if e, err := tracedb.ParseLeaf(s.Leaf); err == nil && e.Kind == tracedb.KindDisposal {
 					c.disposal(e, s.Payload)
 				}
@@ -328,8 +286,8 @@ func (c *checker) rest(ctx context.Context) error {
 			c.report.fault(PlacePayload, seq, "missing, and record %d, which should say why, is no disposal", record)
 		}
 	}
-	for _, compare := range []func(context.Context) error{c.compareRefs, c.compareFacts, c.compareAttestations} {
-		if err := compare(ctx); err != nil {
+	for _, p := range c.projections {
+		if err := c.compare(ctx, p); err != nil {
 			return err
 		}
 	}
@@ -344,11 +302,3 @@ func (c *checker) rest(ctx context.Context) error {
 	}
 	return nil
 }
-
-func encodeFact(f tracedb.Fact) string {
-	return fmt.Sprintf("%q %q %q %t", f.Table, f.Key, bytes.TrimSpace(f.Value), f.Bound)
-}
-
-func encodeRef(r tracedb.Ref) string { return fmt.Sprintf("%q %q", r.Type, r.Value) }
-
-func encodeAttestation(digest string) string { return fmt.Sprintf("%q", digest) }

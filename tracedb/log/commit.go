@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -15,51 +16,42 @@ import (
 	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
-// commitAll is the committer: it commits calls that come at the same time together, until the log is closed.
+// commitAll is the committer: it commits requests that come at the same time together, until the log is closed.
 func (l *Log) commitAll() {
 	defer close(l.stopped)
 	// The thread isn't given back: it ends with this goroutine.
 	runtime.LockOSThread()
 	lowerPriority()
-	q := batch.Queue[*call]{Calls: l.calls, Stop: l.stop, Size: (*call).size}
+	q := batch.Queue[*request]{Requests: l.requests, Stop: l.stop, Size: (*request).size}
 	q.Run(l.commitBatch)
 }
 
-// commitBatch commits calls together, or, if the database refuses that for a reason that may lie with
+// commitBatch commits requests together, or, if the database refuses that for a reason that may lie with
 // one of them, each alone.
-func (l *Log) commitBatch(calls []*call) {
-	waiting := calls[:0]
-	for _, c := range calls {
-		if c.ctx.Err() == nil {
-			waiting = append(waiting, c)
-		}
-	}
-	if len(waiting) == 0 {
+func (l *Log) commitBatch(requests []*request) {
+	requests = slices.DeleteFunc(requests, func(r *request) bool { return r.ctx.Err() != nil })
+	if len(requests) == 0 {
 		return
 	}
-	answers, err := l.transact(waiting)
-	if err != nil && len(waiting) > 1 && !errors.Is(err, tracedb.ErrFull) && !errors.Is(err, tracedb.ErrUnavailable) {
-		for _, c := range waiting {
-			answers, err := l.transact([]*call{c})
-			if err != nil {
-				answers = []answer{{err: err}}
-			}
-			c.done <- answers[0]
+	results, err := l.transact(requests)
+	if err != nil && len(requests) > 1 && !errors.Is(err, tracedb.ErrFull) && !errors.Is(err, tracedb.ErrUnavailable) {
+		for i := range requests {
+			l.commitBatch(requests[i : i+1])
 		}
 		return
 	}
-	for i, c := range waiting {
+	for i, r := range requests {
 		if err != nil {
-			c.done <- answer{err: err}
+			r.done <- result{err: err}
 		} else {
-			c.done <- answers[i]
+			r.done <- results[i]
 		}
 	}
 }
 
-// transact puts the calls' records and what they do to the tree into one transaction. The answers are
+// transact puts the requests' records and what they do to the tree into one transaction. The results are
 // for after its commit.
-func (l *Log) transact(calls []*call) ([]answer, error) {
+func (l *Log) transact(requests []*request) ([]result, error) {
 	// A caller that leaves mustn't take others' records with it, so no caller's context holds here.
 	ctx, cancel := l.withTimeout(context.Background())
 	defer cancel()
@@ -68,59 +60,51 @@ func (l *Log) transact(calls []*call) ([]answer, error) {
 		return nil, l.db.Translate(err)
 	}
 	defer tx.Rollback()
-	answers, head, err := l.write(ctx, tx, calls)
-	if err == nil && head.tree != nil {
+	results, grown, err := l.write(ctx, tx, requests)
+	if err == nil && grown != nil {
 		err = tx.Commit()
 	}
 	if err != nil {
 		return nil, l.db.Translate(err)
 	}
-	if head.tree != nil {
-		l.tree = head.tree
-		l.setHead(head.Head)
+	if grown != nil {
+		l.tree = grown.tree
+		l.setHead(grown.Head)
 	}
-	return answers, nil
+	return results, nil
 }
 
-// patiently is ctx with an end to waiting for a database that says nothing.
+// withTimeout is ctx with an end to waiting for a database that says nothing.
 func (l *Log) withTimeout(ctx context.Context) (context.Context, context.CancelFunc) {
-	if long := l.db.Timeout(); long > 0 {
-		return context.WithTimeout(ctx, long)
+	if timeout := l.db.Timeout(); timeout > 0 {
+		return context.WithTimeout(ctx, timeout)
 	}
 	return ctx, func() {}
 }
 
-// grownTree is the tree that a transaction leaves; tree is nil if it left it as it was.
-type grownTree struct {
-	store.Head
-	tree *compactRange
-}
-
-func (l *Log) write(ctx context.Context, tx *sql.Tx, calls []*call) ([]answer, grownTree, error) {
+// write writes what the requests add; the changeset is nil if that is nothing.
+func (l *Log) write(ctx context.Context, tx *sql.Tx, requests []*request) ([]result, *changeset, error) {
 	tree, err := l.newest(ctx, tx)
 	if err != nil {
-		return nil, grownTree{}, err
+		return nil, nil, err
 	}
-	index, err := loadDedupIndex(ctx, l.db, tx, calls)
+	index, err := loadDedupIndex(ctx, l.db, tx, requests)
 	if err != nil {
-		return nil, grownTree{}, err
+		return nil, nil, err
 	}
 	b := &changeset{log: l, tree: tree, index: index}
-	answers := make([]answer, len(calls))
-	for i, c := range calls {
-		receipts, err := b.take(c)
-		answers[i] = answer{receipts, err}
+	results := make([]result, len(requests))
+	for i, r := range requests {
+		receipts, err := b.addAll(r)
+		results[i] = result{receipts, err}
 	}
 	if len(b.Rows) == 0 {
-		return answers, grownTree{}, nil
+		return results, nil, nil
 	}
 	if b.Head, err = tree.head(); err != nil {
-		return nil, grownTree{}, err
+		return nil, nil, err
 	}
-	if err := l.db.Insert(ctx, tx, &b.Batch); err != nil {
-		return nil, grownTree{}, err
-	}
-	return answers, grownTree{b.Head, tree}, nil
+	return results, b, l.db.Insert(ctx, tx, &b.Batch)
 }
 
 // newest is the compact range to grow: the one in memory, unless somebody else has written since.
@@ -152,48 +136,45 @@ type changeset struct {
 	index *dedupIndex
 }
 
-// take decides on one call's drafts, and adds them or leaves everything as it was.
-func (b *changeset) take(c *call) ([]tracedb.Receipt, error) {
+// addAll adds one request's drafts, or leaves everything as it was.
+func (b *changeset) addAll(r *request) ([]tracedb.Receipt, error) {
 	before, err := b.tree.clone()
 	if err != nil {
 		return nil, err
 	}
-	for _, seq := range c.dispose {
+	for _, seq := range r.dispose {
 		if _, ok := b.index.disposed[seq]; ok {
 			return nil, errGone
 		}
 	}
-	rows, nodes := len(b.Rows), len(b.Nodes)
-	undo := func() { *b.tree, b.Rows, b.Nodes = *before, b.Rows[:rows], b.Nodes[:nodes] }
-	receipts := make([]tracedb.Receipt, len(c.drafts))
-	mark := b.index.savepoint()
-	for i, d := range c.drafts {
-		r, err := b.add(c.writer, d)
-		if err != nil {
-			undo()
-			b.index.rollback(mark)
-			var e *tracedb.Error
-			if errors.As(err, &e) && !(len(c.dispose) > 0) {
-				err = e.At("[%d]", i)
-			}
-			return nil, err
+	rows, nodes, savepoint := len(b.Rows), len(b.Nodes), b.index.savepoint()
+	receipts := make([]tracedb.Receipt, len(r.drafts))
+	for i, d := range r.drafts {
+		if receipts[i], err = b.add(r.writer, d); err == nil {
+			continue
 		}
-		receipts[i] = r
+		*b.tree, b.Rows, b.Nodes = *before, b.Rows[:rows], b.Nodes[:nodes]
+		b.index.rollback(savepoint)
+		var e *tracedb.Error
+		if errors.As(err, &e) && len(r.dispose) == 0 {
+			err = e.At("[%d]", i)
+		}
+		return nil, err
 	}
-	for _, seq := range c.dispose {
+	for _, seq := range r.dispose {
 		b.Disposed = append(b.Disposed, store.Disposed{Seq: seq, By: receipts[0].Seq})
 		b.index.disposed[seq] = receipts[0].Seq
 	}
 	return receipts, nil
 }
 
-// add decides on one draft.
+// add adds one draft.
 func (b *changeset) add(writer string, o candidate) (tracedb.Receipt, error) {
 	if old, ok := b.index.ids[idKey{writer, o.ID}]; ok {
 		if old.Kind != o.Kind || old.Outcome != o.Outcome || !bytes.Equal(old.Digest, o.digest[:]) {
 			return tracedb.Receipt{}, tracedb.ErrConflict
 		}
-		return tracedb.Receipt{Seq: old.Seq, Time: time.UnixMicro(old.Time).UTC(), Leaf: base64.StdEncoding.EncodeToString(old.Hash), Duplicate: true}, nil
+		return receipt(old, true), nil
 	}
 	if o.Unique != "" && b.index.attested[o.Unique] {
 		return tracedb.Receipt{}, tracedb.ErrReplayed
@@ -202,7 +183,6 @@ func (b *changeset) add(writer string, o candidate) (tracedb.Receipt, error) {
 	if err != nil {
 		return tracedb.Receipt{}, err
 	}
-	row.Facts = row.Facts[:0]
 	for _, f := range o.Facts {
 		key := factKey{f.Table, f.Key}
 		if old, ok := b.index.bound[key]; ok {
@@ -221,6 +201,12 @@ func (b *changeset) add(writer string, o candidate) (tracedb.Receipt, error) {
 		return tracedb.Receipt{}, fmt.Errorf("grow the tree: %w", err)
 	}
 	b.Rows = append(b.Rows, row)
-	b.index.add(writer, o, row)
-	return receipt(row), nil
+	return receipt(b.index.add(writer, o, row), false), nil
+}
+
+// receipt says where a record is.
+func receipt(r store.Existing, duplicate bool) tracedb.Receipt {
+	return tracedb.Receipt{
+		Seq: r.Seq, Time: time.UnixMicro(r.Time).UTC(), Leaf: base64.StdEncoding.EncodeToString(r.Hash), Duplicate: duplicate,
+	}
 }

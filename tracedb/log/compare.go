@@ -1,6 +1,7 @@
 package log
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -42,165 +43,157 @@ func (m *multisetHash) differ(other *multisetHash) map[int64]bool {
 	return out
 }
 
-// rows is a table that is derived from the log.
-type rows struct {
+// projection is a table that is derived from the log, and how it is compared with it.
+type projection struct {
 	place Place
-	want  *multisetHash // as the records give them
-	// scan calls each with every stored row that a record still accounts for.
-	scan func(each func(seq int64, row string)) error
-	// of says which rows one record gives; found are those that are stored.
-	of func(s *store.Stored, found []string) ([]string, error)
+	want  *multisetHash // as the records give it
+	// scan calls f with every stored row that a record still accounts for.
+	scan func(f func(seq int64, row string)) error
+	// rows are those that a record gives; payload is nil if it is gone or isn't the record's. Nil: the rows can't be
+	// derived here.
+	rows func(e tracedb.Entry, payload []byte) ([]string, error)
+	// payload says that the rows are derived from the payload.
+	payload bool
 }
 
-// compare compares stored rows with those that the records give, and names the records whose differ.
-func (c *checker) compare(ctx context.Context, r rows) error {
-	within := func(seq int64) bool { return seq >= 0 && seq < c.head.Size }
-	stored := newMultisetHash(c.head.Size)
-	err := r.scan(func(seq int64, row string) {
-		if within(seq) {
-			stored.add(seq, row)
-		}
-	})
-	if err != nil {
-		return c.unreadable(r.place, -1, err)
+// expect notes the rows that a record gives.
+func (p *projection) expect(c *checker, e tracedb.Entry, payload []byte) {
+	if p.rows == nil || p.payload && payload == nil {
+		return
 	}
-	wrong := r.want.differ(stored)
-	if len(wrong) == 0 {
+	rows, err := p.rows(e, payload)
+	if err != nil {
+		c.report.fault(p.place, e.Seq, "can't be derived: %v", err)
+	}
+	for _, row := range rows {
+		p.want.add(e.Seq, row)
+	}
+}
+
+// within says whether a record is of the log that is checked.
+func (c *checker) within(seq int64) bool { return seq >= 0 && seq < c.head.Size }
+
+// compare compares stored rows with those that the records give, and names the records whose differ.
+func (c *checker) compare(ctx context.Context, p *projection) error {
+	stored := newMultisetHash(c.head.Size)
+	err := p.scan(func(seq int64, row string) { stored.add(seq, row) })
+	if err != nil {
+		return c.unreadable(p.place, -1, err)
+	}
+	wrong := p.want.differ(stored)
+	if p.rows == nil || len(wrong) == 0 {
 		return nil
 	}
 	found := map[int64][]string{}
-	err = r.scan(func(seq int64, row string) {
-		if within(seq) && wrong[seq/bucket] {
+	err = p.scan(func(seq int64, row string) {
+		if wrong[seq/bucket] {
 			found[seq] = append(found[seq], row)
 		}
 	})
 	if err != nil {
-		return c.unreadable(r.place, -1, err)
+		return c.unreadable(p.place, -1, err)
 	}
-	return c.compareRecords(ctx, wrong, r, found)
-}
-
-// compareRefs compares the stored refs with those of the leaves.
-func (c *checker) compareRefs(ctx context.Context) error {
-	return c.compare(ctx, rows{PlaceRef, c.refs,
-		func(each func(int64, string)) error {
-			return store.ScanRefs(ctx, c.log.db.Read, func(seq int64, r tracedb.Ref) error {
-				each(seq, encodeRef(r))
-				return nil
-			})
-		},
-		func(s *store.Stored, _ []string) ([]string, error) {
+	for _, b := range slices.Sorted(maps.Keys(wrong)) {
+		err := store.Scan(ctx, c.log.db.Read, b*bucket, min((b+1)*bucket, c.head.Size), func(s store.Stored) error {
 			e, err := tracedb.ParseLeaf(s.Leaf)
+			if err != nil || p.payload && s.Payload != nil && !e.HasPayload(s.Payload) {
+				return nil // it was named when the record was read
+			}
 			var want []string
-			for _, r := range e.Refs {
-				want = append(want, encodeRef(r))
-			}
-			return want, err
-		}})
-}
-
-// compareFacts compares the stored facts with those that the payloads give, and counts them.
-func (c *checker) compareFacts(ctx context.Context) error {
-	scan := func(each func(int64, string)) error {
-		c.report.Facts = 0
-		return store.ScanFacts(ctx, c.log.db.Read, func(f tracedb.Fact) error {
-			if f.Seq >= 0 && f.Seq < c.head.Size {
-				c.report.Facts++
-				if !c.gone(f.Seq) {
-					each(f.Seq, encodeFact(f))
+			if !p.payload || s.Payload != nil {
+				if want, err = p.rows(e, s.Payload); err != nil {
+					return nil // so was this
 				}
-			}
-			return nil
-		})
-	}
-	if c.derive == nil {
-		if err := scan(func(int64, string) {}); err != nil {
-			return c.unreadable(PlaceFact, -1, err)
-		}
-		return nil
-	}
-	return c.compare(ctx, rows{PlaceFact, c.facts, scan, func(s *store.Stored, found []string) ([]string, error) {
-		e, err := attributed(s)
-		if e == nil || err != nil {
-			return nil, err
-		}
-		facts, err := c.derive.derive(*e, s.Payload)
-		if err == nil {
-			facts, err = compactFacts(facts)
-		}
-		var want []string
-		for _, f := range facts {
-			// A bound fact that an earlier record brought isn't stored again.
-			row := encodeFact(f)
-			if f.Bound && !slices.Contains(found, row) {
-				if earlier, err := store.History(ctx, c.log.db.Read, f.Table, f.Key); err == nil && len(earlier) > 0 && earlier[0].Seq < s.Seq {
-					continue
-				}
-			}
-			want = append(want, row)
-		}
-		return want, err
-	}})
-}
-
-// compareAttestations compares the stored attestations with those that the payloads hold: one that isn't
-// known could be recorded again.
-func (c *checker) compareAttestations(ctx context.Context) error {
-	if c.log.opts.Unique == nil {
-		return nil
-	}
-	return c.compare(ctx, rows{PlaceAttestation, c.attested,
-		func(each func(int64, string)) error {
-			return store.ScanAttestations(ctx, c.log.db.Read, func(seq int64, digest string) error {
-				if seq >= 0 && seq < c.head.Size && !c.gone(seq) {
-					each(seq, encodeAttestation(digest))
-				}
-				return nil
-			})
-		},
-		func(s *store.Stored, _ []string) ([]string, error) {
-			e, err := attributed(s)
-			if e == nil || err != nil {
-				return nil, err
-			}
-			digest, err := c.log.opts.Unique(*e, s.Payload)
-			if digest == "" || err != nil {
-				return nil, err
-			}
-			return []string{encodeAttestation(digest)}, nil
-		}})
-}
-
-// attributed is the entry whose payload is there and its own; nil if there is none.
-func attributed(s *store.Stored) (*tracedb.Entry, error) {
-	if s.Payload == nil {
-		return nil, nil
-	}
-	e, err := tracedb.ParseLeaf(s.Leaf)
-	if err == nil && !matchesDigest(e, s.Payload) {
-		err = errCorrupt
-	}
-	return &e, err
-}
-
-// compareRecords compares each record of the buckets that differ, and names those whose rows aren't as wanted.
-func (c *checker) compareRecords(ctx context.Context, buckets map[int64]bool, r rows, found map[int64][]string) error {
-	for _, b := range slices.Sorted(maps.Keys(buckets)) {
-		err := store.Scan(ctx, c.log.db.Read, b*bucket, min((b+1)*bucket, c.head.Size), func(s *store.Stored) error {
-			want, err := r.of(s, found[s.Seq])
-			if err != nil {
-				return nil // the walk has named it
 			}
 			got := slices.Sorted(slices.Values(found[s.Seq]))
 			slices.Sort(want)
 			if !slices.Equal(got, want) {
-				c.report.fault(r.place, s.Seq, "stored: [%s]; the record says: [%s]", strings.Join(got, "; "), strings.Join(want, "; "))
+				c.report.fault(p.place, s.Seq, "stored: [%s]; the record says: [%s]", strings.Join(got, "; "), strings.Join(want, "; "))
 			}
 			return nil
 		})
 		if err != nil {
-			return c.unreadable(r.place, b*bucket, err)
+			return c.unreadable(p.place, b*bucket, err)
 		}
 	}
 	return nil
+}
+
+// refs are compared with those of the leaves.
+func (c *checker) refs(ctx context.Context) *projection {
+	encode := func(r tracedb.Ref) string { return fmt.Sprintf("%q %q", r.Type, r.Value) }
+	return &projection{
+		place: PlaceRef, want: newMultisetHash(c.head.Size),
+		scan: func(f func(int64, string)) error {
+			return store.ScanRefs(ctx, c.log.db.Read, func(r store.StoredRef) error {
+				if c.within(r.Seq) {
+					f(r.Seq, encode(r.Ref))
+				}
+				return nil
+			})
+		},
+		rows: func(e tracedb.Entry, _ []byte) (rows []string, _ error) {
+			for _, r := range e.Refs {
+				rows = append(rows, encode(r))
+			}
+			return rows, nil
+		},
+	}
+}
+
+// facts are compared with those that the payloads give, and counted.
+func (c *checker) facts(ctx context.Context) *projection {
+	encode := func(f tracedb.Fact) string {
+		return fmt.Sprintf("%q %q %q %t", f.Table, f.Key, bytes.TrimSpace(f.Value), f.Bound)
+	}
+	p := &projection{
+		place: PlaceFact, want: newMultisetHash(c.head.Size), payload: true,
+		scan: func(each func(int64, string)) error {
+			c.report.Facts = 0
+			return store.ScanFacts(ctx, c.log.db.Read, func(f tracedb.Fact) error {
+				if c.within(f.Seq) {
+					c.report.Facts++
+					if !c.gone(f.Seq) {
+						each(f.Seq, encode(f))
+					}
+				}
+				return nil
+			})
+		},
+	}
+	if c.log.opts.Derive == nil {
+		return p
+	}
+	derive := &deriver{derive: c.log.opts.Derive, bound: map[factKey]int64{}}
+	p.rows = func(e tracedb.Entry, payload []byte) (rows []string, _ error) {
+		facts, err := derive.facts(e, payload)
+		for _, f := range facts {
+			rows = append(rows, encode(f))
+		}
+		return rows, err
+	}
+	return p
+}
+
+// attestations are compared with those that the payloads hold: one that isn't known could be recorded again.
+func (c *checker) attestations(ctx context.Context) *projection {
+	encode := func(digest string) string { return fmt.Sprintf("%q", digest) }
+	return &projection{
+		place: PlaceAttestation, want: newMultisetHash(c.head.Size), payload: true,
+		scan: func(f func(int64, string)) error {
+			return store.ScanAttestations(ctx, c.log.db.Read, func(a store.StoredAttestation) error {
+				if c.within(a.Seq) && !c.gone(a.Seq) {
+					f(a.Seq, encode(a.Digest))
+				}
+				return nil
+			})
+		},
+		rows: func(e tracedb.Entry, payload []byte) ([]string, error) {
+			digest, err := c.log.opts.Unique(e, payload)
+			if digest == "" || err != nil {
+				return nil, err
+			}
+			return []string{encode(digest)}, nil
+		},
+	}
 }

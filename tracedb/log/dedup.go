@@ -23,22 +23,22 @@ type dedupIndex struct {
 	undos []func()
 }
 
-// loadDedupIndex reads it for the calls of a batch.
-func loadDedupIndex(ctx context.Context, db *store.DB, q store.Querier, calls []*call) (*dedupIndex, error) {
+// loadDedupIndex reads it for the requests of a batch.
+func loadDedupIndex(ctx context.Context, db *store.DB, q store.Querier, requests []*request) (*dedupIndex, error) {
 	k := &dedupIndex{ids: map[idKey]store.Existing{}, attested: map[string]bool{}, bound: map[factKey][]byte{}, disposed: map[int64]int64{}}
 	ids := map[string][]string{}
 	tables := map[string]map[string]bool{}
 	var digests []string
-	for _, c := range calls {
-		disposed, err := db.DisposedBy(ctx, q, c.dispose)
+	for _, r := range requests {
+		disposed, err := db.DisposedBy(ctx, q, r.dispose)
 		if err != nil {
 			return nil, err
 		}
 		for _, d := range disposed {
 			k.disposed[d.Seq] = d.By
 		}
-		for _, d := range c.drafts {
-			ids[c.writer] = append(ids[c.writer], d.ID)
+		for _, d := range r.drafts {
+			ids[r.writer] = append(ids[r.writer], d.ID)
 			if d.Unique != "" {
 				digests = append(digests, d.Unique)
 			}
@@ -93,9 +93,10 @@ func (k *dedupIndex) bind(key factKey, value []byte) {
 	k.undos = append(k.undos, func() { delete(k.bound, key) })
 }
 
-func (k *dedupIndex) add(writer string, o candidate, row store.Row) {
+func (k *dedupIndex) add(writer string, o candidate, row store.Row) store.Existing {
 	id := idKey{writer, o.ID}
-	k.ids[id] = store.Existing{Seq: row.Seq, ID: o.ID, Kind: o.Kind, Outcome: o.Outcome, Digest: o.digest[:], Time: row.Time.UnixMicro(), Hash: row.Hash[:]}
+	existing := store.Existing{Seq: row.Seq, ID: o.ID, Kind: o.Kind, Outcome: o.Outcome, Digest: o.digest[:], Time: row.Time.UnixMicro(), Hash: row.Hash[:]}
+	k.ids[id] = existing
 	if o.Unique != "" {
 		k.attested[o.Unique] = true
 	}
@@ -105,4 +106,5 @@ func (k *dedupIndex) add(writer string, o candidate, row store.Row) {
 			delete(k.attested, o.Unique)
 		}
 	})
+	return existing
 }

@@ -64,7 +64,7 @@ func (l *Log) Reckoned(ctx context.Context, now time.Time) (time.Time, error) {
 	return now, l.db.Translate(err)
 }
 
-// forget has what was deleted overwritten, now or in a while; what isn't by then, the next disposal does.
+// eraseDeleted has what was deleted overwritten, now or in a while; what isn't by then, the next disposal does.
 func (l *Log) eraseDeleted(ctx context.Context) error {
 	for range eraseTries {
 		done, err := l.db.EraseDeleted(ctx)
@@ -100,7 +100,7 @@ func (l *Log) disposeKind(ctx context.Context, info tracedb.KindInfo, before tim
 		if refused != nil {
 			return out, refused
 		}
-		receipts, err := l.commit(&call{ctx: ctx, writer: Self, drafts: []candidate{o}, dispose: seqs})
+		receipts, err := l.commit(&request{ctx: ctx, writer: Self, drafts: []candidate{o}, dispose: seqs})
 		if errors.Is(err, errGone) {
 			continue // another replica did: what is left is due
 		}

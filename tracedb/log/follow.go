@@ -12,8 +12,8 @@ import (
 const (
 	followAtOnce = 256
 	followEvery  = time.Second
-	// followBreath lets entries gather: in a rush, reading each commit's alone costs several times as much.
-	followBreath = 50 * time.Millisecond
+	// followPause lets entries gather: under load, reading each commit's alone costs several times as much.
+	followPause = 50 * time.Millisecond
 )
 
 // Follow sends entries from seq on as they come, until ctx ends, the log is closed, or an entry can't be
@@ -51,13 +51,13 @@ func (l *Log) follow(ctx context.Context, from int64, out chan<- tracedb.Entry) 
 		if len(entries) == followAtOnce {
 			continue
 		}
-		var breath <-chan time.Time
+		var pause <-chan time.Time
 		if len(entries) > 0 {
-			grown, breath = nil, time.After(followBreath)
+			grown, pause = nil, time.After(followPause)
 		}
 		select {
 		case <-grown:
-		case <-breath:
+		case <-pause:
 		case <-look.C:
 		case <-l.stop:
 			return

@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+	"k8s.io/utils/lru"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log/postgres"
@@ -56,13 +57,13 @@ type Log struct {
 	opts   Options
 	origin string
 	db     *store.DB
-	tiles  *tileCache
+	tiles  *lru.Cache // full tiles: []byte by tlog.Tile
 
-	calls   chan *call
-	stop    chan struct{} // closed: no more calls are taken
-	stopped chan struct{} // closed: the committer has ended
-	watched chan struct{} // closed: nobody looks for others' records any more
-	closing sync.Once
+	requests chan *request
+	stop     chan struct{} // closed: no more requests are taken
+	stopped  chan struct{} // closed: the committer has ended
+	watched  chan struct{} // closed: others' records aren't watched any more
+	closing  sync.Once
 
 	tree *compactRange // the committer's alone
 
@@ -82,8 +83,8 @@ func Open(ctx context.Context, opts Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{
-		opts: opts, db: db, tiles: newTileCache(),
-		calls: make(chan *call), stop: make(chan struct{}), stopped: make(chan struct{}), watched: make(chan struct{}), grown: make(chan struct{}),
+		opts: opts, db: db, tiles: lru.New(cachedTiles),
+		requests: make(chan *request), stop: make(chan struct{}), stopped: make(chan struct{}), watched: make(chan struct{}), grown: make(chan struct{}),
 	}
 	if err := l.load(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("open log: %w", err), db.Close())
@@ -108,7 +109,7 @@ func (l *Log) watch() {
 	}()
 	l.db.Watch(ctx, func(size int64) {
 		if size > l.Size() {
-			// An error is for whoever reads next; followers look by themselves now and then.
+			// The next reader gets the error; followers read again by themselves now and then.
 			_, _ = l.headAtLeast(ctx, size)
 		}
 	})

@@ -6,7 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// This is tuning. Measured on two cores at 1,000 admission questions a second: a commit takes a processor for a
+// This is tuning. Measured on two cores at 1,000 admission requests a second: a commit takes a processor for a
 // millisecond or more, and a thread that wakes waited until that slice was used up, which was most of what the
 // slowest hundredth of the answers took. With it, they take less than 2 ms (docs/trace/operating.md).
 

@@ -2,6 +2,7 @@ package log
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -35,13 +36,13 @@ func (l *Log) Rebuild(ctx context.Context, derive Derive) error {
 	for _, f := range facts {
 		kept[f.Seq] = append(kept[f.Seq], f)
 	}
-	d := deriver{derive: derive, kept: kept, bound: map[factKey]bool{}}
+	d := deriver{derive: derive, kept: kept, bound: map[factKey]int64{}}
 	err = l.db.Rebuild(ctx, tx, func() error {
 		for from := int64(0); from < head.Size; from += rebuiltAtOnce {
 			// The pool for reading sees the log as it was before tx, which is what it still is.
 			rows := make([]store.Row, 0, rebuiltAtOnce)
-			err := store.Scan(ctx, l.db.Read, from, from+rebuiltAtOnce, func(s *store.Stored) error {
-				row, err := d.row(s)
+			err := store.Scan(ctx, l.db.Read, from, from+rebuiltAtOnce, func(s store.Stored) error {
+				row, err := d.row(&s)
 				rows = append(rows, row)
 				return err
 			})
@@ -67,7 +68,7 @@ func (l *Log) Rebuild(ctx context.Context, derive Derive) error {
 type deriver struct {
 	derive Derive
 	kept   map[int64][]tracedb.Fact
-	bound  map[factKey]bool
+	bound  map[factKey]int64 // the record that brought the bound fact first
 }
 
 func (d *deriver) row(s *store.Stored) (store.Row, error) {
@@ -78,36 +79,47 @@ func (d *deriver) row(s *store.Stored) (store.Row, error) {
 	if h := tlog.RecordHash(s.Leaf); e.Seq != s.Seq || string(h[:]) != string(s.Hash) {
 		return store.Row{}, fmt.Errorf("record %d: the leaf doesn't fit its hash or place; check says more", s.Seq)
 	}
-	facts := d.kept[s.Seq]
-	if s.Payload != nil {
-		if !matchesDigest(e, s.Payload) {
-			return store.Row{}, fmt.Errorf("record %d: the payload doesn't fit its digest; check says more", s.Seq)
-		}
-		if facts, err = d.derive(e, s.Payload); err != nil {
-			return store.Row{}, fmt.Errorf("record %d: derive facts: %w", s.Seq, err)
-		}
-	}
 	row := store.Row{Entry: e}
-	if row.Facts, err = compactFacts(facts); err != nil {
+	switch {
+	case s.Payload == nil:
+		row.Facts, err = d.compact(s.Seq, d.kept[s.Seq])
+	case !e.HasPayload(s.Payload):
+		err = errors.New("the payload doesn't fit its digest; check says more")
+	default:
+		row.Facts, err = d.facts(e, s.Payload)
+	}
+	if err != nil {
 		return store.Row{}, fmt.Errorf("record %d: %w", s.Seq, err)
 	}
-	row.Facts = d.settle(s.Seq, row.Facts)
 	return row, nil
 }
 
-// settle leaves out what brings nothing new to a bound fact, as the log did when it took the record.
-func (d *deriver) settle(seq int64, facts []tracedb.Fact) []tracedb.Fact {
+// facts derives those that a record brings.
+func (d *deriver) facts(e tracedb.Entry, payload []byte) ([]tracedb.Fact, error) {
+	facts, err := d.derive(e, payload)
+	if err != nil {
+		return nil, fmt.Errorf("derive facts: %w", err)
+	}
+	return d.compact(e.Seq, facts)
+}
+
+// compact leaves out what brings nothing new to a bound fact, as the log did when it appended the record.
+func (d *deriver) compact(seq int64, facts []tracedb.Fact) ([]tracedb.Fact, error) {
+	facts, err := compactFacts(facts)
+	if err != nil {
+		return nil, err
+	}
 	out := facts[:0]
 	for _, f := range facts {
 		key := factKey{f.Table, f.Key}
-		if d.bound[key] {
+		if first, ok := d.bound[key]; ok && first < seq {
 			continue
 		}
 		if f.Bound {
-			d.bound[key] = true
+			d.bound[key] = seq
 		}
 		f.Seq = seq
 		out = append(out, f)
 	}
-	return out
+	return out, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
-	"sync"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -90,39 +89,10 @@ func (l *Log) EntryBundle(ctx context.Context, index int64, width int) ([]byte, 
 
 // readTile is readTile with the cache before it.
 func (l *Log) readTile(ctx context.Context, t tlog.Tile) ([]byte, error) {
-	if data := l.tiles.get(t); data != nil {
-		return data, nil
+	if data, ok := l.tiles.Get(t); ok {
+		return data.([]byte), nil
 	}
 	return readTile(ctx, l.db.Read, t)
-}
-
-// tileCache keeps full tiles. When it is full, any of them makes room.
-type tileCache struct {
-	mu    sync.Mutex
-	tiles map[tlog.Tile][]byte
-}
-
-func newTileCache() *tileCache { return &tileCache{tiles: map[tlog.Tile][]byte{}} }
-
-func (c *tileCache) get(t tlog.Tile) []byte {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.tiles[t]
-}
-
-func (c *tileCache) put(t tlog.Tile, data []byte) {
-	if t.W != tileWidth {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for old := range c.tiles {
-		if len(c.tiles) < cachedTiles {
-			break
-		}
-		delete(c.tiles, old)
-	}
-	c.tiles[t] = data
 }
 
 // tileReader lets tlog read the log's tiles. Only what tlog found to fit the tree's root is cached.
@@ -147,6 +117,8 @@ func (r tileReader) ReadTiles(tiles []tlog.Tile) ([][]byte, error) {
 
 func (r tileReader) SaveTiles(tiles []tlog.Tile, data [][]byte) {
 	for i, t := range tiles {
-		r.log.tiles.put(t, data[i])
+		if t.W == tileWidth {
+			r.log.tiles.Add(t, data[i])
+		}
 	}
 }

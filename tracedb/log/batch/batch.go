@@ -1,5 +1,5 @@
-// Package batch lets calls that come at the same time share a transaction. It owns when one begins
-// and with whom; it refuses to know what is done in it.
+// Package batch lets requests that come at the same time share a transaction. It owns when one begins
+// and with which of them; it refuses to know what is done in it.
 package batch
 
 import "time"
@@ -11,31 +11,31 @@ const (
 	maxBatchBytes = 16 << 20
 )
 
-// maxLinger is how long is waited at most for those who came last time: a quarter of what the last
+// maxLinger is how long is waited at most for as many requests as came last time: a quarter of what the last
 // transaction took, but no longer than this.
 const maxLinger = 2 * time.Millisecond
 
-// Queue hands calls over in batches. Waiting a moment for those who came last time is tuning: with
+// Queue hands requests over in batches. Waiting a moment for as many as came last time is tuning: with
 // one transaction for all, eight writers of single records append 4,798 a second on SQLite, where plain inserts make
 // 4,923 (docs/trace/operating.md).
-type Queue[C any] struct {
-	Calls <-chan C
-	Stop  <-chan struct{}              // closed: no more calls are taken
-	Size  func(C) (records, bytes int) // of a call
+type Queue[R any] struct {
+	Requests <-chan R
+	Stop     <-chan struct{}              // closed: no more requests are taken
+	Size     func(R) (records, bytes int) // of a request
 
-	lastSize int           // calls in the last batch
+	lastSize int           // requests in the last batch
 	linger   time.Duration // how long to wait for as many
 }
 
-// Run commits the calls that wait together, again and again, until Stop is closed. While it commits, the
+// Run commits the requests that wait together, again and again, until Stop is closed. While it commits, the
 // next ones wait.
-func (q *Queue[C]) Run(commit func([]C)) {
+func (q *Queue[R]) Run(commit func([]R)) {
 	for {
 		select {
-		case first := <-q.Calls:
-			calls := q.collect(first)
+		case first := <-q.Requests:
+			requests := q.collect(first)
 			start := time.Now()
-			commit(calls)
+			commit(requests)
 			q.linger = min(time.Since(start)/4, maxLinger)
 		case <-q.Stop:
 			return
@@ -43,38 +43,42 @@ func (q *Queue[C]) Run(commit func([]C)) {
 	}
 }
 
-// collect takes the calls that wait already. If there were more last time, it waits a moment for as many:
-// whoever was answered then is likely to be back soon, and one transaction for all costs each of them
-// less than several in a row. Who is alone never waits.
-func (q *Queue[C]) collect(first C) []C {
-	var calls []C
-	records, bytes := 0, 0
-	take := func(c C) {
-		calls = append(calls, c)
-		r, b := q.Size(c)
-		records, bytes = records+r, bytes+b
-	}
+// collect takes the requests that wait already. If there were more last time, it waits a moment for as many:
+// a caller that got its result then is likely to be back soon, and one transaction for all costs each of them
+// less than several in a row. A lone caller never waits.
+func (q *Queue[R]) collect(first R) []R {
+	requests := []R{first}
+	records, bytes := q.Size(first)
 	linger := time.NewTimer(q.linger)
 	defer linger.Stop()
-	for take(first); records < maxBatch && bytes < maxBatchBytes; {
-		select {
-		case c := <-q.Calls:
-			take(c)
-			continue
-		default:
-		}
-		if len(calls) >= q.lastSize {
+	for records < maxBatch && bytes < maxBatchBytes {
+		r, ok := q.next(linger.C, len(requests) < q.lastSize)
+		if !ok {
 			break
 		}
-		select {
-		case c := <-q.Calls:
-			take(c)
-			continue
-		case <-linger.C:
-		case <-q.Stop:
-		}
-		break
+		requests = append(requests, r)
+		n, size := q.Size(r)
+		records, bytes = records+n, bytes+size
 	}
-	q.lastSize = len(calls)
-	return calls
+	q.lastSize = len(requests)
+	return requests
+}
+
+// next is a request that waits, or one that comes until the timer ends.
+func (q *Queue[R]) next(timer <-chan time.Time, wait bool) (r R, ok bool) {
+	select {
+	case r = <-q.Requests:
+		return r, true
+	default:
+	}
+	if !wait {
+		return r, false
+	}
+	select {
+	case r = <-q.Requests:
+		return r, true
+	case <-timer:
+	case <-q.Stop:
+	}
+	return r, false
 }

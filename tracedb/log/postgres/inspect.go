@@ -4,64 +4,34 @@ import (
 	"cmp"
 	"context"
 	"io/fs"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
 // Inspect asks whether everything that keeps rows as they are is there as the migrations make it, and
 // can't be evaded: triggers, what they call, and unique indexes. Whether the server's files are sound,
-// pg_checksums and pg_amcheck tell whoever runs it.
+// pg_checksums and pg_amcheck show.
 func (e *engine) Inspect(ctx context.Context) ([]string, error) {
 	want, err := made()
 	if err != nil {
 		return nil, err
 	}
-	have := map[string]string{}
-	for _, query := range []string{triggers, functions, uniqueIndexes} {
-		rows, err := e.read.QueryContext(ctx, query)
-		if err != nil {
-			return nil, err
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var name, definition string
-			if err := rows.Scan(&name, &definition); err != nil {
-				return nil, err
-			}
-			have[name] = inOrder(definition)
-		}
-		if err := rows.Err(); err != nil {
-			return nil, err
-		}
+	have, err := store.Definitions(ctx, e.read, triggers+" UNION ALL "+functions+" UNION ALL "+uniqueIndexes)
+	if err != nil {
+		return nil, err
 	}
-	var out []string
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		switch have[name] {
-		case want[name]:
-		case "":
-			out = append(out, name+" is missing")
-		case off:
-			out = append(out, name+" is off")
-		default:
-			out = append(out, name+" isn't as it was made")
-		}
+	for name, definition := range have {
+		have[name] = sortEvents(definition)
 	}
-	for _, name := range slices.Sorted(maps.Keys(have)) {
-		if _, ok := want[name]; !ok && strings.HasPrefix(name, "trigger ") {
-			out = append(out, name+" doesn't belong here")
-		}
-	}
-	return out, nil
+	return store.CompareSchema(want, have, "trigger "), nil
 }
 
-// off stands for a trigger that isn't fired always.
-const off = "off"
-
-// What the database has, by kind and name, as made names and words it.
+// What the database has, by kind and name, as made has it.
 const (
-	triggers = `SELECT 'trigger ' || t.tgname, CASE t.tgenabled WHEN 'A' THEN pg_get_triggerdef(t.oid, true) ELSE '` + off + `' END
+	triggers = `SELECT 'trigger ' || t.tgname, CASE t.tgenabled WHEN 'A' THEN pg_get_triggerdef(t.oid, true) ELSE '` + store.Disabled + `' END
 		FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid WHERE NOT t.tgisinternal AND c.relnamespace = current_schema()::regnamespace`
 	functions = `SELECT 'function ' || p.proname, p.prosrc FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
 		WHERE l.lanname = 'plpgsql' AND p.pronargs = 0 AND p.pronamespace = current_schema()::regnamespace`
@@ -96,7 +66,7 @@ func made() (map[string]string, error) {
 		}
 		text := string(raw)
 		for _, m := range aTrigger.FindAllStringSubmatch(text, -1) {
-			out["trigger "+m[2]] = inOrder(m[1])
+			out["trigger "+m[2]] = sortEvents(m[1])
 		}
 		for _, m := range aFunction.FindAllStringSubmatch(text, -1) {
 			out["function "+m[1]] = m[2]
@@ -118,8 +88,8 @@ func made() (map[string]string, error) {
 	return out, nil
 }
 
-// inOrder gives the events of a trigger one order: PostgreSQL has its own.
-func inOrder(definition string) string {
+// sortEvents gives the events of a trigger one order: PostgreSQL has its own.
+func sortEvents(definition string) string {
 	m := events.FindStringSubmatchIndex(definition)
 	if !strings.HasPrefix(definition, "CREATE TRIGGER ") || m == nil {
 		return definition

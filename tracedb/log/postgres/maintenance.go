@@ -9,10 +9,11 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
-// aside is the schema in which projections are made anew.
-const aside = "tracedb_rebuilding"
+// rebuilding is the schema in which projections are made anew.
+const rebuilding = "tracedb_rebuilding"
 
 // Rebuild makes the projections anew in a schema of their own, so that readers go on with the old ones,
 // and lets them change places at the end.
@@ -22,40 +23,36 @@ func (e *engine) Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) err
 		return err
 	}
 	home = pgx.Identifier{home}.Sanitize()
-	for _, step := range []func() error{
-		// Deriving may take long between two statements.
-		run(ctx, tx, "SET LOCAL idle_in_transaction_session_timeout = 0"),
-		run(ctx, tx, "DROP SCHEMA IF EXISTS "+aside+" CASCADE"),
-		run(ctx, tx, "CREATE SCHEMA "+aside),
-		run(ctx, tx, "SET LOCAL search_path TO "+aside+", "+home),
-		func() error { return script(ctx, tx, projections) },
-		fill,
-		func() error {
-			for _, table := range []string{"records", "refs", "facts"} {
-				if _, err := tx.ExecContext(ctx, "DROP TABLE IF EXISTS "+home+"."+table); err != nil {
-					return err
-				}
-				if _, err := tx.ExecContext(ctx, "ALTER TABLE "+aside+"."+table+" SET SCHEMA "+home); err != nil {
-					return err
-				}
+	execute := func(statements ...string) error {
+		for _, statement := range statements {
+			if _, err := tx.ExecContext(ctx, statement); err != nil {
+				return err
 			}
-			return nil
-		},
-		run(ctx, tx, "DROP SCHEMA "+aside),
-		run(ctx, tx, "SELECT set_config('search_path', $1, true)", path),
-	} {
-		if err := step(); err != nil {
+		}
+		return nil
+	}
+	err := execute("SET LOCAL idle_in_transaction_session_timeout = 0", // deriving may take long between two statements
+		"DROP SCHEMA IF EXISTS "+rebuilding+" CASCADE", "CREATE SCHEMA "+rebuilding, "SET LOCAL search_path TO "+rebuilding+", "+home)
+	if err != nil {
+		return err
+	}
+	if err := store.MakeProjections(ctx, tx, migrations); err != nil {
+		return err
+	}
+	if err := fill(); err != nil {
+		return err
+	}
+	for _, table := range []string{"records", "refs", "facts"} {
+		err := execute("DROP TABLE IF EXISTS "+home+"."+table, "ALTER TABLE "+rebuilding+"."+table+" SET SCHEMA "+home)
+		if err != nil {
 			return err
 		}
 	}
-	return nil
-}
-
-func run(ctx context.Context, tx *sql.Tx, query string, args ...any) func() error {
-	return func() error {
-		_, err := tx.ExecContext(ctx, query, args...)
+	if err := execute("DROP SCHEMA " + rebuilding); err != nil {
 		return err
 	}
+	_, err = tx.ExecContext(ctx, "SELECT set_config('search_path', $1, true)", path)
+	return err
 }
 
 // EraseDeleted has nothing to do: the server's autovacuum clears deleted rows away.
@@ -66,8 +63,8 @@ func (e *engine) Backup(context.Context, string) error {
 	return tracedb.ErrUnavailable.Says("a log in PostgreSQL is backed up with pg_dump").WithHint("run pg_dump --format=custom, and check after pg_restore with the newest checkpoint")
 }
 
-// watchAgain is how long to wait before listening again after the connection was lost.
-const watchAgain = 2 * time.Second
+// reconnectPause is how long to wait before listening again after the connection was lost.
+const reconnectPause = 2 * time.Second
 
 // Watch listens for the sizes that batches announce, over a connection of its own.
 func (e *engine) Watch(ctx context.Context, seen func(size int64)) {
@@ -75,7 +72,7 @@ func (e *engine) Watch(ctx context.Context, seen func(size int64)) {
 		e.listen(ctx, seen)
 		select {
 		case <-ctx.Done():
-		case <-time.After(watchAgain):
+		case <-time.After(reconnectPause):
 		}
 	}
 }

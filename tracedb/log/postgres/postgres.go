@@ -18,7 +18,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"net"
 	"runtime"
 	"strings"
@@ -26,6 +25,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log/store"
@@ -36,12 +36,10 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-const projections = "migrations/projections.sql"
-
 // engine is a log in a PostgreSQL database.
 type engine struct {
 	config      *pgx.ConnConfig
-	silence     time.Duration // how long the server may say nothing
+	timeout     time.Duration // how long the server may say nothing
 	write, read *sql.DB
 }
 
@@ -53,30 +51,30 @@ func Open(ctx context.Context, dsn string, readOnly bool) (*store.DB, error) {
 		return nil, errors.New("open postgres: the DSN can't be read")
 	}
 	config.RuntimeParams["application_name"] = "tracedb"
-	// Every question that is asked often has an index. Without statistics, as in a new database, the
+	// Every frequent query has an index. Without statistics, as in a new database, the
 	// planner would read whole tables instead, and keep to that plan while they grow.
 	config.RuntimeParams["enable_seqscan"] = "off"
 	// Such a plan, where there is no other, as for a table of one row, counts as so costly that the server
 	// would compile it to machine code, each time: that takes longer than the log's longest transaction.
 	config.RuntimeParams["jit"] = "off"
-	for name, value := range patience {
+	for name, value := range timeouts {
 		if _, ok := config.RuntimeParams[name]; !ok {
 			config.RuntimeParams[name] = value
 		}
 	}
-	silence, err := listening(config)
+	timeout, err := setUserTimeout(config)
 	if err != nil {
 		return nil, fmt.Errorf("open postgres: %w", err)
 	}
 	reading := config.Copy()
 	reading.RuntimeParams["default_transaction_read_only"] = "on"
-	e := &engine{config: config, silence: silence, read: sql.OpenDB(connector{reading, silence})}
+	e := &engine{config: config, timeout: timeout, read: stdlib.OpenDB(*reading)}
 	e.read.SetMaxOpenConns(max(8, 2*runtime.GOMAXPROCS(0)))
 	e.read.SetMaxIdleConns(max(8, 2*runtime.GOMAXPROCS(0)))
 	if !readOnly {
 		// Whatever the database's default is: what was acknowledged is on its disk.
 		config.RuntimeParams["synchronous_commit"] = "on"
-		e.write = sql.OpenDB(connector{config, silence})
+		e.write = stdlib.OpenDB(*config)
 		e.write.SetMaxOpenConns(1)
 		if err := e.migrate(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("open postgres: %w", e.Translate(err)), e.Close())
@@ -88,30 +86,26 @@ func Open(ctx context.Context, dsn string, readOnly bool) (*store.DB, error) {
 	return &store.DB{Engine: e, Read: e.read}, nil
 }
 
-// patience bounds how long anybody waits. A replica that lost its network in the middle of a transaction
+// timeouts bound how long anybody waits. A replica that lost its network in the middle of a transaction
 // would hold the lock until TCP gives up, which takes hours; who waits for a lock says so after a while;
 // and a server that is silent, because what lies between forgot the connection, isn't waited for longer
 // than tcp_user_timeout, by either side. A DSN may say otherwise.
-var patience = map[string]string{
+var timeouts = map[string]string{
 	"idle_in_transaction_session_timeout": "30s",
 	"lock_timeout":                        "20s",
 	"tcp_user_timeout":                    "30s",
 }
 
-// migrating is the number of the lock that lets one replica at a time migrate.
-const migrating = 0x7472616365
+// migrationLock is the number of the lock that lets one replica at a time migrate.
+const migrationLock = 0x7472616365
 
 func (e *engine) migrate(ctx context.Context) error {
-	files, err := fs.Glob(migrations, "migrations/0*.sql")
-	if err != nil {
-		return err
-	}
 	tx, err := e.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrating)); err != nil {
+	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
 		return err
 	}
 	if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS migrations (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())"); err != nil {
@@ -121,36 +115,14 @@ func (e *engine) migrate(ctx context.Context) error {
 	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM migrations").Scan(&version); err != nil {
 		return err
 	}
-	if version > len(files) {
-		return fmt.Errorf("the database is of version %d, and this program knows only %d: a newer one made it", version, len(files))
-	}
-	for i, file := range files[version:] {
-		if err := script(ctx, tx, file); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, "INSERT INTO migrations (version) VALUES ($1)", version+i+1); err != nil {
-			return err
-		}
-	}
-	if version == 0 {
-		if err := script(ctx, tx, projections); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
-}
-
-// script runs a file of statements.
-func script(ctx context.Context, tx *sql.Tx, name string) error {
-	text, err := migrations.ReadFile(name)
+	err = store.Migrate(ctx, tx, migrations, version, func(version int) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO migrations (version) VALUES ($1)", version)
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	// Without arguments pgx takes the simple protocol, which takes many statements at once.
-	if _, err := tx.ExecContext(ctx, string(text)); err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
+	return tx.Commit()
 }
 
 // Begin starts a transaction and locks the log's row in it. The statements that follow see what the
@@ -176,7 +148,7 @@ func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
 }
 
 // Timeout is how long a batch's transaction may take.
-func (e *engine) Timeout() time.Duration { return e.silence }
+func (e *engine) Timeout() time.Duration { return e.timeout }
 
 // List is an array.
 func (e *engine) List(items any) (store.List, error) {
@@ -193,17 +165,9 @@ func (e *engine) IndexHint(string) string { return "" }
 // MultiWriter is true: replicas serve the same database.
 func (e *engine) MultiWriter() bool { return true }
 
-func (e *engine) Close() error {
-	var errs []error
-	for _, db := range []*sql.DB{e.read, e.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
+func (e *engine) Close() error { return store.Close(e.read, e.write) }
 
-// Translate tells a full disk and a server that isn't there from the rest (PostgreSQL, appendix A).
+// Translate names a full disk and a server that isn't there as such (PostgreSQL, appendix A).
 func (e *engine) Translate(err error) error {
 	var refused *pgconn.PgError
 	var connect *pgconn.ConnectError
@@ -223,11 +187,8 @@ func (e *engine) Translate(err error) error {
 	case errors.Is(err, context.Canceled):
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the database server didn't answer in time"), err)
-	case errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || safe(err):
+	case errors.As(err, &connect) || errors.As(err, &network) || errors.Is(err, driver.ErrBadConn) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err):
 		return fmt.Errorf("%w (%w)", tracedb.ErrUnavailable.Says("the database server isn't there now"), err)
 	}
 	return err
 }
-
-// safe says whether nothing of what failed can have reached the server.
-func safe(err error) bool { return pgconn.SafeToRetry(err) }

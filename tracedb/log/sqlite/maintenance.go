@@ -6,12 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"syscall"
+
+	"github.com/druppie/druppie-up/tracedb/log/store"
 )
 
 // Rebuild drops the projections, whose triggers go with them, and makes them anew. Readers see the old
@@ -19,14 +20,14 @@ import (
 // can be undone until its statement ends, may not fit into memory.
 func (e *engine) Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) error {
 	// The end of ctx ends the transaction only between two calls, so in one call, which it can't end, the
-	// connection is put right again.
+	// connection is set again.
 	uncut := context.WithoutCancel(ctx)
-	const right = "PRAGMA secure_delete = on"
-	if _, err := tx.ExecContext(uncut, "PRAGMA secure_delete = off; DROP TABLE IF EXISTS records; DROP TABLE IF EXISTS refs; DROP TABLE IF EXISTS facts; "+right); err != nil {
-		_, again := tx.ExecContext(uncut, right)
+	const secureDelete = "PRAGMA secure_delete = on"
+	if _, err := tx.ExecContext(uncut, "PRAGMA secure_delete = off; DROP TABLE IF EXISTS records; DROP TABLE IF EXISTS refs; DROP TABLE IF EXISTS facts; "+secureDelete); err != nil {
+		_, again := tx.ExecContext(uncut, secureDelete)
 		return errors.Join(err, again)
 	}
-	if err := makeProjections(ctx, tx); err != nil {
+	if err := store.MakeProjections(ctx, tx, migrations); err != nil {
 		return err
 	}
 	return fill()
@@ -35,38 +36,21 @@ func (e *engine) Rebuild(ctx context.Context, tx *sql.Tx, fill func() error) err
 // Inspect asks SQLite to look at every page, and whether tables and indexes say the same; and it
 // compares tables, indexes and triggers with those that the migrations make.
 func (e *engine) Inspect(ctx context.Context) ([]string, error) {
-	lines, err := texts(ctx, e.read, "PRAGMA integrity_check(100)")
+	lines, err := store.Texts(ctx, e.read, "PRAGMA integrity_check(100)")
 	if err != nil {
 		return nil, err
 	}
 	lines = slices.DeleteFunc(lines, func(line string) bool { return line == "ok" })
-	want, err := made(ctx)
+	want, err := freshSchema(ctx)
 	if err != nil {
 		return lines, err
 	}
-	have, err := schema(ctx, e.read)
-	if err != nil {
-		return lines, err
-	}
-	for _, name := range slices.Sorted(maps.Keys(want)) {
-		switch have[name] {
-		case want[name]:
-		case "":
-			lines = append(lines, name+" is missing")
-		default:
-			lines = append(lines, name+" isn't as it was made")
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(have)) {
-		if _, ok := want[name]; !ok {
-			lines = append(lines, name+" doesn't belong here")
-		}
-	}
-	return lines, nil
+	have, err := store.Definitions(ctx, e.read, schema)
+	return append(lines, store.CompareSchema(want, have, "")...), err
 }
 
-// made is the schema that the migrations make.
-func made(ctx context.Context) (map[string]string, error) {
+// freshSchema is the schema that the migrations make.
+func freshSchema(ctx context.Context) (map[string]string, error) {
 	c, err := connect(":memory:")
 	if err != nil {
 		return nil, err
@@ -77,49 +61,17 @@ func made(ctx context.Context) (map[string]string, error) {
 	if err := fresh.migrate(ctx); err != nil {
 		return nil, err
 	}
-	return schema(ctx, fresh.write)
+	return store.Definitions(ctx, fresh.write, schema)
 }
 
 // schema is the SQL of everything in a database, by type and name.
-func schema(ctx context.Context, db *sql.DB) (map[string]string, error) {
-	rows, err := db.QueryContext(ctx, "SELECT type || ' ' || name, coalesce(sql, tbl_name) FROM sqlite_schema")
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	out := map[string]string{}
-	for rows.Next() {
-		var name, text string
-		if err := rows.Scan(&name, &text); err != nil {
-			return nil, err
-		}
-		out[name] = text
-	}
-	return out, rows.Err()
-}
-
-func texts(ctx context.Context, db *sql.DB, query string) ([]string, error) {
-	rows, err := db.QueryContext(ctx, query)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var out []string
-	for rows.Next() {
-		var line string
-		if err := rows.Scan(&line); err != nil {
-			return nil, err
-		}
-		out = append(out, line)
-	}
-	return out, rows.Err()
-}
+const schema = "SELECT type || ' ' || name, coalesce(sql, tbl_name) FROM sqlite_schema"
 
 // EraseDeleted moves what is in the write-ahead log into the file, where deleted rows are overwritten with
 // zeros, and empties it. While somebody writes or reads an older state that isn't possible. It has a
-// connection of its own, since whoever waits for readers holds the lock that writers need.
+// connection of its own, since a connection that waits for readers holds the lock that writers need.
 func (e *engine) EraseDeleted(ctx context.Context) (bool, error) {
-	db, err := open(e.path, url.Values{"mode": {"rw"}}, tidying, sort)
+	db, err := open(e.path, url.Values{"mode": {"rw"}}, checkpointTimeout, sortInFile)
 	if err != nil {
 		return false, err
 	}
@@ -143,7 +95,7 @@ func (e *engine) Backup(ctx context.Context, path string) error {
 	if err := os.Remove(part); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("back up: %w", err)
 	}
-	err = private(part)
+	err = makePrivate(part)
 	if err == nil {
 		err = e.vacuum(ctx, part)
 	}
@@ -162,7 +114,7 @@ func (e *engine) Backup(ctx context.Context, path string) error {
 // vacuum uses a connection of its own: the file is only read, but a connection that only queries may not
 // make another file either.
 func (e *engine) vacuum(ctx context.Context, to string) error {
-	db, err := open(e.path, url.Values{"mode": {"ro"}}, busy, fmt.Sprintf("cache_size(-%d)", readCache), sort)
+	db, err := open(e.path, url.Values{"mode": {"ro"}}, busyTimeout, fmt.Sprintf("cache_size(-%d)", readCache), sortInFile)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func TestMemory(t *testing.T) {
 				return err
 			}
 			defer tx.Rollback()
-			if err := e.dispose(ctx, tx, gone); err != nil {
+			if err := deletePayloads(ctx, tx, gone); err != nil {
 				return err
 			}
 			return tx.Commit()

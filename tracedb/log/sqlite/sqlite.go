@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"runtime"
@@ -29,8 +28,6 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-const projections = "migrations/projections.sql"
-
 // The page caches, in KiB: together they bound what SQLite takes of memory. The operating system
 // caches the file besides.
 const (
@@ -41,14 +38,14 @@ const (
 // Where a connection keeps what it needs for a while. What a statement would have to undo is small, if the
 // statement is, and in a file it is a fifth of the work of writing; what is sorted may be large.
 const (
-	undo = "temp_store(memory)"
-	sort = "temp_store(file)"
+	undoInMemory = "temp_store(memory)"
+	sortInFile   = "temp_store(file)"
 )
 
-// How long a connection waits for others' locks; whoever only tidies up waits for nobody.
+// How long a connection waits for others' locks; a checkpoint of the write-ahead log can be tried again.
 const (
-	busy    = 10 * time.Second
-	tidying = 100 * time.Millisecond
+	busyTimeout       = 10 * time.Second
+	checkpointTimeout = 100 * time.Millisecond
 )
 
 // engine is a log in an SQLite file.
@@ -74,22 +71,22 @@ func Open(ctx context.Context, path string, readOnly bool) (*store.DB, error) {
 			return nil, fmt.Errorf("open sqlite: %w", err)
 		}
 	} else {
-		err := private(path)
+		err := makePrivate(path)
 		if err != nil {
 			return nil, fmt.Errorf("open sqlite: %w", err)
 		}
-		if e.write, err = open(path, url.Values{"_txlock": {"immediate"}}, busy, "synchronous(full)",
-			"secure_delete(on)", fmt.Sprintf("cache_size(-%d)", writeCache), "wal_autocheckpoint(1000)", undo); err != nil {
+		if e.write, err = open(path, url.Values{"_txlock": {"immediate"}}, busyTimeout, "synchronous(full)",
+			"secure_delete(on)", fmt.Sprintf("cache_size(-%d)", writeCache), "wal_autocheckpoint(1000)", undoInMemory); err != nil {
 			return nil, err
 		}
-		// One connection writes: who comes second waits in the program, not in a busy loop.
+		// One connection writes: the second writer waits in the program, not in a busy loop.
 		e.write.SetMaxOpenConns(1)
 		if err := e.migrate(ctx); err != nil {
 			return nil, errors.Join(fmt.Errorf("open %s: %w", path, e.Translate(err)), e.Close())
 		}
 	}
 	var err error
-	if e.read, err = open(path, url.Values{"mode": {"ro"}}, busy, "query_only(on)", fmt.Sprintf("cache_size(-%d)", readCache), sort); err != nil {
+	if e.read, err = open(path, url.Values{"mode": {"ro"}}, busyTimeout, "query_only(on)", fmt.Sprintf("cache_size(-%d)", readCache), sortInFile); err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
 	e.read.SetMaxOpenConns(max(4, runtime.GOMAXPROCS(0)))
@@ -112,9 +109,9 @@ func open(path string, query url.Values, wait time.Duration, pragmas ...string) 
 	return sql.OpenDB(c), nil
 }
 
-// private makes a file that is its owner's alone, unless it is there. SQLite takes an empty file for a new
+// makePrivate makes a file that is its owner's alone, unless it is there. SQLite takes an empty file for a new
 // database, and gives the files beside it the same permissions.
-func private(path string) error {
+func makePrivate(path string) error {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDONLY, 0o600)
 	if err != nil {
 		return err
@@ -137,10 +134,6 @@ func (e *engine) migrate(ctx context.Context) error {
 	if err := e.prepare(ctx); err != nil {
 		return err
 	}
-	files, err := fs.Glob(migrations, "migrations/0*.sql")
-	if err != nil {
-		return err
-	}
 	tx, err := e.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -150,36 +143,14 @@ func (e *engine) migrate(ctx context.Context) error {
 	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
-	if version > len(files) {
-		return fmt.Errorf("the database is of version %d, and this program knows only %d: a newer one made it", version, len(files))
-	}
-	for i, file := range files[version:] {
-		script, err := migrations.ReadFile(file)
-		if err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, string(script)); err != nil {
-			return fmt.Errorf("%s: %w", file, err)
-		}
-		if _, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version+i+1)); err != nil {
-			return err
-		}
-	}
-	if version == 0 {
-		if err := makeProjections(ctx, tx); err != nil {
-			return err
-		}
-	}
-	return tx.Commit()
-}
-
-func makeProjections(ctx context.Context, tx *sql.Tx) error {
-	script, err := migrations.ReadFile(projections)
+	err = store.Migrate(ctx, tx, migrations, version, func(version int) error {
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
+		return err
+	})
 	if err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, string(script))
-	return err
+	return tx.Commit()
 }
 
 func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {
@@ -216,17 +187,9 @@ func (e *engine) IndexHint(index string) string { return " INDEXED BY " + index 
 // MultiWriter is false: one program serves a file, and another that writes is an exception.
 func (e *engine) MultiWriter() bool { return false }
 
-func (e *engine) Close() error {
-	var errs []error
-	for _, db := range []*sql.DB{e.read, e.write} {
-		if db != nil {
-			errs = append(errs, db.Close())
-		}
-	}
-	return errors.Join(errs...)
-}
+func (e *engine) Close() error { return store.Close(e.read, e.write) }
 
-// Translate tells a full disk and a broken or busy file from the rest.
+// Translate names a full disk and a broken or busy file as such.
 func (e *engine) Translate(err error) error {
 	var s *sqlite.Error
 	if !errors.As(err, &s) {

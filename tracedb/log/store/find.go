@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -14,7 +13,7 @@ import (
 // Window restricts a search to places in the log: From included, Until not.
 type Window struct{ From, Until int64 }
 
-// Search returns up to limit leaves, newest first. Times in q are ignored: the window stands for them.
+// Search returns up to limit leaves, newest first. Times in q are ignored: the window replaces them.
 //
 // CROSS JOIN lets SQLite keep the order in which the tables are written: refs first, if there are any,
 // since a thing has few records and a kind many. Each kind is searched for itself, in the order of its
@@ -94,19 +93,17 @@ type Existing struct {
 	Hash    []byte
 }
 
-// existing is what of a list has a row in a table. Most often nothing has. The question about the row is one
-// for each item, so that the engine can't but use the index for it: of a table that grew since it was
-// last looked at, PostgreSQL would think that reading all is less work.
+// existing is what of a list has a row in a table. Most often nothing has. It is a subquery
+// for each item, so that the engine can't but use the index for it: of a table that grew since its
+// statistics were made, PostgreSQL would think that reading all is less work.
 func existing(in List, n int, table, where string) string {
 	return "SELECT k.value FROM " + in.From(n) + " WHERE (SELECT seq FROM " + table + " WHERE " + where + " = k.value) IS NOT NULL"
 }
 
-func scanText(rows *sql.Rows, s *string) error { return rows.Scan(s) }
-
 // ByID finds a writer's records with those ids.
 func (db *DB) ByID(ctx context.Context, q Querier, writer string, ids []string) ([]Existing, error) {
 	there, err := among(db, ids, func(in List) ([]string, error) {
-		return all(ctx, q, scanText, existing(in, 2, "records", "writer = $1 AND id"), writer, in.Items)
+		return Texts(ctx, q, existing(in, 2, "records", "writer = $1 AND id"), writer, in.Items)
 	})
 	if err != nil {
 		return nil, err
@@ -122,7 +119,7 @@ func (db *DB) ByID(ctx context.Context, q Querier, writer string, ids []string) 
 // Attested finds which of those attestations are in the log.
 func (db *DB) Attested(ctx context.Context, q Querier, digests []string) ([]string, error) {
 	return among(db, digests, func(in List) ([]string, error) {
-		return all(ctx, q, scanText, existing(in, 1, "attestations", "digest"), in.Items)
+		return Texts(ctx, q, existing(in, 1, "attestations", "digest"), in.Items)
 	})
 }
 
@@ -155,7 +152,7 @@ func (db *DB) Facts(ctx context.Context, q Querier, table string, keys []string)
 // Bound returns the bound facts of those keys of a table.
 func (db *DB) Bound(ctx context.Context, q Querier, table string, keys []string) ([]tracedb.Fact, error) {
 	there, err := among(db, keys, func(in List) ([]string, error) {
-		return all(ctx, q, scanText, existing(in, 2, "facts", "bound = 1 AND tbl = $1 AND key"), table, in.Items)
+		return Texts(ctx, q, existing(in, 2, "facts", "bound = 1 AND tbl = $1 AND key"), table, in.Items)
 	})
 	if err != nil {
 		return nil, err
@@ -179,12 +176,8 @@ func Due(ctx context.Context, q Querier, kind tracedb.Kind, cutoff int64, limit 
 
 // LastTime is the log time of the newest record of any other kind; false if there is none.
 func LastTime(ctx context.Context, q Querier, but tracedb.Kind) (time.Time, bool, error) {
-	var at int64
-	err := q.QueryRowContext(ctx, "SELECT time FROM records WHERE kind <> $1 ORDER BY seq DESC LIMIT 1", string(but)).Scan(&at)
-	if errors.Is(err, sql.ErrNoRows) {
-		return time.Time{}, false, nil
-	}
-	return instant(at), err == nil, err
+	at, ok, err := value[int64](ctx, q, "SELECT time FROM records WHERE kind <> $1 ORDER BY seq DESC LIMIT 1", string(but))
+	return instant(at), ok, err
 }
 
 // DisposedBy finds, of those places whose payload was disposed of, the record that says so.
@@ -195,8 +188,8 @@ func (db *DB) DisposedBy(ctx context.Context, q Querier, seqs []int64) ([]Dispos
 	})
 }
 
-// among asks for what is among the keys; without keys there is nothing to ask.
-func among[K string | int64, T any](db *DB, keys []K, ask func(List) ([]T, error)) ([]T, error) {
+// among queries what is among the keys; without keys there is nothing to query.
+func among[K string | int64, T any](db *DB, keys []K, query func(List) ([]T, error)) ([]T, error) {
 	if len(keys) == 0 {
 		return nil, nil
 	}
@@ -204,5 +197,5 @@ func among[K string | int64, T any](db *DB, keys []K, ask func(List) ([]T, error
 	if err != nil {
 		return nil, err
 	}
-	return ask(in)
+	return query(in)
 }

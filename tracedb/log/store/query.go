@@ -13,42 +13,65 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// all scans every row of a query.
-func all[T any](ctx context.Context, q Querier, scan func(*sql.Rows, *T) error, query string, args ...any) ([]T, error) {
+// each calls f with every row of a query.
+func each[T any](ctx context.Context, q Querier, scan func(*sql.Rows, *T) error, f func(T) error, query string, args ...any) error {
 	rows, err := q.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
-	var out []T
 	for rows.Next() {
 		var t T
 		if err := scan(rows, &t); err != nil {
-			return nil, err
+			return err
 		}
-		out = append(out, t)
+		if err := f(t); err != nil {
+			return err
+		}
 	}
-	return out, rows.Err()
+	return rows.Err()
 }
 
-// hash takes a hash from a column.
-func hash(raw []byte) (h tlog.Hash, err error) {
+// all scans every row of a query.
+func all[T any](ctx context.Context, q Querier, scan func(*sql.Rows, *T) error, query string, args ...any) ([]T, error) {
+	var out []T
+	err := each(ctx, q, scan, func(t T) error {
+		out = append(out, t)
+		return nil
+	}, query, args...)
+	return out, err
+}
+
+// value is the only value of a query's first row; false if there is none.
+func value[T any](ctx context.Context, q Querier, query string, args ...any) (v T, found bool, err error) {
+	err = q.QueryRowContext(ctx, query, args...).Scan(&v)
+	if errors.Is(err, sql.ErrNoRows) {
+		return v, false, nil
+	}
+	return v, err == nil, err
+}
+
+// Texts are the rows of a query, each of one text.
+func Texts(ctx context.Context, q Querier, query string, args ...any) ([]string, error) {
+	return all(ctx, q, scanText, query, args...)
+}
+
+func scanText(rows *sql.Rows, s *string) error { return rows.Scan(s) }
+
+// setHash takes a hash from a column.
+func setHash(h *tlog.Hash, raw []byte) error {
 	if len(raw) != tlog.HashSize {
-		return h, fmt.Errorf("a stored hash has %d bytes", len(raw))
+		return fmt.Errorf("a stored hash has %d bytes", len(raw))
 	}
 	copy(h[:], raw)
-	return h, nil
+	return nil
 }
 
 func instant(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
 // Origin is the log's name as it was when the database was made; empty for a database without a log.
 func Origin(ctx context.Context, q Querier) (string, error) {
-	var origin string
-	err := q.QueryRowContext(ctx, "SELECT origin FROM log").Scan(&origin)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", nil
-	}
+	origin, _, err := value[string](ctx, q, "SELECT origin FROM log")
 	return origin, err
 }
 
@@ -77,9 +100,7 @@ func scanHead(rows *sql.Rows, h *Head) error {
 		return err
 	}
 	h.Time = instant(at)
-	var err error
-	h.Root, err = hash(root)
-	return err
+	return setHash(&h.Root, root)
 }
 
 // LeafHashes returns up to limit leaf hashes from seq on.
@@ -97,9 +118,7 @@ func scanHash(rows *sql.Rows, h *tlog.Hash) error {
 	if err := rows.Scan(&raw); err != nil {
 		return err
 	}
-	var err error
-	*h, err = hash(raw)
-	return err
+	return setHash(h, raw)
 }
 
 // Leaf is a stored leaf.
@@ -146,12 +165,7 @@ func LeavesByRefs(ctx context.Context, q Querier, refs []tracedb.Ref, limit int)
 
 // Payload returns a payload; false if there is none.
 func Payload(ctx context.Context, q Querier, seq int64) ([]byte, bool, error) {
-	var payload []byte
-	err := q.QueryRowContext(ctx, "SELECT body FROM payloads WHERE seq = $1", seq).Scan(&payload)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, false, nil
-	}
-	return payload, err == nil, err
+	return value[[]byte](ctx, q, "SELECT body FROM payloads WHERE seq = $1", seq)
 }
 
 // StoredPayload is a payload and the place of its record.
@@ -170,10 +184,5 @@ func (db *DB) Payloads(ctx context.Context, seqs []int64) ([]StoredPayload, erro
 
 // Since returns the first place in the log with a time of at least t; false if there is none.
 func Since(ctx context.Context, q Querier, t time.Time) (int64, bool, error) {
-	var seq int64
-	err := q.QueryRowContext(ctx, "SELECT seq FROM records WHERE time >= $1 ORDER BY time, seq LIMIT 1", t.UnixMicro()).Scan(&seq)
-	if errors.Is(err, sql.ErrNoRows) {
-		return 0, false, nil
-	}
-	return seq, err == nil, err
+	return value[int64](ctx, q, "SELECT seq FROM records WHERE time >= $1 ORDER BY time, seq LIMIT 1", t.UnixMicro())
 }

@@ -22,93 +22,53 @@ type Stored struct {
 	Disposal sql.NullInt64 // the record that disposed of the payload
 }
 
-// Scan calls each with what is stored of the records from one place to before another.
-func Scan(ctx context.Context, q Querier, from, until int64, each func(*Stored) error) error {
-	rows, err := q.QueryContext(ctx, `SELECT l.seq, l.leaf, l.hash, r.seq, r.time, r.at, r.id, r.kind, r.actor, r.writer, r.outcome, r.payload, r.size,
-		p.body, d.record FROM leaves l LEFT JOIN records r ON r.seq = l.seq LEFT JOIN payloads p ON p.seq = l.seq LEFT JOIN disposals d ON d.seq = l.seq
-		WHERE l.seq >= $1 AND l.seq < $2 ORDER BY l.seq`, from, until)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var s Stored
+// Scan calls f with what is stored of the records from one place to before another.
+func Scan(ctx context.Context, q Querier, from, until int64, f func(Stored) error) error {
+	scan := func(rows *sql.Rows, s *Stored) error {
 		var record, time, at, size sql.NullInt64
 		var id, kind, actor, writer, outcome sql.NullString
-		if err := rows.Scan(&s.Seq, &s.Leaf, &s.Hash, &record, &time, &at, &id, &kind, &actor, &writer, &outcome, &s.Digest, &size, &s.Payload, &s.Disposal); err != nil {
-			return err
-		}
+		err := rows.Scan(&s.Seq, &s.Leaf, &s.Hash, &record, &time, &at, &id, &kind, &actor, &writer, &outcome, &s.Digest, &size, &s.Payload, &s.Disposal)
 		s.Record, s.Time, s.At, s.Size = record.Valid, time.Int64, at.Int64, size.Int64
 		s.ID, s.Kind, s.Actor, s.Writer, s.Outcome = id.String, kind.String, actor.String, writer.String, outcome.String
-		if err := each(&s); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
-}
-
-// ScanRefs calls each with every stored ref.
-func ScanRefs(ctx context.Context, q Querier, each func(seq int64, ref tracedb.Ref) error) error {
-	rows, err := q.QueryContext(ctx, "SELECT type, value, seq FROM refs ORDER BY type, value, seq")
-	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var seq int64
-		var ref tracedb.Ref
-		if err := rows.Scan(&ref.Type, &ref.Value, &seq); err != nil {
-			return err
-		}
-		if err := each(seq, ref); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return each(ctx, q, scan, f, `SELECT l.seq, l.leaf, l.hash, r.seq, r.time, r.at, r.id, r.kind, r.actor, r.writer, r.outcome, r.payload, r.size,
+		p.body, d.record FROM leaves l LEFT JOIN records r ON r.seq = l.seq LEFT JOIN payloads p ON p.seq = l.seq LEFT JOIN disposals d ON d.seq = l.seq
+		WHERE l.seq >= $1 AND l.seq < $2 ORDER BY l.seq`, from, until)
 }
 
-// ScanFacts calls each with every stored fact.
-func ScanFacts(ctx context.Context, q Querier, each func(tracedb.Fact) error) error {
-	rows, err := q.QueryContext(ctx, "SELECT f.tbl, f.key, f.seq, f.value, f.bound FROM facts f ORDER BY f.tbl, f.key, f.seq")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var f tracedb.Fact
-		if err := scanFact(rows, &f); err != nil {
-			return err
-		}
-		if err := each(f); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+// StoredRef is a stored ref and the place of its record.
+type StoredRef struct {
+	Seq int64
+	tracedb.Ref
 }
 
-// ScanAttestations calls each with every stored attestation.
-func ScanAttestations(ctx context.Context, q Querier, each func(seq int64, digest string) error) error {
-	rows, err := q.QueryContext(ctx, "SELECT digest, seq FROM attestations ORDER BY digest")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var seq int64
-		var digest string
-		if err := rows.Scan(&digest, &seq); err != nil {
-			return err
-		}
-		if err := each(seq, digest); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+// ScanRefs calls f with every stored ref.
+func ScanRefs(ctx context.Context, q Querier, f func(StoredRef) error) error {
+	return each(ctx, q, func(rows *sql.Rows, r *StoredRef) error { return rows.Scan(&r.Type, &r.Value, &r.Seq) }, f,
+		"SELECT type, value, seq FROM refs ORDER BY type, value, seq")
+}
+
+// ScanFacts calls f with every stored fact.
+func ScanFacts(ctx context.Context, q Querier, f func(tracedb.Fact) error) error {
+	return each(ctx, q, scanFact, f, factColumns+"facts f ORDER BY f.tbl, f.key, f.seq")
+}
+
+// StoredAttestation is a stored attestation and the place of its record.
+type StoredAttestation struct {
+	Seq    int64
+	Digest string
+}
+
+// ScanAttestations calls f with every stored attestation.
+func ScanAttestations(ctx context.Context, q Querier, f func(StoredAttestation) error) error {
+	return each(ctx, q, func(rows *sql.Rows, a *StoredAttestation) error { return rows.Scan(&a.Digest, &a.Seq) }, f,
+		"SELECT digest, seq FROM attestations ORDER BY digest")
 }
 
 // DisposedFacts are the facts of records whose payload is gone: they can't be derived any more.
 func DisposedFacts(ctx context.Context, q Querier) ([]tracedb.Fact, error) {
-	return all(ctx, q, scanFact, `SELECT f.tbl, f.key, f.seq, f.value, f.bound FROM facts f JOIN disposals d ON d.seq = f.seq
+	return all(ctx, q, scanFact, factColumns+`facts f JOIN disposals d ON d.seq = f.seq
 		ORDER BY f.seq, f.tbl, f.key`)
 }
 

@@ -56,7 +56,7 @@ type Batch struct {
 
 // Engine is what SQLite and PostgreSQL do differently.
 type Engine interface {
-	// Begin starts a transaction that is the only one to write until it ends, whoever else has the
+	// Begin starts a transaction that is the only one to write until it ends, also if other programs have the
 	// database open. It ends when its Commit or Rollback was called.
 	Begin(ctx context.Context) (*sql.Tx, error)
 	// Insert writes the batch.
@@ -78,7 +78,7 @@ type Engine interface {
 	Timeout() time.Duration
 	// List makes a parameter of a slice of strings or numbers.
 	List(items any) (List, error)
-	// IndexHint is what stands behind a table's name for an index of it to be used, empty where the planner finds
+	// IndexHint is what follows a table's name for an index of it to be used, empty where the planner finds
 	// it. Measured on SQLite: without the hint, finding a spec's two records of a kind read the rows of all hundred
 	// of its sessions, each on a page of its own.
 	IndexHint(index string) string
@@ -115,4 +115,15 @@ type DB struct {
 type Querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Close closes the pools that are open.
+func Close(pools ...*sql.DB) error {
+	var errs []error
+	for _, db := range pools {
+		if db != nil {
+			errs = append(errs, db.Close())
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -90,7 +90,7 @@ func (s *Server) prepare(ctx context.Context, settings []string) error {
 			return err
 		}
 	}
-	// The folder is the server user's alone, so whoever reaches the socket may be trusted.
+	// The folder is the server user's alone, so any client of the socket may be trusted.
 	if out, err := s.command(ctx, "initdb", "--auth=trust", "--username="+superuser, "--encoding=UTF8", "--locale=C", "--no-sync", s.data()).CombinedOutput(); err != nil {
 		return fmt.Errorf("initdb: %w\n%s", err, out)
 	}
