@@ -22,18 +22,13 @@ func (w *wiring) collectors() (giteaHook, fluxHook http.Handler, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	l := w.server.log
-	secret, err := w.secret("gitea webhooks", "giteaWebhookSecretFile", w.config.GiteaWebhookSecretFile)
+	options := w.collectOptions()
+	secret, err := w.webhookSecret("gitea webhooks", "giteaWebhookSecretFile", w.config.GiteaWebhookSecretFile)
 	if err != nil {
 		return nil, nil, err
 	}
 	if secret != nil {
-		value, err := secret.Value()
-		if err != nil {
-			return nil, nil, fmt.Errorf("giteaWebhookSecretFile: %w", err)
-		}
-		h := collect.Gitea([]byte(value), w.ingester.Append)
-		h.Repositories, h.Poller, h.Log, h.Logger = repositories, poller, l, w.logger
+		h := collect.Gitea(secret, repositories, poller, options)
 		w.server.health.watch(h.Status)
 		giteaHook = h
 	}
@@ -41,32 +36,52 @@ func (w *wiring) collectors() (giteaHook, fluxHook http.Handler, err error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if secret, err = w.secret("flux events", "fluxHMACFile", w.config.FluxHMACFile); err != nil {
+	if secret, err = w.webhookSecret("flux events", "fluxHMACFile", w.config.FluxHMACFile); err != nil {
 		return nil, nil, err
 	}
 	if secret != nil {
-		value, err := secret.Value()
-		if err != nil {
-			return nil, nil, fmt.Errorf("fluxHMACFile: %w", err)
-		}
-		h := collect.Flux([]byte(value), w.ingester.Append)
-		h.Kustomizations, h.Log, h.Logger = kustomizations, l, w.logger
+		h := collect.Flux(secret, kustomizations, options)
 		w.server.health.watch(h.Status)
 		fluxHook = h
 	}
 	return giteaHook, fluxHook, nil
 }
 
-// poller polls Gitea for what no webhook told.
+// webhookSecret is the secret that events are signed with; nil if they are off.
+func (w *wiring) webhookSecret(part, field, file string) ([]byte, error) {
+	secret, err := w.secret(part, field, file)
+	if err != nil || secret == nil {
+		return nil, err
+	}
+	value, err := secret.Value()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", field, err)
+	}
+	return []byte(value), nil
+}
+
+func (w *wiring) collectOptions() collect.Options {
+	return collect.Options{Sink: w.ingester.Append, Log: w.server.log, Logger: w.logger}
+}
+
+// collector runs a collector and shows its status.
+func (w *wiring) collector(name string, c interface {
+	Run(context.Context) error
+	Status() collect.Status
+}) {
+	w.server.health.watch(c.Status)
+	w.loop(name, c.Run)
+}
+
+// poller polls Gitea for what no webhook reported.
 func (w *wiring) poller(repositories collect.Repositories) (*collect.GiteaPoller, error) {
 	const name = "gitea"
 	client, _, err := w.gitea(name)
 	if err != nil || client == nil {
 		return nil, err
 	}
-	f := &collect.GiteaPoller{Client: client, Repositories: repositories, Sink: w.ingester.Append, Log: w.server.log, Logger: w.logger}
-	w.server.health.watch(f.Status)
-	w.loop(name, f.Run)
+	f := collect.NewGiteaPoller(client, repositories, w.collectOptions())
+	w.collector(name, f)
 	return f, nil
 }
 
@@ -135,27 +150,20 @@ func (w *wiring) watchers() (*collect.Kustomizations, error) {
 	if err != nil {
 		return nil, fmt.Errorf("talk to the cluster: %w", err)
 	}
-	l, take := w.server.log, w.ingester.Append
-	kyverno := &collect.Kyverno{Client: client, Sink: take, Log: l, Logger: w.logger}
-	pods := &collect.Pods{Client: client, Selector: w.config.Tenants.Selector, Sink: take, Log: l, Logger: w.logger}
-	w.server.health.watch(kyverno.Status)
-	w.server.health.watch(pods.Status)
-	w.loop("kyverno", kyverno.Run)
-	w.loop("pods", pods.Run)
+	options := w.collectOptions()
+	w.collector("kyverno", collect.NewKyverno(client, options))
+	w.collector("pods", collect.NewPods(client, w.config.Tenants.Selector, options))
 	if w.config.Tekton.Namespace == "" {
 		w.off("tekton", "the configuration has no tekton.namespace")
 	} else {
-		t := &collect.Tekton{Client: client, Namespace: w.config.Tekton.Namespace, Pipelines: w.config.Tekton.Pipelines, Sink: take, Log: l, Logger: w.logger}
-		w.server.health.watch(t.Status)
-		w.loop("tekton", t.Run)
+		w.collector("tekton", collect.NewTekton(client, w.config.Tekton.Namespace, w.config.Tekton.Pipelines, options))
 	}
 	if w.config.Flux.Namespace == "" {
 		w.off("flux", "the configuration has no flux.namespace")
 		return nil, nil
 	}
-	k := &collect.Kustomizations{Client: client, Namespace: w.config.Flux.Namespace, Sink: take, Log: l, Logger: w.logger}
-	w.server.health.watch(k.Status)
-	w.loop("flux", k.Run)
+	k := collect.NewKustomizations(client, w.config.Flux.Namespace, options)
+	w.collector("flux", k)
 	return k, nil
 }
 

@@ -41,14 +41,14 @@ import (
 
 // Tokens of the world's cluster.
 const (
-	writerToken  = "token-of-the-record-step"
-	auditorToken = "token-of-the-auditor"
-	nobodyToken  = "token-of-a-tenant"
-	foreignToken = "token-for-another-audience"
-	doorToken    = "token-of-the-door"
-	writerName   = "system:serviceaccount:foundry:step-record"
-	auditorName  = "system:serviceaccount:druppie-system:auditor"
-	hookSecret   = "secret-of-the-webhooks"
+	writerToken    = "token-of-the-record-step"
+	auditorToken   = "token-of-the-auditor"
+	nobodyToken    = "token-of-a-tenant"
+	foreignToken   = "token-for-another-audience"
+	admissionToken = "token-of-the-door"
+	writerName     = "system:serviceaccount:foundry:step-record"
+	auditorName    = "system:serviceaccount:druppie-system:auditor"
+	hookSecret     = "secret-of-the-webhooks"
 )
 
 // world is the API over a real log, ingester and catalog, with a story in it.
@@ -94,7 +94,7 @@ func (b *brittle) RecordRead(ctx context.Context, who tracedb.Identity, read tra
 	return b.Ingester.RecordRead(ctx, who, read)
 }
 
-func (b *brittle) Decide(ctx context.Context, q catalog.Question) (catalog.Decision, error) {
+func (b *brittle) Decide(ctx context.Context, q catalog.Request) (catalog.Decision, error) {
 	if err := b.failure(); err != nil {
 		return catalog.Decision{}, err
 	}
@@ -158,8 +158,9 @@ func newWorldOn(t *testing.T, l *log.Log, change ...func(*Options)) *world {
 	login, sessions := w.login(site.Fail)
 	o := Options{
 		Log: l, Ingester: w.records, Admission: w.records, Register: cat, VerifierKey: logtest.VerifierKey(), Keys: keyring.Keys,
-		Auth: auth.New(auth.Options{Tokens: reviewer, AdmissionToken: w.secret(doorToken), Sessions: sessions}), Login: login,
-		Gitea: collect.Gitea([]byte(hookSecret), w.records.Append), Flux: collect.Flux([]byte(hookSecret), w.records.Append),
+		Auth: auth.New(auth.Options{Tokens: reviewer, AdmissionToken: w.secret(admissionToken), Sessions: sessions}), Login: login,
+		Gitea:   collect.Gitea([]byte(hookSecret), collect.Repositories{}, nil, collect.Options{Sink: w.records.Append, Log: l}),
+		Flux:    collect.Flux([]byte(hookSecret), nil, collect.Options{Sink: w.records.Append, Log: l}),
 		Pages:   site,
 		Logger:  slog.New(slog.NewJSONHandler(w.out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: prometheus.NewRegistry(), Done: w.done,

@@ -16,25 +16,25 @@ type application struct {
 	revision string // its hash
 	whole    bool   // all of it; else it was begun
 	at       time.Time
-	// turn is what the id ends with: a revision that was applied, then another, and then it again, is
+	// repeat is what the id ends with: a revision that was applied, then another, and then it again, is
 	// applied anew. Empty for the first time.
-	turn string
+	repeat string
 }
 
-// turnOf says what had been applied before a time, and in which turn the revision was or is applied then.
-// The applications are in the order of their times. Events of one application come in any order, so it
-// may be told of before what is told to lie before it.
-func turnOf(line []application, revision string, at time.Time) (before application, turn string) {
+// precedingApplication says what had been applied before a time, and with which repeat the revision was or is
+// applied then. The applications are in the order of their times. Events of one application come in any order,
+// so it may be recorded before what is said to lie before it.
+func precedingApplication(history []application, revision string, at time.Time) (before application, repeat string) {
 	begun, earlier := false, false // the revision was; and another one after it
-	for _, a := range line {
+	for _, a := range history {
 		own := a.revision == revision
 		if own && !a.whole {
 			begun = begun || a.at.Before(at)
-			continue // it has to stand as a whole before anything can deviate from it
+			continue // it has to be applied as a whole before anything can deviate from it
 		}
 		if !a.at.Before(at) {
 			if own && before.revision != revision {
-				return before, a.turn
+				return before, a.repeat
 			}
 			break
 		}
@@ -43,126 +43,89 @@ func turnOf(line []application, revision string, at time.Time) (before applicati
 	}
 	switch {
 	case before.revision == revision:
-		turn = before.turn
+		repeat = before.repeat
 	case earlier:
-		turn = "/" + strconv.FormatInt(before.at.Unix(), 10)
+		repeat = "/" + strconv.FormatInt(before.at.Unix(), 10)
 	}
-	return before, turn
+	return before, repeat
 }
 
-// stood is the application that a happening tells of: that the revision stands.
-func stood(h happening, line []application) application {
-	a := application{revision: revisionHash(h.revision), whole: true, at: h.at}
-	before, turn := turnOf(line, a.revision, h.until)
-	a.turn = turn
+// appliedWhole is the application that a reconciliation reports: that the revision is applied as a whole.
+func appliedWhole(r reconciliation, history []application) application {
+	a := application{revision: revisionHash(r.revision), whole: true, at: r.at}
+	before, repeat := precedingApplication(history, a.revision, r.until)
+	a.repeat = repeat
 	switch {
 	case before.revision == a.revision:
 		a.at = before.at
 	case !before.at.Before(a.at) && !before.at.IsZero():
 		// Flux's status counts from when the same objects were first applied, in whatever revision.
-		a.at = h.until
+		a.at = r.until
 	}
 	return a
 }
 
-// timeline is what is known of the applications of a Kustomization since its revision was first applied.
-func (b *fluxReader) timeline(ctx context.Context, h happening) ([]application, error) {
-	revision := revisionHash(h.revision)
+// applications are those of a Kustomization that the log knows since its revision was first applied, in the
+// order of their times.
+func (f *fluxReader) applications(ctx context.Context, r reconciliation) ([]application, error) {
+	revision := revisionHash(r.revision)
 	if revision == "" {
 		return nil, nil
 	}
-	if b.log == nil {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		return inOrder(slices.Clone(b.heard[h.about()])), nil
-	}
 	q := tracedb.Query{
 		Kinds: []tracedb.Kind{tracedb.KindDeployment}, Actor: "flux", Outcome: tracedb.Passed,
-		Refs: []tracedb.Ref{ref(tracedb.RefRevision, revision)}, Limit: tracedb.MaxPage,
+		Refs: []tracedb.Ref{ref(tracedb.RefRevision, revision)},
 	}
-	page, err := b.log.Search(ctx, q)
-	if err != nil {
-		return nil, fmt.Errorf("when %s was applied: %w", revision, err)
-	}
-	var line []application
-	for _, e := range page.Entries { // newest first
-		if a, ok := applicationIn(e, h); ok {
-			line, q.From = append(line, a), e.Time
+	var out []application
+	err := f.own(ctx, q, func(e tracedb.Entry) error { // newest first
+		if a, ok := applicationIn(e, r); ok {
+			out, q.From = append(out, a), e.Time
 		}
-	}
+		return nil
+	})
 	switch {
-	case len(line) > 0:
-	case h.until.After(h.at):
-		q.From = h.at.Add(-skew)
+	case err != nil:
+		return nil, fmt.Errorf("when %s was applied: %w", revision, err)
+	case len(out) > 0:
+	case r.until.After(r.at):
+		q.From = r.at.Add(-skew)
 	default:
 		return nil, nil
 	}
-	// What else was applied since then. There are few revisions after the one that stands.
+	// What else was applied since then. There are few revisions after the one that is applied now.
 	q.Refs = nil
-	for n := 0; n == 0 || n < recallPages && q.Before > 0; n++ {
-		page, err := b.log.Search(ctx, q)
-		if err != nil {
-			return nil, fmt.Errorf("what was applied after %s: %w", revision, err)
+	err = f.own(ctx, q, func(e tracedb.Entry) error {
+		if a, ok := applicationIn(e, r); ok && a.revision != revision {
+			out = append(out, a)
 		}
-		for _, e := range page.Entries {
-			if a, ok := applicationIn(e, h); ok && a.revision != revision {
-				line = append(line, a)
-			}
-		}
-		q.Before = page.Next
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("what was applied after %s: %w", revision, err)
 	}
-	slices.Reverse(line)
-	return inOrder(line), nil
+	slices.Reverse(out)
+	slices.SortStableFunc(out, func(a, b application) int { return a.at.Compare(b.at) })
+	return out, nil
 }
 
-func inOrder(line []application) []application {
-	slices.SortStableFunc(line, func(a, b application) int { return a.at.Compare(b.at) })
-	return line
-}
-
-// applicationIn reads a record of the happening's Kustomization.
-func applicationIn(e tracedb.Entry, h happening) (application, bool) {
-	rest, ok := strings.CutPrefix(e.ID, h.about())
+// applicationIn reads a record of the reconciliation's Kustomization.
+func applicationIn(e tracedb.Entry, r reconciliation) (application, bool) {
+	rest, ok := strings.CutPrefix(e.ID, r.idPrefix())
 	parts := strings.Split(rest, "/")
 	if !ok || len(parts) < 2 {
 		return application{}, false
 	}
 	a := application{revision: parts[0], whole: parts[1] == "applied", at: e.At}
 	if a.whole && len(parts) > 2 {
-		a.turn = "/" + parts[2]
+		a.repeat = "/" + parts[2]
 	}
 	return a, a.whole || parts[1] == "changed"
 }
 
-const (
-	// maxHeard bounds of how many Kustomizations is remembered what was applied, and maxTurns how much of
-	// each; the log knows the rest.
-	maxHeard = 1024
-	maxTurns = 8
-)
-
-func (b *fluxReader) note(h happening, a application) {
-	if a.revision == "" {
-		return
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.heard == nil || len(b.heard) >= maxHeard {
-		b.heard = map[string][]application{}
-	}
-	line := append(b.heard[h.about()], a)
-	b.heard[h.about()] = line[max(0, len(line)-maxTurns):]
-}
-
-// stands says whether the revision is what was last heard of, and is recorded: most of what Flux tells
+// isLast says whether the revision is what was applied last, and is recorded: most of what Flux reports
 // is that nothing changed.
-func (b *fluxReader) stands(h happening) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	line := b.heard[h.about()]
-	if len(line) == 0 {
-		return false
-	}
-	last := line[len(line)-1]
-	return last.whole && last.revision == revisionHash(h.revision) && b.rec.seen(h.applied(last))
+func (f *fluxReader) isLast(r reconciliation) bool {
+	v, _ := f.last.Get(r.idPrefix())
+	last, ok := v.(application)
+	return ok && last.whole && last.revision == revisionHash(r.revision) && f.seen(r.appliedID(last))
 }

@@ -1,13 +1,13 @@
-// Package collect takes what the platform's components tell (Gitea, Flux, Kyverno, Tekton, Kubernetes)
-// and turns it into records, each under an id that follows from what happened, so that a second
-// delivery or a restart never makes a second record. It owns the reading of foreign payloads, and the
-// loops that make up for events that were lost; it refuses to judge what it is told, and to believe a webhook
-// that isn't signed.
+// Package collect turns what the platform's components report (Gitea, Flux, Kyverno, Tekton, Kubernetes) into
+// records, each under an id that follows from what happened, so that a second delivery or a restart never
+// makes a second record. It owns the reading of foreign payloads, and the loops that make up for events that
+// were lost; it refuses to interpret what is reported, and to believe a webhook that isn't signed.
 package collect
 
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 	"sync"
 	"time"
@@ -18,6 +18,13 @@ import (
 // Sink takes records into the log: ingest.Ingester's Append. It answers a record that is there already with
 // a receipt that says so.
 type Sink func(ctx context.Context, who tracedb.Identity, drafts []tracedb.Draft) ([]tracedb.Receipt, error)
+
+// Options are what every collector works with.
+type Options struct {
+	Sink   Sink
+	Log    tracedb.Reader // searched for what is recorded already
+	Logger *slog.Logger   // nil: silent
+}
 
 // Status is how a collector is doing, for /readyz and metrics.
 type Status struct {
@@ -45,29 +52,26 @@ type part struct {
 }
 
 // ok notes that a part missed nothing until now.
-func (h *health) ok(name string, now time.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.set(name, part{success: now})
-}
+func (h *health) ok(name string, now time.Time) { h.set(name, part{success: now}) }
 
-// failing notes that a part fails. It isn't an error that a part ends because it was told to.
+// failing notes that a part fails. It isn't an error that a part ends because its context does.
 func (h *health) failing(name string, now time.Time, err error) {
 	if errors.Is(err, context.Canceled) {
 		return
 	}
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.set(name, part{success: h.parts[name].success, err: err.Error()})
+	success := h.parts[name].success
 	h.status.LastErrorAt = now
+	h.mu.Unlock()
+	h.set(name, part{success: success, err: err.Error()})
 }
 
 // blocked notes that the log takes nothing; drop ends it.
 func (h *health) blocked(now time.Time, err error) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.set("log", part{err: err.Error(), errOnly: true})
 	h.status.LastErrorAt = now
+	h.mu.Unlock()
+	h.set("log", part{err: err.Error(), errOnly: true})
 }
 
 // drop forgets a part that is no more, such as a namespace.
@@ -78,6 +82,8 @@ func (h *health) drop(name string) {
 }
 
 func (h *health) set(name string, p part) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	if h.parts == nil {
 		h.parts = map[string]part{}
 	}
@@ -123,10 +129,4 @@ func permanent(err error) bool {
 		return true
 	}
 	return false
-}
-
-// exists says whether the refusal means that the log has the record, in the words in which it was first
-// told. A review that was edited since doesn't replace what the log holds.
-func exists(err error) bool {
-	return errors.Is(err, tracedb.ErrConflict) || errors.Is(err, tracedb.ErrReplayed)
 }

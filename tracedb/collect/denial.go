@@ -11,23 +11,23 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// denial is what an admission webhook said no to, as whoever asked passes it on.
+// denial is what an admission webhook denied, as the requester passes it on.
 type denial struct {
 	webhook   string
-	kind      string // of what was refused; empty if nobody says
+	kind      string // of what was refused; empty if unknown
 	namespace string
 	name      string
 	policies  []refusal
 }
 
-// refusal is one policy's no.
+// refusal is one policy's.
 type refusal struct{ policy, reason string }
 
 var (
-	// deniedBy is how the API server words a webhook's no (k8s.io/apiserver, admission/plugin/webhook/
+	// deniedBy is how the API server words a webhook's denial (k8s.io/apiserver, admission/plugin/webhook/
 	// errors, ToStatusErr), with what Flux puts before it (fluxcd/pkg/ssa, DryRunErr and "apply failed").
 	deniedBy = regexp.MustCompile(`(?s)(?:(\S+) (?:dry-run|apply) failed(?: \([^)\n]*\))?: )?admission webhook "([^"\n]+)" denied the request(.*)$`)
-	// policySaid is how Kyverno words a policy's no (pkg/webhooks/resource/vpol and ivpol); several are
+	// policySaid is how Kyverno words a policy's denial (pkg/webhooks/resource/vpol and ivpol); several are
 	// joined by semicolons.
 	policySaid = regexp.MustCompile(`(?:^|; )Policy (\S+) (?:failed|error): `)
 	// changed is a line of what Flux did to one object (fluxcd/pkg/ssa, ChangeSetEntry).
@@ -64,7 +64,7 @@ func parseDenial(message string) (denial, bool) {
 	return d, true
 }
 
-// parsePolicies tells which policies said what, each policy once. Text before the first name belongs
+// parsePolicies reads which policies gave which reason, each policy once. Text before the first name belongs
 // to no policy.
 func parsePolicies(text string) []refusal {
 	if text == "" || text == unexplained {
@@ -112,8 +112,8 @@ func object(kind, name string) string {
 	return kind + "/" + name
 }
 
-// drafts are the records of a refusal, one for each policy. id says what was heard; namespace is where
-// what has none of its own was asked for.
+// drafts are the records of a denial, one for each policy. id is what it was reported by; namespace is where
+// what has none of its own was requested.
 func (d denial) drafts(id, namespace string, at time.Time, more ...tracedb.Ref) []tracedb.Draft {
 	var out []tracedb.Draft
 	d.namespace = cmp.Or(d.namespace, namespace)
@@ -123,13 +123,13 @@ func (d denial) drafts(id, namespace string, at time.Time, more ...tracedb.Ref) 
 	return out
 }
 
-// unexplained is what the API server says of a no without a reason.
+// unexplained is what the API server says of a denial without a reason.
 const unexplained = "without explanation"
 
-// kyvernoActor is who says no.
+// kyvernoActor is who denies.
 const kyvernoActor = "kyverno"
 
-// denied is the record of one policy's no.
+// denied is the record of one policy's denial.
 func denied(id string, at time.Time, kind, namespace, name string, r refusal, more ...tracedb.Ref) tracedb.Draft {
 	r.reason = cmp.Or(strings.TrimSpace(r.reason), unexplained)
 	a := tracedb.Admission{
@@ -146,24 +146,25 @@ func denied(id string, at time.Time, kind, namespace, name string, r refusal, mo
 
 // digests are the images that a text names by digest; never nil.
 func digests(text string) []string {
-	found := anyDigest.FindAllString(tracedb.Clip(text, maxText), -1)
-	slices.Sort(found)
-	found = slices.Compact(found)
-	if len(found) > maxImages {
-		found = found[:maxImages]
-	}
-	return append([]string{}, found...)
+	return append([]string{}, sortedImages(anyDigest.FindAllString(tracedb.Clip(text, maxText), -1))...)
 }
 
 // maxImages bounds how many images a record of ours is about.
 const maxImages = 32
+
+// sortedImages are the images without doubles, and as many as a record may be about.
+func sortedImages(images []string) []string {
+	slices.Sort(images)
+	images = slices.Compact(images)
+	return images[:min(len(images), maxImages)]
+}
 
 // change is what Flux did to one object.
 type change struct{ kind, namespace, name, action string }
 
 func (c change) String() string { return fmt.Sprintf("%s %s", object(c.kind, c.name), c.action) }
 
-// parseChanges reads a message that tells of changes and nothing else.
+// parseChanges reads a message that lists changes and nothing else.
 func parseChanges(message string) ([]change, bool) {
 	message = strings.TrimSpace(message)
 	if message == "" {

@@ -2,18 +2,18 @@ package collect
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"sigs.k8s.io/structured-merge-diff/v6/fieldpath"
 
@@ -27,165 +27,115 @@ const fluxManager = "kustomize-controller"
 // controllers are the controllers of Kubernetes itself, whose changes to a workload are its bookkeeping.
 var controllers = []string{fluxManager, "kube-controller-manager", "kube-scheduler", "kubelet"}
 
-// workloads are the feeds of a tenant's workloads: what somebody other than Flux changed in them.
-func (p *Pods) workloads(namespace string) []*reflector {
-	var out []*reflector
-	for _, of := range []struct {
-		resource string
-		as       func() runtime.Object
-	}{
-		{"deployments", func() runtime.Object { return &appsv1.Deployment{} }},
-		{"statefulsets", func() runtime.Object { return &appsv1.StatefulSet{} }},
-		{"daemonsets", func() runtime.Object { return &appsv1.DaemonSet{} }},
-	} {
-		d := &drifts{pods: p, namespace: namespace}
-		out = append(out, &reflector{
-			name: of.resource + " of " + namespace, of: p.Client.Resource(appsv1.SchemeGroupVersion.WithResource(of.resource)).Namespace(namespace),
-			as: of.as, health: &p.health, rec: p.rec, relist: p.relist,
-			all: d.all, one: d.one,
-		})
+// workload is what is read of a Deployment, StatefulSet or DaemonSet.
+type workload struct {
+	metav1.TypeMeta   `json:",inline"`
+	metav1.ObjectMeta `json:"metadata"`
+	Spec              struct {
+		Template corev1.PodTemplateSpec `json:"template"`
+	} `json:"spec"`
+}
+
+// workloads follows a tenant's workloads of one kind: what somebody other than Flux changed in them.
+func (p *Pods) workloads(resource, namespace string) *reflector[workload] {
+	d := &drifts{Pods: p, namespace: namespace, standing: map[string][]tracedb.Draft{}}
+	return &reflector[workload]{
+		recorder: p.recorder, name: resource + " of " + namespace, relist: p.relist,
+		of:     p.client.Resource(appsv1.SchemeGroupVersion.WithResource(resource)).Namespace(namespace),
+		listed: d.listed, handle: d.handle,
 	}
-	return out
 }
 
 // drifts are the deviations of one kind of workload in a tenant that nobody has taken back yet.
 type drifts struct {
-	pods      *Pods
+	*Pods
 	namespace string
 	recalled  bool
-	open      map[string][]tracedb.Draft // records of deviations, by the workload's UID
+	standing  map[string][]tracedb.Draft // records of deviations, by the workload's UID
 }
 
-// recall asks the log, once, which deviations stood when the service was last there, so that one which
+// recall asks the log, once, which deviations there were when the service last ran, so that one which
 // was taken back meanwhile is recorded as undone.
 func (d *drifts) recall(ctx context.Context) error {
-	if d.open == nil {
-		d.open = map[string][]tracedb.Draft{}
-	}
-	if d.recalled || d.pods.Log == nil {
+	if d.recalled {
 		return nil
 	}
-	q := tracedb.Query{
-		Kinds: []tracedb.Kind{tracedb.KindDrift}, Refs: []tracedb.Ref{ref(tracedb.RefNamespace, d.namespace)}, Limit: tracedb.MaxPage,
-	}
+	q := tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindDrift}, Refs: []tracedb.Ref{ref(tracedb.RefNamespace, d.namespace)}}
 	undone := map[string]bool{}
-	for range recallPages {
-		page, err := d.pods.Log.Search(ctx, q)
-		if err != nil {
-			return fmt.Errorf("which deviations stood: %w", err)
+	err := d.own(ctx, q, func(e tracedb.Entry) error { // newest first
+		parts := strings.Split(e.ID, "/")
+		if len(parts) < 3 || parts[0] != "drift" || undone[e.ID] {
+			return nil
 		}
-		for _, e := range page.Entries { // newest first
-			parts := strings.Split(e.ID, "/")
-			if e.Writer != d.pods.rec.identity().Name || len(parts) < 3 || parts[0] != "drift" {
-				continue
-			}
-			if e.Outcome == tracedb.Undone {
-				undone[strings.TrimSuffix(e.ID, "/undone")] = true
-				continue
-			}
-			if undone[e.ID] {
-				continue
-			}
-			body, err := d.pods.Log.Payload(ctx, e.Seq)
-			if errors.Is(err, tracedb.ErrDisposed) {
-				continue
-			}
-			if err != nil {
-				return fmt.Errorf("which deviations stood: %w", err)
-			}
-			d.open[parts[1]] = append(d.open[parts[1]], tracedb.Draft{ID: e.ID, Kind: e.Kind, Actor: e.Actor, At: e.At, Outcome: e.Outcome, Refs: e.Refs, Payload: body})
+		if e.Outcome == tracedb.Undone {
+			undone[strings.TrimSuffix(e.ID, "/undone")] = true
+			return nil
 		}
-		if page.Next == 0 {
-			break
+		body, err := d.Log.Payload(ctx, e.Seq)
+		if errors.Is(err, tracedb.ErrDisposed) {
+			return nil
 		}
-		q.Before = page.Next
+		d.standing[parts[1]] = append(d.standing[parts[1]],
+			tracedb.Draft{ID: e.ID, Kind: e.Kind, Actor: e.Actor, At: e.At, Outcome: e.Outcome, Refs: e.Refs, Payload: body})
+		return err
+	})
+	if err != nil {
+		clear(d.standing)
+		return fmt.Errorf("which deviations there were: %w", err)
 	}
 	d.recalled = true
 	return nil
 }
 
-func (d *drifts) all(ctx context.Context, objects []runtime.Object) error {
+// listed forgets the deviations of workloads that are gone.
+func (d *drifts) listed(ctx context.Context, workloads []*workload) error {
 	if err := d.recall(ctx); err != nil {
 		return err
 	}
-	there := map[string]bool{}
-	for _, o := range objects {
-		if m, err := meta.Accessor(o); err == nil {
-			there[string(m.GetUID())] = true
-		}
-		if err := d.one(ctx, watch.Added, o); err != nil {
-			return err
-		}
-	}
-	for uid := range d.open {
-		if !there[uid] {
-			delete(d.open, uid)
-		}
-	}
+	maps.DeleteFunc(d.standing, func(uid string, _ []tracedb.Draft) bool {
+		return !slices.ContainsFunc(workloads, func(w *workload) bool { return string(w.UID) == uid })
+	})
 	return nil
 }
 
-// one records the deviations of a workload, and those that are no more.
-func (d *drifts) one(ctx context.Context, what watch.EventType, o runtime.Object) error {
-	w, ok := workloadOf(o)
-	if !ok {
-		return nil
-	}
-	uid := string(w.meta.GetUID())
+// handle records the deviations of a workload, and those that are no more.
+func (d *drifts) handle(ctx context.Context, what watch.EventType, w *workload) error {
+	uid := string(w.UID)
 	if what == watch.Deleted {
-		delete(d.open, uid)
+		delete(d.standing, uid)
 		return nil
 	}
 	now := w.deviations()
-	if err := d.pods.rec.put(ctx, now); err != nil {
+	if err := d.put(ctx, now...); err != nil {
 		return err
 	}
 	var back []tracedb.Draft
-	for _, before := range d.open[uid] {
+	for _, before := range d.standing[uid] {
 		if !slices.ContainsFunc(now, func(n tracedb.Draft) bool { return n.ID == before.ID }) {
 			undone := before
 			undone.ID, undone.Outcome, undone.Actor = before.ID+"/undone", tracedb.Undone, fluxManager
-			undone.At = tracedb.Instant(w.lastApplied(d.pods.rec.now()))
+			undone.At = tracedb.Instant(w.lastApplied(d.now()))
 			back = append(back, undone)
 		}
 	}
-	if err := d.pods.rec.put(ctx, back); err != nil {
+	if err := d.put(ctx, back...); err != nil {
 		return err
 	}
-	d.open[uid] = now
+	d.standing[uid] = now
 	if len(now) == 0 {
-		delete(d.open, uid)
+		delete(d.standing, uid)
 	}
 	return nil
-}
-
-// workload is what deviations are looked for in.
-type workload struct {
-	kind string
-	meta metav1.Object
-	pod  *corev1.PodTemplateSpec
-}
-
-func workloadOf(o runtime.Object) (workload, bool) {
-	switch w := o.(type) {
-	case *appsv1.Deployment:
-		return workload{"Deployment", w, &w.Spec.Template}, true
-	case *appsv1.StatefulSet:
-		return workload{"StatefulSet", w, &w.Spec.Template}, true
-	case *appsv1.DaemonSet:
-		return workload{"DaemonSet", w, &w.Spec.Template}, true
-	}
-	return workload{}, false
 }
 
 // deviations are the records of what managers other than Flux and Kubernetes own of the workload. The
 // values stay out: an environment variable may be a secret. Where Flux owns nothing of it, the workload
 // isn't in Git at all.
-func (w workload) deviations() []tracedb.Draft {
-	if metav1.GetControllerOf(w.meta) != nil {
+func (w *workload) deviations() []tracedb.Draft {
+	if metav1.GetControllerOf(w) != nil {
 		return nil // its owner is looked at
 	}
-	entries := w.meta.GetManagedFields()
+	entries := w.ManagedFields
 	ours := slices.ContainsFunc(entries, func(e metav1.ManagedFieldsEntry) bool { return e.Manager == fluxManager })
 	images := w.images()
 	var out []tracedb.Draft
@@ -198,27 +148,27 @@ func (w workload) deviations() []tracedb.Draft {
 			continue
 		}
 		p := tracedb.Drift{
-			Namespace: w.meta.GetNamespace(), Object: object(w.kind, w.meta.GetName()), By: tracedb.Clip(e.Manager, 128),
+			Namespace: w.Namespace, Object: object(w.Kind, w.Name), By: tracedb.Clip(e.Manager, 128),
 			Want: "as in Git", Got: "changed: " + tracedb.Clip(strings.Join(fields, ", "), 2048),
 		}
 		if !ours {
 			p.Want, p.Got = "not there: no file in Git has it", "there"
 		}
-		at := w.meta.GetCreationTimestamp().Time
+		at := w.CreationTimestamp.Time
 		if e.Time != nil {
 			at = e.Time.Time
 		}
 		about := append(refs(tracedb.RefImage, images), ref(tracedb.RefNamespace, p.Namespace),
 			ref(tracedb.RefAlgorithm, w.algorithm()))
-		id := fmt.Sprintf("drift/%s/%s", w.meta.GetUID(), hash(append(slices.Clone(fields), "", e.Manager, string(e.Operation), at.UTC().Format(time.RFC3339))...))
+		id := fmt.Sprintf("drift/%s/%s", w.UID, hash(append(slices.Clone(fields), "", e.Manager, string(e.Operation), at.UTC().Format(time.RFC3339))...))
 		out = append(out, draft(id, tracedb.KindDrift, p.By, at, tracedb.Failed, p, about...))
 	}
 	return out
 }
 
 // lastApplied is when Flux last changed the workload.
-func (w workload) lastApplied(now time.Time) time.Time {
-	for _, e := range w.meta.GetManagedFields() {
+func (w *workload) lastApplied(now time.Time) time.Time {
+	for _, e := range w.ManagedFields {
 		if e.Manager == fluxManager && e.Time != nil {
 			now = e.Time.Time
 		}
@@ -226,23 +176,18 @@ func (w workload) lastApplied(now time.Time) time.Time {
 	return now
 }
 
-func (w workload) images() []string {
+func (w *workload) images() []string {
 	var out []string
-	for _, c := range slices.Concat(w.pod.Spec.InitContainers, w.pod.Spec.Containers) {
+	for _, c := range slices.Concat(w.Spec.Template.Spec.InitContainers, w.Spec.Template.Spec.Containers) {
 		if d := digestOf(c.Image); d != "" {
 			out = append(out, d)
 		}
 	}
-	slices.Sort(out)
-	out = slices.Compact(out)
-	return out[:min(len(out), maxImages)]
+	return sortedImages(out)
 }
 
-func (w workload) algorithm() string {
-	if id := w.pod.Labels[names.LabelAlgorithm]; id != "" {
-		return id
-	}
-	return w.meta.GetLabels()[names.LabelAlgorithm]
+func (w *workload) algorithm() string {
+	return cmp.Or(w.Spec.Template.Labels[names.LabelAlgorithm], w.Labels[names.LabelAlgorithm])
 }
 
 // fieldsOf are the paths of the fields that a manager owns, the leaves alone.

@@ -5,89 +5,44 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"regexp"
 	"strings"
-	"sync"
 	"time"
 
 	eventv1 "github.com/fluxcd/pkg/apis/event/v1beta1"
 	"github.com/fluxcd/pkg/apis/meta"
+	"k8s.io/utils/lru"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// FluxHook takes what Flux's notification-controller forwards. Its exported fields are set before its
-// first use.
-type FluxHook struct {
-	// Kustomizations says what a Kustomization applies, and where; may be nil.
-	Kustomizations *Kustomizations
-	// Log says which revision was applied before, which tells a correction from a change; without it
-	// only what was heard since the start is known.
-	Log    tracedb.Reader
-	Logger *slog.Logger
-
-	token  []byte
-	sink   Sink
-	health health
-	start  sync.Once
-	book   *fluxReader
-}
-
-// Flux takes events in the form of notification-controller's provider generic-hmac, signed with token.
-// It answers 202 when the log has what was told or there is nothing to record; notification-controller
-// tries again after 5xx, for some seconds.
-func Flux(token []byte, sink Sink) *FluxHook {
-	// notification-controller takes white space off its Secret's value before it signs.
-	return &FluxHook{token: bytes.TrimSpace(token), sink: sink}
-}
-
-func (h *FluxHook) ready() {
-	h.start.Do(func() {
-		h.book = &fluxReader{
-			rec: newRecorder("flux", h.sink, h.Log, h.Logger, &h.health, fluxKinds...), log: h.Log, where: h.Kustomizations,
-		}
-	})
-}
-
 var fluxKinds = []tracedb.Kind{tracedb.KindDeployment, tracedb.KindAdmission, tracedb.KindDrift}
 
-// Status is how it goes with the webhook.
-func (h *FluxHook) Status() Status { return h.health.read("flux") }
-
-// ServeHTTP takes one event.
-func (h *FluxHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.ready()
-	body, err := readEvent(w, r, h.token, signature{"X-Signature", "sha256="})
-	if err != nil {
-		answer(w, err)
-		return
+// Flux takes events in the form of notification-controller's provider generic-hmac, signed with token;
+// notification-controller tries again after 5xx, for some seconds. The Kustomizations say what a Kustomization
+// applies, and where; they may be nil.
+func Flux(token []byte, kustomizations *Kustomizations, o Options) *Webhook {
+	reader := newFluxReader("flux", kustomizations, o)
+	return &Webhook{
+		recorder: reader.recorder,
+		// notification-controller takes white space off its Secret's value before it signs.
+		secret: bytes.TrimSpace(token), signatures: []signature{{"X-Signature", "sha256="}},
+		drafts: func(ctx context.Context, _ http.Header, body []byte) ([]tracedb.Draft, error) {
+			var e eventv1.Event
+			if err := decode(body, &e); err != nil {
+				return nil, err
+			}
+			if e.InvolvedObject.Kind == "" || e.InvolvedObject.Name == "" {
+				return nil, tracedb.ErrInvalid.Says("the event is about nothing").At("involvedObject")
+			}
+			return reader.drafts(ctx, reconciliationOf(e))
+		},
 	}
-	var e eventv1.Event
-	if err := decode(body, &e); err != nil {
-		answer(w, err)
-		return
-	}
-	if e.InvolvedObject.Kind == "" || e.InvolvedObject.Name == "" {
-		answer(w, tracedb.ErrInvalid.Says("the event is about nothing").At("involvedObject"))
-		return
-	}
-	drafts, err := h.book.read(r.Context(), happeningOf(e))
-	if err == nil {
-		err = h.book.rec.tryPut(r.Context(), drafts)
-	}
-	switch {
-	case err == nil:
-		h.health.ok("webhook", h.book.rec.now())
-	case !permanent(err):
-		h.health.failing("webhook", h.book.rec.now(), err)
-	}
-	answer(w, err)
 }
 
-// happening is what is heard of a Kustomization, from its event or from its status.
-type happening struct {
+// reconciliation is what an event or the status reports of a Kustomization.
+type reconciliation struct {
 	kind, namespace, name string
 	uid                   string
 	revision              string // main@sha1:…
@@ -99,30 +54,26 @@ type happening struct {
 	until time.Time
 }
 
-func happeningOf(e eventv1.Event) happening {
-	h := happening{
+func reconciliationOf(e eventv1.Event) reconciliation {
+	r := reconciliation{
 		kind: e.InvolvedObject.Kind, namespace: e.InvolvedObject.Namespace, name: e.InvolvedObject.Name,
 		uid: string(e.InvolvedObject.UID), reason: e.Reason, message: e.Message,
 		failed: e.Severity == eventv1.EventSeverityError, at: e.Timestamp.Time, until: e.Timestamp.Time,
 	}
-	h.revision, _ = e.GetRevision()
-	return h
+	r.revision, _ = e.GetRevision()
+	return r
 }
 
-// about is what ids of whatever happens to the Kustomization begin with.
-func (h happening) about() string {
-	who := h.uid
-	if who == "" {
-		who = h.namespace + "/" + h.name
-	}
-	return "flux/" + who + "/"
+// idPrefix is what ids of whatever happens to the Kustomization begin with.
+func (r reconciliation) idPrefix() string {
+	return "flux/" + cmp.Or(r.uid, r.namespace+"/"+r.name) + "/"
 }
 
-// subject is what ids of the happening begin with: who it is about, at which revision.
-func (h happening) subject() string { return h.about() + revisionHash(h.revision) }
+// subject is what ids of the reconciliation begin with: who it is about, at which revision.
+func (r reconciliation) subject() string { return r.idPrefix() + revisionHash(r.revision) }
 
-// applied is the id of the record that its revision stands in the cluster.
-func (h happening) applied(a application) string { return h.subject() + "/applied" + a.turn }
+// appliedID is the id of the record that its revision was applied as a whole.
+func (r reconciliation) appliedID(a application) string { return r.subject() + "/applied" + a.repeat }
 
 // revisionHash is the commit in a revision of Flux: main@sha1:… or, before Flux 2, main/….
 func revisionHash(revision string) string {
@@ -135,82 +86,87 @@ func revisionHash(revision string) string {
 	return revision
 }
 
-// fluxReader turns happenings into records; hook and watch share how.
+// fluxReader turns reconciliations into records; webhook and watch share how.
 type fluxReader struct {
-	rec   *recorder
-	log   tracedb.Reader
-	where *Kustomizations
-
-	mu    sync.Mutex
-	heard map[string][]application // by what ids of a Kustomization begin with, in the order of hearing
+	*recorder
+	kustomizations *Kustomizations
+	last           *lru.Cache // the application that was recorded last, by idPrefix
 }
 
-// lapse is a duration in a message of Flux, which differs each time that the same thing is told.
-var lapse = regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+(?:\.\d+)?(?:ns|µs|ms|s)\b`)
+func newFluxReader(name string, k *Kustomizations, o Options) *fluxReader {
+	return &fluxReader{recorder: newRecorder(name, o, fluxKinds...), kustomizations: k, last: lru.New(maxRecent)}
+}
+
+// duration is a duration in a message of Flux, which differs each time that the same thing is reported.
+var duration = regexp.MustCompile(`\b(?:\d+h)?(?:\d+m)?\d+(?:\.\d+)?(?:ns|µs|ms|s)\b`)
 
 // afterWaiting is what an event puts before the words of the status.
 var afterWaiting = regexp.MustCompile(`^health check failed after \S+: `)
 
-// read makes the records of a happening; none for what isn't news.
-func (b *fluxReader) read(ctx context.Context, h happening) ([]tracedb.Draft, error) {
-	if h.kind != "Kustomization" {
+// drafts are the records of a reconciliation; none for what isn't new.
+func (f *fluxReader) drafts(ctx context.Context, r reconciliation) ([]tracedb.Draft, error) {
+	if r.kind != "Kustomization" {
 		return nil, nil
 	}
-	place := b.where.place(h.namespace, h.name)
-	about := []tracedb.Ref{ref(tracedb.RefRevision, revisionHash(h.revision)), ref(tracedb.RefNamespace, place.namespace)}
+	target := f.kustomizations.target(r.namespace, r.name)
+	revision := revisionHash(r.revision)
+	about := []tracedb.Ref{ref(tracedb.RefRevision, revision), ref(tracedb.RefNamespace, target.namespace)}
 	d := tracedb.Deployment{
-		Namespace: h.namespace, Object: object(h.kind, h.name), Revision: revisionHash(h.revision), Source: place.source,
-		Reason: tracedb.Clip(h.reason, maxName), Message: tracedb.Clip(strings.TrimSpace(h.message), maxText),
+		Namespace: r.namespace, Object: object(r.kind, r.name), Revision: revision, Source: target.source,
+		Reason: tracedb.Clip(r.reason, maxName), Message: tracedb.Clip(strings.TrimSpace(r.message), maxText),
 	}
-	same := hash(lapse.ReplaceAllString(afterWaiting.ReplaceAllString(strings.TrimSpace(h.message), ""), "…"))
-	switch changes, ok := parseChanges(h.message); {
-	case h.failed:
-		if refusals, ok := parseDenial(h.message); ok {
-			return refusals.drafts(h.subject()+"/denied/"+same, h.namespace, h.at, about...), nil
+	same := hash(duration.ReplaceAllString(afterWaiting.ReplaceAllString(strings.TrimSpace(r.message), ""), "…"))
+	deployment := func(id string, at time.Time, outcome tracedb.Outcome) []tracedb.Draft {
+		return []tracedb.Draft{draft(id, tracedb.KindDeployment, "flux", at, outcome, d, about...)}
+	}
+	switch changes, ok := parseChanges(r.message); {
+	case r.failed:
+		if refusals, ok := parseDenial(r.message); ok {
+			return refusals.drafts(r.subject()+"/denied/"+same, r.namespace, r.at, about...), nil
 		}
-		return []tracedb.Draft{draft(h.subject()+"/failed/"+same, tracedb.KindDeployment, "flux", h.at, tracedb.Failed, d, about...)}, nil
+		return deployment(r.subject()+"/failed/"+same, r.at, tracedb.Failed), nil
 	case ok:
-		line, err := b.timeline(ctx, h)
+		history, err := f.applications(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		begun := application{revision: revisionHash(h.revision), at: h.at}
-		before, turn := turnOf(line, begun.revision, h.at)
-		if before.revision == begun.revision && begun.revision != "" {
-			return undone(h, changes, about), nil
+		begun := application{revision: revision, at: r.at}
+		before, repeat := precedingApplication(history, revision, r.at)
+		if before.revision == revision && revision != "" {
+			return undone(r, changes, about), nil
 		}
-		b.note(h, begun)
+		f.last.Add(r.idPrefix(), begun)
 		for _, c := range changes {
 			if len(about) < tracedb.MaxRefs {
 				about = append(about, ref(tracedb.RefNamespace, c.namespace))
 			}
 		}
-		return []tracedb.Draft{draft(h.subject()+"/changed/"+same+turn, tracedb.KindDeployment, "flux", h.at, tracedb.Passed, d, about...)}, nil
-	case h.reason == meta.ReconciliationSucceededReason && revisionHash(h.revision) != "":
-		if b.stands(h) {
+		return deployment(r.subject()+"/changed/"+same+repeat, r.at, tracedb.Passed), nil
+	case r.reason == meta.ReconciliationSucceededReason && revision != "":
+		if f.isLast(r) {
 			return nil, nil
 		}
-		line, err := b.timeline(ctx, h)
+		history, err := f.applications(ctx, r)
 		if err != nil {
 			return nil, err
 		}
-		a := stood(h, line)
-		b.note(h, a)
-		// The message says how long it took and when it is done again: no news.
+		a := appliedWhole(r, history)
+		f.last.Add(r.idPrefix(), a)
+		// The message says how long it took and when it is done again: nothing new.
 		d.Message = ""
-		return []tracedb.Draft{draft(h.applied(a), tracedb.KindDeployment, "flux", a.at, tracedb.Passed, d, about...)}, nil
+		return deployment(r.appliedID(a), a.at, tracedb.Passed), nil
 	}
 	return nil, nil
 }
 
 // undone are the records of a correction: Flux changed objects though Git hadn't changed, so somebody
-// else had. Each correction is one of its own, told apart by its time.
-func undone(h happening, changes []change, about []tracedb.Ref) []tracedb.Draft {
+// else had. Each correction is one of its own, by its time.
+func undone(r reconciliation, changes []change, about []tracedb.Ref) []tracedb.Draft {
 	var out []tracedb.Draft
 	for _, c := range changes {
 		d := tracedb.Drift{
-			Namespace: cmp.Or(c.namespace, h.namespace), Object: object(c.kind, c.name), Want: "as in Git", Got: "otherwise",
-			Revision: revisionHash(h.revision), Message: "Flux put it back: " + c.action,
+			Namespace: cmp.Or(c.namespace, r.namespace), Object: object(c.kind, c.name), Want: "as in Git", Got: "otherwise",
+			Revision: revisionHash(r.revision), Message: "Flux put it back: " + c.action,
 		}
 		switch c.action {
 		case "created":
@@ -218,9 +174,9 @@ func undone(h happening, changes []change, about []tracedb.Ref) []tracedb.Draft 
 		case "deleted":
 			d.Want, d.Got = "gone", "there"
 		}
-		id := fmt.Sprintf("%s/undone/%d/%s", h.subject(), h.at.Unix(), hash(c.kind, c.namespace, c.name, c.action))
+		id := fmt.Sprintf("%s/undone/%d/%s", r.subject(), r.at.Unix(), hash(c.kind, c.namespace, c.name, c.action))
 		refs := append([]tracedb.Ref{ref(tracedb.RefNamespace, d.Namespace)}, about...)
-		out = append(out, draft(id, tracedb.KindDrift, "flux", h.at, tracedb.Undone, d, refs...))
+		out = append(out, draft(id, tracedb.KindDrift, "flux", r.at, tracedb.Undone, d, refs...))
 	}
 	return out
 }

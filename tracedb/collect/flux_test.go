@@ -77,7 +77,7 @@ func fluxBody(t testing.TB, e eventv1.Event) string {
 	return string(body)
 }
 
-func tell(t *testing.T, h http.Handler, events ...eventv1.Event) {
+func sendEvents(t *testing.T, h http.Handler, events ...eventv1.Event) {
 	t.Helper()
 	for _, e := range events {
 		body := fluxBody(t, e)
@@ -88,12 +88,19 @@ func tell(t *testing.T, h http.Handler, events ...eventv1.Event) {
 	}
 }
 
-func newFlux(tr *trace) *FluxHook {
-	h := Flux([]byte(secret), tr.sink)
-	h.Log = tr.log
-	h.ready()
-	hasty(h.book.rec)
+func newFlux(tr *trace) *Webhook {
+	h := Flux([]byte(secret), nil, tr.options())
+	withTestClock(h.recorder)
 	return h
+}
+
+func kustomizationOf(t *testing.T, u *unstructured.Unstructured) *kustomization {
+	t.Helper()
+	k, err := typed[kustomization](u)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
 }
 
 func TestFlux(t *testing.T) {
@@ -162,7 +169,7 @@ func TestFlux(t *testing.T) {
 			"deployment passed revision:aaaaaaaa | Kustomization/tenant-drones",
 			"deployment passed namespace:drones revision:bbbbbbbb | Kustomization/tenant-drones Deployment/drones/drone-service configured",
 		}},
-		{"what was told late was told of before", []eventv1.Event{
+		{"what was reported late was applied before", []eventv1.Event{
 			finished(revA, minute(0)), finished(revB, minute(2)), applying(revA, "Deployment/drones/drone-service configured", minute(1)),
 			applying(revB, "Deployment/drones/drone-service configured", minute(3)),
 		}, []string{
@@ -214,13 +221,13 @@ func TestFlux(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrace(t)
 			h := newFlux(tr)
-			tell(t, h, tt.events...)
+			sendEvents(t, h, tt.events...)
 			if diff := cmp.Diff(tt.want, tr.lines(fluxLine(t))); diff != "" {
 				t.Errorf("records (-want +got):\n%s", diff)
 			}
 			n := len(tr.records())
-			tell(t, h, tt.events...)           // a replay
-			tell(t, newFlux(tr), tt.events...) // and one after a restart
+			sendEvents(t, h, tt.events...)           // a replay
+			sendEvents(t, newFlux(tr), tt.events...) // and one after a restart
 			if again := len(tr.records()); again != n {
 				t.Errorf("%d records after a replay, were %d", again, n)
 			}
@@ -245,9 +252,9 @@ func fluxLine(t *testing.T) func(tracedb.Record) string {
 	}
 }
 
-// The status says that a revision stands again, though no event did; it may be older than what an event told.
+// The status says that a revision is applied again, though no event did; it may be older than what an event reported.
 func TestStatusSetBack(t *testing.T) {
-	standing := func(revision string, first, last time.Time) happening {
+	applied := func(revision string, first, last time.Time) reconciliation {
 		u := kustomizationWith("True", "ReconciliationSucceeded", "", revision)
 		history := []any{map[string]any{
 			"firstReconciled": first.Format(time.RFC3339), "lastReconciled": last.Format(time.RFC3339),
@@ -256,48 +263,49 @@ func TestStatusSetBack(t *testing.T) {
 		if err := unstructured.SetNestedSlice(u.Object, history, "status", "history"); err != nil {
 			t.Fatal(err)
 		}
-		return statusOf(u)[0]
+		return kustomizationOf(t, u).reconciliations()[0]
 	}
 	minute := func(n int) time.Time { return noon.Add(time.Duration(n) * time.Minute) }
 	revC := "main@sha1:" + strings.Repeat("c", 40)
-	told := []eventv1.Event{finished(revA, minute(0)), finished(revB, minute(5))}
+	recorded := []eventv1.Event{finished(revA, minute(0)), finished(revB, minute(5))}
 	tests := []struct {
-		name   string
-		status happening
-		want   []string // besides what was told
-		told   bool     // its changes are, at last
+		name     string
+		status   reconciliation
+		want     []string // besides what was reported
+		recorded bool     // its changes are, at last
 	}{
-		{"B stands", standing(revB, minute(5), minute(7)), nil, false},
-		{"A stood", standing(revA, minute(0), minute(4)), nil, false},
-		{"A stands again", standing(revA, minute(0), minute(7)), []string{"12:07 aaaaaaaa"}, true},
-		{"C has what A had", standing(revC, minute(0), minute(7)), []string{"12:07 cccccccc"}, true},
-		{"C is new", standing(revC, minute(6), minute(7)), []string{"12:06 cccccccc"}, false},
+		{"B stands", applied(revB, minute(5), minute(7)), nil, false},
+		{"A stood", applied(revA, minute(0), minute(4)), nil, false},
+		{"A stands again", applied(revA, minute(0), minute(7)), []string{"12:07 aaaaaaaa"}, true},
+		{"C has what A had", applied(revC, minute(0), minute(7)), []string{"12:07 cccccccc"}, true},
+		{"C is new", applied(revC, minute(6), minute(7)), []string{"12:06 cccccccc"}, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrace(t)
-			tell(t, newFlux(tr), told...)
+			sendEvents(t, newFlux(tr), recorded...)
 			for range 2 {
-				h := newFlux(tr)
-				drafts, err := h.book.read(t.Context(), tt.status)
+				reader := newFluxReader("flux", nil, tr.options())
+				withTestClock(reader.recorder)
+				drafts, err := reader.drafts(t.Context(), tt.status)
 				if err == nil {
-					err = h.book.rec.tryPut(t.Context(), drafts)
+					err = reader.tryPut(t.Context(), drafts)
 				}
 				if err != nil {
 					t.Fatal(err)
 				}
 			}
 			var got []string
-			for _, r := range tr.records()[len(told):] {
+			for _, r := range tr.records()[len(recorded):] {
 				got = append(got, r.At.Format("15:04")+" "+payload[tracedb.Deployment](t, r.Payload).Revision[:8])
 			}
 			if diff := cmp.Diff(tt.want, got); diff != "" {
 				t.Errorf("records (-want +got):\n%s", diff)
 			}
-			if !tt.told {
+			if !tt.recorded {
 				return
 			}
-			tell(t, newFlux(tr), applying(tt.status.revision, "Deployment/drones/x configured", minute(7)))
+			sendEvents(t, newFlux(tr), applying(tt.status.revision, "Deployment/drones/x configured", minute(7)))
 			if lines := tr.brief(); !strings.HasPrefix(lines[len(lines)-1], "deployment passed namespace:drones") {
 				t.Errorf("its changes are %q, want a deployment", lines[len(lines)-1])
 			}
@@ -308,23 +316,23 @@ func TestStatusSetBack(t *testing.T) {
 // The service restarts between the application and the drift: the log knows what was applied.
 func TestFluxRestart(t *testing.T) {
 	tr := newTrace(t)
-	tell(t, newFlux(tr), applying(revA, "Deployment/drones/x created", noon), finished(revA, noon))
-	tell(t, newFlux(tr), applying(revA, "Deployment/drones/x configured", noon.Add(time.Minute)))
+	sendEvents(t, newFlux(tr), applying(revA, "Deployment/drones/x created", noon), finished(revA, noon))
+	sendEvents(t, newFlux(tr), applying(revA, "Deployment/drones/x configured", noon.Add(time.Minute)))
 	lines := tr.brief()
 	if len(lines) != 3 || !strings.HasPrefix(lines[2], "drift undone") {
 		t.Errorf("records = %q, want drift at last", lines)
 	}
 	// It was set back meanwhile.
-	tell(t, newFlux(tr), finished(revB, noon.Add(2*time.Minute)))
-	tell(t, newFlux(tr), applying(revA, "Deployment/drones/x configured", noon.Add(3*time.Minute)))
-	tell(t, newFlux(tr), finished(revA, noon.Add(3*time.Minute)))
+	sendEvents(t, newFlux(tr), finished(revB, noon.Add(2*time.Minute)))
+	sendEvents(t, newFlux(tr), applying(revA, "Deployment/drones/x configured", noon.Add(3*time.Minute)))
+	sendEvents(t, newFlux(tr), finished(revA, noon.Add(3*time.Minute)))
 	if lines := tr.brief(); len(lines) != 6 || !strings.HasPrefix(lines[4], "deployment passed") || !strings.HasPrefix(lines[5], "deployment passed") {
 		t.Errorf("records = %q, want no drift at last", lines)
 	}
-	// The control: with no log to ask it would have been taken for a change.
+	// The control: by a log that knows nothing it would have been taken for a change.
 	tr = newTrace(t)
-	tell(t, newFlux(tr), applying(revA, "Deployment/drones/x created", noon), finished(revA, noon))
-	tell(t, Flux([]byte(secret), tr.sink), applying(revA, "Deployment/drones/x configured", noon.Add(time.Minute)))
+	sendEvents(t, newFlux(tr), applying(revA, "Deployment/drones/x created", noon), finished(revA, noon))
+	sendEvents(t, Flux([]byte(secret), nil, Options{Sink: tr.sink, Log: newTrace(t).log}), applying(revA, "Deployment/drones/x configured", noon.Add(time.Minute)))
 	if lines := tr.brief(); len(lines) != 3 || !strings.HasPrefix(lines[2], "deployment passed") {
 		t.Errorf("records = %q", lines)
 	}

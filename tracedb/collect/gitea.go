@@ -1,79 +1,40 @@
 package collect
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
-	"sync"
 	"time"
+
+	"code.gitea.io/sdk/gitea"
 
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// GiteaHook takes Gitea's webhooks. Its exported fields are set before its first use.
-type GiteaHook struct {
-	// Repositories says what is what; its zero value is the platform's own.
-	Repositories Repositories
-	// Poller answers what a webhook leaves out: a review's id and commit, and what a file of the fleet
+// giteaWebhooks reads Gitea's webhooks.
+type giteaWebhooks struct {
+	*recorder
+	repos Repositories
+	// poller answers what a webhook leaves out: a review's id and commit, and what a file of the fleet
 	// says. Without it a review's id follows from its text, and a promotion from the commit's message.
-	Poller *GiteaPoller
-	// Log spares the sink what it has; may be nil.
-	Log    tracedb.Reader
-	Logger *slog.Logger
-
-	secret []byte
-	sink   Sink
-	health health
-	start  sync.Once
-	rec    *recorder
-	repos  Repositories
+	poller *GiteaPoller
 }
 
-// Gitea takes Gitea's webhooks (push, pull_request, pull_request_review), signed with secret. It answers
-// 202 when the log has what was told, 4xx where nothing else could be answered the next time. Gitea
-// sends a webhook once: what the log couldn't take then, GiteaPoller finds later.
-func Gitea(secret []byte, sink Sink) *GiteaHook {
-	return &GiteaHook{secret: secret, sink: sink}
+// Gitea takes Gitea's webhooks (push, pull_request, pull_request_review), signed with secret. Gitea
+// sends a webhook once: what the log couldn't take then, GiteaPoller finds later. The poller may be nil.
+func Gitea(secret []byte, repos Repositories, poller *GiteaPoller, o Options) *Webhook {
+	g := &giteaWebhooks{newRecorder("gitea", o, giteaKinds...), repos.withDefaults(), poller}
+	return &Webhook{
+		recorder: g.recorder, secret: secret, drafts: g.drafts,
+		signatures: []signature{{"X-Gitea-Signature", ""}, {"X-Hub-Signature-256", "sha256="}},
+	}
 }
 
 // giteaKinds are the kinds of record that Gitea's events become.
 var giteaKinds = []tracedb.Kind{tracedb.KindCommit, tracedb.KindReview, tracedb.KindMerge, tracedb.KindPromotion}
-
-func (h *GiteaHook) ready() {
-	h.start.Do(func() {
-		h.repos = h.Repositories.whole()
-		h.rec = newRecorder("gitea", h.sink, h.Log, h.Logger, &h.health, giteaKinds...)
-	})
-}
-
-// Status is how it goes with the webhooks.
-func (h *GiteaHook) Status() Status { return h.health.read("gitea") }
-
-// ServeHTTP takes one webhook.
-func (h *GiteaHook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	h.ready()
-	body, err := readEvent(w, r, h.secret,
-		signature{"X-Gitea-Signature", ""}, signature{"X-Hub-Signature-256", "sha256="})
-	if err != nil {
-		answer(w, err)
-		return
-	}
-	drafts, err := h.read(r.Context(), giteaEvent(r.Header), body)
-	if err == nil {
-		err = h.rec.tryPut(r.Context(), drafts)
-	}
-	switch {
-	case err == nil:
-		h.health.ok("webhook", h.rec.now())
-	case !permanent(err):
-		h.health.failing("webhook", h.rec.now(), err)
-	}
-	answer(w, err)
-}
 
 // giteaEvent is the name of the event. Gitea has a fine one, and a coarse one for readers of old.
 func giteaEvent(h http.Header) string {
@@ -87,8 +48,9 @@ func giteaEvent(h http.Header) string {
 	return t
 }
 
-// read turns an event into drafts: none for what isn't recorded.
-func (h *GiteaHook) read(ctx context.Context, event string, body []byte) ([]tracedb.Draft, error) {
+// drafts are the records of an event; none for what isn't recorded.
+func (h *giteaWebhooks) drafts(ctx context.Context, header http.Header, body []byte) ([]tracedb.Draft, error) {
+	event := giteaEvent(header)
 	switch event {
 	case "push":
 		var p pushEvent
@@ -96,7 +58,7 @@ func (h *GiteaHook) read(ctx context.Context, event string, body []byte) ([]trac
 			return nil, err
 		}
 		return h.push(ctx, p)
-	case "pull_request":
+	case "pull_request", "pull_request_review_approved", "pull_request_review_rejected", "pull_request_review_comment":
 		var p pullEvent
 		if err := decode(body, &p); err != nil {
 			return nil, err
@@ -104,43 +66,24 @@ func (h *GiteaHook) read(ctx context.Context, event string, body []byte) ([]trac
 		if err := p.check(); err != nil {
 			return nil, err
 		}
-		if !h.repos.ours(p.Repository.FullName) || p.Action != "closed" || !p.Pull.Merged {
+		switch {
+		case !h.repos.recorded(p.Repository.FullName):
 			return nil, nil
-		}
-		return h.repos.merged(p.Repository.FullName, p.Pull), nil
-	case "pull_request_review_approved", "pull_request_review_rejected", "pull_request_review_comment":
-		var p pullEvent
-		if err := decode(body, &p); err != nil {
-			return nil, err
-		}
-		if err := p.check(); err != nil {
-			return nil, err
-		}
-		if !h.repos.ours(p.Repository.FullName) {
+		case event == "pull_request" && (p.Action != "closed" || !p.Pull.HasMerged):
 			return nil, nil
-		}
-		if h.Poller != nil {
-			return h.Poller.reviews(ctx, p.Repository.FullName, p.Pull)
+		case event == "pull_request":
+			return h.repos.merged(p.Repository.FullName, p.Pull), nil
+		case h.poller != nil:
+			return h.poller.reviews(ctx, p.Repository.FullName, p.Pull)
 		}
 		return p.review(h.repos, event)
 	}
 	return nil, nil
 }
 
-// decode reads an event. Gitea adds fields with every release, so unknown ones are no error.
-func decode(body []byte, into any) error {
-	if err := json.Unmarshal(body, into); err != nil {
-		return tracedb.ErrInvalid.Says("the event isn't the JSON it should be: %s", tracedb.Clip(err.Error(), 200))
-	}
-	return nil
-}
-
-// The parts of Gitea's payloads that are read (code.gitea.io/gitea/modules/structs, hook.go and
-// pull.go, of 1.26).
+// The parts of Gitea's payloads that are read and aren't what its API answers (code.gitea.io/gitea/modules/structs,
+// hook.go, of 1.26).
 type (
-	giteaUser struct {
-		Login string `json:"login"`
-	}
 	giteaRepository struct {
 		FullName string `json:"full_name"`
 	}
@@ -163,30 +106,13 @@ type (
 		Commits    []giteaCommit    `json:"commits"`
 		HeadCommit *giteaCommit     `json:"head_commit"`
 		Repository *giteaRepository `json:"repository"`
-		Pusher     *giteaUser       `json:"pusher"`
-	}
-	giteaBranch struct {
-		Ref string `json:"ref"`
-		SHA string `json:"sha"`
-	}
-	giteaPull struct {
-		Number      int64        `json:"number"`
-		User        *giteaUser   `json:"user"`
-		Title       string       `json:"title"`
-		Body        string       `json:"body"`
-		Merged      bool         `json:"merged"`
-		MergedAt    *time.Time   `json:"merged_at"`
-		MergeCommit *string      `json:"merge_commit_sha"`
-		MergedBy    *giteaUser   `json:"merged_by"`
-		Base        *giteaBranch `json:"base"`
-		Head        *giteaBranch `json:"head"`
-		UpdatedAt   *time.Time   `json:"updated_at"`
+		Pusher     *gitea.User      `json:"pusher"`
 	}
 	pullEvent struct {
-		Action     string           `json:"action"`
-		Pull       *giteaPull       `json:"pull_request"`
-		Repository *giteaRepository `json:"repository"`
-		Sender     *giteaUser       `json:"sender"`
+		Action     string             `json:"action"`
+		Pull       *gitea.PullRequest `json:"pull_request"`
+		Repository *giteaRepository   `json:"repository"`
+		Sender     *gitea.User        `json:"sender"`
 		Review     *struct {
 			Type    string `json:"type"`
 			Content string `json:"content"`
@@ -198,7 +124,7 @@ func (p pullEvent) check() error {
 	switch {
 	case p.Repository == nil || p.Repository.FullName == "":
 		return tracedb.ErrInvalid.Says("the event names no repository").At("repository.full_name")
-	case p.Pull == nil || p.Pull.Number <= 0:
+	case p.Pull == nil || p.Pull.Index <= 0:
 		return tracedb.ErrInvalid.Says("the event names no pull request").At("pull_request.number")
 	case p.Pull.Head == nil || p.Pull.Base == nil:
 		return tracedb.ErrInvalid.Says("the pull request has no branches").At("pull_request")
@@ -208,12 +134,12 @@ func (p pullEvent) check() error {
 
 // push turns a push to a branch into a commit, and into promotions where the fleet's main now holds
 // other images. Tags and branches that went away are no commits.
-func (h *GiteaHook) push(ctx context.Context, p pushEvent) ([]tracedb.Draft, error) {
+func (h *giteaWebhooks) push(ctx context.Context, p pushEvent) ([]tracedb.Draft, error) {
 	if p.Repository == nil || p.Repository.FullName == "" {
 		return nil, tracedb.ErrInvalid.Says("the event names no repository").At("repository.full_name")
 	}
 	branch, isBranch := strings.CutPrefix(p.Ref, "refs/heads/")
-	if !h.repos.ours(p.Repository.FullName) || !isBranch {
+	if !h.repos.recorded(p.Repository.FullName) || !isBranch {
 		return nil, nil
 	}
 	if strings.Trim(p.After, "0") == "" && p.After != "" {
@@ -226,7 +152,10 @@ func (h *GiteaHook) push(ctx context.Context, p pushEvent) ([]tracedb.Draft, err
 		repository: p.Repository.FullName, branch: branch, hash: p.After, before: p.Before, pusher: login(p.Pusher),
 	}
 	if p.HeadCommit != nil && p.HeadCommit.ID == p.After {
-		c.message, c.at, c.author = p.HeadCommit.Message, p.HeadCommit.Timestamp, p.HeadCommit.Author.who()
+		c.message, c.at = p.HeadCommit.Message, p.HeadCommit.Timestamp
+		if a := p.HeadCommit.Author; a != nil {
+			c.author = cmp.Or(a.UserName, a.Name)
+		}
 	}
 	for _, other := range p.Commits {
 		if other.ID != p.After && isHash(other.ID) {
@@ -234,69 +163,59 @@ func (h *GiteaHook) push(ctx context.Context, p pushEvent) ([]tracedb.Draft, err
 		}
 		c.files = append(append(c.files, other.Added...), other.Modified...)
 	}
-	if err := h.setBack(ctx, &c); err != nil {
+	if err := h.detectReset(ctx, &c); err != nil {
 		return nil, err
 	}
 	if c.repository == h.repos.Fleet && branch == names.MainBranch {
-		return accepted(ctx, h.repos, c, h.Poller)
+		return fleetCommit(ctx, h.repos, c, h.poller)
 	}
 	return []tracedb.Draft{c.draft(h.repos)}, nil
 }
 
-// setBack notes that a push set its branch to a commit at which it had stood before: then the log's newest
-// record of where it came from is newer than that of where it goes. A push that is told twice, or that
+// detectReset notes that a push reset its branch to a commit at which it had been before: then the log's newest
+// record of where it came from is newer than that of where it goes. A push that is delivered twice, or that
 // GiteaPoller found first, goes from the older to the newer.
-func (h *GiteaHook) setBack(ctx context.Context, c *commit) error {
-	if h.Log == nil || !isHash(c.before) {
+func (h *giteaWebhooks) detectReset(ctx context.Context, c *commit) error {
+	if !isHash(c.before) {
 		return nil
 	}
-	to, err := h.stood(ctx, *c)
+	to, err := h.lastAt(ctx, *c)
 	if err != nil || to < 0 {
 		return err
 	}
 	from := *c
 	from.hash = c.before
-	came, err := h.stood(ctx, from)
+	came, err := h.lastAt(ctx, from)
 	if err != nil || came <= to {
 		return err
 	}
 	// The commit is old; that the branch went back to it isn't.
-	c.again, c.at = came, h.rec.now()
+	c.again, c.at = came, h.now()
 	return nil
 }
 
-// stood is the newest record that a branch came to stand at a commit, -1 if there is none.
-func (h *GiteaHook) stood(ctx context.Context, c commit) (int64, error) {
+// lastAt is the newest record that a branch was set to a commit, -1 if there is none.
+func (h *giteaWebhooks) lastAt(ctx context.Context, c commit) (int64, error) {
 	page, err := h.Log.Search(ctx, tracedb.Query{
 		Kinds: []tracedb.Kind{tracedb.KindCommit}, Limit: tracedb.MaxPage,
 		Refs: []tracedb.Ref{ref(tracedb.RefRepository, c.repository), h.repos.commit(c.repository, c.hash)},
 	})
 	if err != nil {
-		return 0, fmt.Errorf("where %s of %s stood: %w", c.branch, c.repository, err)
+		return 0, fmt.Errorf("when %s of %s was there: %w", c.branch, c.repository, err)
 	}
 	for _, e := range page.Entries { // newest first
-		if e.Writer == h.rec.identity().Name && (e.ID == c.id() || strings.HasPrefix(e.ID, c.id()+"/")) {
+		if e.Writer == h.identity.Name && (e.ID == c.id() || strings.HasPrefix(e.ID, c.id()+"/")) {
 			return e.Seq, nil
 		}
 	}
 	return -1, nil
 }
 
-func (s *giteaSignature) who() string {
-	switch {
-	case s == nil:
-		return ""
-	case s.UserName != "":
-		return s.UserName
-	}
-	return s.Name
-}
-
-func login(u *giteaUser) string {
+func login(u *gitea.User) string {
 	if u == nil {
 		return ""
 	}
-	return u.Login
+	return u.UserName
 }
 
 // person is the actor's name of one of Gitea's users.
@@ -308,14 +227,14 @@ func person(login string) string {
 }
 
 // review is the record of a review from the webhook alone: Gitea doesn't say its id there, nor which
-// commit was judged, which is the branch's newest unless somebody pushed meanwhile.
+// commit was reviewed, which is the branch's newest unless somebody pushed meanwhile.
 func (p pullEvent) review(repos Repositories, event string) ([]tracedb.Draft, error) {
 	if p.Review == nil {
 		return nil, tracedb.ErrInvalid.Says("the event carries no review").At("review")
 	}
-	v := review{state: strings.TrimPrefix(event, "pull_request_review_"), reviewer: login(p.Sender), body: p.Review.Content, commit: p.Pull.Head.SHA}
-	if p.Pull.UpdatedAt != nil {
-		v.at = *p.Pull.UpdatedAt
+	v := review{state: strings.TrimPrefix(event, "pull_request_review_"), reviewer: login(p.Sender), body: p.Review.Content, commit: p.Pull.Head.Sha}
+	if p.Pull.Updated != nil {
+		v.at = *p.Pull.Updated
 	}
 	v.id = "text-" + hash(v.reviewer, v.state, v.commit, v.body)
 	d, ok := v.draft(repos, p.Repository.FullName, p.Pull)

@@ -30,8 +30,8 @@ func readGolden(t testing.TB, name string) []byte {
 	return data
 }
 
-// story are the webhooks in the order in which Gitea sent them.
-var story = []string{
+// deliveries are the webhooks in the order in which Gitea sent them.
+var deliveries = []string{
 	"pull-opened", "push-branch", "review-comment", "pull-sync", "review-rejected", "review-approved", "pull-merged", "push-main",
 	"fleet-push-branch", "fleet-review-approved", "fleet-pull-merged", "fleet-push-main", "platform-push", "trace-push", "push-tag",
 	"push-many", "push-force", "pull-closed",
@@ -146,17 +146,15 @@ func newPoller(t *testing.T, tr *trace, fake http.Handler) *GiteaPoller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := &GiteaPoller{Client: c, Sink: tr.sink, Log: tr.log, Interval: time.Millisecond}
-	f.ready()
-	hasty(f.rec)
+	f := NewGiteaPoller(c, Repositories{}, tr.options())
+	f.interval = time.Millisecond
+	withTestClock(f.recorder)
 	return f
 }
 
-func newHook(tr *trace, f *GiteaPoller) *GiteaHook {
-	h := Gitea([]byte(secret), tr.sink)
-	h.Poller, h.Log = f, tr.log
-	h.ready()
-	hasty(h.rec)
+func newHook(tr *trace, f *GiteaPoller) *Webhook {
+	h := Gitea([]byte(secret), Repositories{}, f, tr.options())
+	withTestClock(h.recorder)
 	return h
 }
 
@@ -171,54 +169,54 @@ func (tr *trace) ids() []string {
 	return out
 }
 
-func TestGiteaStory(t *testing.T) {
+func TestGitea(t *testing.T) {
 	tr := newTrace(t)
-	deliverAll(t, newHook(tr, newPoller(t, tr, &fakeGitea{})), story...)
+	deliverAll(t, newHook(tr, newPoller(t, tr, &fakeGitea{})), deliveries...)
 	tr.golden("gitea.golden")
 }
 
 // Without the API a webhook says less; what it says is recorded all the same.
-func TestGiteaStoryWithoutForge(t *testing.T) {
+func TestGiteaWithoutPoller(t *testing.T) {
 	tr := newTrace(t)
-	deliverAll(t, newHook(tr, nil), story...)
+	deliverAll(t, newHook(tr, nil), deliveries...)
 	tr.golden("gitea-alone.golden")
 }
 
 func TestGiteaTwice(t *testing.T) {
-	for _, withForge := range []bool{true, false} {
+	for _, withPoller := range []bool{true, false} {
 		tr := newTrace(t)
-		hook := func() *GiteaHook {
-			if withForge {
+		hook := func() *Webhook {
+			if withPoller {
 				return newHook(tr, newPoller(t, tr, &fakeGitea{}))
 			}
 			return newHook(tr, nil)
 		}
 		h := hook()
-		deliverAll(t, h, story...)
+		deliverAll(t, h, deliveries...)
 		want := tr.ids()
-		deliverAll(t, h, story...)      // a replay
-		deliverAll(t, hook(), story...) // after a restart
+		deliverAll(t, h, deliveries...)      // a replay
+		deliverAll(t, hook(), deliveries...) // after a restart
 		if diff := cmp.Diff(want, tr.ids()); diff != "" {
-			t.Errorf("with forge %v: records (-once +thrice):\n%s", withForge, diff)
+			t.Errorf("with poller %v: records (-once +thrice):\n%s", withPoller, diff)
 		}
 	}
 }
 
-// What the webhooks told, polls don't record again; what they didn't, polls find.
-func TestForgeFindsWhatIsMissing(t *testing.T) {
+// What the webhooks recorded, polls don't record again; what they didn't, polls find.
+func TestPollerFindsWhatIsMissing(t *testing.T) {
 	fake := &fakeGitea{}
 	all := newTrace(t)
-	deliverAll(t, newHook(all, newPoller(t, all, fake)), story...)
+	deliverAll(t, newHook(all, newPoller(t, all, fake)), deliveries...)
 	if err := newPoller(t, all, fake).poll(t.Context(), time.Time{}); err != nil {
 		t.Fatal(err)
 	}
-	told := all.ids()
+	recorded := all.ids()
 
 	t.Run("nothing doubles", func(t *testing.T) {
-		for _, id := range told {
+		for _, id := range recorded {
 			hash := id[strings.LastIndex(id, "/")+1:]
 			n := 0
-			for _, other := range told {
+			for _, other := range recorded {
 				if strings.HasPrefix(other, "commit/") && strings.HasSuffix(other, hash) {
 					n++
 				}
@@ -227,7 +225,7 @@ func TestForgeFindsWhatIsMissing(t *testing.T) {
 				t.Errorf("commit %s was recorded %d times", hash, n)
 			}
 		}
-		count := len(told)
+		count := len(recorded)
 		for range 2 { // another poll, and one after a restart
 			if err := newPoller(t, all, fake).poll(t.Context(), time.Time{}); err != nil {
 				t.Fatal(err)
@@ -244,44 +242,44 @@ func TestForgeFindsWhatIsMissing(t *testing.T) {
 		if err := f.poll(t.Context(), time.Time{}); err != nil {
 			t.Fatal(err)
 		}
-		tr.golden("gitea-forge.golden")
+		tr.golden("gitea-poller.golden")
 		// They come at last: what was found stays as it is, pushes to branches are news.
-		deliverAll(t, newHook(tr, f), story...)
-		for _, id := range told {
+		deliverAll(t, newHook(tr, f), deliveries...)
+		for _, id := range recorded {
 			if !slices.Contains(tr.ids(), id) {
 				t.Errorf("%s is missing", id)
 			}
 		}
 		for _, id := range tr.ids() {
-			if !strings.HasPrefix(id, "commit/") && !slices.Contains(told, id) {
-				t.Errorf("%s is told under two ids", id)
+			if !strings.HasPrefix(id, "commit/") && !slices.Contains(recorded, id) {
+				t.Errorf("%s is recorded under two ids", id)
 			}
 		}
 	})
 
 	t.Run("some webhooks lost", func(t *testing.T) {
-		for i := range story {
+		for i := range deliveries {
 			tr := newTrace(t)
 			f := newPoller(t, tr, fake)
-			deliverAll(t, newHook(tr, f), slices.Delete(slices.Clone(story), i, i+1)...)
+			deliverAll(t, newHook(tr, f), slices.Delete(slices.Clone(deliveries), i, i+1)...)
 			f = newPoller(t, tr, fake) // a restart in the middle
 			if err := f.poll(t.Context(), time.Time{}); err != nil {
 				t.Fatal(err)
 			}
 			got := tr.ids()
-			for _, id := range told {
+			for _, id := range recorded {
 				// Branches that aren't main have no list of pushes; their commits are in the merge.
 				branch := strings.Contains(id, "/fix-battery/") || strings.Contains(id, "/many/") || strings.Contains(id, "/promote/")
 				if !branch && !slices.Contains(got, id) {
-					t.Errorf("without %s: %s is missing", story[i], id)
+					t.Errorf("without %s: %s is missing", deliveries[i], id)
 				}
 			}
 		}
 	})
 }
 
-// An edited review is told anew, and what was said first stays.
-func TestForgeEditedReview(t *testing.T) {
+// An edited review is recorded anew, and what was said first stays.
+func TestPollerEditedReview(t *testing.T) {
 	tr := newTrace(t)
 	fake := &fakeGitea{}
 	f := newPoller(t, tr, fake)
@@ -306,7 +304,7 @@ func TestForgeEditedReview(t *testing.T) {
 	}
 }
 
-func TestForgeWhenGiteaIsDown(t *testing.T) {
+func TestPollerWhenGiteaIsDown(t *testing.T) {
 	tr := newTrace(t)
 	fake := &fakeGitea{down: true}
 	f := newPoller(t, tr, fake)
@@ -338,7 +336,7 @@ func TestForgeWhenGiteaIsDown(t *testing.T) {
 }
 
 // A poll goes back no further than it must.
-func TestForgeStopsAtWhatIsOld(t *testing.T) {
+func TestPollerStopsAtWhatIsOld(t *testing.T) {
 	tr := newTrace(t)
 	fake := &fakeGitea{}
 	f := newPoller(t, tr, fake)
@@ -356,7 +354,7 @@ func TestForgeStopsAtWhatIsOld(t *testing.T) {
 }
 
 func TestPromotions(t *testing.T) {
-	repos := Repositories{}.whole()
+	repos := Repositories{}.withDefaults()
 	body := "tenants/drones/x: 2d711642b726 from commit 90dd5a0a38cd\n\nService: druppie/x\nCommit: " + mergedCommit + "\nImage: registry.foundry.svc.cluster.local:5000/druppie/x@" + imageX + "\nPipeline run: \n"
 	tests := []struct {
 		name, message string
@@ -371,7 +369,7 @@ func TestPromotions(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			drafts, err := accepted(context.Background(), repos, commit{repository: repos.Fleet, branch: "main", hash: hashA, message: tt.message, files: tt.files}, nil)
+			drafts, err := fleetCommit(context.Background(), repos, commit{repository: repos.Fleet, branch: "main", hash: hashA, message: tt.message, files: tt.files}, nil)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,29 +9,30 @@ import (
 	"strings"
 	"time"
 
+	"code.gitea.io/sdk/gitea"
 	"sigs.k8s.io/yaml"
 
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// commit is what came onto a branch, however it was heard of.
+// commit is what came onto a branch, as a push or the branch itself shows it.
 type commit struct {
 	repository, branch, hash, before string
 	author                           string // as the commit says, or Gitea's user
-	pusher                           string // Gitea's user; empty if nobody said
+	pusher                           string // Gitea's user; empty if unknown
 	message                          string
 	others                           []string
 	files                            []string // that it added or changed
 	at                               time.Time
-	// again is the record after which the branch was set to a commit at which it had stood before; 0: it
+	// again is the record after which the branch was set to a commit at which it had been before; 0: it
 	// never had.
 	again int64
 }
 
-// id is that of the record that the branch came to stand at the commit.
+// id is that of the record that the branch was set to the commit.
 func (c commit) id() string {
-	return tidy(fmt.Sprintf("commit/%s/%s/%s", c.repository, c.branch, c.hash))
+	return shortID(fmt.Sprintf("commit/%s/%s/%s", c.repository, c.branch, c.hash))
 }
 
 // maxOthers leaves room for what else a commit is about.
@@ -58,48 +59,56 @@ func (c commit) draft(repos Repositories, more ...tracedb.Ref) tracedb.Draft {
 }
 
 // mergedAs is the commit that a merged pull request became on its branch.
-func (p *giteaPull) mergedAs() string {
-	if p.MergeCommit != nil && isHash(*p.MergeCommit) {
-		return *p.MergeCommit
+func mergedAs(p *gitea.PullRequest) string {
+	if p.MergedCommitID != nil && isHash(*p.MergedCommitID) {
+		return *p.MergedCommitID
 	}
-	return p.Head.SHA
+	return headOf(p)
+}
+
+// headOf is the newest commit of a pull request's branch.
+func headOf(p *gitea.PullRequest) string {
+	if p.Head == nil {
+		return ""
+	}
+	return p.Head.Sha
 }
 
 // merged is the record of a pull request that came into its branch.
-func (repos Repositories) merged(repository string, p *giteaPull) []tracedb.Draft {
+func (repos Repositories) merged(repository string, p *gitea.PullRequest) []tracedb.Draft {
 	m := tracedb.Merge{
-		Repository: repository, Pull: p.Number, Title: tracedb.Clip(p.Title, maxName), Author: first(login(p.User)),
-		MergedBy: first(login(p.MergedBy)), Head: p.Head.SHA, Commit: p.mergedAs(),
+		Repository: repository, Pull: p.Index, Title: tracedb.Clip(p.Title, maxName), Author: first(login(p.Poster)),
+		MergedBy: first(login(p.MergedBy)), Head: headOf(p), Commit: mergedAs(p),
 	}
 	var at time.Time
-	if p.MergedAt != nil {
-		at = *p.MergedAt
+	if p.Merged != nil {
+		at = *p.Merged
 	}
 	about := append(repos.about(repository, p), repos.commit(repository, m.Head), repos.commit(repository, m.Commit))
 	// A repository that is made anew counts from one again.
-	id := fmt.Sprintf("merge/%s/%d/%s", repository, p.Number, m.Commit)
+	id := fmt.Sprintf("merge/%s/%d/%s", repository, p.Index, m.Commit)
 	return []tracedb.Draft{draft(id, tracedb.KindMerge, person(login(p.MergedBy)), at, "", m, about...)}
 }
 
 // about are the refs of a pull request. One in the fleet is about what it promotes, too, as far as its
-// author says so; what came of it stands in the promotion, which is read from the fleet's files.
-func (repos Repositories) about(repository string, p *giteaPull) []tracedb.Ref {
+// author says so; what came of it is in the promotion, which is read from the fleet's files.
+func (repos Repositories) about(repository string, p *gitea.PullRequest) []tracedb.Ref {
 	out := []tracedb.Ref{
-		ref(tracedb.RefRepository, repository), ref(tracedb.RefPull, fmt.Sprintf("%s#%d", repository, p.Number)),
+		ref(tracedb.RefRepository, repository), ref(tracedb.RefPull, fmt.Sprintf("%s#%d", repository, p.Index)),
 	}
 	if repository != repos.Fleet {
 		return out
 	}
-	said := readRelease(p.Body)
-	if repos.ours(said.repository) {
-		out = append(out, ref(tracedb.RefRepository, said.repository), repos.commit(said.repository, said.commit))
+	r := readRelease(p.Body)
+	if repos.recorded(r.repository) {
+		out = append(out, ref(tracedb.RefRepository, r.repository), repos.commit(r.repository, r.commit))
 	}
-	return append(out, ref(tracedb.RefImage, said.digest))
+	return append(out, ref(tracedb.RefImage, r.digest))
 }
 
-// review is a judgement of a pull request, however it was heard of.
+// review is a review of a pull request, from the webhook or the API.
 type review struct {
-	id       string // Gitea's, and what tells its versions apart
+	id       string // Gitea's, and what distinguishes its versions
 	state    string
 	reviewer string
 	body     string
@@ -107,40 +116,40 @@ type review struct {
 	at       time.Time
 }
 
-// verdicts are Gitea's words, those of its webhook and those of its API.
-var verdicts = map[string]tracedb.Outcome{
+// reviewStates are Gitea's words, those of its webhook and those of its API.
+var reviewStates = map[string]tracedb.Outcome{
 	"approved": tracedb.Approved, "rejected": tracedb.Rejected, "comment": tracedb.Commented,
 	"APPROVED": tracedb.Approved, "REQUEST_CHANGES": tracedb.Rejected, "COMMENT": tracedb.Commented,
 }
 
 // draft is false for a review that isn't given yet.
-func (v review) draft(repos Repositories, repository string, p *giteaPull) (tracedb.Draft, bool) {
-	outcome, ok := verdicts[v.state]
+func (v review) draft(repos Repositories, repository string, p *gitea.PullRequest) (tracedb.Draft, bool) {
+	outcome, ok := reviewStates[v.state]
 	if !ok {
 		return tracedb.Draft{}, false
 	}
 	r := tracedb.Review{
-		Repository: repository, Pull: p.Number, Title: tracedb.Clip(p.Title, maxName), Author: first(login(p.User)),
+		Repository: repository, Pull: p.Index, Title: tracedb.Clip(p.Title, maxName), Author: first(login(p.Poster)),
 		Reviewer: first(v.reviewer), Reason: tracedb.Clip(v.body, maxText), Commit: v.commit,
 	}
 	if !isHash(r.Commit) {
-		r.Commit = p.Head.SHA // Gitea keeps no commit with a comment on none
+		r.Commit = headOf(p) // Gitea keeps no commit with a comment on none
 	}
 	about := append(repos.about(repository, p), repos.commit(repository, r.Commit))
-	id := fmt.Sprintf("review/%s/%d/%s", repository, p.Number, v.id)
+	id := fmt.Sprintf("review/%s/%d/%s", repository, p.Index, v.id)
 	return draft(id, tracedb.KindReview, person(v.reviewer), v.at, outcome, r, about...), true
 }
 
 // release is what a promotion brings into the fleet.
 type release struct{ repository, commit, digest string }
 
-// said are the lines by which a promotion's commit and pull request name the release.
-var said = regexp.MustCompile(`(?m)^(Service|Commit|Image): (\S+)\s*$`)
+// releaseLine is a line by which a promotion's commit and pull request name the release.
+var releaseLine = regexp.MustCompile(`(?m)^(Service|Commit|Image): (\S+)\s*$`)
 
 // readRelease reads what the text of a promotion says, as far as it says it well.
 func readRelease(text string) release {
 	var r release
-	for _, m := range said.FindAllStringSubmatch(tracedb.Clip(text, maxText), -1) {
+	for _, m := range releaseLine.FindAllStringSubmatch(tracedb.Clip(text, maxText), -1) {
 		switch m[1] {
 		case "Service":
 			r.repository = m[2]
@@ -159,16 +168,15 @@ func readRelease(text string) release {
 // maxPromotions bounds what one commit of the fleet may make us read.
 const maxPromotions = 50
 
-// accepted are the records of what came onto the fleet's main: the commit, and a promotion for each
+// fleetCommit are the records of what came onto the fleet's main: the commit, and a promotion for each
 // image that it brings. A service's kustomization names the digests, and the commit and repository that
-// they were built from. What the file says is what Flux applies; only where nobody can read it does the
+// they were built from. What the file says is what Flux applies; only where it can't be read does the
 // commit's message have to do. An image that comes without saying from where is no promotion, but the
 // commit is about it.
-func accepted(ctx context.Context, repos Repositories, c commit, files *GiteaPoller) ([]tracedb.Draft, error) {
+func fleetCommit(ctx context.Context, repos Repositories, c commit, files *GiteaPoller) ([]tracedb.Draft, error) {
 	var promoted []tracedb.Draft
-	var strays []tracedb.Ref
-	names := slices.Compact(slices.Sorted(slices.Values(c.files)))
-	for _, name := range names {
+	var unsourced []tracedb.Ref
+	for _, name := range slices.Compact(slices.Sorted(slices.Values(c.files))) {
 		tenant, ok := serviceFile(name)
 		if !ok || len(promoted) >= maxPromotions {
 			continue
@@ -185,10 +193,10 @@ func accepted(ctx context.Context, repos Repositories, c commit, files *GiteaPol
 			if !isDigest(r.digest) {
 				continue
 			}
-			of := []tracedb.Ref{ref(tracedb.RefRepository, r.repository), ref(tracedb.RefCommit, r.commit), ref(tracedb.RefNamespace, tenant)}
-			if of[0].Check() != nil || of[1].Check() != nil || of[2].Check() != nil {
-				if len(strays) < maxImages/4 {
-					strays = append(strays, ref(tracedb.RefImage, r.digest))
+			about := []tracedb.Ref{ref(tracedb.RefRepository, r.repository), ref(tracedb.RefCommit, r.commit), ref(tracedb.RefNamespace, tenant)}
+			if slices.ContainsFunc(about, func(r tracedb.Ref) bool { return r.Check() != nil }) {
+				if len(unsourced) < maxImages/4 {
+					unsourced = append(unsourced, ref(tracedb.RefImage, r.digest))
 				}
 				continue
 			}
@@ -196,11 +204,11 @@ func accepted(ctx context.Context, repos Repositories, c commit, files *GiteaPol
 				Digest: r.digest, Repository: r.repository, Commit: r.commit, Fleet: repos.Fleet, Revision: c.hash, Tenant: tenant,
 			}
 			id := fmt.Sprintf("promotion/%s/%s/%s", c.hash, path.Dir(name), r.digest)
-			of = append(of, ref(tracedb.RefImage, r.digest), ref(tracedb.RefRevision, c.hash))
-			promoted = append(promoted, draft(id, tracedb.KindPromotion, person(c.pusher), c.at, "", p, of...))
+			about = append(about, ref(tracedb.RefImage, r.digest), ref(tracedb.RefRevision, c.hash))
+			promoted = append(promoted, draft(id, tracedb.KindPromotion, person(c.pusher), c.at, "", p, about...))
 		}
 	}
-	return append([]tracedb.Draft{c.draft(repos, strays...)}, promoted...), nil
+	return append([]tracedb.Draft{c.draft(repos, unsourced...)}, promoted...), nil
 }
 
 // serviceFile says whether the file of the fleet is a service's kustomization, and of which tenant:

@@ -107,9 +107,9 @@ func TestKyverno(t *testing.T) {
 			tr := newTrace(t)
 			client := newCluster()
 			collector := func() *Kyverno {
-				k := &Kyverno{Client: client, Sink: tr.sink, Log: tr.log, relist: often}
-				k.ready()
-				hasty(k.rec)
+				k := NewKyverno(client, tr.options())
+				k.relist = often
+				withTestClock(k.recorder)
 				return k
 			}
 			k := collector()
@@ -226,9 +226,9 @@ func TestKustomizations(t *testing.T) {
 				kustomizationResource: "KustomizationList", gitRepositoryResource: "GitRepositoryList",
 			}, tt.object, flux("GitRepository", "fleet", map[string]any{"spec": map[string]any{"url": "https://gitea.gitea.svc.cluster.local:3000/druppie/fleet.git"}}))
 			watch := func() *Kustomizations {
-				k := &Kustomizations{Client: client, Namespace: "flux-system", Sink: tr.sink, Log: tr.log, relist: often}
-				k.ready()
-				hasty(k.book.rec)
+				k := NewKustomizations(client, "flux-system", tr.options())
+				k.relist = often
+				withTestClock(k.recorder)
 				stop := runs(t, k.Run)
 				eventually(t, "it listed", func() bool { return !k.Status().LastSuccess.IsZero() })
 				stop()
@@ -240,8 +240,8 @@ func TestKustomizations(t *testing.T) {
 			}
 			// The webhook comes after all, and the service restarts: nothing doubles.
 			if e := events[tt.name]; e != nil {
-				h := newFlux(tr)
-				h.Kustomizations = k
+				h := Flux([]byte(secret), k, tr.options())
+				withTestClock(h.recorder)
 				body, err := json.Marshal(e())
 				if err != nil {
 					t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"regexp"
 	"strconv"
 	"sync"
@@ -12,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 
@@ -21,64 +19,37 @@ import (
 
 // Kyverno watches Events for what was refused: those of Kyverno's admission controller, and those of
 // the controllers that may not make a pod. The API server forgets Events after an hour, so a service
-// that is down for longer misses those of before; what Flux asked for stands in Flux's status too. Its
-// exported fields are set before its first use.
+// that is down for longer misses those of before; what Flux requested is in Flux's status too.
 type Kyverno struct {
-	Client dynamic.Interface
-	Sink   Sink
-	Log    tracedb.Reader // may be nil
-	Logger *slog.Logger
-
-	health health
-	start  sync.Once
-	rec    *recorder
+	*recorder
+	client dynamic.Interface
 	relist time.Duration
 }
 
-func (k *Kyverno) ready() {
-	k.start.Do(func() {
-		k.rec = newRecorder("kyverno", k.Sink, k.Log, k.Logger, &k.health, tracedb.KindAdmission)
-	})
+// NewKyverno returns a collector of a cluster's refusals.
+func NewKyverno(client dynamic.Interface, o Options) *Kyverno {
+	return &Kyverno{recorder: newRecorder("kyverno", o, tracedb.KindAdmission), client: client}
 }
-
-// Status is how it goes.
-func (k *Kyverno) Status() Status { return k.health.read("kyverno") }
 
 // Run watches until ctx ends.
 func (k *Kyverno) Run(ctx context.Context) error {
-	k.ready()
 	var wg sync.WaitGroup
 	for _, reason := range []string{"PolicyViolation", "FailedCreate"} {
-		f := k.reflector(reason)
+		f := &reflector[corev1.Event]{
+			recorder: k.recorder, name: "events " + reason, relist: k.relist,
+			of:   k.client.Resource(corev1.SchemeGroupVersion.WithResource("events")),
+			opts: metav1.ListOptions{FieldSelector: "reason=" + reason},
+			handle: func(ctx context.Context, what watch.EventType, e *corev1.Event) error {
+				if what == watch.Deleted || e.Reason != reason {
+					return nil
+				}
+				return k.put(ctx, eventDrafts(e)...)
+			},
+		}
 		wg.Go(func() { _ = f.run(ctx) }) // ends with ctx alone
 	}
 	wg.Wait()
 	return ctx.Err()
-}
-
-func (k *Kyverno) reflector(reason string) *reflector {
-	one := func(ctx context.Context, what watch.EventType, o runtime.Object) error {
-		e, ok := o.(*corev1.Event)
-		if !ok || what == watch.Deleted || e.Reason != reason {
-			return nil
-		}
-		return k.rec.put(ctx, eventDrafts(e))
-	}
-	return &reflector{
-		name: "events " + reason, of: k.Client.Resource(corev1.SchemeGroupVersion.WithResource("events")),
-		as:     func() runtime.Object { return &corev1.Event{} },
-		opts:   metav1.ListOptions{FieldSelector: "reason=" + reason},
-		health: &k.health, rec: k.rec, relist: k.relist,
-		one: one,
-		all: func(ctx context.Context, objects []runtime.Object) error {
-			for _, o := range objects {
-				if err := one(ctx, watch.Added, o); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-	}
 }
 
 const (
@@ -94,7 +65,7 @@ const (
 // Pod drones/x: [rule] fail (blocked); why.
 var violation = regexp.MustCompile(`(?s)^(\S+) (?:([^/\s]+)/)?(\S+): (?:\[[^\]]*\] )?(?:fail|error) \(blocked\)(?:; (.*))?$`)
 
-// eventDrafts are the records of an Event; none where it tells of no refusal.
+// eventDrafts are the records of an Event; none where it reports no refusal.
 func eventDrafts(e *corev1.Event) []tracedb.Draft {
 	if e.Reason == "FailedCreate" {
 		d, ok := parseDenial(e.Message)

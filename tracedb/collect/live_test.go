@@ -7,6 +7,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/utils/lru"
 
 	"github.com/druppie/druppie-up/internal/tekton"
 	"github.com/druppie/druppie-up/tracedb"
@@ -25,9 +26,8 @@ func live[T any](t *testing.T, name string) T {
 
 func TestLive(t *testing.T) {
 	tr := newTrace(t)
-	h := &health{}
-	r := newRecorder("live", tr.sink, tr.log, nil, h, tracedb.KindRun, tracedb.KindDeployment, tracedb.KindAdmission, tracedb.KindDrift, tracedb.KindIncident)
-	hasty(r)
+	r := newRecorder("live", tr.options(), tracedb.KindRun, tracedb.KindDeployment, tracedb.KindAdmission, tracedb.KindDrift, tracedb.KindIncident)
+	withTestClock(r)
 	var drafts []tracedb.Draft
 
 	run, err := tekton.Read(&unstructured.Unstructured{Object: live[map[string]any](t, "pipelinerun.json")})
@@ -55,17 +55,17 @@ func TestLive(t *testing.T) {
 	drafts = append(append(drafts, d), incidents(&pod)...)
 
 	deployment := live[appsv1.Deployment](t, "deployment.json")
-	w, _ := workloadOf(&deployment)
+	w := workloadOf(&deployment)
 	if got := w.deviations(); len(got) != 0 {
 		t.Errorf("a Deployment that Flux made deviates: %s", got[0].Payload)
 	}
 
-	book := &fluxReader{rec: r, log: tr.log}
+	reader := &fluxReader{recorder: r, last: lru.New(1)}
 	for _, item := range live[struct {
 		Items []map[string]any `json:"items"`
 	}](t, "kustomizations.json").Items {
-		for _, h := range statusOf(&unstructured.Unstructured{Object: item}) {
-			more, err := book.read(t.Context(), h)
+		for _, reported := range kustomizationOf(t, &unstructured.Unstructured{Object: item}).reconciliations() {
+			more, err := reader.drafts(t.Context(), reported)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -74,17 +74,17 @@ func TestLive(t *testing.T) {
 	}
 
 	event := live[corev1.Event](t, "flux-denial.json")
-	more, err := book.read(t.Context(), happening{
+	more, err := reader.drafts(t.Context(), reconciliation{
 		kind: event.InvolvedObject.Kind, namespace: event.InvolvedObject.Namespace, name: event.InvolvedObject.Name, uid: string(event.InvolvedObject.UID),
 		revision: event.Annotations["kustomize.toolkit.fluxcd.io/revision"], reason: event.Reason, message: event.Message, failed: event.Type == "Warning", at: event.FirstTimestamp.Time,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := r.put(t.Context(), append(drafts, more...)); err != nil {
+	if err := r.put(t.Context(), append(drafts, more...)...); err != nil {
 		t.Fatal(err)
 	}
-	if s := h.read("live"); s.Refused != 0 {
+	if s := r.Status(); s.Refused != 0 {
 		t.Errorf("the log refused %d", s.Refused)
 	}
 	tr.golden("live.golden")

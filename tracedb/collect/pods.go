@@ -1,9 +1,9 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -11,7 +11,6 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 
@@ -23,96 +22,72 @@ import (
 const TenantSelector = names.LabelTenant + "=true"
 
 // Pods watches what runs in tenants: pods that run, are gone or go wrong, and workloads that somebody
-// other than Flux changed. Its exported fields are set before its first use.
+// other than Flux changed.
 type Pods struct {
-	Client   dynamic.Interface
-	Selector string // of tenants' namespaces; empty: TenantSelector
-	Sink     Sink
-	// Log says which pods ran when the service went down; without it a pod that ended meanwhile stays
-	// running in the log. May be nil.
-	Log    tracedb.Reader
-	Logger *slog.Logger
-
-	health health
-	start  sync.Once
-	rec    *recorder
-	relist time.Duration
+	*recorder
+	client   dynamic.Interface
+	selector string
+	relist   time.Duration
 }
 
-func (p *Pods) ready() {
-	p.start.Do(func() {
-		p.rec = newRecorder("pods", p.Sink, p.Log, p.Logger, &p.health, tracedb.KindDeployment, tracedb.KindIncident, tracedb.KindDrift)
-		if p.Selector == "" {
-			p.Selector = TenantSelector
-		}
-	})
+// NewPods returns a collector of what runs in the namespaces that the selector selects; without one, in those of
+// TenantSelector.
+func NewPods(client dynamic.Interface, selector string, o Options) *Pods {
+	return &Pods{
+		recorder: newRecorder("pods", o, tracedb.KindDeployment, tracedb.KindIncident, tracedb.KindDrift),
+		client:   client, selector: cmp.Or(selector, TenantSelector),
+	}
 }
-
-// Status is how it goes.
-func (p *Pods) Status() Status { return p.health.read("pods") }
 
 // Run watches until ctx ends.
 func (p *Pods) Run(ctx context.Context) error {
-	p.ready()
 	tenants := map[string]tenant{}
 	defer func() {
 		for _, t := range tenants {
-			t.end()
+			t.stop()
 		}
 	}()
-	begin := func(name string) {
-		if _, ok := tenants[name]; !ok {
-			tenants[name] = p.tenant(ctx, name)
-		}
-	}
-	recalled := false // that the log was asked which pods ran, in whatever namespace
+	recalled := false // that the log was searched for the pods that ran, in whatever namespace
 	end := func(name string) error {
 		t, ok := tenants[name]
 		if !ok {
 			return nil
 		}
-		t.end()
+		t.stop()
 		delete(tenants, name)
-		err := t.running.lost(ctx)
+		err := t.pods.unwatched(ctx)
 		recalled = recalled && err == nil
 		return err
 	}
-	f := &reflector{
-		name: "namespaces", of: p.Client.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")),
-		as:     func() runtime.Object { return &corev1.Namespace{} },
-		opts:   metav1.ListOptions{LabelSelector: p.Selector},
-		health: &p.health, rec: p.rec, relist: p.relist,
-		all: func(ctx context.Context, objects []runtime.Object) error {
-			there := map[string]bool{}
-			for _, o := range objects {
-				if n, ok := o.(*corev1.Namespace); ok {
-					there[n.Name] = true
-					begin(n.Name)
-				}
+	f := &reflector[corev1.Namespace]{
+		recorder: p.recorder, name: "namespaces", relist: p.relist,
+		of:   p.client.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")),
+		opts: metav1.ListOptions{LabelSelector: p.selector},
+		listed: func(ctx context.Context, namespaces []*corev1.Namespace) error {
+			listed := map[string]bool{}
+			for _, n := range namespaces {
+				listed[n.Name] = true
 			}
 			for name := range tenants {
-				if !there[name] {
+				if !listed[name] {
 					if err := end(name); err != nil {
 						return err
 					}
 				}
 			}
-			if !recalled {
-				if err := p.strays(ctx, there); err != nil {
-					return err
-				}
-				recalled = true
+			if recalled {
+				return nil
 			}
-			return nil
+			err := p.formerTenants(ctx, listed)
+			recalled = err == nil
+			return err
 		},
-		one: func(_ context.Context, what watch.EventType, o runtime.Object) error {
-			n, ok := o.(*corev1.Namespace)
-			switch {
-			case !ok:
-			case what == watch.Deleted:
+		handle: func(_ context.Context, what watch.EventType, n *corev1.Namespace) error {
+			if what == watch.Deleted {
 				return end(n.Name)
-			default:
-				begin(n.Name)
+			}
+			if _, ok := tenants[n.Name]; !ok {
+				tenants[n.Name] = p.watchTenant(ctx, n.Name)
 			}
 			return nil
 		},
@@ -122,39 +97,45 @@ func (p *Pods) Run(ctx context.Context) error {
 
 // tenant is a namespace that is watched.
 type tenant struct {
-	running *running
-	end     func() // stops watching, and returns when nobody does any more
+	pods *tenantPods
+	stop func() // stops watching, and returns when nothing is watched any more
 }
 
-// tenant begins to watch a namespace.
-func (p *Pods) tenant(ctx context.Context, namespace string) tenant {
-	r := &running{pods: p, namespace: namespace}
+// watchTenant begins to watch a namespace.
+func (p *Pods) watchTenant(ctx context.Context, namespace string) tenant {
+	pods := &tenantPods{Pods: p, namespace: namespace}
 	ctx, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
-	for _, f := range append(p.workloads(namespace), r.reflector()) {
+	begin := func(name string, run func(context.Context) error) {
 		wg.Go(func() {
-			_ = f.run(ctx) // ends with its context alone
-			p.health.drop(f.name)
+			_ = run(ctx) // ends with its context alone
+			p.health.drop(name)
 		})
 	}
-	return tenant{r, func() { cancel(); wg.Wait() }}
+	for _, resource := range []string{"deployments", "statefulsets", "daemonsets"} {
+		f := p.workloads(resource, namespace)
+		begin(f.name, f.run)
+	}
+	f := pods.reflector()
+	begin(f.name, f.run)
+	return tenant{pods, func() { cancel(); wg.Wait() }}
 }
 
-// strays records as lost what ran, when the service was last there, in namespaces that are no tenants'
-// now. It looks back as far as recall does, in all namespaces together.
-func (p *Pods) strays(ctx context.Context, there map[string]bool) error {
-	everywhere := &running{pods: p}
+// formerTenants records as gone what ran, when the service was last there, in namespaces that are no tenants'
+// now. It looks back as far as one search does, in all namespaces together.
+func (p *Pods) formerTenants(ctx context.Context, tenants map[string]bool) error {
+	everywhere := &tenantPods{Pods: p}
 	if err := everywhere.recall(ctx); err != nil {
 		return err
 	}
-	left := map[string]bool{}
-	for _, l := range everywhere.live {
-		if !there[l.data.Namespace] {
-			left[l.data.Namespace] = true
+	former := map[string]bool{}
+	for _, l := range everywhere.running {
+		if !tenants[l.data.Namespace] {
+			former[l.data.Namespace] = true
 		}
 	}
-	for name := range left {
-		if err := (&running{pods: p, namespace: name}).lost(ctx); err != nil {
+	for name := range former {
+		if err := (&tenantPods{Pods: p, namespace: name}).unwatched(ctx); err != nil {
 			return err
 		}
 	}
@@ -163,23 +144,27 @@ func (p *Pods) strays(ctx context.Context, there map[string]bool) error {
 
 // podDraft is the record that a pod runs, or ran; false until one of its containers did, whatever the
 // others wait for. Another set of images, such as that of a container that came later, is another record.
-func podDraft(pod *corev1.Pod, turn int) (tracedb.Draft, livePod, bool) {
+func podDraft(pod *corev1.Pod, goneBefore int) (tracedb.Draft, runningPod, bool) {
 	images, ran := podImages(pod)
 	if !ran {
-		return tracedb.Draft{}, livePod{}, false
+		return tracedb.Draft{}, runningPod{}, false
 	}
 	d := tracedb.Deployment{
 		Namespace: pod.Namespace, Object: object("Pod", pod.Name), Images: images,
 		Algorithm: pod.Labels[names.LabelAlgorithm], Node: pod.Spec.NodeName, Reason: "Running",
 	}
-	about := append(refs(tracedb.RefImage, images),
-		ref(tracedb.RefPod, pod.Namespace+"/"+pod.Name), ref(tracedb.RefNamespace, pod.Namespace), ref(tracedb.RefAlgorithm, d.Algorithm))
 	at := pod.CreationTimestamp.Time
 	if pod.Status.StartTime != nil {
 		at = pod.Status.StartTime.Time
 	}
-	id := fmt.Sprintf("pod/%s/running/%s%s", pod.UID, hash(append(slices.Clone(images), "", d.Algorithm)...), suffix(turn))
-	return draft(id, tracedb.KindDeployment, "kubernetes", at, tracedb.Running, d, about...), livePod{refs: about, data: d}, true
+	id := fmt.Sprintf("pod/%s/running/%s%s", pod.UID, hash(append(slices.Clone(images), "", d.Algorithm)...), suffix(goneBefore))
+	about := podRefs(pod, images)
+	return draft(id, tracedb.KindDeployment, "kubernetes", at, tracedb.Running, d, about...), runningPod{refs: about, data: d}, true
+}
+
+func podRefs(pod *corev1.Pod, images []string) []tracedb.Ref {
+	return append(refs(tracedb.RefImage, images), ref(tracedb.RefPod, pod.Namespace+"/"+pod.Name),
+		ref(tracedb.RefNamespace, pod.Namespace), ref(tracedb.RefAlgorithm, pod.Labels[names.LabelAlgorithm]))
 }
 
 // statuses are those of all containers of a pod.
@@ -188,31 +173,29 @@ func statuses(pod *corev1.Pod) []corev1.ContainerStatus {
 }
 
 // podImages are the digests of the images that run in a pod, or ran, sorted; false where none did. What
-// the node says it runs counts, and what was asked for by digest too where the two differ: an image that
-// was pulled through an index may be told by either. An image that has no digest is left out.
+// the node says it runs counts, and what was requested by digest too where the two differ: an image that
+// was pulled through an index may be reported by either. An image that has no digest is left out.
 func podImages(pod *corev1.Pod) (images []string, ran bool) {
-	asked := map[string]string{}
+	requested := map[string]string{}
 	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		asked[c.Name] = digestOf(c.Image)
+		requested[c.Name] = digestOf(c.Image)
 	}
 	for _, c := range pod.Spec.EphemeralContainers {
-		asked[c.Name] = digestOf(c.Image)
+		requested[c.Name] = digestOf(c.Image)
 	}
 	for _, s := range statuses(pod) {
-		// A container that never was is told as terminated too when its pod ends, but without an image.
+		// A container that never was is reported as terminated too when its pod ends, but without an image.
 		if s.ImageID == "" || s.State.Running == nil && s.State.Terminated == nil && s.LastTerminationState.Terminated == nil {
 			continue
 		}
 		ran = true
-		for _, digest := range []string{digestOf(s.ImageID), asked[s.Name]} {
+		for _, digest := range []string{digestOf(s.ImageID), requested[s.Name]} {
 			if digest != "" {
 				images = append(images, digest)
 			}
 		}
 	}
-	slices.Sort(images)
-	images = slices.Compact(images)
-	return images[:min(len(images), maxImages)], ran
+	return sortedImages(images), ran
 }
 
 // digestOf is the digest in name@sha256:…. A bare sha256:… is the id of a configuration, by which no
@@ -255,10 +238,8 @@ func incidents(pod *corev1.Pod) []tracedb.Draft {
 				}
 				at = last.FinishedAt.Time
 			}
-			about := append(refs(tracedb.RefImage, images),
-				ref(tracedb.RefPod, pod.Namespace+"/"+pod.Name), ref(tracedb.RefNamespace, pod.Namespace), ref(tracedb.RefAlgorithm, i.Algorithm))
 			id := fmt.Sprintf("incident/%s/%s/%s", pod.UID, s.Name, reason)
-			out = append(out, draft(id, tracedb.KindIncident, "kubernetes", at, "", i, about...))
+			out = append(out, draft(id, tracedb.KindIncident, "kubernetes", at, "", i, podRefs(pod, images)...))
 		}
 	}
 	return out

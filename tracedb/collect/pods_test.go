@@ -11,7 +11,6 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -54,9 +53,9 @@ func stateIn(phase corev1.PodPhase) corev1.ContainerState {
 }
 
 func newPods(tr *trace, client cluster) *Pods {
-	p := &Pods{Client: client, Sink: tr.sink, Log: tr.log, relist: often}
-	p.ready()
-	hasty(p.rec)
+	p := NewPods(client, "", tr.options())
+	p.relist = often
+	withTestClock(p.recorder)
 	return p
 }
 
@@ -234,6 +233,12 @@ func deployment(entries ...metav1.ManagedFieldsEntry) *appsv1.Deployment {
 	return d
 }
 
+func workloadOf(d *appsv1.Deployment) *workload {
+	w := &workload{TypeMeta: metav1.TypeMeta{Kind: "Deployment"}, ObjectMeta: d.ObjectMeta}
+	w.Spec.Template = d.Spec.Template
+	return w
+}
+
 var (
 	byFlux       = owns("kustomize-controller", metav1.ManagedFieldsOperationApply, "", 0, imageField)
 	byKubernetes = owns("kube-controller-manager", metav1.ManagedFieldsOperationUpdate, "status", 1, statusField)
@@ -270,15 +275,16 @@ func TestDrift(t *testing.T) {
 				tr := newTrace(t)
 				client := newCluster(namespace("drones"))
 				p := newPods(tr, client)
-				d := p.workloads("drones")[0]
+				d := p.workloads("deployments", "drones")
 				for _, step := range tt.steps {
 					if restart {
-						d = newPods(tr, client).workloads("drones")[0]
+						d = newPods(tr, client).workloads("deployments", "drones")
 					}
-					if err := d.all(t.Context(), []runtime.Object{step}); err != nil {
+					w := workloadOf(step)
+					if err := d.replace(t.Context(), []*workload{w}); err != nil {
 						t.Fatal(err)
 					}
-					if err := d.one(t.Context(), "MODIFIED", step); err != nil {
+					if err := d.handle(t.Context(), "MODIFIED", w); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -19,7 +19,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// old is a record's id as it was before ids of merges told the commit.
+// old is a record's id as it was before ids of merges recorded the commit.
 func old(id string) string {
 	if strings.HasPrefix(id, "merge/") {
 		return id[:strings.LastIndex(id, "/")]
@@ -28,7 +28,7 @@ func old(id string) string {
 }
 
 // A log from before has its records under other ids: nothing of it is recorded again.
-func TestForgeKnowsOldIDs(t *testing.T) {
+func TestPollerKnowsOldIDs(t *testing.T) {
 	now := newTrace(t)
 	if err := newPoller(t, now, &fakeGitea{}).poll(t.Context(), time.Time{}); err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestForgeKnowsOldIDs(t *testing.T) {
 		if d.ID != r.ID {
 			olds++
 		}
-		if _, err := tr.sink(t.Context(), f.rec.identity(), []tracedb.Draft{d}); err != nil {
+		if _, err := tr.sink(t.Context(), f.identity, []tracedb.Draft{d}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -55,7 +55,7 @@ func TestForgeKnowsOldIDs(t *testing.T) {
 }
 
 // The repository is made anew, and its first pull request is another one.
-func TestForgeSecondFirstPull(t *testing.T) {
+func TestPollerSecondFirstPull(t *testing.T) {
 	tr := newTrace(t)
 	fake := &fakeGitea{}
 	f := newPoller(t, tr, fake)
@@ -117,7 +117,7 @@ func (g *history) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // A whole history is recorded, oldest first, also when the log or the service fails on the way.
-func TestForgeLongHistory(t *testing.T) {
+func TestPollerLongHistory(t *testing.T) {
 	tests := []struct {
 		name string
 		fail int // the log takes no more than this at first; 0: everything
@@ -162,11 +162,11 @@ func TestForgeLongHistory(t *testing.T) {
 }
 
 // A list without end is read so far, and that is said.
-func TestForgeEndlessList(t *testing.T) {
+func TestPollerEndlessList(t *testing.T) {
 	tr := newTrace(t)
 	f := newPoller(t, tr, &fakeGitea{})
 	var out bytes.Buffer
-	f.rec.logger = slog.New(slog.NewTextHandler(&out, nil))
+	f.Logger = slog.New(slog.NewTextHandler(&out, nil))
 	pages := 0
 	err := f.pages(t.Context(), "stars", func(o gitea.ListOptions) (*gitea.Response, error) {
 		pages = o.Page

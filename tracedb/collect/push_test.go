@@ -37,14 +37,14 @@ func TestPushes(t *testing.T) {
 	back := push{"main", hashB, hashA}
 	tests := []struct {
 		name   string
-		found  []string // commits of main that GiteaPoller found before any push was told
+		found  []string // commits of main that GiteaPoller found before any push was recorded
 		pushes []push
 		want   []string
 	}{
 		{"one after the other", nil, []push{first, on}, []string{"main 0..a", "main a..b"}},
 		{"set back", nil, []push{first, on, back}, []string{"main 0..a", "main a..b", "main b..a"}},
 		{"set back, on, and back", nil, []push{first, on, back, on, back}, []string{"main 0..a", "main a..b", "main b..a", "main a..b", "main b..a"}},
-		{"set back, told twice", nil, []push{first, on, on, back, back}, []string{"main 0..a", "main a..b", "main b..a"}},
+		{"set back, recorded twice", nil, []push{first, on, on, back, back}, []string{"main 0..a", "main a..b", "main b..a"}},
 		{"found before", []string{hashA, hashB}, []push{first, on}, []string{"main 0..a", "main 0..b"}},
 		{"found before, and set back", []string{hashA, hashB}, []push{back}, []string{"main 0..a", "main 0..b", "main b..a"}},
 		{"on another branch", nil, []push{first, {"fix", none, hashB}, on, {"fix", hashB, hashA}}, []string{"main 0..a", "fix 0..b", "main a..b", "fix b..a"}},

@@ -20,33 +20,32 @@ var noon = time.Date(2026, 11, 24, 12, 0, 0, 0, time.UTC)
 
 func aCommit(n int) tracedb.Draft {
 	hash := fmt.Sprintf("%040x", n+1)
-	return commit{repository: "druppie/x", branch: "main", hash: hash, at: noon}.draft(Repositories{}.whole())
+	return commit{repository: "druppie/x", branch: "main", hash: hash, at: noon}.draft(Repositories{}.withDefaults())
 }
 
-func newTestRecorder(tr *trace) (*recorder, *health) {
-	h := &health{}
-	r := newRecorder("gitea", tr.sink, tr.log, nil, h, giteaKinds...)
-	hasty(r)
-	return r, h
+func newTestRecorder(tr *trace) *recorder {
+	r := newRecorder("gitea", tr.options(), giteaKinds...)
+	withTestClock(r)
+	return r
 }
 
 func TestPutTriesUntilItIsThere(t *testing.T) {
 	for _, failure := range []error{tracedb.ErrUnavailable, tracedb.ErrFull, tracedb.ErrTooMany, tracedb.ErrInternal, tracedb.ErrForbidden, errors.New("a cable is out")} {
 		t.Run(failure.Error(), func(t *testing.T) {
 			tr := newTrace(t)
-			r, h := newTestRecorder(tr)
+			r := newTestRecorder(tr)
 			left := 3
 			tr.failing(func([]tracedb.Draft) error {
 				if left--; left < 0 {
 					return nil
 				}
-				if left == 0 && h.read("x").LastError == "" {
+				if left == 0 && r.Status().LastError == "" {
 					t.Error("the status is silent about the failure")
 				}
 				return failure
 			})
 			for n := range 5 {
-				if err := r.put(t.Context(), []tracedb.Draft{aCommit(n)}); err != nil {
+				if err := r.put(t.Context(), aCommit(n)); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -58,7 +57,7 @@ func TestPutTriesUntilItIsThere(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("records (-want +got):\n%s", diff)
 			}
-			s := h.read("x")
+			s := r.Status()
 			if s.LastError != "" || s.Recorded != 5 || s.LastErrorAt.IsZero() {
 				t.Errorf("status afterwards: %+v", s)
 			}
@@ -77,12 +76,12 @@ func TestRecordAboutManyThings(t *testing.T) {
 	out := &bytes.Buffer{}
 	for _, message := range []string{"once", "and again"} {
 		push.message = message
-		r, h := newTestRecorder(tr)
-		r.logger = slog.New(slog.NewTextHandler(out, nil))
-		if err := r.put(t.Context(), []tracedb.Draft{push.draft(Repositories{}.whole())}); err != nil {
+		r := newTestRecorder(tr)
+		r.Logger = slog.New(slog.NewTextHandler(out, nil))
+		if err := r.put(t.Context(), push.draft(Repositories{}.withDefaults())); err != nil {
 			t.Fatal(err)
 		}
-		if s := h.read("x"); s.Recorded+s.Duplicates != 1 || s.Refused != 0 {
+		if s := r.Status(); s.Recorded+s.Duplicates != 1 || s.Refused != 0 {
 			t.Errorf("%s: %+v", message, s)
 		}
 	}
@@ -94,10 +93,10 @@ func TestRecordAboutManyThings(t *testing.T) {
 // TestKnownSaysWhatItCouldNotAsk sees that a search which fails is told.
 func TestKnownSaysWhatItCouldNotAsk(t *testing.T) {
 	tr := newTrace(t)
-	r, _ := newTestRecorder(tr)
+	r := newTestRecorder(tr)
 	out := &bytes.Buffer{}
-	r.log, r.logger = unsearchable{tr.log}, slog.New(slog.NewTextHandler(out, nil))
-	if err := r.put(t.Context(), []tracedb.Draft{aCommit(1)}); err != nil {
+	r.Log, r.Logger = unsearchable{tr.log}, slog.New(slog.NewTextHandler(out, nil))
+	if err := r.put(t.Context(), aCommit(1)); err != nil {
 		t.Fatal(err)
 	}
 	if len(tr.records()) != 1 || !strings.Contains(out.String(), tracedb.ErrUnavailable.Error()) {
@@ -111,14 +110,14 @@ func (unsearchable) Search(context.Context, tracedb.Query) (tracedb.Page, error)
 	return tracedb.Page{}, tracedb.ErrUnavailable
 }
 
-// TestTelling sees that of a record about many things of one type those of others are asked for too.
-func TestTelling(t *testing.T) {
+// TestSelectiveRefs sees that of a record about many things of one type those of others are asked for too.
+func TestSelectiveRefs(t *testing.T) {
 	var about []tracedb.Ref
 	for n := range 60 {
 		about = append(about, ref(tracedb.RefCommit, fmt.Sprintf("%040x", n)))
 	}
 	about = append(about, ref(tracedb.RefRepository, "druppie/x"), ref(tracedb.RefRevision, fmt.Sprintf("%040x", 1)))
-	got := telling(about)
+	got := selectiveRefs(about)
 	if len(got) != tracedb.MaxQueryRefs || !slices.Contains(got, about[60]) || !slices.Contains(got, about[61]) {
 		t.Errorf("asks for %v", got)
 	}
@@ -126,11 +125,11 @@ func TestTelling(t *testing.T) {
 
 func TestPutEndsWithItsContext(t *testing.T) {
 	tr := newTrace(t)
-	r, _ := newTestRecorder(tr)
+	r := newTestRecorder(tr)
 	tr.down(tracedb.ErrFull)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error)
-	go func() { done <- r.put(ctx, []tracedb.Draft{aCommit(1)}) }()
+	go func() { done <- r.put(ctx, aCommit(1)) }()
 	eventually(t, "several tries", func() bool { return tr.called() > 3 })
 	cancel()
 	if err := <-done; !errors.Is(err, context.Canceled) {
@@ -145,13 +144,13 @@ func TestPutEndsWithItsContext(t *testing.T) {
 // One record that the log will never take stops nobody.
 func TestOneBadRecord(t *testing.T) {
 	tr := newTrace(t)
-	r, h := newTestRecorder(tr)
+	r := newTestRecorder(tr)
 	bad := aCommit(2)
 	bad.Outcome = tracedb.Passed // a commit has none
-	if err := r.put(t.Context(), []tracedb.Draft{aCommit(1), bad, aCommit(3)}); err != nil {
+	if err := r.put(t.Context(), aCommit(1), bad, aCommit(3)); err != nil {
 		t.Fatal(err)
 	}
-	if s := h.read("x"); s.Refused != 1 || s.Recorded != 2 || len(tr.records()) != 2 {
+	if s := r.Status(); s.Refused != 1 || s.Recorded != 2 || len(tr.records()) != 2 {
 		t.Errorf("status %+v with %d records, want 2 recorded and 1 refused", s, len(tr.records()))
 	}
 }
@@ -174,14 +173,14 @@ func TestTwiceIsOnce(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrace(t)
-			r, _ := newTestRecorder(tr)
-			if err := r.put(t.Context(), []tracedb.Draft{aCommit(1)}); err != nil {
+			r := newTestRecorder(tr)
+			if err := r.put(t.Context(), aCommit(1)); err != nil {
 				t.Fatal(err)
 			}
 			if !tt.same {
-				r, _ = newTestRecorder(tr)
+				r = newTestRecorder(tr)
 				if !tt.log {
-					r.log = nil
+					r.Log = unsearchable{tr.log}
 				}
 			}
 			if err := r.tryPut(t.Context(), []tracedb.Draft{tt.again, aCommit(2)}); err != nil {
@@ -198,7 +197,7 @@ func TestTwiceIsOnce(t *testing.T) {
 			if tt.log && len(page.Entries) > 0 {
 				t.Error("the ingester had to refuse what the log could have been asked about")
 			}
-			if s := r.health.read("x"); s.Refused != 0 {
+			if s := r.Status(); s.Refused != 0 {
 				t.Errorf("%d refused: what is told twice is no failure", s.Refused)
 			}
 			if want := []string{aCommit(1).ID, aCommit(2).ID}; !slices.Equal(ids, want) {
@@ -211,21 +210,21 @@ func TestTwiceIsOnce(t *testing.T) {
 // An id that another record has may hide a loss: it is said, once.
 func TestConflictIsSaid(t *testing.T) {
 	tr := newTrace(t)
-	r, _ := newTestRecorder(tr)
-	if err := r.put(t.Context(), []tracedb.Draft{aCommit(1)}); err != nil {
+	r := newTestRecorder(tr)
+	if err := r.put(t.Context(), aCommit(1)); err != nil {
 		t.Fatal(err)
 	}
-	r, h := newTestRecorder(tr)
+	r = newTestRecorder(tr)
 	var out bytes.Buffer
-	r.log, r.logger = nil, slog.New(slog.NewTextHandler(&out, nil))
+	r.Log, r.Logger = newTrace(t).log, slog.New(slog.NewTextHandler(&out, nil))
 	other := aCommit(1)
 	other.Payload = []byte(strings.Replace(string(other.Payload), `"message":""`, `"message":"other words"`, 1))
 	for range 2 {
-		if err := r.put(t.Context(), []tracedb.Draft{other, aCommit(2)}); err != nil {
+		if err := r.put(t.Context(), other, aCommit(2)); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if said := strings.Count(out.String(), "id="+other.ID); said != 1 || h.read("x").Duplicates != 1 {
+	if said := strings.Count(out.String(), "id="+other.ID); said != 1 || r.Status().Duplicates != 1 {
 		t.Errorf("said %d times: %s", said, out.String())
 	}
 }
@@ -245,14 +244,14 @@ func TestImpossibleDates(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrace(t)
-			r, _ := newTestRecorder(tr)
+			r := newTestRecorder(tr)
 			d := aCommit(1)
 			d.At = tt.at
 			for range 2 {
-				if err := r.put(t.Context(), []tracedb.Draft{d}); err != nil {
+				if err := r.put(t.Context(), d); err != nil {
 					t.Fatal(err)
 				}
-				r, _ = newTestRecorder(tr)
+				r = newTestRecorder(tr)
 			}
 			records := tr.records()
 			if len(records) != 1 || !records[0].At.Equal(tt.want) {
@@ -264,16 +263,16 @@ func TestImpossibleDates(t *testing.T) {
 
 func TestRememberIsBounded(t *testing.T) {
 	tr := newTrace(t)
-	r, _ := newTestRecorder(tr)
+	r := newTestRecorder(tr)
 	for n := range maxRecent + 10 {
 		r.remember(fmt.Sprint(n))
 	}
-	if len(r.recent) != maxRecent || len(r.order) != maxRecent || r.seen("0") || !r.seen(fmt.Sprint(maxRecent+9)) {
-		t.Errorf("%d ids remembered in an order of %d", len(r.recent), len(r.order))
+	if r.recent.Len() != maxRecent || r.seen("0") || !r.seen(fmt.Sprint(maxRecent+9)) {
+		t.Errorf("%d ids remembered", r.recent.Len())
 	}
 }
 
-func TestTidy(t *testing.T) {
+func TestShortID(t *testing.T) {
 	tests := []struct {
 		name, give string
 		kept       bool
@@ -285,11 +284,11 @@ func TestTidy(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := tidy(tt.give)
+			got := shortID(tt.give)
 			if (got == tt.give) != tt.kept || !strings.HasPrefix(got, "commit/") || len(got) > 250 {
-				t.Errorf("tidy(%q) = %q", tt.give, got)
+				t.Errorf("shortID(%q) = %q", tt.give, got)
 			}
-			if !tt.kept && got == tidy(tt.give+"x") {
+			if !tt.kept && got == shortID(tt.give+"x") {
 				t.Error("another id becomes the same")
 			}
 		})

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,25 +32,23 @@ const (
 // and goes on. The API server is the backlog: while a record can't be written
 // nothing more is read, and what the server forgot meanwhile is listed again. So there is no queue that
 // could overflow, and nothing comes out of order.
-type reflector struct {
-	name string // in the status
-	of   objects
-	as   func() runtime.Object // a new object of the type that they are handled as; nil: as they come
-	opts metav1.ListOptions    // selectors
+type reflector[T any] struct {
+	*recorder        // for its health, its clock, its pause and its output
+	name      string // in the status
+	of        listerWatcher
+	opts      metav1.ListOptions // selectors
+	relist    time.Duration      // 0: relist
 
-	// all handles everything that is there, oldest first; one, what happened to one object. They
-	// return only when that is recorded; an error makes the reflector list again.
-	all func(ctx context.Context, objects []runtime.Object) error
-	one func(ctx context.Context, what watch.EventType, object runtime.Object) error
-
-	health *health
-	rec    *recorder     // for its clock, its pause and its output
-	relist time.Duration // 0: relist
+	// listed, if it isn't nil, is called with everything that is there, oldest first, before handle is with each;
+	// handle is called with what happened to one object. They return only when that is recorded; an error makes
+	// the reflector list again.
+	listed func(ctx context.Context, objects []*T) error
+	handle func(ctx context.Context, what watch.EventType, object *T) error
 }
 
-// objects are one kind of object, in a namespace or everywhere, as a dynamic client has them. The client
+// listerWatcher is one kind of object, in a namespace or everywhere, as a dynamic client has it. The client
 // that knows all of Kubernetes' types would make the service twice as large.
-type objects interface {
+type listerWatcher interface {
 	List(context.Context, metav1.ListOptions) (*unstructured.UnstructuredList, error)
 	Watch(context.Context, metav1.ListOptions) (watch.Interface, error)
 }
@@ -58,7 +57,7 @@ type objects interface {
 var errRelist = errors.New("list again")
 
 // run follows until ctx ends. It survives every failure of the API server.
-func (f *reflector) run(ctx context.Context) error {
+func (f *reflector[T]) run(ctx context.Context) error {
 	if f.relist == 0 {
 		f.relist = relist
 	}
@@ -70,14 +69,14 @@ func (f *reflector) run(ctx context.Context) error {
 		}
 		if errors.Is(err, errRelist) {
 			// Not at once, in case the server forgets as quickly as it lists.
-			if err := f.rec.pause(ctx, firstPause); err != nil {
+			if err := f.pause(ctx, firstPause); err != nil {
 				return err
 			}
 			continue
 		}
-		f.health.failing(f.name, f.rec.now(), err)
-		f.rec.logger.WarnContext(ctx, "list and watch", "what", f.name, "error", err, "pause", wait)
-		if err := f.rec.pause(ctx, wait+rand.N(wait/4)); err != nil {
+		f.health.failing(f.name, f.now(), err)
+		f.Logger.WarnContext(ctx, "list and watch", "what", f.name, "error", err, "pause", wait)
+		if err := f.pause(ctx, wait+rand.N(wait/4)); err != nil {
 			return err
 		}
 		wait = min(2*wait, lastPause)
@@ -85,83 +84,80 @@ func (f *reflector) run(ctx context.Context) error {
 }
 
 // listAndWatch lists once and watches from there until something ends it.
-func (f *reflector) listAndWatch(ctx context.Context, listed func()) error {
+func (f *reflector[T]) listAndWatch(ctx context.Context, listed func()) error {
 	objects, version, err := f.list(ctx)
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
-	if err := f.all(ctx, objects); err != nil {
+	if err := f.replace(ctx, objects); err != nil {
 		return err
 	}
-	f.health.ok(f.name, f.rec.now())
+	f.health.ok(f.name, f.now())
 	listed()
 	again := time.Now().Add(f.relist)
 	for time.Now().Before(again) {
 		if version, err = f.watch(ctx, version, time.Until(again)); err != nil {
 			return err
 		}
-		f.health.ok(f.name, f.rec.now())
+		f.health.ok(f.name, f.now())
 	}
 	return errRelist
 }
 
+// replace handles a whole list.
+func (f *reflector[T]) replace(ctx context.Context, objects []*T) error {
+	if f.listed != nil {
+		if err := f.listed(ctx, objects); err != nil {
+			return err
+		}
+	}
+	for _, o := range objects {
+		if err := f.handle(ctx, watch.Added, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // list lists all objects, page by page, oldest first.
-func (f *reflector) list(ctx context.Context) ([]runtime.Object, string, error) {
+func (f *reflector[T]) list(ctx context.Context) ([]*T, string, error) {
 	opts := f.opts
 	opts.Limit = listPage
-	var out []runtime.Object
+	var items []unstructured.Unstructured
 	for {
 		list, err := f.of.List(ctx, opts)
 		if err != nil {
 			return nil, "", err
 		}
-		for i := range list.Items {
-			o, err := f.typed(&list.Items[i])
-			if err != nil {
+		items = append(items, list.Items...)
+		if opts.Continue = list.GetContinue(); opts.Continue != "" {
+			continue
+		}
+		slices.SortStableFunc(items, func(a, b unstructured.Unstructured) int {
+			return cmp.Or(a.GetCreationTimestamp().Compare(b.GetCreationTimestamp().Time), strings.Compare(a.GetName(), b.GetName()))
+		})
+		out := make([]*T, len(items))
+		for i := range items {
+			if out[i], err = typed[T](&items[i]); err != nil {
 				return nil, "", err
 			}
-			out = append(out, o)
 		}
-		if opts.Continue = list.GetContinue(); opts.Continue == "" {
-			slices.SortStableFunc(out, older)
-			return out, list.GetResourceVersion(), nil
-		}
+		return out, list.GetResourceVersion(), nil
 	}
 }
 
-// typed gives an object the type that it is handled as.
-func (f *reflector) typed(o runtime.Object) (runtime.Object, error) {
-	if f.as == nil {
-		return o, nil
-	}
-	out := f.as()
-	return out, read(o, out)
-}
-
-// read gives what came from a dynamic client a type.
-func read(o runtime.Object, into any) error {
+// typed gives what came from a dynamic client its type.
+func typed[T any](o runtime.Object) (*T, error) {
 	u, ok := o.(*unstructured.Unstructured)
 	if !ok {
-		return fmt.Errorf("it is a %T", o)
+		return nil, fmt.Errorf("it is a %T", o)
 	}
-	return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, into)
-}
-
-func older(a, b runtime.Object) int {
-	ma, errA := meta.Accessor(a)
-	mb, errB := meta.Accessor(b)
-	if errA != nil || errB != nil {
-		return 0
-	}
-	ta, tb := ma.GetCreationTimestamp(), mb.GetCreationTimestamp()
-	if c := ta.Compare(tb.Time); c != 0 {
-		return c
-	}
-	return strings.Compare(ma.GetName(), mb.GetName())
+	out := new(T)
+	return out, runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, out)
 }
 
 // watch watches once, and returns the version that the next watch goes on from.
-func (f *reflector) watch(ctx context.Context, version string, most time.Duration) (string, error) {
+func (f *reflector[T]) watch(ctx context.Context, version string, most time.Duration) (string, error) {
 	opts := f.opts
 	opts.ResourceVersion, opts.AllowWatchBookmarks = version, true
 	most = min(most, watchTime)
@@ -170,7 +166,7 @@ func (f *reflector) watch(ctx context.Context, version string, most time.Duratio
 	opts.TimeoutSeconds = &seconds
 	w, err := f.of.Watch(ctx, opts)
 	if err != nil {
-		return version, f.ended(err)
+		return version, watchEnded(err)
 	}
 	defer w.Stop()
 	enough := time.NewTimer(most)
@@ -186,27 +182,27 @@ func (f *reflector) watch(ctx context.Context, version string, most time.Duratio
 				return version, nil
 			}
 			if e.Type == watch.Error {
-				return version, f.ended(apierrors.FromObject(e.Object))
+				return version, watchEnded(apierrors.FromObject(e.Object))
 			}
 			if m, err := meta.Accessor(e.Object); err == nil && m.GetResourceVersion() != "" {
 				version = m.GetResourceVersion()
 			}
 			if e.Type != watch.Bookmark {
-				o, err := f.typed(e.Object)
+				o, err := typed[T](e.Object)
 				if err == nil {
-					err = f.one(ctx, e.Type, o)
+					err = f.handle(ctx, e.Type, o)
 				}
 				if err != nil {
 					return version, err
 				}
 			}
-			f.health.ok(f.name, f.rec.now())
+			f.health.ok(f.name, f.now())
 		}
 	}
 }
 
-// ended says what the end of a watch means: a version that the server has forgotten is no failure.
-func (f *reflector) ended(err error) error {
+// watchEnded says what the end of a watch means: a version that the server has forgotten is no failure.
+func watchEnded(err error) error {
 	var s apierrors.APIStatus
 	if errors.As(err, &s) && s.Status().Code == http.StatusGone {
 		return errRelist

@@ -15,7 +15,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -130,25 +129,15 @@ func (s *apiServer) Watch(ctx context.Context, o metav1.ListOptions) (watch.Inte
 }
 
 // follow follows the server into a log.
-func (s *apiServer) follow(tr *trace) (*reflector, *health) {
-	h := &health{}
-	r := newRecorder("gitea", tr.sink, tr.log, nil, h, giteaKinds...)
-	hasty(r)
-	one := func(ctx context.Context, _ watch.EventType, o runtime.Object) error {
-		m := o.(*corev1.ConfigMap)
+func (s *apiServer) follow(tr *trace) *reflector[corev1.ConfigMap] {
+	f := &reflector[corev1.ConfigMap]{recorder: newRecorder("gitea", tr.options(), giteaKinds...), name: "maps", of: s}
+	f.handle = func(ctx context.Context, _ watch.EventType, m *corev1.ConfigMap) error {
 		d := aCommit(0)
 		d.ID = m.Name
-		return r.put(ctx, []tracedb.Draft{d})
+		return f.put(ctx, d)
 	}
-	return &reflector{name: "maps", of: s, as: func() runtime.Object { return &corev1.ConfigMap{} }, health: h, rec: r, one: one,
-		all: func(ctx context.Context, objects []runtime.Object) error {
-			for _, o := range objects {
-				if err := one(ctx, watch.Added, o); err != nil {
-					return err
-				}
-			}
-			return nil
-		}}, h
+	withTestClock(f.recorder)
+	return f
 }
 
 func (tr *trace) inOrder() []string {
@@ -187,14 +176,14 @@ func TestReflector(t *testing.T) {
 				s.add(n)
 			}
 			tt.set(s)
-			f, h := s.follow(tr)
+			f := s.follow(tr)
 			stop := runs(t, f.run)
 			eventually(t, "the list is recorded", func() bool { return len(tr.records()) == 10 })
 			for _, n := range namesOf(10, 30) {
 				s.add(n)
 			}
 			eventually(t, "the rest is recorded", func() bool { return len(tr.records()) == 30 })
-			eventually(t, "all is well", func() bool { return h.read("x").LastError == "" && !h.read("x").LastSuccess.IsZero() })
+			eventually(t, "all is well", func() bool { return f.Status().LastError == "" && !f.Status().LastSuccess.IsZero() })
 			stop()
 			if diff := cmp.Diff(namesOf(0, 30), tr.inOrder()); diff != "" {
 				t.Errorf("records (-want +got):\n%s", diff)
@@ -211,14 +200,14 @@ func TestReflectorWaitsForTheLog(t *testing.T) {
 	for _, n := range namesOf(0, 3) {
 		s.add(n)
 	}
-	f, h := s.follow(tr)
+	f := s.follow(tr)
 	stop := runs(t, f.run)
 	eventually(t, "the list is recorded", func() bool { return len(tr.records()) == 3 })
 	tr.down(tracedb.ErrFull)
 	for _, n := range namesOf(3, 200) {
 		s.add(n)
 	}
-	eventually(t, "the failure shows", func() bool { return h.read("x").LastError != "" })
+	eventually(t, "the failure shows", func() bool { return f.Status().LastError != "" })
 	s.mu.Lock()
 	s.since = len(s.events) // the server forgets what it had
 	s.mu.Unlock()
@@ -233,20 +222,19 @@ func TestReflectorWaitsForTheLog(t *testing.T) {
 func TestReflectorShowsWhatFails(t *testing.T) {
 	tr := newTrace(t)
 	s := &apiServer{fails: 1 << 30}
-	f, h := s.follow(tr)
+	f := s.follow(tr)
 	runs(t, f.run)
-	eventually(t, "the failure shows", func() bool { return h.read("x").LastError != "" })
-	if got := h.read("x"); !got.LastSuccess.IsZero() || got.LastErrorAt.IsZero() {
+	eventually(t, "the failure shows", func() bool { return f.Status().LastError != "" })
+	if got := f.Status(); !got.LastSuccess.IsZero() || got.LastErrorAt.IsZero() {
 		t.Errorf("status %+v", got)
 	}
 	s.mu.Lock()
 	s.fails = 0
 	s.mu.Unlock()
-	eventually(t, "it recovers", func() bool { return h.read("x").LastError == "" && !h.read("x").LastSuccess.IsZero() })
+	eventually(t, "it recovers", func() bool { return f.Status().LastError == "" && !f.Status().LastSuccess.IsZero() })
 }
 
-func TestReflectorEnded(t *testing.T) {
-	f := &reflector{}
+func TestWatchEnded(t *testing.T) {
 	tests := []struct {
 		name  string
 		give  error
@@ -260,7 +248,7 @@ func TestReflectorEnded(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := errors.Is(f.ended(tt.give), errRelist); got != tt.again {
+			if got := errors.Is(watchEnded(tt.give), errRelist); got != tt.again {
 				t.Errorf("again = %v, want %v", got, tt.again)
 			}
 		})

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 
@@ -11,24 +12,17 @@ import (
 // Repositories says which repositories of Gitea are what. All others of the owner are services.
 type Repositories struct {
 	Owner      string // organisation, druppie
-	Checkpoint string // full name of the log's own: what happens there is no news; owner/trace
+	Checkpoint string // full name of the log's own: what happens there isn't recorded; owner/trace
 	Fleet      string // full name of what Flux follows; owner/fleet
 	Platform   string // full name of what the installer pushes; owner/platform
 }
 
-// whole fills in the names that follow from the owner.
-func (r Repositories) whole() Repositories {
-	if r.Owner == "" {
-		r.Owner = names.Organisation
-	}
-	for _, name := range []struct {
-		field *string
-		short string
-	}{{&r.Checkpoint, names.RepoTrace}, {&r.Fleet, names.RepoFleet}, {&r.Platform, names.RepoPlatform}} {
-		if *name.field == "" {
-			*name.field = r.Owner + "/" + name.short
-		}
-	}
+// withDefaults fills in the names that follow from the owner.
+func (r Repositories) withDefaults() Repositories {
+	r.Owner = cmp.Or(r.Owner, names.Organisation)
+	r.Checkpoint = cmp.Or(r.Checkpoint, r.Owner+"/"+names.RepoTrace)
+	r.Fleet = cmp.Or(r.Fleet, r.Owner+"/"+names.RepoFleet)
+	r.Platform = cmp.Or(r.Platform, r.Owner+"/"+names.RepoPlatform)
 	return r
 }
 
@@ -43,8 +37,8 @@ func (r Repositories) commit(repository, hash string) tracedb.Ref {
 	return ref(tracedb.RefCommit, hash)
 }
 
-// ours says whether what happens in the repository is recorded.
-func (r Repositories) ours(repository string) bool {
+// recorded says whether what happens in the repository is recorded.
+func (r Repositories) recorded(repository string) bool {
 	owner, name, ok := strings.Cut(repository, "/")
 	return ok && name != "" && owner == r.Owner && repository != r.Checkpoint
 }

@@ -9,103 +9,90 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// running is what is known of a tenant's pods.
-type running struct {
-	pods      *Pods
+// tenantPods is what is known of a tenant's pods.
+type tenantPods struct {
+	*Pods
 	namespace string // empty: all of them, for recall alone
 	recalled  bool
-	live      map[string]livePod // by UID: recorded as running, and not as gone since
-	gone      map[string]int     // by UID: how often it was recorded as gone
+	running   map[string]runningPod // by UID: recorded as running, and not as gone since
+	gone      map[string]int        // by UID: how often it was recorded as gone
 }
 
-// livePod is what is said of a pod again when it is gone.
-type livePod struct {
+// runningPod is what is said of a pod again when it is gone.
+type runningPod struct {
 	refs []tracedb.Ref
 	data tracedb.Deployment
 }
 
-// ending is how a pod is gone.
-type ending struct {
+// termination is how a pod is gone.
+type termination struct {
 	at              time.Time
 	reason, message string
 }
 
 // reflector follows the tenant's pods.
-func (r *running) reflector() *reflector {
-	return &reflector{
-		name: "pods of " + r.namespace, of: r.pods.Client.Resource(corev1.SchemeGroupVersion.WithResource("pods")).Namespace(r.namespace),
-		as:     func() runtime.Object { return &corev1.Pod{} },
-		health: &r.pods.health, rec: r.pods.rec, relist: r.pods.relist,
-		all: r.all, one: r.one,
+func (p *tenantPods) reflector() *reflector[corev1.Pod] {
+	return &reflector[corev1.Pod]{
+		recorder: p.recorder, name: "pods of " + p.namespace, relist: p.relist,
+		of:     p.client.Resource(corev1.SchemeGroupVersion.WithResource("pods")).Namespace(p.namespace),
+		listed: p.listed, handle: p.handle,
 	}
 }
 
-// all records what runs, and that what ran and isn't there any more is gone.
-func (r *running) all(ctx context.Context, objects []runtime.Object) error {
-	if err := r.recall(ctx); err != nil {
+// listed records that what ran and isn't there any more is gone.
+func (p *tenantPods) listed(ctx context.Context, pods []*corev1.Pod) error {
+	if err := p.recall(ctx); err != nil {
 		return err
 	}
 	there := map[string]bool{}
-	for _, o := range objects {
-		if pod, ok := o.(*corev1.Pod); ok {
-			there[string(pod.UID)] = true
-		}
+	for _, pod := range pods {
+		there[string(pod.UID)] = true
 	}
-	for uid := range r.live {
+	for uid := range p.running {
 		if !there[uid] {
-			if err := r.end(ctx, uid, ending{r.pods.rec.now(), "Gone", "nobody saw it go"}); err != nil {
+			if err := p.end(ctx, uid, termination{p.now(), "Gone", "nobody saw it go"}); err != nil {
 				return err
 			}
 		}
 	}
-	maps.DeleteFunc(r.gone, func(uid string, _ int) bool { return !there[uid] })
-	for _, o := range objects {
-		if err := r.one(ctx, watch.Added, o); err != nil {
-			return err
-		}
-	}
+	maps.DeleteFunc(p.gone, func(uid string, _ int) bool { return !there[uid] })
 	return nil
 }
 
-// one records what happened to a pod. One that is finished is gone, though its object stays.
-func (r *running) one(ctx context.Context, what watch.EventType, o runtime.Object) error {
-	pod, ok := o.(*corev1.Pod)
-	if !ok {
-		return nil
-	}
+// handle records what happened to a pod. One that is finished is gone, though its object stays.
+func (p *tenantPods) handle(ctx context.Context, what watch.EventType, pod *corev1.Pod) error {
 	uid := string(pod.UID)
-	over := what == watch.Deleted || spent(pod)
-	_, ran := r.live[uid]
-	// A pod that was deleted before anybody looked has run all the same. What was told of to its end isn't
-	// told again; but who was lost sight of, and is seen to run, runs again.
-	if d, l, ok := podDraft(pod, r.gone[uid]); ok && (ran || !over || r.gone[uid] == 0) {
-		if err := r.pods.rec.put(ctx, []tracedb.Draft{d}); err != nil {
+	over := what == watch.Deleted || terminated(pod)
+	_, ran := p.running[uid]
+	// A pod that was deleted before anybody looked has run all the same. What was recorded to its end isn't
+	// recorded again; but what wasn't watched for a while, and is seen to run, runs again.
+	if d, r, ok := podDraft(pod, p.gone[uid]); ok && (ran || !over || p.gone[uid] == 0) {
+		if err := p.put(ctx, d); err != nil {
 			return err
 		}
-		r.live[uid], ran = l, true
+		p.running[uid], ran = r, true
 	}
-	if err := r.pods.rec.put(ctx, incidents(pod)); err != nil {
+	if err := p.put(ctx, incidents(pod)...); err != nil {
 		return err
 	}
 	if !over || !ran {
 		return nil
 	}
-	return r.end(ctx, uid, endingOf(pod, r.pods.rec.now()))
+	return p.end(ctx, uid, terminationOf(pod, p.now()))
 }
 
-// lost records that nobody sees any more what ran in the namespace.
-func (r *running) lost(ctx context.Context) error {
-	if err := r.recall(ctx); err != nil {
+// unwatched records that what ran in the namespace isn't watched any more.
+func (p *tenantPods) unwatched(ctx context.Context) error {
+	if err := p.recall(ctx); err != nil {
 		return err
 	}
-	for uid := range r.live {
-		if err := r.end(ctx, uid, ending{r.pods.rec.now(), "Unwatched", "its namespace is gone, or is no tenant's any more"}); err != nil {
+	for uid := range p.running {
+		if err := p.end(ctx, uid, termination{p.now(), "Unwatched", "its namespace is gone, or is no tenant's any more"}); err != nil {
 			return err
 		}
 	}
@@ -113,19 +100,19 @@ func (r *running) lost(ctx context.Context) error {
 }
 
 // end records that a pod is gone.
-func (r *running) end(ctx context.Context, uid string, how ending) error {
-	l := r.live[uid]
-	l.data.Reason, l.data.Message, l.data.Node = how.reason, how.message, ""
-	id := "pod/" + uid + "/gone" + suffix(r.gone[uid])
-	err := r.pods.rec.put(ctx, []tracedb.Draft{draft(id, tracedb.KindDeployment, "kubernetes", how.at, tracedb.Gone, l.data, l.refs...)})
+func (p *tenantPods) end(ctx context.Context, uid string, t termination) error {
+	pod := p.running[uid]
+	pod.data.Reason, pod.data.Message, pod.data.Node = t.reason, t.message, ""
+	id := "pod/" + uid + "/gone" + suffix(p.gone[uid])
+	err := p.put(ctx, draft(id, tracedb.KindDeployment, "kubernetes", t.at, tracedb.Gone, pod.data, pod.refs...))
 	if err == nil {
-		delete(r.live, uid)
-		r.gone[uid]++
+		delete(p.running, uid)
+		p.gone[uid]++
 	}
 	return err
 }
 
-// suffix tells the ids of a pod's later turns from those of its first: it was gone n times before.
+// suffix is what the ids of a pod end with that was gone n times before.
 func suffix(n int) string {
 	if n == 0 {
 		return ""
@@ -133,18 +120,18 @@ func suffix(n int) string {
 	return "/" + strconv.Itoa(n)
 }
 
-// spent says whether a pod is done for good: nothing in it will run any more.
-func spent(pod *corev1.Pod) bool {
+// terminated says whether a pod is done for good: nothing in it will run any more.
+func terminated(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 }
 
-// endingOf is how a pod that is finished or deleted came to its end.
-func endingOf(pod *corev1.Pod, now time.Time) ending {
-	how := ending{at: now, reason: "Gone", message: string(pod.Status.Phase)}
+// terminationOf is how a pod that is finished or deleted came to its end.
+func terminationOf(pod *corev1.Pod, now time.Time) termination {
+	how := termination{at: now, reason: "Gone", message: string(pod.Status.Phase)}
 	if t := pod.DeletionTimestamp; t != nil {
 		how.at = t.Time
 	}
-	if !spent(pod) {
+	if !terminated(pod) {
 		return how
 	}
 	var last time.Time
@@ -156,59 +143,48 @@ func endingOf(pod *corev1.Pod, now time.Time) ending {
 	if !last.IsZero() {
 		how.at = last
 	}
-	// Who is told to go ends with whatever code: that says nothing.
+	// A pod that is deleted ends with whatever code: that says nothing.
 	if pod.DeletionTimestamp == nil {
 		how.reason, how.message = first(pod.Status.Reason, string(pod.Status.Phase)), tracedb.Clip(pod.Status.Message, maxText)
 	}
 	return how
 }
 
-// recallPages bounds how far back the log is asked for what was there.
-const recallPages = 20
-
 // recall asks the log, once, which pods ran when the service was last there.
-func (r *running) recall(ctx context.Context) error {
-	if r.recalled {
+func (p *tenantPods) recall(ctx context.Context) error {
+	if p.recalled {
 		return nil
 	}
-	r.live, r.gone = map[string]livePod{}, map[string]int{}
-	q := tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindDeployment}, Actor: "kubernetes", Limit: tracedb.MaxPage}
-	if r.namespace != "" {
-		q.Refs = []tracedb.Ref{ref(tracedb.RefNamespace, r.namespace)}
+	p.running, p.gone = map[string]runningPod{}, map[string]int{}
+	q := tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindDeployment}, Actor: "kubernetes"}
+	if p.namespace != "" {
+		q.Refs = []tracedb.Ref{ref(tracedb.RefNamespace, p.namespace)}
 	}
-	for n := 0; r.pods.Log != nil && (n == 0 || q.Before > 0); n++ {
-		if n == recallPages {
-			r.pods.rec.logger.WarnContext(ctx, "too many records of pods: what ran before this one isn't looked for", "namespace", r.namespace, "record", q.Before)
-			break
+	err := p.own(ctx, q, func(e tracedb.Entry) error { // newest first
+		parts := strings.Split(e.ID, "/")
+		if len(parts) < 3 || parts[0] != "pod" {
+			return nil
 		}
-		page, err := r.pods.Log.Search(ctx, q)
-		if err != nil {
-			return fmt.Errorf("which pods ran: %w", err)
+		uid := parts[1]
+		_, known := p.running[uid]
+		switch {
+		case e.Outcome == tracedb.Gone:
+			p.gone[uid]++
+		case !known && p.gone[uid] == 0:
+			p.running[uid] = recalledPod(e)
 		}
-		for _, e := range page.Entries { // newest first
-			parts := strings.Split(e.ID, "/")
-			if e.Writer != r.pods.rec.identity().Name || len(parts) < 3 || parts[0] != "pod" {
-				continue
-			}
-			uid := parts[1]
-			if e.Outcome == tracedb.Gone {
-				r.gone[uid]++
-				continue
-			}
-			if _, known := r.live[uid]; known || r.gone[uid] > 0 {
-				continue
-			}
-			r.live[uid] = recalledPod(e)
-		}
-		q.Before = page.Next
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("which pods ran: %w", err)
 	}
-	r.recalled = true
+	p.recalled = true
 	return nil
 }
 
 // recalledPod is what an entry says of a pod that ran.
-func recalledPod(e tracedb.Entry) livePod {
-	l := livePod{refs: e.Refs}
+func recalledPod(e tracedb.Entry) runningPod {
+	l := runningPod{refs: e.Refs}
 	for _, ref := range e.Refs {
 		switch ref.Type {
 		case tracedb.RefPod:

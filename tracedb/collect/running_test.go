@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -87,24 +86,26 @@ func TestRunning(t *testing.T) {
 		for _, restart := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, restart %v", tt.name, restart), func(t *testing.T) {
 				tr := newTrace(t)
-				begin := func() *running { return &running{pods: newPods(tr, newCluster()), namespace: "drones"} }
+				begin := func() *reflector[corev1.Pod] {
+					return (&tenantPods{Pods: newPods(tr, newCluster()), namespace: "drones"}).reflector()
+				}
 				r := begin()
 				for i, step := range tt.steps {
 					if restart {
 						r = begin()
 					}
-					if err := r.all(t.Context(), []runtime.Object{step}); err != nil {
+					if err := r.replace(t.Context(), []*corev1.Pod{step}); err != nil {
 						t.Fatal(err)
 					}
 					what := watch.Modified
 					if i == len(tt.steps)-1 {
 						what = watch.Deleted
 					}
-					if err := r.one(t.Context(), what, step); err != nil {
+					if err := r.handle(t.Context(), what, step); err != nil {
 						t.Fatal(err)
 					}
 				}
-				if err := r.all(t.Context(), nil); err != nil {
+				if err := r.replace(t.Context(), nil); err != nil {
 					t.Fatal(err)
 				}
 				if diff := cmp.Diff(tt.want, tr.pods()); diff != "" {

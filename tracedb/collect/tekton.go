@@ -4,14 +4,10 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"log/slog"
 	"slices"
-	"sync"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
 
@@ -22,79 +18,50 @@ import (
 // Tekton watches the runs of pipelines and records each when it is done. When it starts it records
 // every done run that is still in the cluster: what ended while the service was down isn't lost, as
 // long as the pipelines' watch, which keeps the newest finished runs of each repository (20 unless
-// told otherwise), hasn't cleared it away. Its exported fields are set before its first use.
+// configured otherwise), hasn't deleted it.
 type Tekton struct {
-	Client    dynamic.Interface
-	Namespace string   // foundry
-	Pipelines []string // nil: release
-	Sink      Sink
-	Log       tracedb.Reader // may be nil
-	Logger    *slog.Logger
-
-	health health
-	start  sync.Once
-	rec    *recorder
-	relist time.Duration
+	*recorder
+	client    dynamic.Interface
+	namespace string
+	pipelines []string
+	relist    time.Duration
 }
 
-func (t *Tekton) ready() {
-	t.start.Do(func() {
-		t.rec = newRecorder("tekton", t.Sink, t.Log, t.Logger, &t.health, tracedb.KindRun)
-		if t.Pipelines == nil {
-			t.Pipelines = []string{"release"}
-		}
-	})
+// NewTekton returns a collector of the runs of those pipelines in a namespace; without names, of release.
+func NewTekton(client dynamic.Interface, namespace string, pipelines []string, o Options) *Tekton {
+	if pipelines == nil {
+		pipelines = []string{"release"}
+	}
+	return &Tekton{recorder: newRecorder("tekton", o, tracedb.KindRun), client: client, namespace: namespace, pipelines: pipelines}
 }
-
-// Status is how it goes.
-func (t *Tekton) Status() Status { return t.health.read("tekton") }
 
 // Run watches until ctx ends.
 func (t *Tekton) Run(ctx context.Context) error {
-	t.ready()
-	f := &reflector{
-		name: "pipelineruns", of: t.Client.Resource(tekton.PipelineRuns).Namespace(t.Namespace),
-		health: &t.health, rec: t.rec, relist: t.relist,
-		all: func(ctx context.Context, objects []runtime.Object) error {
+	f := &reflector[tekton.Run]{
+		recorder: t.recorder, name: "pipelineruns", relist: t.relist,
+		of: t.client.Resource(tekton.PipelineRuns).Namespace(t.namespace),
+		listed: func(_ context.Context, runs []*tekton.Run) error {
 			// In the order in which they ended.
-			slices.SortStableFunc(objects, func(a, b runtime.Object) int { return ended(a).Compare(ended(b)) })
-			for _, o := range objects {
-				if err := t.one(ctx, watch.Added, o); err != nil {
-					return err
-				}
-			}
+			slices.SortStableFunc(runs, func(a, b *tekton.Run) int {
+				return utcTime(a.Status.CompletionTime).Compare(utcTime(b.Status.CompletionTime))
+			})
 			return nil
 		},
-		one: t.one,
+		handle: t.handle,
 	}
 	return f.run(ctx)
 }
 
-// ended is when a run ended; zero if it hasn't. Sorting asks often, so no more than that is read.
-func ended(o runtime.Object) time.Time {
-	u, ok := o.(*unstructured.Unstructured)
-	if !ok {
-		return time.Time{}
-	}
-	at, _, _ := unstructured.NestedString(u.Object, "status", "completionTime")
-	t, _ := time.Parse(time.RFC3339, at) // zero if it can't be read
-	return t
-}
-
-// one records a run that is done, also one that was deleted before anybody looked.
-func (t *Tekton) one(ctx context.Context, _ watch.EventType, o runtime.Object) error {
-	r, err := tekton.Read(o)
-	if err != nil {
-		return err
-	}
-	if !r.Done() || !slices.Contains(t.Pipelines, r.Pipeline()) || t.rec.seen(runID(r)) {
+// handle records a run that is done, also one that was deleted before anybody looked.
+func (t *Tekton) handle(ctx context.Context, _ watch.EventType, r *tekton.Run) error {
+	if !r.Done() || !slices.Contains(t.pipelines, r.Pipeline()) || t.seen(runID(r)) {
 		return nil
 	}
-	tasks, err := tekton.Tasks(ctx, t.Client, r.Namespace, r.Name)
+	tasks, err := tekton.Tasks(ctx, t.client, r.Namespace, r.Name)
 	if err != nil {
 		return fmt.Errorf("tasks of run %s: %w", r.Name, err)
 	}
-	return t.rec.put(ctx, []tracedb.Draft{runDraft(r, tasks)})
+	return t.put(ctx, runDraft(r, tasks))
 }
 
 func runID(r *tekton.Run) string { return "run/" + string(r.UID) }
@@ -104,29 +71,28 @@ func runDraft(r *tekton.Run, tasks []*tekton.Run) tracedb.Draft {
 	p := tracedb.Run{
 		Run: r.Namespace + "/" + r.Name, UID: string(r.UID), Pipeline: r.Pipeline(),
 		Repository: valid(tracedb.RefRepository, r.Param("repository")), Commit: valid(tracedb.RefCommit, r.Param("revision")),
-		Started: moment(r.Status.StartTime), Finished: moment(r.Status.CompletionTime), Tasks: []tracedb.Task{},
+		Started: utcTime(r.Status.StartTime), Finished: utcTime(r.Status.CompletionTime), Reason: unknown,
 	}
-	outcome := tracedb.Failed
-	p.Reason = nobody
 	if c := r.Succeeded(); c != nil {
 		p.Reason, p.Message = first(c.Reason), tracedb.Clip(c.Message, maxText)
-		if c.Status == metav1.ConditionTrue {
-			outcome = tracedb.Passed
-		}
 	}
+	p.Tasks, p.Image = tasksOf(r, tasks) // a run that failed after its push has no results, but the image is there
 	if digest := r.Result("digest"); isDigest(digest) {
 		p.Image = digest
-	}
-	pushed := ""
-	p.Tasks, pushed = tasksOf(r, tasks)
-	if p.Image == "" {
-		p.Image = pushed // a run that failed after its push has no results, but the image is there
 	}
 	about := []tracedb.Ref{
 		ref(tracedb.RefRun, p.Run), ref(tracedb.RefRepository, p.Repository), ref(tracedb.RefCommit, p.Commit),
 		ref(tracedb.RefImage, p.Image),
 	}
-	return draft(runID(r), tracedb.KindRun, "tekton", p.Finished, outcome, p, about...)
+	return draft(runID(r), tracedb.KindRun, "tekton", p.Finished, outcomeOf(r), p, about...)
+}
+
+// outcomeOf is how a run of a pipeline or task ended.
+func outcomeOf(r *tekton.Run) tracedb.Outcome {
+	if r.Is(metav1.ConditionTrue) {
+		return tracedb.Passed
+	}
+	return tracedb.Failed
 }
 
 // tasksOf are the tasks of the run as they went, and the digest that the task push says it pushed.
@@ -141,13 +107,9 @@ func tasksOf(r *tekton.Run, runs []*tekton.Run) (tasks []tracedb.Task, pushed st
 			continue
 		}
 		run := runs[i]
-		task.Started, task.Finished = moment(run.Status.StartTime), moment(run.Status.CompletionTime)
+		task.Started, task.Finished = utcTime(run.Status.StartTime), utcTime(run.Status.CompletionTime)
 		if c := run.Succeeded(); c != nil {
-			task.Message = tracedb.Clip(c.Message, 1024)
-			task.Outcome = tracedb.Failed
-			if c.Status == metav1.ConditionTrue {
-				task.Outcome = tracedb.Passed
-			}
+			task.Message, task.Outcome = tracedb.Clip(c.Message, 1024), outcomeOf(run)
 		}
 		if digest := run.Result("digest"); child.PipelineTaskName == "push" && isDigest(digest) {
 			pushed = digest
@@ -179,7 +141,7 @@ func valid(t tracedb.RefType, value string) string {
 	return value
 }
 
-func moment(t *metav1.Time) time.Time {
+func utcTime(t *metav1.Time) time.Time {
 	if t == nil {
 		return time.Time{}
 	}

@@ -85,9 +85,9 @@ func taskRuns(r *v1.PipelineRun, n int) []runtime.Object {
 func tektonCluster(objects ...runtime.Object) cluster { return clusterOf(scheme.Scheme, objects...) }
 
 func newTekton(tr *trace, client cluster) *Tekton {
-	c := &Tekton{Client: client, Namespace: "foundry", Sink: tr.sink, Log: tr.log, relist: often}
-	c.ready()
-	hasty(c.rec)
+	c := NewTekton(client, "foundry", nil, tr.options())
+	c.relist = often
+	withTestClock(c.recorder)
 	return c
 }
 
@@ -133,7 +133,7 @@ func TestTektonRestarts(t *testing.T) {
 	end(5)
 	// The reader fails too, at first: then the sink alone keeps doubles out.
 	c := newTekton(tr, client)
-	c.Log, c.rec.log = nil, nil
+	c.Log = unsearchable{tr.log}
 	stop = runs(t, c.Run)
 	eventually(t, "nothing was lost", func() bool { return len(tr.records()) == 6 })
 	eventually(t, "doubles are counted", func() bool { return c.Status().Duplicates == 4 && c.Status().Recorded == 2 })

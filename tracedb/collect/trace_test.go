@@ -54,6 +54,9 @@ func newTrace(t *testing.T) *trace {
 	return &trace{t: t, log: l, in: in}
 }
 
+// options are those of a collector that records here.
+func (tr *trace) options() Options { return Options{Sink: tr.sink, Log: tr.log} }
+
 func (tr *trace) failing(f func([]tracedb.Draft) error) {
 	tr.mu.Lock()
 	defer tr.mu.Unlock()
@@ -196,8 +199,8 @@ func runs(t *testing.T, run func(context.Context) error) (stop func()) {
 	return stop
 }
 
-// hasty gives a recorder the tests' time, and pauses of next to none.
-func hasty(r *recorder) {
+// withTestClock gives a recorder the tests' time, and pauses of next to none.
+func withTestClock(r *recorder) {
 	r.now = clock
 	r.pause = func(ctx context.Context, _ time.Duration) error { return sleep(ctx, time.Millisecond) }
 }

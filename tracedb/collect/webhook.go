@@ -1,10 +1,11 @@
 package collect
 
 import (
+	"context"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
+	"encoding/json"
 	"io"
 	"mime"
 	"net/http"
@@ -17,10 +18,43 @@ import (
 // maxEvent is the most bytes that a webhook may have.
 const maxEvent = 1 << 20
 
-// readEvent reads the body of a signed webhook. headers are those that may carry its HMAC-SHA256 in
-// hex, after prefix; there must be one, and all that are there must be right. The body is read no
-// further than maxEvent, and nothing of it is looked at before its signature is.
-func readEvent(w http.ResponseWriter, r *http.Request, secret []byte, headers ...signature) ([]byte, error) {
+// Webhook takes the signed events of one sender. It answers 202 when the log has what was reported or there is
+// nothing to record, and 4xx where nothing else could be answered the next time.
+type Webhook struct {
+	*recorder
+	secret     []byte
+	signatures []signature
+	// drafts are the records of an event; none for what isn't recorded.
+	drafts func(ctx context.Context, header http.Header, body []byte) ([]tracedb.Draft, error)
+}
+
+// ServeHTTP takes one event.
+func (h *Webhook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	body, err := h.body(w, r)
+	if err != nil {
+		wire.Error(w, err)
+		return
+	}
+	drafts, err := h.drafts(r.Context(), r.Header, body)
+	if err == nil {
+		err = h.tryPut(r.Context(), drafts)
+	}
+	if err != nil {
+		if !permanent(err) {
+			h.health.failing("webhook", h.now(), err)
+		}
+		wire.Error(w, err)
+		return
+	}
+	h.health.ok("webhook", h.now())
+	// Who sends one looks at the status alone; 202 is what each of them takes for success.
+	wire.JSON(w, http.StatusAccepted, struct{}{})
+}
+
+// body reads the body of a signed webhook. One of the headers of signatures must be there, and all that are
+// there must be right. The body is read no further than maxEvent, and nothing of it is looked at before its
+// signature is.
+func (h *Webhook) body(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		return nil, tracedb.ErrMethod.Says("an event is sent with POST, not %s", tracedb.Clip(r.Method, 20))
@@ -30,19 +64,20 @@ func readEvent(w http.ResponseWriter, r *http.Request, secret []byte, headers ..
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
 	if err != nil {
-		var tooLarge *http.MaxBytesError
-		if errors.As(err, &tooLarge) {
-			return nil, tracedb.ErrTooLarge.Says("an event has at most %d bytes", maxEvent)
-		}
-		return nil, tracedb.ErrInvalid.Says("the body ended too early")
+		return nil, wire.BodyError(err)
 	}
-	if err := verify(r.Header, secret, body, headers); err != nil {
-		return nil, err
-	}
-	return body, nil
+	return body, verify(r.Header, h.secret, body, h.signatures)
 }
 
-// signature is a header that carries an HMAC-SHA256.
+// decode reads an event. Gitea adds fields with every release, so unknown ones are no error.
+func decode(body []byte, into any) error {
+	if err := json.Unmarshal(body, into); err != nil {
+		return tracedb.ErrInvalid.Says("the event isn't the JSON it should be: %s", tracedb.Clip(err.Error(), 200))
+	}
+	return nil
+}
+
+// signature is a header that carries an HMAC-SHA256 in hex, after prefix.
 type signature struct{ header, prefix string }
 
 func verify(header http.Header, secret, body []byte, headers []signature) error {
@@ -78,13 +113,3 @@ var (
 	errBadSignature = tracedb.ErrUnauthenticated.Says("the event isn't signed with the secret that is shared with this service")
 	errContentType  = &tracedb.Error{Status: http.StatusUnsupportedMediaType, Code: "unsupported_media_type", Message: "an event is application/json"}
 )
-
-// answer ends a webhook. Who sends one looks at the status alone; 202 is what each of them takes for
-// well done.
-func answer(w http.ResponseWriter, err error) {
-	if err != nil {
-		wire.Error(w, err)
-		return
-	}
-	wire.JSON(w, http.StatusAccepted, struct{}{})
-}

@@ -85,9 +85,9 @@ func TestWebhooksRefuse(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrace(t)
-			var h http.Handler = Gitea([]byte(secret), tr.sink)
+			var h http.Handler = Gitea([]byte(secret), Repositories{}, nil, tr.options())
 			if tt.flux {
-				h = Flux([]byte(secret+"\n"), tr.sink)
+				h = Flux([]byte(secret+"\n"), nil, tr.options())
 			}
 			w := post(h, tt.method, tt.body, tt.headers...)
 			if w.Code != tt.status {
@@ -113,7 +113,7 @@ func TestWebhooksRefuse(t *testing.T) {
 // Without a secret nobody may tell us anything: an empty key makes an HMAC that anybody can make.
 func TestNoSecret(t *testing.T) {
 	tr := newTrace(t)
-	for name, h := range map[string]http.Handler{"gitea": Gitea(nil, tr.sink), "flux": Flux([]byte(" \n"), tr.sink)} {
+	for name, h := range map[string]http.Handler{"gitea": Gitea(nil, Repositories{}, nil, tr.options()), "flux": Flux([]byte(" \n"), nil, tr.options())} {
 		w := post(h, "POST", `{}`, "Content-Type", "application/json",
 			"X-Gitea-Signature", hmacOf("", `{}`), "X-Signature", "sha256="+hmacOf("", `{}`))
 		if w.Code != http.StatusServiceUnavailable || tr.called() != 0 {
@@ -133,7 +133,7 @@ func TestWebhookWhenTheLogIsFull(t *testing.T) {
 	for _, tt := range tests {
 		tr := newTrace(t)
 		tr.down(tt.err)
-		h := Gitea([]byte(secret), tr.sink)
+		h := Gitea([]byte(secret), Repositories{}, nil, tr.options())
 		_, push := webhook(t, "push-main")
 		w := post(h, "POST", push, "Content-Type", "application/json", "X-Gitea-Event-Type", "push", "X-Gitea-Signature", hmacOf(secret, push))
 		if w.Code != tt.status {
