@@ -23,7 +23,7 @@ import (
 // published before is younger than checkpoints usually are.
 func TestLastCheckpoint(t *testing.T) {
 	h := newHouse(t)
-	forge := publishtest.NewForge(t)
+	forge := publishtest.NewGitea(t)
 	forge.Others = true // the service asks Gitea for more than is played here
 	gitea := httptest.NewTLSServer(forge)
 	t.Cleanup(gitea.Close)

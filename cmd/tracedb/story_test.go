@@ -32,7 +32,7 @@ func TestService(t *testing.T) {
 	h.start()
 	ctx := t.Context()
 	service := apitest.NewService("druppie/dike-service", "alg-d1jk0001", 1)
-	question := catalog.Question{Namespace: "drones", Images: []string{service.Name()}, Algorithm: service.Algorithm, Resource: "Pod/dike", UID: "u-1"}
+	question := catalog.Request{Namespace: "drones", Images: []string{service.Name()}, Algorithm: service.Algorithm, Resource: "Pod/dike", UID: "u-1"}
 
 	// Somebody looks on.
 	seen := make(chan tracedb.Entry, 1000)

@@ -32,7 +32,7 @@ func benchmarkAdmission(b *testing.B, e engine, dsn string) {
 	c := s.client(admissionToken)
 	admit := func(i int) error {
 		svc, release := releaseIn(i, size)
-		decision, err := c.Admission(b.Context(), catalog.Question{
+		decision, err := c.Admission(b.Context(), catalog.Request{
 			Namespace: svc.Namespace(), Images: []string{names.RegistryHost + "/" + svc.Repository() + "@" + svc.Digest(release)},
 			Algorithm: svc.Algorithm(), Resource: "Pod/bench", UID: fmt.Sprintf("bench-%d-%d", time.Now().UnixNano(), i),
 		})

@@ -1,9 +1,10 @@
 // Package admission answers whether a workload may run, and records what it answered. It owns that an answer
-// never waits for the log, and that no decision is lost unsaid; it refuses to judge by itself: the catalog
+// never waits for the log, and that no decision is lost without a record of it; it decides nothing by itself: the catalog
 // decides.
 package admission
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,17 +20,17 @@ import (
 const (
 	// maxWaiting is how many decisions may wait to be recorded.
 	maxWaiting = 8192
-	// syncTimeout is how long a question that was refused waits for what other programs wrote.
+	// syncTimeout is how long a request that was refused waits for what other programs wrote.
 	syncTimeout = time.Second
 	// retryMin is how long the writer waits before it tries again what failed; it doubles up to retryMax.
 	retryMin, retryMax = 100 * time.Millisecond, 10 * time.Second
 	// drainTimeout is how long decisions that wait are still written after the end.
 	drainTimeout = 10 * time.Second
-	// maxText is the most bytes of a text in a question.
+	// maxText is the most bytes of a text in a request.
 	maxText = 1000
 )
 
-// Policy names in a record who decided: the register's question.
+// Policy names in a record who decided: the register.
 const Policy = "register"
 
 // Recorder adds records of the service's own to the log; *ingest.Ingester is one.
@@ -54,7 +55,7 @@ type Controller struct {
 }
 
 type decision struct {
-	question catalog.Question
+	request catalog.Request
 	catalog.Decision
 	at time.Time
 }
@@ -67,16 +68,14 @@ func New(o Options) (*Controller, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return &Controller{o: o, queue: make(chan *decision, maxWaiting)}, nil
 }
 
 // Stats are the counters since the Controller was made.
 type Stats struct {
 	Waiting int64 // decisions that are not in the log yet
-	Dropped int64 // decisions that never will be; the log tells how many and when
+	Dropped int64 // decisions that never will be; the log says how many and when
 }
 
 // Stats are the counters as they are now.
@@ -85,15 +84,15 @@ func (c *Controller) Stats() Stats {
 }
 
 // Decide answers and, unless it was a dry run, leaves the decision to be recorded: the answer never waits for
-// the log. A question that names more than any workload has is tracedb.ErrInvalid, with the place.
-func (c *Controller) Decide(ctx context.Context, q catalog.Question) (catalog.Decision, error) {
+// the log. A request that names more than any workload has is tracedb.ErrInvalid, with the place.
+func (c *Controller) Decide(ctx context.Context, q catalog.Request) (catalog.Decision, error) {
 	if err := check(q); err != nil {
 		return catalog.Decision{}, err
 	}
 	answer := c.o.Catalog.Decide(q)
-	if !answer.Allowed && answer.Unsettled() {
-		// Another program may have recorded the provenance a moment ago, so the log is asked; if it
-		// doesn't answer, the refusal stands.
+	if !answer.Allowed && answer.NeedsSync() {
+		// Another program may have recorded the provenance a moment ago, so the log is read; if that
+		// fails, the refusal holds.
 		ctx, stop := context.WithTimeout(ctx, syncTimeout)
 		err := c.o.Catalog.Sync(ctx, q.Images...)
 		stop()
@@ -104,12 +103,12 @@ func (c *Controller) Decide(ctx context.Context, q catalog.Question) (catalog.De
 		}
 	}
 	if !q.DryRun {
-		c.enqueue(&decision{question: q, Decision: answer, at: c.o.Now()})
+		c.enqueue(&decision{request: q, Decision: answer, at: c.o.Now()})
 	}
 	return answer, nil
 }
 
-func check(q catalog.Question) error {
+func check(q catalog.Request) error {
 	invalid := func(field, format string, args ...any) error {
 		return tracedb.ErrInvalid.Says(format, args...).At("%s", field)
 	}

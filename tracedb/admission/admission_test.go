@@ -123,7 +123,7 @@ func (b *bench) admissions(t *testing.T) []tracedb.Entry {
 func TestAdmission(t *testing.T) {
 	b := newBench(t)
 	b.release(t, b.records.Catalog)
-	ask := func(q catalog.Question) catalog.Decision {
+	ask := func(q catalog.Request) catalog.Decision {
 		t.Helper()
 		d, err := b.Decide(t.Context(), q)
 		if err != nil {
@@ -131,7 +131,7 @@ func TestAdmission(t *testing.T) {
 		}
 		return d
 	}
-	q := catalog.Question{Namespace: "drones", Images: []string{"registry/druppie/drone@" + digest}, Algorithm: algorithm, Resource: "Pod/drone-1", UID: "u-1"}
+	q := catalog.Request{Namespace: "drones", Images: []string{"registry/druppie/drone@" + digest}, Algorithm: algorithm, Resource: "Pod/drone-1", UID: "u-1"}
 	end := b.running(t)
 	if d := ask(q); !d.Allowed || d.Repository != "druppie/drone" {
 		t.Errorf("Decide() = %+v", d)
@@ -192,16 +192,16 @@ func TestAdmissionRefusesQuestions(t *testing.T) {
 	long := strings.Repeat("x", maxText+1)
 	tests := []struct {
 		name  string
-		give  catalog.Question
+		give  catalog.Request
 		field string
 	}{
-		{"no namespace", catalog.Question{}, "namespace"},
-		{"namespace upwards", catalog.Question{Namespace: "../x"}, "namespace"},
-		{"too many images", catalog.Question{Namespace: "drones", Images: make([]string, ingest.MaxImages+1)}, "images"},
-		{"image too long", catalog.Question{Namespace: "drones", Images: []string{"a", long}}, "images[1]"},
-		{"algorithm too long", catalog.Question{Namespace: "drones", Algorithm: long}, "algorithm"},
-		{"resource too long", catalog.Question{Namespace: "drones", Resource: long}, "resource"},
-		{"uid too long", catalog.Question{Namespace: "drones", UID: long}, "uid"},
+		{"no namespace", catalog.Request{}, "namespace"},
+		{"namespace upwards", catalog.Request{Namespace: "../x"}, "namespace"},
+		{"too many images", catalog.Request{Namespace: "drones", Images: make([]string, ingest.MaxImages+1)}, "images"},
+		{"image too long", catalog.Request{Namespace: "drones", Images: []string{"a", long}}, "images[1]"},
+		{"algorithm too long", catalog.Request{Namespace: "drones", Algorithm: long}, "algorithm"},
+		{"resource too long", catalog.Request{Namespace: "drones", Resource: long}, "resource"},
+		{"uid too long", catalog.Request{Namespace: "drones", UID: long}, "uid"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -222,7 +222,7 @@ func TestAdmissionRecordsAnything(t *testing.T) {
 		strings.Repeat("pwd=a ", 166), strings.Repeat("é pwd=a ", 111), strings.Repeat("//:a@://b:", 100), strings.Repeat("x", 480) + "token: 6ba7b810-9dad-11d1-80b4-00c04fd430c8", token,
 	} {
 		t.Run(fmt.Sprintf("%.20q", text), func(t *testing.T) {
-			q := catalog.Question{Namespace: "drones", Images: []string{text}, Algorithm: text, Resource: text, UID: fmt.Sprint(i)}
+			q := catalog.Request{Namespace: "drones", Images: []string{text}, Algorithm: text, Resource: text, UID: fmt.Sprint(i)}
 			if text == token {
 				q.UID = token
 			}
@@ -243,7 +243,7 @@ func TestAdmissionRecordsAnything(t *testing.T) {
 // TestAdmissionAsksTheLog finds what another program has written since.
 func TestAdmissionAsksTheLog(t *testing.T) {
 	b := newBench(t)
-	q := catalog.Question{Namespace: "drones", Images: []string{digest}, Algorithm: algorithm, DryRun: true}
+	q := catalog.Request{Namespace: "drones", Images: []string{digest}, Algorithm: algorithm, DryRun: true}
 	if d, err := b.Decide(t.Context(), q); err != nil || d.Code != catalog.CodeUnknownAlgorithm {
 		t.Fatalf("before: %+v, %v", d, err)
 	}
@@ -283,7 +283,7 @@ func TestAdmissionNeverWaits(t *testing.T) {
 	const beyond = 100
 	end := b.running(t)
 	ask := func(i int) {
-		if _, err := b.Decide(t.Context(), catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}); err != nil {
+		if _, err := b.Decide(t.Context(), catalog.Request{Namespace: "drones", UID: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -327,7 +327,7 @@ func TestAdmissionNeverWaits(t *testing.T) {
 // record stands, and those beside it are written.
 func TestAdmissionConflict(t *testing.T) {
 	b := newBench(t)
-	q := catalog.Question{Namespace: "drones", Images: []string{digest}, Algorithm: algorithm, UID: "u-1"}
+	q := catalog.Request{Namespace: "drones", Images: []string{digest}, Algorithm: algorithm, UID: "u-1"}
 	if d, err := b.Decide(t.Context(), q); err != nil || d.Allowed {
 		t.Fatalf("%+v, %v", d, err)
 	}
@@ -356,7 +356,7 @@ func TestAdmissionConflict(t *testing.T) {
 func TestRunEnds(t *testing.T) {
 	b := newBench(t)
 	for i := range maxBatch + 10 {
-		if _, err := b.Decide(t.Context(), catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}); err != nil {
+		if _, err := b.Decide(t.Context(), catalog.Request{Namespace: "drones", UID: fmt.Sprint(i)}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -375,7 +375,7 @@ func TestRunGivesUp(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range 3 {
-			d.enqueue(&decision{question: catalog.Question{Namespace: "drones", UID: fmt.Sprint(i)}, Decision: catalog.Decision{Reason: "r"}})
+			d.enqueue(&decision{request: catalog.Request{Namespace: "drones", UID: fmt.Sprint(i)}, Decision: catalog.Decision{Reason: "r"}})
 		}
 		ctx, stop := context.WithCancel(t.Context())
 		ended := make(chan error)

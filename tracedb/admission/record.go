@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -15,7 +14,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb/redact"
 )
 
-// In a rush, a transaction for each decision costs as much processor time as answering it: up to maxBatch are
+// Under load, a transaction for each decision costs as much processor time as answering it: up to maxBatch are
 // recorded in one, and the next begins batchPause after it at the earliest.
 const (
 	maxBatch   = 256
@@ -95,7 +94,7 @@ func (c *Controller) append(ctx context.Context, drafts []tracedb.Draft) {
 		}
 		if e := tracedb.AsError(err); e.Status < 500 && e.Code != tracedb.ErrTooMany.Code {
 			if len(drafts) == 1 {
-				// The same admission request, asked again after the answer changed: the first stands.
+				// The same admission request, repeated after the decision changed: the first holds.
 				if e.Code != tracedb.ErrConflict.Code {
 					c.dropped.Add(1)
 					c.o.Logger.ErrorContext(ctx, "a decision can't be recorded", "error", err)
@@ -118,10 +117,10 @@ func (c *Controller) append(ctx context.Context, drafts []tracedb.Draft) {
 	}
 }
 
-// draft is the record of a decision. Its id is the admission request's, so that whoever asks twice is
-// recorded once; without one, the same answer to the same question counts once a minute.
+// draft is the record of a decision. Its id is the admission request's, so that one that is repeated is
+// recorded once; without one, the same decision on the same request counts once a minute.
 func (d *decision) draft() tracedb.Draft {
-	q := d.question
+	q := d.request
 	payload := tracedb.Admission{
 		Namespace: q.Namespace, Resource: clip(q.Resource), Algorithm: clip(q.Algorithm),
 		Images: []string{}, Policy: Policy, Reason: d.Reason, Remedy: d.Remedy,
@@ -146,8 +145,7 @@ func (d *decision) draft() tracedb.Draft {
 	}
 	draft.ID = "admission/" + q.UID
 	if q.UID == "" || !ingest.ValidID(draft.ID) {
-		sum := sha256.Sum256(fmt.Appendf(raw, "%s %s", draft.Outcome, d.at.UTC().Format("2006-01-02T15:04")))
-		draft.ID = "admission/" + hex.EncodeToString(sum[:])
+		draft.ID = fmt.Sprintf("admission/%x", sha256.Sum256(fmt.Appendf(raw, "%s %s", draft.Outcome, d.at.UTC().Format("2006-01-02T15:04"))))
 	}
 	return draft
 }
@@ -169,7 +167,7 @@ func encode(payload any) json.RawMessage {
 	return raw
 }
 
-// clip is s as a payload can hold it. What stands where a secret was may be longer than the secret, and
+// clip is s as a payload can hold it. What replaces a secret may be longer than the secret, and
 // what is cut may look like one: then less of it must do.
 func clip(s string) string {
 	for most := maxText; ; most /= 2 {

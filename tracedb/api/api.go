@@ -43,7 +43,7 @@ type Ingester interface {
 
 // Admission decides who may run; *admission.Controller is one.
 type Admission interface {
-	Decide(ctx context.Context, q catalog.Question) (catalog.Decision, error)
+	Decide(ctx context.Context, q catalog.Request) (catalog.Decision, error)
 }
 
 // Register is the AI register; *catalog.Catalog is one.

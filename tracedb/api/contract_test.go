@@ -130,7 +130,7 @@ func contract(t *testing.T, w *world) {
 		{"why of nothing known", request{"GET", "/v1/why/" + strings.Repeat("0", 40), auditorToken, "", nil}, want{status: 404, code: "not_found"}},
 		{"why of nonsense", request{"GET", "/v1/why/%3Cscript%3E", auditorToken, "", nil}, want{400, "invalid", "subject"}},
 		{"why as nobody", request{"GET", "/v1/why/" + whytest.Algorithm, "", "", nil}, want{401, "unauthenticated", ""}},
-		{"why as the door", request{"GET", "/v1/why/" + whytest.Algorithm, doorToken, "", nil}, want{403, "forbidden", ""}},
+		{"why as the door", request{"GET", "/v1/why/" + whytest.Algorithm, admissionToken, "", nil}, want{403, "forbidden", ""}},
 
 		{"export", request{"GET", "/v1/export/" + whytest.Algorithm, auditorToken, "", nil}, want{status: 200}},
 		{"export with options", request{"GET", "/v1/export/" + whytest.Algorithm + "?all=true", auditorToken, "", nil}, want{400, "invalid", "all"}},
@@ -152,12 +152,12 @@ func contract(t *testing.T, w *world) {
 		{"delivery of nothing", request{"GET", "/v1/register/alg-00000000/delivery", "", "", nil}, want{status: 404, code: "not_found"}},
 		{"delivery of no id", request{"GET", "/v1/register/x/delivery", "", "", nil}, want{400, "invalid", "id"}},
 
-		{"let in", request{"POST", "/v1/admission", doorToken, question(service, false), nil}, want{status: 200}},
-		{"refused", request{"POST", "/v1/admission", doorToken, question(apitest.NewService("druppie/x", service.Algorithm, 9), true), nil}, want{status: 200}},
-		{"admission without namespace", request{"POST", "/v1/admission", doorToken, `{"namespace":"","images":[]}`, nil}, want{400, "invalid", "namespace"}},
+		{"let in", request{"POST", "/v1/admission", admissionToken, question(service, false), nil}, want{status: 200}},
+		{"refused", request{"POST", "/v1/admission", admissionToken, question(apitest.NewService("druppie/x", service.Algorithm, 9), true), nil}, want{status: 200}},
+		{"admission without namespace", request{"POST", "/v1/admission", admissionToken, `{"namespace":"","images":[]}`, nil}, want{400, "invalid", "namespace"}},
 		{"admission as nobody", request{"POST", "/v1/admission", "", question(service, false), nil}, want{401, "unauthenticated", ""}},
 		{"admission as an auditor", request{"POST", "/v1/admission", auditorToken, question(service, false), nil}, want{403, "forbidden", ""}},
-		{"a question that is too long", request{"POST", "/v1/admission", doorToken, `{"namespace":"` + strings.Repeat("x", maxQuestion) + `"}`, nil}, want{status: 413, code: "too_large"}},
+		{"a question that is too long", request{"POST", "/v1/admission", admissionToken, `{"namespace":"` + strings.Repeat("x", maxQuestion) + `"}`, nil}, want{status: 413, code: "too_large"}},
 
 		{"events from nowhere", request{"GET", "/v1/events?after=x", auditorToken, "", nil}, want{400, "invalid", "Last-Event-ID"}},
 		{"events as nobody", request{"GET", "/v1/events", "", "", nil}, want{401, "unauthenticated", ""}},
@@ -223,7 +223,7 @@ func contract(t *testing.T, w *world) {
 	w.unconfigured(t)
 	w.allSeen(t)
 	// Whatever was logged on the way, no token is in it.
-	for _, token := range []string{writerToken, auditorToken, nobodyToken, foreignToken, doorToken, hookSecret} {
+	for _, token := range []string{writerToken, auditorToken, nobodyToken, foreignToken, admissionToken, hookSecret} {
 		if strings.Contains(w.out.String(), token) {
 			t.Errorf("the log has the token %s", token)
 		}
@@ -248,7 +248,7 @@ func (w *world) whenThingsFail(t *testing.T, fresh, question string) {
 	fail("full", full, add, 507)
 	fail("away", tracedb.ErrUnavailable, add, 503)
 	fail("away", tracedb.ErrUnavailable, search, 503)
-	fail("away", tracedb.ErrUnavailable, request{"POST", "/v1/admission", doorToken, question, nil}, 503)
+	fail("away", tracedb.ErrUnavailable, request{"POST", "/v1/admission", admissionToken, question, nil}, 503)
 	// What can't be recorded isn't read, unless it is the disk that is full.
 	fail("broken", fmt.Errorf("secret detail"), search, 500)
 	fail("full", full, search, 200)

@@ -235,7 +235,7 @@ const maxQuestion = 256 << 10
 // admission is POST /v1/admission. A readable question always gets 200, so that "no" can't be taken
 // for a failure; whoever gets anything else was given no leave.
 func (s *service) admission(w http.ResponseWriter, r *http.Request) error {
-	var q catalog.Question
+	var q catalog.Request
 	if err := wire.Read(w, r, maxQuestion, &q); err != nil {
 		return err
 	}

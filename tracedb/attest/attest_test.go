@@ -112,10 +112,11 @@ func TestRoundTrip(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				got, key, err := keys.Verify(kind, envelope)
+				verified, err := keys.Verify(kind, envelope, time.Now())
 				if err != nil {
 					t.Fatal(err)
 				}
+				got, key := verified.Statement, verified.Key
 				if key.Name != "foundry" || key.Fingerprint != Fingerprint(signer.Public()) {
 					t.Errorf("key = %+v", key)
 				}
@@ -152,11 +153,11 @@ func TestFailedBeforeImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, _, err := ring(t, keyFile(t, "foundry", key.Public(), "*")).Verify(tracedb.KindTestResult, envelope)
+	v, err := ring(t, keyFile(t, "foundry", key.Public(), "*")).Verify(tracedb.KindTestResult, envelope, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := Read(tracedb.KindTestResult, st)
+	r, err := Read(tracedb.KindTestResult, v.Statement)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -212,7 +213,7 @@ func TestVerifyRefuses(t *testing.T) {
 	}
 	sig := func(e map[string]any) map[string]any { return e["signatures"].([]any)[0].(map[string]any) }
 
-	if _, _, err := keys.VerifyAt(tracedb.KindTestResult, marshal(t, good()), noon); err != nil {
+	if _, err := keys.Verify(tracedb.KindTestResult, marshal(t, good()), noon); err != nil {
 		t.Fatalf("the envelope that all others are made of: %v", err)
 	}
 	tests := []struct {
@@ -287,7 +288,7 @@ func TestVerifyRefuses(t *testing.T) {
 			if kind == "" {
 				kind = tracedb.KindTestResult
 			}
-			_, _, err := keys.VerifyAt(kind, tt.envelope, noon)
+			_, err := keys.Verify(kind, tt.envelope, noon)
 			if err == nil {
 				t.Fatal("taken")
 			}
@@ -298,8 +299,8 @@ func TestVerifyRefuses(t *testing.T) {
 		})
 	}
 	t.Run("a retired key's old record", func(t *testing.T) {
-		if _, key, err := keys.VerifyAt(tracedb.KindTestResult, marshal(t, seal(t, old, PayloadType, body)), noon.Add(-time.Second)); err != nil || key.Retired {
-			t.Errorf("VerifyAt before it was retired = %+v, %v", key, err)
+		if v, err := keys.Verify(tracedb.KindTestResult, marshal(t, seal(t, old, PayloadType, body)), noon.Add(-time.Second)); err != nil || v.Key.Retired {
+			t.Errorf("Verify before it was retired = %+v, %v", v.Key, err)
 		}
 	})
 }
@@ -388,14 +389,14 @@ func TestKeyringOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, got, err := recorded.Verify(tracedb.KindTestResult, envelope); err != nil || got.Name != "foundry" {
+	if got, err := recorded.Verify(tracedb.KindTestResult, envelope, time.Now()); err != nil || got.Key.Name != "foundry" {
 		t.Errorf("Verify() = %+v, %v", got, err)
 	}
 	limited, err := Sign(key, statements()[tracedb.KindVerdict])
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := recorded.Verify(tracedb.KindVerdict, limited); !errors.Is(err, tracedb.ErrInvalidSignature) {
+	if _, err := recorded.Verify(tracedb.KindVerdict, limited, time.Now()); !errors.Is(err, tracedb.ErrInvalidSignature) {
 		t.Errorf("a kind that the key may not sign: %v", err)
 	}
 	other := loaded.Keys(noon)

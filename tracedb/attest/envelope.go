@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -36,11 +35,10 @@ type wireSignature struct {
 	Sig   string `json:"sig"`
 }
 
-// opened is an envelope that was taken apart, not yet believed.
+// opened is an envelope that was decoded, not yet verified.
 type opened struct {
-	body  []byte
-	keyID string
-	sig   []byte
+	body []byte
+	sig  []byte
 }
 
 var keyID = regexp.MustCompile(`^[A-Za-z0-9:+/=_.-]{0,128}$`)
@@ -76,7 +74,7 @@ func open(envelope []byte) (opened, error) {
 	if err != nil || len(sig) == 0 {
 		return opened{}, tracedb.ErrInvalidSignature.Says("the signature isn't standard base64").At("signatures[0].sig")
 	}
-	return opened{body: body, keyID: s.KeyID, sig: sig}, nil
+	return opened{body: body, sig: sig}, nil
 }
 
 // decode64 reads base64 that has one reading: no line breaks, no bits after the end.
@@ -114,9 +112,9 @@ func inPayload(err error) error {
 	return err
 }
 
-// Unique names what an envelope says, whoever signed it how often and however it is written: the
+// Unique names what an envelope says, whatever its signatures and its encoding: the
 // SHA-256 of the statement's bytes, in lower-case hex. Two envelopes with one name are one
-// attestation, so whoever makes the same statement of two events must say in it which event it was.
+// attestation, so a statement that is made of two events must say which event it is of.
 func Unique(envelope []byte) (string, error) {
 	o, err := open(envelope)
 	if err != nil {
@@ -133,13 +131,10 @@ func (o opened) unique() string {
 // Sign puts the statement into an envelope. The signer's key is ECDSA P-256, as Cosign makes them,
 // or Ed25519. A statement that Verify would refuse isn't signed.
 func Sign(signer crypto.Signer, st Statement) (json.RawMessage, error) {
-	var body bytes.Buffer
-	enc := json.NewEncoder(&body)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(st); err != nil {
+	raw, err := tracedb.EncodeJSON(st)
+	if err != nil {
 		return nil, fmt.Errorf("encode statement: %w", err)
 	}
-	raw := bytes.TrimSuffix(body.Bytes(), []byte("\n"))
 	kind, ok := kindOf(st.PredicateType)
 	if !ok {
 		return nil, fmt.Errorf("sign statement: no kind of record has the predicate type %q", st.PredicateType)

@@ -122,7 +122,7 @@ func signable(kinds []tracedb.Kind) ([]tracedb.Kind, error) {
 	return slices.Clone(kinds), nil
 }
 
-// Keys lists the keyring, by name, as it stands at that time.
+// Keys lists the keyring, by name, as it is at that time.
 func (k *Keyring) Keys(at time.Time) []tracedb.Key {
 	if k == nil {
 		return nil
@@ -141,18 +141,7 @@ func (k ringKey) at(t time.Time) tracedb.Key {
 	return key
 }
 
-// Verify is the statement in an envelope that a key of the keyring signed and may sign now.
-func (k *Keyring) Verify(kind tracedb.Kind, envelope []byte) (Statement, tracedb.Key, error) {
-	return k.VerifyAt(kind, envelope, time.Now())
-}
-
-// VerifyAt is Verify for an envelope that the log took at that time.
-func (k *Keyring) VerifyAt(kind tracedb.Kind, envelope []byte, at time.Time) (Statement, tracedb.Key, error) {
-	v, err := k.Examine(kind, envelope, at)
-	return v.Statement, v.Key, err
-}
-
-// Verified is an envelope that holds.
+// Verified is an envelope whose signature was verified.
 type Verified struct {
 	Statement Statement
 	Key       tracedb.Key // that signed it
@@ -160,10 +149,10 @@ type Verified struct {
 	Unique    string      // its name, as the function Unique gives it
 }
 
-// Examine checks an envelope that the log took at that time, the signature before the statement is
+// Verify verifies an envelope that the log took at that time, the signature before the statement is
 // read. What isn't an envelope, or doesn't say what it must, is ErrInvalidRecord; what no key of the
 // ring signed, or none that may, is ErrInvalidSignature; both with the place.
-func (k *Keyring) Examine(kind tracedb.Kind, envelope []byte, at time.Time) (Verified, error) {
+func (k *Keyring) Verify(kind tracedb.Kind, envelope []byte, at time.Time) (Verified, error) {
 	o, err := open(envelope)
 	if err != nil {
 		return Verified{}, err
@@ -179,17 +168,13 @@ func (k *Keyring) Examine(kind tracedb.Kind, envelope []byte, at time.Time) (Ver
 	return Verified{Statement: st, Key: key, Body: o.body, Unique: o.unique()}, nil
 }
 
-// signer finds who signed. The hint in the envelope isn't believed: it only says whom to try first.
+// signer finds who signed. The key that the envelope hints at isn't believed, and a keyring is small: each is tried.
 func (k *Keyring) signer(kind tracedb.Kind, o opened, at time.Time) (tracedb.Key, error) {
 	if k == nil {
 		k = &Keyring{}
 	}
 	pae := dsse.PAE(PayloadType, o.body)
-	hinted := func(key ringKey) bool { return key.Fingerprint == o.keyID }
-	i := slices.IndexFunc(k.keys, func(key ringKey) bool { return hinted(key) && verifies(key.public, pae, o.sig) })
-	if i < 0 {
-		i = slices.IndexFunc(k.keys, func(key ringKey) bool { return !hinted(key) && verifies(key.public, pae, o.sig) })
-	}
+	i := slices.IndexFunc(k.keys, func(key ringKey) bool { return verifies(key.public, pae, o.sig) })
 	if i < 0 {
 		return tracedb.Key{}, tracedb.ErrInvalidSignature.At("signatures[0]").
 			WithHint("sign with a key of the keyring; whoever changed the statement after it was signed gets this answer, too")

@@ -1,6 +1,8 @@
 package attest
 
 import (
+	"cmp"
+	"fmt"
 	"strings"
 	"time"
 
@@ -8,7 +10,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb/attest/strict"
 )
 
-// Reading is what an attestation says, in the log's words.
+// Reading is what an attestation says, in the log's terms.
 type Reading struct {
 	Outcome    tracedb.Outcome // empty: the predicate doesn't say
 	Refs       []tracedb.Ref   // sorted
@@ -22,7 +24,7 @@ type Reading struct {
 	Detail any
 }
 
-// Read tells what the statement of a record of that kind says. Its errors have the place within the
+// Read reads what the statement of a record of that kind says. Its errors have the place within the
 // statement.
 func Read(kind tracedb.Kind, st Statement) (Reading, error) {
 	r, err := st.reading()
@@ -52,7 +54,7 @@ func Read(kind tracedb.Kind, st Statement) (Reading, error) {
 	return r, nil
 }
 
-// extension is the name of a field that is ours in a predicate of others: in-toto's parsing rules
+// extension begins the name of a field that is ours in a predicate of others: in-toto's parsing rules
 // want a URI for it.
 const extension = "https://druppie.io/attestation/"
 
@@ -63,7 +65,7 @@ const (
 	resultFailed = "FAILED"
 )
 
-// outcome is the log's word for a result; false if it is none.
+// outcome is the log's outcome for a result; false if it is none.
 func outcome(result string) (tracedb.Outcome, bool) {
 	switch result {
 	case resultPassed, resultWarned:
@@ -102,14 +104,7 @@ func wantTime(field string, t time.Time) error {
 }
 
 // first is the first error.
-func first(errs ...error) error {
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func first(errs ...error) error { return cmp.Or(errs...) }
 
 // some is the first few of a list, for a line that must stay one.
 func some(list []string) string {
@@ -121,3 +116,20 @@ func some(list []string) string {
 }
 
 func day(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+// level is how bad a finding is, and how findings of it are counted.
+type level struct{ name, many, nl string }
+
+// countsOf is how many findings there are of each level, in English and Dutch; none if there are none.
+func countsOf(levels []level, counts map[string]int, none, noneNL string) (en, nl string) {
+	var ens, nls []string
+	for _, l := range levels {
+		if n := counts[l.name]; n > 0 {
+			ens, nls = append(ens, fmt.Sprintf("%d %s", n, l.many)), append(nls, fmt.Sprintf("%d %s", n, l.nl))
+		}
+	}
+	if len(ens) == 0 {
+		return none, noneNL
+	}
+	return strings.Join(ens, ", "), strings.Join(nls, ", ")
+}

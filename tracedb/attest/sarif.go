@@ -1,11 +1,8 @@
 package attest
 
-import (
-	"fmt"
-	"strings"
-)
+import "slices"
 
-// maxFindings is how many results of static analysis a summary holds; the counts tell of all.
+// maxFindings is how many results of static analysis a summary holds; the counts are of all.
 const maxFindings = 100
 
 // Analysis is the predicate of https://druppie.io/attestation/sarif-summary/v1: what a linter that
@@ -28,7 +25,7 @@ type Finding struct {
 }
 
 // sarifLevels are SARIF's, worst first, in Dutch too.
-var sarifLevels = []struct{ name, many, nl string }{
+var sarifLevels = []level{
 	{"error", "errors", "fouten"}, {"warning", "warnings", "waarschuwingen"}, {"note", "notes", "opmerkingen"}, {"none", "others", "overige"},
 }
 
@@ -74,15 +71,9 @@ func (r *Reading) analysis(st Statement) error {
 		}
 		listed[f.Level]++
 	}
-	var en, nl []string
 	for _, level := range sarifLevels {
-		n := p.Counts[level.name]
-		if n < listed[level.name] || n < 0 {
+		if n := p.Counts[level.name]; n < listed[level.name] || n < 0 {
 			return refuse("predicate.counts."+level.name, "more are listed than counted")
-		}
-		if n > 0 {
-			en = append(en, fmt.Sprintf("%d %s", n, level.many))
-			nl = append(nl, fmt.Sprintf("%d %s", n, level.nl))
 		}
 	}
 	for level := range p.Counts {
@@ -90,21 +81,13 @@ func (r *Reading) analysis(st Statement) error {
 			return refuse("predicate.counts", "want the levels error, warning, note and none only")
 		}
 	}
-	if len(en) == 0 {
-		en, nl = []string{"nothing found"}, []string{"niets gevonden"}
-	}
+	en, nl := countsOf(sarifLevels, p.Counts, "nothing found", "niets gevonden")
 	r.Outcome = result
-	r.Summary = p.Tool + " " + p.Version + ": " + strings.Join(en, ", ")
-	r.SummaryNL = p.Tool + " " + p.Version + ": " + strings.Join(nl, ", ")
+	r.Summary, r.SummaryNL = p.Tool+" "+p.Version+": "+en, p.Tool+" "+p.Version+": "+nl
 	r.Detail = &p
 	return nil
 }
 
-func knownLevel(level string) bool {
-	for _, l := range sarifLevels {
-		if l.name == level {
-			return true
-		}
-	}
-	return false
+func knownLevel(name string) bool {
+	return slices.ContainsFunc(sarifLevels, func(l level) bool { return l.name == name })
 }

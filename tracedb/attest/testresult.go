@@ -63,7 +63,7 @@ func (r *Reading) testResult(st Statement) error {
 	r.Summary = fmt.Sprintf("%d tests passed, %d with warnings, %d failed", len(p.PassedTests), len(p.WarnedTests), len(p.FailedTests))
 	r.SummaryNL = fmt.Sprintf("%d tests geslaagd, %d met waarschuwingen, %d gefaald", len(p.PassedTests), len(p.WarnedTests), len(p.FailedTests))
 	if len(p.PassedTests) == 1 && len(p.WarnedTests)+len(p.FailedTests) == 0 {
-		// A suite that is told as one says itself what it is: "36 unit tests".
+		// A suite that is one result says itself what it is: "36 unit tests".
 		r.Summary, r.SummaryNL = p.PassedTests[0], p.PassedTests[0]
 	}
 	if len(p.FailedTests) > 0 {

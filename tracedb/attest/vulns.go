@@ -83,8 +83,9 @@ func Vulns(a About, s Scan) Statement {
 }
 
 // levels of severity, worst first, in English and Dutch.
-var levels = []struct{ name, nl string }{
-	{"critical", "kritiek"}, {"high", "hoog"}, {"medium", "middel"}, {"low", "laag"}, {"unknown", "onbekend"},
+var levels = []level{
+	{"critical", "critical", "kritiek"}, {"high", "high", "hoog"}, {"medium", "medium", "middel"}, {"low", "low", "laag"},
+	{"unknown", "unknown", "onbekend"},
 }
 
 // Level is the severity in one word: the first method that says it in words, or else the first CVSS
@@ -163,19 +164,9 @@ func (r *Reading) vulns(st Statement) error {
 		}
 		r.Outcome = result
 	}
-	counts := p.Counts()
-	var en, nl []string
-	for _, level := range levels {
-		if n := counts[level.name]; n > 0 {
-			en = append(en, fmt.Sprintf("%d %s", n, level.name))
-			nl = append(nl, fmt.Sprintf("%d %s", n, level.nl))
-		}
-	}
-	if len(en) == 0 {
-		en, nl = []string{"none"}, []string{"geen"}
-	}
-	r.Summary = fmt.Sprintf("known vulnerabilities: %s; database of %s", strings.Join(en, ", "), day(p.Scanner.DB.LastUpdate))
-	r.SummaryNL = fmt.Sprintf("bekende kwetsbaarheden: %s; database van %s", strings.Join(nl, ", "), day(p.Scanner.DB.LastUpdate))
+	en, nl := countsOf(levels, p.Counts(), "none", "geen")
+	r.Summary = fmt.Sprintf("known vulnerabilities: %s; database of %s", en, day(p.Scanner.DB.LastUpdate))
+	r.SummaryNL = fmt.Sprintf("bekende kwetsbaarheden: %s; database van %s", nl, day(p.Scanner.DB.LastUpdate))
 	r.Detail = &p
 	return nil
 }

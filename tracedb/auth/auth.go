@@ -5,6 +5,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"net/http"
@@ -15,12 +16,12 @@ import (
 	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
-// AdmissionName is the name under which whoever holds the admission token is known.
+// AdmissionName is the identity of who holds the admission token.
 const AdmissionName = "admission-token"
 
 // Options say which credentials count. What is left out is off.
 type Options struct {
-	Tokens         *Reviewer // Kubernetes' judgement of ServiceAccount tokens
+	Tokens         *Reviewer // Kubernetes' review of ServiceAccount tokens
 	AdmissionToken *File     // the admission token
 	Sessions       *Sessions // of people
 	Logger         *slog.Logger
@@ -32,9 +33,7 @@ type Authenticator struct{ o Options }
 
 // New gives an authenticator.
 func New(o Options) *Authenticator {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Now == nil {
 		o.Now = time.Now
 	}

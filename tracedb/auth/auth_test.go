@@ -138,7 +138,7 @@ func TestReviewsAreKept(t *testing.T) {
 		identify("a", "u")
 		identify("wrong", "unauthenticated")
 	}
-	if n := cluster.Asked(); n != 2 {
+	if n := cluster.Reviews(); n != 2 {
 		t.Errorf("the cluster was asked %d times about two tokens", n)
 	}
 	cluster.Forget("a")
@@ -149,9 +149,9 @@ func TestReviewsAreKept(t *testing.T) {
 
 	// A clock that jumps back must not make a judgement last.
 	now.Add(-time.Hour)
-	asked := cluster.Asked()
+	asked := cluster.Reviews()
 	identify("a", "unauthenticated")
-	if cluster.Asked() != asked+1 {
+	if cluster.Reviews() != asked+1 {
 		t.Error("an old judgement counted after the clock went back")
 	}
 
@@ -183,7 +183,7 @@ func TestConcurrentReviewsShare(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := cluster.Asked(); n > 10 {
+	if n := cluster.Reviews(); n > 10 {
 		t.Errorf("50 requests with one token asked the cluster %d times", n)
 	}
 }

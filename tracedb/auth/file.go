@@ -5,57 +5,43 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
-	"io/fs"
+	"io"
 	"os"
 	"strings"
-	"sync"
 )
 
 // maxSecret bounds what is read as a secret.
 const maxSecret = 64 << 10
 
-// File is a secret in a file. It is read again when the file changes, as it does when Kubernetes
-// writes a new version of a mounted Secret.
-type File struct {
-	name string
-
-	mu    sync.Mutex
-	info  fs.FileInfo
-	value string
-}
+// File is a secret in a file. It is read each time, since the file changes when Kubernetes writes a new version of
+// a mounted Secret.
+type File struct{ name string }
 
 // NewFile is the secret in the named file. It must be there, and not be empty.
 func NewFile(name string) (*File, error) {
-	f := &File{name: name}
-	if _, err := f.Value(); err != nil {
-		return nil, err
-	}
-	return f, nil
+	f := &File{name}
+	_, err := f.Value()
+	return f, err
 }
 
 // Value is the secret, without space around it.
 func (f *File) Value() (string, error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	info, err := os.Stat(f.name)
+	file, err := os.Open(f.name)
 	if err != nil {
 		return "", err
 	}
-	if f.info != nil && os.SameFile(f.info, info) && f.info.ModTime().Equal(info.ModTime()) && f.info.Size() == info.Size() {
-		return f.value, nil
-	}
-	if info.Size() > maxSecret {
-		return "", fmt.Errorf("%s: %d bytes are no secret", f.name, info.Size())
-	}
-	raw, err := os.ReadFile(f.name)
+	defer file.Close()
+	raw, err := io.ReadAll(io.LimitReader(file, maxSecret+1))
 	if err != nil {
 		return "", err
 	}
 	value := strings.TrimSpace(string(raw))
-	if value == "" {
+	switch {
+	case len(raw) > maxSecret:
+		return "", fmt.Errorf("%s: more than %d bytes are no secret", f.name, maxSecret)
+	case value == "":
 		return "", fmt.Errorf("%s: %w", f.name, errEmpty)
 	}
-	f.info, f.value = info, value
 	return value, nil
 }
 

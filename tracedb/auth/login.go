@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/subtle"
 	"errors"
 	"fmt"
@@ -76,7 +77,7 @@ func NewLogin(o LoginOptions) (*Login, error) {
 	}, nil
 }
 
-// attempt is what the browser keeps, sealed, while its user is at Gitea.
+// attempt is what the browser keeps, encrypted, while its user is at Gitea.
 type attempt struct {
 	State    string    `json:"state"`
 	Nonce    string    `json:"nonce"`
@@ -119,13 +120,13 @@ func (l *Login) Start(w http.ResponseWriter, r *http.Request) {
 		l.o.Fail(w, r, fmt.Errorf("read the OAuth client: %w", err))
 		return
 	}
-	a := attempt{State: random(), Nonce: random(), Verifier: oauth2.GenerateVerifier(), Next: next, Until: l.o.Sessions.now().Add(loginLife)}
-	sealed, err := l.o.Sessions.seal(loginCookie, a)
+	a := attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Next: next, Until: l.o.Sessions.now().Add(loginLife)}
+	encrypted, err := l.o.Sessions.encrypt(loginCookie, a)
 	if err != nil {
-		l.o.Fail(w, r, fmt.Errorf("seal the login: %w", err))
+		l.o.Fail(w, r, fmt.Errorf("encrypt the login: %w", err))
 		return
 	}
-	set(w, loginCookie, sealed, loginLife)
+	set(w, loginCookie, encrypted, loginLife)
 	w.Header().Set("Cache-Control", "no-store")
 	http.Redirect(w, r, config.AuthCodeURL(a.State, oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)), http.StatusSeeOther)
 }
@@ -154,7 +155,7 @@ func (l *Login) finish(r *http.Request) (next, user string, err error) {
 		return "", "", errLogin.Says("this browser began no login, or took too long")
 	}
 	var a attempt
-	if err := l.o.Sessions.open(loginCookie, cookie.Value, &a); err != nil || !l.o.Sessions.current(a.Until, loginLife) {
+	if err := l.o.Sessions.decrypt(loginCookie, cookie.Value, &a); err != nil || !l.o.Sessions.current(a.Until, loginLife) {
 		return "", "", errLogin.Says("this login is over")
 	}
 	if state := q.Get("state"); state == "" || subtle.ConstantTimeCompare([]byte(state), []byte(a.State)) != 1 {

@@ -31,7 +31,7 @@ func (m *replayCache) has(name string) bool {
 }
 
 // add remembers a name, and says whether it is new. Nothing is forgotten to make room: who is out of room
-// is told to wait.
+// gets an error that says to wait.
 func (m *replayCache) add(name string, until time.Time) (fresh bool, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

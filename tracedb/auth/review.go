@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
@@ -15,16 +14,17 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/utils/lru"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
 
 const (
-	// keepReviews is how long a judgement counts: a token that was taken back works at most this long.
-	keepReviews = 30 * time.Second
-	maxReviews  = 4096
-	maxToken    = 16 << 10
-	reviewWait  = 5 * time.Second
+	// reviewTTL is how long a review counts: a token that was revoked works at most this long.
+	reviewTTL     = 30 * time.Second
+	maxReviews    = 4096
+	maxToken      = 16 << 10
+	reviewTimeout = 5 * time.Second
 	// maxReviewing bounds what made-up tokens can make us ask of the cluster.
 	maxReviewing = 16
 )
@@ -71,9 +71,7 @@ type Reviewer struct {
 	now      func() time.Time
 	flight   singleflight.Group
 	limiter  chan struct{}
-
-	mu   sync.Mutex
-	seen map[[sha256.Size]byte]cachedReview // by the token's hash: tokens themselves aren't kept
+	reviews  *lru.Cache // cachedReview by the token's hash: tokens themselves aren't kept
 }
 
 type cachedReview struct {
@@ -89,7 +87,7 @@ func NewReviewer(cluster dynamic.Interface, audience string, grants []Grant, now
 		return nil, errors.New("audience: is missing: without one every token of the cluster would count")
 	}
 	r := &Reviewer{cluster: cluster, audience: audience, grants: map[string]Grant{}, now: now,
-		limiter: make(chan struct{}, maxReviewing), seen: map[[sha256.Size]byte]cachedReview{}}
+		limiter: make(chan struct{}, maxReviewing), reviews: lru.New(maxReviews)}
 	if now == nil {
 		r.now = time.Now
 	}
@@ -115,20 +113,20 @@ func (r *Reviewer) Identify(ctx context.Context, token string) (tracedb.Identity
 	if v, ok := r.cached(hash); ok {
 		return v.id, v.err
 	}
-	// Whoever asks about the same token at the same time shares the answer, so it mustn't end with the
-	// first one's patience.
+	// Requests with the same token at the same time share the review, so it mustn't end with the
+	// first one's context.
 	done := r.flight.DoChan(string(hash[:]), func() (any, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewWait)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reviewTimeout)
 		defer cancel()
 		select {
 		case r.limiter <- struct{}{}:
 			defer func() { <-r.limiter }()
 		case <-ctx.Done():
-			return tracedb.Identity{}, tracedb.ErrTooMany.Says("too many tokens wait for the cluster's judgement")
+			return tracedb.Identity{}, tracedb.ErrTooMany.Says("too many tokens wait for the cluster's review")
 		}
 		id, err := r.ask(ctx, token)
 		if err == nil || errors.Is(err, tracedb.ErrUnauthenticated) {
-			r.keep(hash, cachedReview{id: id, err: err, until: r.now().Add(keepReviews)})
+			r.reviews.Add(hash, cachedReview{id: id, err: err, until: r.now().Add(reviewTTL)})
 		}
 		return id, err
 	})
@@ -161,11 +159,11 @@ func (r *Reviewer) ask(ctx context.Context, token string) (tracedb.Identity, err
 	}
 }
 
-// review has the cluster judge a token.
+// review has the cluster review a token.
 func (r *Reviewer) review(ctx context.Context, spec authenticationv1.TokenReviewSpec) (authenticationv1.TokenReviewStatus, error) {
-	asked := authenticationv1.TokenReview{Spec: spec}
-	asked.SetGroupVersionKind(authenticationv1.SchemeGroupVersion.WithKind("TokenReview"))
-	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&asked)
+	review := authenticationv1.TokenReview{Spec: spec}
+	review.SetGroupVersionKind(authenticationv1.SchemeGroupVersion.WithKind("TokenReview"))
+	object, err := runtime.DefaultUnstructuredConverter.ToUnstructured(&review)
 	if err != nil {
 		return authenticationv1.TokenReviewStatus{}, err
 	}
@@ -174,34 +172,15 @@ func (r *Reviewer) review(ctx context.Context, spec authenticationv1.TokenReview
 	if err != nil {
 		return authenticationv1.TokenReviewStatus{}, err
 	}
-	var judged authenticationv1.TokenReview
-	err = runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, &judged)
-	return judged.Status, err
+	var reviewed authenticationv1.TokenReview
+	err = runtime.DefaultUnstructuredConverter.FromUnstructured(answer.Object, &reviewed)
+	return reviewed.Status, err
 }
 
 func (r *Reviewer) cached(hash [sha256.Size]byte) (cachedReview, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	v, ok := r.seen[hash]
-	// A clock that jumped back must not make a judgement last.
+	found, _ := r.reviews.Get(hash)
+	v, ok := found.(cachedReview)
+	// A clock that jumped back must not make a review last.
 	left := v.until.Sub(r.now())
-	return v, ok && left > 0 && left <= keepReviews
-}
-
-func (r *Reviewer) keep(hash [sha256.Size]byte, v cachedReview) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.seen) >= maxReviews {
-		now := r.now()
-		for h, old := range r.seen {
-			if !old.until.After(now) {
-				delete(r.seen, h)
-			}
-		}
-		// Somebody sends many tokens: forgetting costs a question more, not safety.
-		if len(r.seen) >= maxReviews {
-			clear(r.seen)
-		}
-	}
-	r.seen[hash] = v
+	return v, ok && left > 0 && left <= reviewTTL
 }

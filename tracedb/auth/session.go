@@ -30,8 +30,8 @@ const (
 	minKey = 32 // bytes of the session key's file
 )
 
-// Sessions keeps people logged in by a sealed cookie: the service stores nothing, and remembers which
-// sessions were ended before their time. What a person may do isn't in the cookie but asked of the
+// Sessions keeps people logged in by an encrypted cookie: the service stores nothing, and remembers which
+// sessions were ended before their time. What a person may do isn't in the cookie but looked up in the
 // configuration at every request.
 type Sessions struct {
 	key      *File
@@ -40,7 +40,7 @@ type Sessions struct {
 	ended    *replayCache
 }
 
-// NewSessions seals with the key in the file, which has at least 32 random bytes in whatever form.
+// NewSessions encrypts with the key in the file, which has at least 32 random bytes in whatever form.
 // Auditors are the names of Gitea users.
 func NewSessions(key *File, auditors []string, now func() time.Time) (*Sessions, error) {
 	secret, err := key.Value()
@@ -73,8 +73,8 @@ func (s *Sessions) person(user string) tracedb.Identity {
 	return id
 }
 
-// identity is the person whose session the request carries. A cookie that says nothing (any more) is
-// taken away.
+// identity is the person whose session the request carries. A cookie without one (any more) is
+// removed.
 func (s *Sessions) identity(w http.ResponseWriter, r *http.Request) tracedb.Identity {
 	if _, err := r.Cookie(sessionCookie); err != nil {
 		return tracedb.Identity{}
@@ -91,7 +91,7 @@ func (s *Sessions) identity(w http.ResponseWriter, r *http.Request) tracedb.Iden
 func (s *Sessions) read(r *http.Request) (session, bool) {
 	var got session
 	cookie, err := r.Cookie(sessionCookie)
-	if err != nil || s.open(sessionCookie, cookie.Value, &got) != nil {
+	if err != nil || s.decrypt(sessionCookie, cookie.Value, &got) != nil {
 		return session{}, false
 	}
 	return got, got.ID != "" && got.User != "" && s.current(got.Until, SessionLife) && !s.ended.has(got.ID)
@@ -115,7 +115,7 @@ func (s *Sessions) current(until time.Time, life time.Duration) bool {
 }
 
 func (s *Sessions) begin(w http.ResponseWriter, user string) error {
-	value, err := s.seal(sessionCookie, session{ID: random(), User: user, Until: s.now().Add(SessionLife)})
+	value, err := s.encrypt(sessionCookie, session{ID: rand.Text(), User: user, Until: s.now().Add(SessionLife)})
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func drop(w http.ResponseWriter, name string) {
 	http.SetCookie(w, &http.Cookie{Name: name, Path: "/", MaxAge: -1, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
 }
 
-var errSeal = errors.New("the cookie wasn't sealed here")
+var errCookie = errors.New("the cookie wasn't encrypted here")
 
 // aead is AES-256-GCM under a key derived from the file's content (RFC 5869).
 func (s *Sessions) aead() (cipher.AEAD, error) {
@@ -156,8 +156,8 @@ func (s *Sessions) aead() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// seal encrypts v for one purpose: what was sealed as one cookie can't be opened as another.
-func (s *Sessions) seal(purpose string, v any) (string, error) {
+// encrypt encrypts v for one purpose: what was encrypted as one cookie can't be decrypted as another.
+func (s *Sessions) encrypt(purpose string, v any) (string, error) {
 	aead, err := s.aead()
 	if err != nil {
 		return "", err
@@ -169,26 +169,18 @@ func (s *Sessions) seal(purpose string, v any) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(aead.Seal(nil, nil, raw, []byte(purpose))), nil
 }
 
-func (s *Sessions) open(purpose, value string, v any) error {
+func (s *Sessions) decrypt(purpose, value string, v any) error {
 	aead, err := s.aead()
 	if err != nil {
 		return err
 	}
-	sealed, err := base64.RawURLEncoding.DecodeString(value)
+	encrypted, err := base64.RawURLEncoding.DecodeString(value)
 	if err != nil {
-		return errSeal
+		return errCookie
 	}
-	raw, err := aead.Open(nil, nil, sealed, []byte(purpose))
+	raw, err := aead.Open(nil, nil, encrypted, []byte(purpose))
 	if err != nil {
-		return errSeal
+		return errCookie
 	}
 	return json.Unmarshal(raw, v)
-}
-
-// random is a value that nobody guesses: 256 bits.
-func random() string {
-	b := make([]byte, 32)
-	// It never fails: see crypto/rand.
-	_, _ = rand.Read(b)
-	return base64.RawURLEncoding.EncodeToString(b)
 }

@@ -1,4 +1,4 @@
-// Package catalog owns what the log adds up to: which image was built from which repository, which
+// Package catalog owns the state that the log makes: which image was built from which repository, which
 // repository owns which algorithm id, what the register says about it, and which exceptions hold. It
 // keeps that in memory, follows the log, and decides from it whether something may run (F6.2). It
 // refuses to decide on anything but digests and evidence, and never writes.
@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unique"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/register"
@@ -83,7 +84,7 @@ type Version struct {
 	Time time.Time `json:"time"` // when the log took it
 }
 
-// Catalog is the log's sum. It is safe for concurrent use.
+// Catalog is the state that the log's facts make. It is safe for concurrent use.
 type Catalog struct {
 	log    tracedb.Reader
 	logger *slog.Logger
@@ -95,25 +96,26 @@ type Catalog struct {
 
 	mu         sync.RWMutex
 	images     map[digest]origin
-	others     map[digest][]uint32 // further repositories that the very same image was built from
-	names      []string            // repositories, by number
-	numbers    map[string]uint32
+	others     map[digest][]repository // further repositories that the very same image was built from
 	owners     map[string]string
 	identities map[string]string // algorithm ids, by repository
 	algorithms map[string]Algorithm
-	exceptions map[string]granted
+	exceptions map[string]exception
 }
 
 // digest is an image's, as bytes: a hundred thousand of them are three megabytes.
 type digest [32]byte
 
-// origin is where an image came from: the newest repository's number, and the record's place.
+// repository is a name that many images have, kept once.
+type repository = unique.Handle[string]
+
+// origin is where an image came from: the newest repository, and the record's place.
 type origin struct {
 	seq        int64
-	repository uint32
+	repository repository
 }
 
-type granted struct {
+type exception struct {
 	tracedb.Exception
 	seq int64
 }
@@ -122,8 +124,8 @@ type granted struct {
 func Open(ctx context.Context, log tracedb.Reader) (*Catalog, error) {
 	c := &Catalog{
 		log: log, logger: slog.New(slog.DiscardHandler), now: time.Now, syncing: make(lock, 1),
-		images: map[digest]origin{}, others: map[digest][]uint32{}, numbers: map[string]uint32{},
-		owners: map[string]string{}, identities: map[string]string{}, algorithms: map[string]Algorithm{}, exceptions: map[string]granted{},
+		images: map[digest]origin{}, others: map[digest][]repository{},
+		owners: map[string]string{}, identities: map[string]string{}, algorithms: map[string]Algorithm{}, exceptions: map[string]exception{},
 	}
 	head, err := log.Checkpoint(ctx)
 	if err != nil {
@@ -157,16 +159,10 @@ func (c *Catalog) Apply(f tracedb.Fact) {
 }
 
 func (c *Catalog) apply(f tracedb.Fact) error {
-	read := func(v any) error {
-		if err := json.Unmarshal(f.Value, v); err != nil {
-			return fmt.Errorf("read fact %s of %s: %w", f.Key, f.Table, err)
-		}
-		return nil
-	}
 	switch f.Table {
 	case TableImage:
-		var b Built
-		if err := read(&b); err != nil {
+		b, err := read[Built](f)
+		if err != nil {
 			return err
 		}
 		d, ok := parseDigest(f.Key)
@@ -175,27 +171,19 @@ func (c *Catalog) apply(f tracedb.Fact) error {
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.built(d, f.Seq, b.Repository)
+		c.built(d, origin{f.Seq, unique.Make(b.Repository)})
 	case TableOwner:
-		var o Owned
-		if err := read(&o); err != nil {
+		o, err := read[Owned](f)
+		if err != nil {
 			return err
 		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if _, ok := c.owners[f.Key]; !ok {
-			c.owners[f.Key] = o.Repository
-		}
+		c.bind(c.owners, f.Key, o.Repository)
 	case TableIdentity:
-		var i Identified
-		if err := read(&i); err != nil {
+		i, err := read[Identified](f)
+		if err != nil {
 			return err
 		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		if _, ok := c.identities[f.Key]; !ok {
-			c.identities[f.Key] = i.Algorithm
-		}
+		c.bind(c.identities, f.Key, i.Algorithm)
 	case TableRegister:
 		a, err := algorithm(f)
 		if err != nil {
@@ -207,40 +195,48 @@ func (c *Catalog) apply(f tracedb.Fact) error {
 			c.algorithms[f.Key] = a
 		}
 	case TableException:
-		e := granted{seq: f.Seq}
-		if err := read(&e.Exception); err != nil {
+		e, err := read[tracedb.Exception](f)
+		if err != nil {
 			return err
 		}
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		if old, ok := c.exceptions[f.Key]; !ok || old.seq < f.Seq {
-			c.exceptions[f.Key] = e
+			c.exceptions[f.Key] = exception{e, f.Seq}
 		}
 	}
 	return nil
 }
 
+// read reads a fact's value.
+func read[T any](f tracedb.Fact) (T, error) {
+	var v T
+	if err := json.Unmarshal(f.Value, &v); err != nil {
+		return v, fmt.Errorf("read fact %s of %s: %w", f.Key, f.Table, err)
+	}
+	return v, nil
+}
+
+// bind sets what is never changed.
+func (c *Catalog) bind(to map[string]string, key, value string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, ok := to[key]; !ok {
+		to[key] = value
+	}
+}
+
 // built notes that an image was built from a repository. Two repositories can make the same image,
 // byte for byte; then it may run as either's.
-func (c *Catalog) built(d digest, seq int64, repository string) {
-	n, ok := c.numbers[repository]
-	if !ok {
-		n = uint32(len(c.names))
-		c.names = append(c.names, repository)
-		c.numbers[repository] = n
-	}
+func (c *Catalog) built(d digest, from origin) {
 	old, ok := c.images[d]
-	if ok && old.repository != n && !slices.Contains(c.others[d], n) {
-		c.others[d] = append(c.others[d], n)
+	newest, other := old, from.repository
+	if !ok || old.seq < from.seq {
+		newest, other = from, old.repository
 	}
-	switch {
-	case !ok:
-		c.images[d] = origin{seq, n}
-	case old.seq < seq:
-		if old.repository != n && !slices.Contains(c.others[d], old.repository) {
-			c.others[d] = append(c.others[d], old.repository)
-		}
-		c.images[d] = origin{seq, n}
+	c.images[d] = newest
+	if ok && other != newest.repository && !slices.Contains(c.others[d], other) {
+		c.others[d] = append(c.others[d], other)
 	}
 }
 
@@ -251,35 +247,26 @@ func (c *Catalog) Algorithms() []Algorithm {
 	return slices.SortedFunc(maps.Values(c.algorithms), func(a, b Algorithm) int { return strings.Compare(a.ID, b.ID) })
 }
 
-// Algorithm is the register's newest entry with that id.
-func (c *Catalog) Algorithm(id string) (Algorithm, bool) {
+// get is what the catalog knows under a key of one of its maps.
+func get[V any](c *Catalog, from map[string]V, key string) (V, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	a, ok := c.algorithms[id]
-	return a, ok
+	v, ok := from[key]
+	return v, ok
 }
+
+// Algorithm is the register's newest entry with that id.
+func (c *Catalog) Algorithm(id string) (Algorithm, bool) { return get(c, c.algorithms, id) }
 
 // Owner is the repository that an algorithm id belongs to.
-func (c *Catalog) Owner(id string) (string, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	o, ok := c.owners[id]
-	return o, ok
-}
+func (c *Catalog) Owner(id string) (string, bool) { return get(c, c.owners, id) }
 
 // Identity is the algorithm id that a repository has.
-func (c *Catalog) Identity(repository string) (string, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	id, ok := c.identities[repository]
-	return id, ok
-}
+func (c *Catalog) Identity(repository string) (string, bool) { return get(c, c.identities, repository) }
 
 // Exception is the newest exception under that key, whether it holds or is over.
 func (c *Catalog) Exception(key string) (tracedb.Exception, bool) {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	e, ok := c.exceptions[key]
+	e, ok := get(c, c.exceptions, key)
 	return e.Exception, ok
 }
 
@@ -298,8 +285,8 @@ func (c *Catalog) Built(image, repository string) bool {
 // builtFrom is Built of a digest; mu is held.
 func (c *Catalog) builtFrom(d digest, repository string) bool {
 	from, ok := c.images[d]
-	n, known := c.numbers[repository]
-	return ok && known && (from.repository == n || slices.Contains(c.others[d], n))
+	name := unique.Make(repository)
+	return ok && (from.repository == name || slices.Contains(c.others[d], name))
 }
 
 // Versions lists every version of an entry, oldest first. An id that the log doesn't know is
@@ -336,9 +323,9 @@ func (c *Catalog) Versions(ctx context.Context, id string) ([]Version, error) {
 }
 
 func algorithm(f tracedb.Fact) (Algorithm, error) {
-	var r Registered
-	if err := json.Unmarshal(f.Value, &r); err != nil {
-		return Algorithm{}, fmt.Errorf("read fact %s of %s: %w", f.Key, f.Table, err)
+	r, err := read[Registered](f)
+	if err != nil {
+		return Algorithm{}, err
 	}
 	ok, _, _ := r.Document.MayRun()
 	return Algorithm{ID: f.Key, Repository: r.Repository, Commit: r.Commit, Seq: f.Seq, MayRun: ok, Document: r.Document}, nil

@@ -120,34 +120,34 @@ func TestDecide(t *testing.T) {
 	name := func(n int) string { return "registry.foundry.svc.cluster.local:5000/druppie/x@" + image(n) }
 	tests := []struct {
 		name   string
-		give   Question
+		give   Request
 		want   string // code
 		reason string // part of it
 		except int64
 	}{
-		{name: "built from the owner", give: Question{Algorithm: droneID, Images: []string{name(1)}}, want: CodeAllowed, reason: "built from druppie/drone"},
-		{name: "digest alone", give: Question{Algorithm: droneID, Images: []string{image(1)}}, want: CodeAllowed},
-		{name: "under another name", give: Question{Algorithm: droneID, Images: []string{"elsewhere/y:v1@" + image(1)}}, want: CodeAllowed},
-		{name: "same image twice", give: Question{Algorithm: droneID, Images: []string{name(1), name(1)}}, want: CodeAllowed},
-		{name: "same bytes from the owner and, later, a fork", give: Question{Algorithm: droneID, Images: []string{name(5)}}, want: CodeOtherRepository, reason: "built from druppie/fork"}, // until Sync
-		{name: "no id", give: Question{Images: []string{name(1)}}, want: CodeNoAlgorithm, reason: "doesn't say which algorithm"},
-		{name: "not an id", give: Question{Algorithm: "<script>", Images: []string{name(1)}}, want: CodeBadAlgorithm, reason: `"<script>" isn't`},
-		{name: "unknown id", give: Question{Algorithm: "alg-unknown1", Images: []string{name(1)}}, want: CodeUnknownAlgorithm, reason: "has no entry alg-unknown1"},
-		{name: "no images", give: Question{Algorithm: droneID}, want: CodeNoImages},
-		{name: "a tag", give: Question{Algorithm: droneID, Images: []string{name(1), "druppie/x:latest"}}, want: CodeNoDigest, reason: "druppie/x:latest"},
-		{name: "short digest", give: Question{Algorithm: droneID, Images: []string{image(1)[:40]}}, want: CodeNoDigest},
-		{name: "digest in capitals", give: Question{Algorithm: droneID, Images: []string{"sha256:" + strings.ToUpper(image(1)[7:])}}, want: CodeNoDigest},
-		{name: "digest before the name", give: Question{Algorithm: droneID, Images: []string{image(1) + "@evil"}}, want: CodeNoDigest},
-		{name: "empty image", give: Question{Algorithm: droneID, Images: []string{""}}, want: CodeNoDigest},
-		{name: "unknown image", give: Question{Algorithm: droneID, Images: []string{name(1), name(99)}}, want: CodeUnknownImage, reason: "no verified provenance"},
-		{name: "another's image", give: Question{Algorithm: droneID, Images: []string{name(1), name(2)}}, want: CodeOtherRepository, reason: "built from druppie/other, but " + droneID + " belongs to druppie/drone"},
-		{name: "owner that nothing was built from", give: Question{Algorithm: otherID, Images: []string{name(1)}}, want: CodeOtherRepository, reason: "built from druppie/drone"},
-		{name: "out of use", give: Question{Algorithm: retiredID, Images: []string{name(6)}}, want: CodeStatus, reason: register.OutOfUse},
-		{name: "out of use with an exception", give: Question{Algorithm: retiredID, Images: []string{name(3)}}, want: CodeException, reason: "ciso made an exception until 2026-01-31: flood", except: seqs["image 3"]},
-		{name: "exception for one of two images", give: Question{Algorithm: retiredID, Images: []string{name(3), name(6)}}, want: CodeStatus},
-		{name: "exception that is over", give: Question{Algorithm: retiredID, Images: []string{name(4)}}, want: CodeStatus},
-		{name: "exception for what is prohibited", give: Question{Algorithm: forbiddenID, Images: []string{name(7)}}, want: CodeStatus, reason: register.RiskForbidden},
-		{name: "exception for a status nobody knows", give: Question{Algorithm: oddID, Images: []string{name(8)}}, want: CodeStatus, reason: "Ooit"},
+		{name: "built from the owner", give: Request{Algorithm: droneID, Images: []string{name(1)}}, want: CodeAllowed, reason: "built from druppie/drone"},
+		{name: "digest alone", give: Request{Algorithm: droneID, Images: []string{image(1)}}, want: CodeAllowed},
+		{name: "under another name", give: Request{Algorithm: droneID, Images: []string{"elsewhere/y:v1@" + image(1)}}, want: CodeAllowed},
+		{name: "same image twice", give: Request{Algorithm: droneID, Images: []string{name(1), name(1)}}, want: CodeAllowed},
+		{name: "same bytes from the owner and, later, a fork", give: Request{Algorithm: droneID, Images: []string{name(5)}}, want: CodeOtherRepository, reason: "built from druppie/fork"}, // until Sync
+		{name: "no id", give: Request{Images: []string{name(1)}}, want: CodeNoAlgorithm, reason: "doesn't say which algorithm"},
+		{name: "not an id", give: Request{Algorithm: "<script>", Images: []string{name(1)}}, want: CodeBadAlgorithm, reason: `"<script>" isn't`},
+		{name: "unknown id", give: Request{Algorithm: "alg-unknown1", Images: []string{name(1)}}, want: CodeUnknownAlgorithm, reason: "has no entry alg-unknown1"},
+		{name: "no images", give: Request{Algorithm: droneID}, want: CodeNoImages},
+		{name: "a tag", give: Request{Algorithm: droneID, Images: []string{name(1), "druppie/x:latest"}}, want: CodeNoDigest, reason: "druppie/x:latest"},
+		{name: "short digest", give: Request{Algorithm: droneID, Images: []string{image(1)[:40]}}, want: CodeNoDigest},
+		{name: "digest in capitals", give: Request{Algorithm: droneID, Images: []string{"sha256:" + strings.ToUpper(image(1)[7:])}}, want: CodeNoDigest},
+		{name: "digest before the name", give: Request{Algorithm: droneID, Images: []string{image(1) + "@evil"}}, want: CodeNoDigest},
+		{name: "empty image", give: Request{Algorithm: droneID, Images: []string{""}}, want: CodeNoDigest},
+		{name: "unknown image", give: Request{Algorithm: droneID, Images: []string{name(1), name(99)}}, want: CodeUnknownImage, reason: "no verified provenance"},
+		{name: "another's image", give: Request{Algorithm: droneID, Images: []string{name(1), name(2)}}, want: CodeOtherRepository, reason: "built from druppie/other, but " + droneID + " belongs to druppie/drone"},
+		{name: "owner that nothing was built from", give: Request{Algorithm: otherID, Images: []string{name(1)}}, want: CodeOtherRepository, reason: "built from druppie/drone"},
+		{name: "out of use", give: Request{Algorithm: retiredID, Images: []string{name(6)}}, want: CodeStatus, reason: register.OutOfUse},
+		{name: "out of use with an exception", give: Request{Algorithm: retiredID, Images: []string{name(3)}}, want: CodeException, reason: "ciso made an exception until 2026-01-31: flood", except: seqs["image 3"]},
+		{name: "exception for one of two images", give: Request{Algorithm: retiredID, Images: []string{name(3), name(6)}}, want: CodeStatus},
+		{name: "exception that is over", give: Request{Algorithm: retiredID, Images: []string{name(4)}}, want: CodeStatus},
+		{name: "exception for what is prohibited", give: Request{Algorithm: forbiddenID, Images: []string{name(7)}}, want: CodeStatus, reason: register.RiskForbidden},
+		{name: "exception for a status nobody knows", give: Request{Algorithm: oddID, Images: []string{name(8)}}, want: CodeStatus, reason: "Ooit"},
 	}
 	c := open(t, s.log)
 	for _, tt := range tests {
@@ -169,14 +169,14 @@ func TestDecide(t *testing.T) {
 	}
 	t.Run("nobody's image is that of an owner that nothing was built from", func(t *testing.T) {
 		for n := 1; n <= 8; n++ {
-			if got := c.Decide(Question{Algorithm: otherID, Images: []string{name(n)}}); got.Code != CodeOtherRepository {
+			if got := c.Decide(Request{Algorithm: otherID, Images: []string{name(n)}}); got.Code != CodeOtherRepository {
 				t.Errorf("image %d: %+v", n, got)
 			}
 		}
 	})
 	t.Run("after Sync, the fork's image is the owner's too", func(t *testing.T) {
-		q := Question{Algorithm: droneID, Images: []string{name(5)}}
-		if got := c.Decide(q); !got.Unsettled() {
+		q := Request{Algorithm: droneID, Images: []string{name(5)}}
+		if got := c.Decide(q); !got.NeedsSync() {
 			t.Fatalf("Decide() = %+v, want it unsettled", got)
 		}
 		if err := c.Sync(t.Context(), q.Images...); err != nil {
@@ -192,7 +192,7 @@ func TestDecide(t *testing.T) {
 // TestDecisionsAreReadable sees that what a decision repeats of a question is text without a secret.
 func TestDecisionsAreReadable(t *testing.T) {
 	c := &Catalog{}
-	for name, q := range map[string]Question{
+	for name, q := range map[string]Request{
 		"a cut inside a letter": {Algorithm: droneID, Images: []string{"x" + strings.Repeat("é", 2*maxQuoted)}},
 		"a password":            {Algorithm: droneID, Images: []string{"https://piet:hond12@registry/x:v1"}},
 		"one in the id":         {Algorithm: "https://piet:hond12@registry/x:v1"},
@@ -210,7 +210,7 @@ func TestGeneralException(t *testing.T) {
 	s, _ := world(t)
 	seq := s.excepted(retiredID, "", noon.Add(time.Hour))
 	c := open(t, s.log)
-	q := Question{Algorithm: retiredID, Images: []string{image(4), image(6)}}
+	q := Request{Algorithm: retiredID, Images: []string{image(4), image(6)}}
 	if got := c.Decide(q); !got.Allowed || got.Exception != seq {
 		t.Errorf("Decide() = %+v, want exception %d", got, seq)
 	}
@@ -222,7 +222,7 @@ func TestGeneralException(t *testing.T) {
 	if err := c.Sync(t.Context()); err != nil || c.next != s.log.Size() {
 		t.Fatalf("Sync() = %v, applied %d of %d", err, c.next, s.log.Size())
 	}
-	if got := c.Decide(Question{Algorithm: retiredID, Images: []string{image(6)}}); got.Code != CodeStatus {
+	if got := c.Decide(Request{Algorithm: retiredID, Images: []string{image(6)}}); got.Code != CodeStatus {
 		t.Errorf("after it was taken back: %+v", got)
 	}
 }
@@ -240,7 +240,7 @@ func TestFollows(t *testing.T) {
 	last := tell.registered("druppie/drone", document(droneID, register.InUse, ""))
 	tell.built(image(2), "druppie/drone")
 	deadline := time.After(30 * time.Second)
-	for q := (Question{Algorithm: droneID, Images: []string{image(1), image(2)}}); !watcher.Decide(q).Allowed; {
+	for q := (Request{Algorithm: droneID, Images: []string{image(1), image(2)}}); !watcher.Decide(q).Allowed; {
 		select {
 		case <-deadline:
 			t.Fatalf("not learned: %+v", watcher.Decide(q))
@@ -288,7 +288,7 @@ func TestApplyInAnyOrder(t *testing.T) {
 	for _, f := range []tracedb.Fact{newer, owner, fork, built, newer, built, older} {
 		c.Apply(f)
 	}
-	if got := c.Decide(Question{Algorithm: droneID, Images: []string{image(1)}}); got.Code != CodeStatus {
+	if got := c.Decide(Request{Algorithm: droneID, Images: []string{image(1)}}); got.Code != CodeStatus {
 		t.Errorf("Decide() = %+v, want the newest status to hold for an image that the owner built, too", got)
 	}
 	if !c.Built(image(1), "druppie/drone") || !c.Built(image(1), "druppie/fork") {
@@ -312,7 +312,7 @@ func BenchmarkDecide(b *testing.B) {
 	defer func() {
 		b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/images, "B/image")
 	}()
-	q := Question{Algorithm: droneID, Images: []string{"registry.foundry.svc.cluster.local:5000/druppie/drone@" + image(77), "registry.foundry.svc.cluster.local:5000/druppie/drone@" + image(99_999)}}
+	q := Request{Algorithm: droneID, Images: []string{"registry.foundry.svc.cluster.local:5000/druppie/drone@" + image(77), "registry.foundry.svc.cluster.local:5000/druppie/drone@" + image(99_999)}}
 	if d := c.Decide(q); !d.Allowed {
 		b.Fatal(d.Reason)
 	}

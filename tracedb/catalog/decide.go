@@ -12,8 +12,8 @@ import (
 	"github.com/druppie/druppie-up/tracedb/register"
 )
 
-// Question is what the cluster asks at admission.
-type Question struct {
+// Request is what the cluster asks at admission.
+type Request struct {
 	Namespace string   `json:"namespace"`
 	Images    []string `json:"images"` // with digests: name@sha256:… or sha256:…
 	Algorithm string   `json:"algorithm"`
@@ -49,9 +49,9 @@ const (
 	CodeStatus           = "status"            // the entry itself forbids it
 )
 
-// Unsettled says whether the log may hold more than the catalog knew when it decided so: after Sync,
-// the same question may have another answer.
-func (d Decision) Unsettled() bool {
+// NeedsSync says whether the log may hold more than the catalog knew when it decided so: after Sync,
+// the same request may be decided otherwise.
+func (d Decision) NeedsSync() bool {
 	switch d.Code {
 	case CodeUnknownAlgorithm, CodeUnknownImage, CodeOtherRepository, CodeStatus:
 		return true
@@ -62,7 +62,7 @@ func (d Decision) Unsettled() bool {
 // Decide answers from memory (F6.2): allowed only if the register knows the algorithm id, every image
 // is named by a digest that was built from the repository that owns the id, and the entry's status
 // allows it or an exception lifts that.
-func (c *Catalog) Decide(q Question) Decision {
+func (c *Catalog) Decide(q Request) Decision {
 	d := Decision{}
 	if q.Algorithm == "" {
 		return d.deny(CodeNoAlgorithm,
@@ -125,7 +125,7 @@ func (c *Catalog) decide(d Decision, images []string, digests []digest) Decision
 					"draai een image dat de bouwstraat uit "+owner+" bouwde, met de digest die de pijplijn vastlegde"))
 		}
 		if !c.builtFrom(sum, owner) {
-			other := c.names[from.repository]
+			other := from.repository.Value()
 			return d.deny(CodeOtherRepository,
 				text.Of(short(images[i])+" was built from "+other+", but "+d.Algorithm+" belongs to "+owner,
 					short(images[i])+" is gebouwd uit "+other+", maar "+d.Algorithm+" is van "+owner),
@@ -140,7 +140,7 @@ func (c *Catalog) decide(d Decision, images []string, digests []digest) Decision
 		d.ReasonNL = "gebouwd uit " + owner + ", de eigenaar van " + d.Algorithm + "; de status is " + quote(entry.Document.Register.Status)
 		return d
 	}
-	if e, ok := c.lifted(entry, digests); ok {
+	if e, ok := c.exceptionFor(entry, digests); ok {
 		d.Allowed, d.Code, d.Exception = true, CodeException, e.seq
 		until := e.Until.UTC().Format(time.DateOnly)
 		d.Reason = fmt.Sprintf("%s, but %s made an exception until %s: %s", reason.EN, e.GrantedBy, until, e.Exception.Reason)
@@ -150,28 +150,26 @@ func (c *Catalog) decide(d Decision, images []string, digests []digest) Decision
 	return d.deny(CodeStatus, text.Of(d.Algorithm+" may not run: ", d.Algorithm+" mag niet draaien: ").Plus(reason), remedy)
 }
 
-// lifted is the exception that lets the images run although the entry's status doesn't. What the AI
+// exceptionFor is the exception that lets the images run although the entry's status doesn't. What the AI
 // Act prohibits, and a status that nobody knows, no exception lifts.
-func (c *Catalog) lifted(entry Algorithm, digests []digest) (granted, bool) {
+func (c *Catalog) exceptionFor(entry Algorithm, digests []digest) (exception, bool) {
 	doc := entry.Document
 	if doc.AIActProfile.RiskGroup == register.RiskForbidden || doc.Register.Status != register.OutOfUse {
-		return granted{}, false
+		return exception{}, false
 	}
 	now := c.now()
-	holds := func(key string) (granted, bool) {
-		e, ok := c.exceptions[key]
+	holds := func(image string) (exception, bool) {
+		e, ok := c.exceptions[ExceptionKey(entry.ID, RuleStatus, image)]
 		return e, ok && now.Before(e.Until)
 	}
-	if e, ok := holds(ExceptionKey(entry.ID, RuleStatus, "")); ok {
-		return e, true
+	last, ok := holds("")
+	if ok {
+		return last, true
 	}
-	var last granted
 	for _, sum := range digests {
-		e, ok := holds(ExceptionKey(entry.ID, RuleStatus, fmt.Sprintf("sha256:%x", sum[:])))
-		if !ok {
-			return granted{}, false
+		if last, ok = holds(fmt.Sprintf("sha256:%x", sum[:])); !ok {
+			return exception{}, false
 		}
-		last = e
 	}
 	return last, len(digests) > 0
 }

@@ -58,16 +58,16 @@ func (c *Catalog) follow(ctx context.Context) error {
 		return err
 	}
 	for e := range entries {
-		if err := c.take(ctx, e); err != nil {
+		if err := c.applyLocked(ctx, e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// take is applyEntry under the lock. A read that doesn't come back must not keep the lock for
+// applyLocked is applyEntry under the lock. A read that doesn't come back must not keep the lock for
 // ever: then the log is followed again, from the same entry.
-func (c *Catalog) take(ctx context.Context, e tracedb.Entry) error {
+func (c *Catalog) applyLocked(ctx context.Context, e tracedb.Entry) error {
 	if err := c.syncing.acquire(ctx); err != nil {
 		return err
 	}
@@ -77,23 +77,30 @@ func (c *Catalog) take(ctx context.Context, e tracedb.Entry) error {
 	return c.applyEntry(ctx, e)
 }
 
-// Sync reads what the log took since the catalog last did, and all provenance of those images. Who
-// was refused because of something unknown, or of somebody else's image, may call it and ask once
-// more: another program may have written the answer a moment ago. It ends with ctx, also while somebody
-// else reads.
+// Sync reads what was appended to the log since the catalog last did, and all provenance of those images. After a
+// refusal because of something unknown, or of somebody else's image, a caller may sync and decide once
+// more: another program may have written the evidence a moment ago. It ends with ctx, also while another
+// caller reads.
 func (c *Catalog) Sync(ctx context.Context, images ...string) error {
-	if err := c.syncing.acquire(ctx); err != nil {
+	if err := c.sync(ctx, images); err != nil {
 		return fmt.Errorf("catch up with the log: %w", err)
+	}
+	return nil
+}
+
+func (c *Catalog) sync(ctx context.Context, images []string) error {
+	if err := c.syncing.acquire(ctx); err != nil {
+		return err
 	}
 	defer c.syncing.release()
 	for {
 		entries, err := c.log.Range(ctx, c.next, atOnce)
 		if err != nil {
-			return fmt.Errorf("catch up with the log: %w", err)
+			return err
 		}
 		for _, e := range entries {
 			if err := c.applyEntry(ctx, e); err != nil {
-				return fmt.Errorf("catch up with the log: %w", err)
+				return err
 			}
 		}
 		if len(entries) < atOnce {
@@ -103,19 +110,19 @@ func (c *Catalog) Sync(ctx context.Context, images ...string) error {
 	for _, image := range images {
 		if digest, ok := imageDigest(image); ok {
 			if err := c.reload(ctx, TableImage, digest); err != nil {
-				return fmt.Errorf("catch up with the log: %w", err)
+				return err
 			}
 		}
 	}
 	return nil
 }
 
-// applyEntry takes what an entry brought. Entries come in order; one that was applied is passed by.
+// applyEntry applies what an entry brought. Entries come in order; one that was applied is skipped.
 func (c *Catalog) applyEntry(ctx context.Context, e tracedb.Entry) error {
 	if e.Seq < c.next {
 		return nil
 	}
-	for table, keys := range c.keys(e) {
+	for table, keys := range factKeys(e) {
 		for _, key := range keys {
 			if err := c.reload(ctx, table, key); err != nil {
 				return err
@@ -126,7 +133,7 @@ func (c *Catalog) applyEntry(ctx context.Context, e tracedb.Entry) error {
 	return nil
 }
 
-// reload takes every fact of a table and key.
+// reload applies every fact of a table and key.
 func (c *Catalog) reload(ctx context.Context, table, key string) error {
 	facts, err := c.log.History(ctx, table, key)
 	if err != nil {
@@ -138,43 +145,26 @@ func (c *Catalog) reload(ctx context.Context, table, key string) error {
 	return nil
 }
 
-// keys says which facts an entry may have brought that the catalog doesn't have yet.
-func (c *Catalog) keys(e tracedb.Entry) map[string][]string {
-	var images, algorithms, repositories []string
+// factKeys are the keys of the facts that an entry may have brought, by table.
+func factKeys(e tracedb.Entry) map[string][]string {
+	about := map[tracedb.RefType][]string{}
 	for _, r := range e.Refs {
-		switch r.Type {
-		case tracedb.RefImage:
-			images = append(images, r.Value)
-		case tracedb.RefAlgorithm:
-			algorithms = append(algorithms, r.Value)
-		case tracedb.RefRepository:
-			repositories = append(repositories, r.Value)
-		}
+		about[r.Type] = append(about[r.Type], r.Value)
 	}
-	out := map[string][]string{}
-	c.mu.RLock()
-	defer c.mu.RUnlock()
+	images, algorithms := about[tracedb.RefImage], about[tracedb.RefAlgorithm]
 	switch e.Kind {
 	case tracedb.KindProvenance:
-		for _, image := range images {
-			if d, ok := parseDigest(image); ok && (c.images[d].seq != e.Seq || e.Seq == 0) {
-				out[TableImage] = append(out[TableImage], image)
-			}
-		}
+		return map[string][]string{TableImage: images}
 	case tracedb.KindRegister:
-		for _, id := range algorithms {
-			if a, ok := c.algorithms[id]; !ok || a.Seq < e.Seq {
-				out[TableOwner], out[TableIdentity] = append(out[TableOwner], id), repositories
-				out[TableRegister] = append(out[TableRegister], id)
-			}
-		}
+		return map[string][]string{TableOwner: algorithms, TableIdentity: about[tracedb.RefRepository], TableRegister: algorithms}
 	case tracedb.KindException:
+		var keys []string
 		for _, id := range algorithms {
-			out[TableException] = append(out[TableException], ExceptionKey(id, RuleStatus, ""))
-			for _, image := range images {
-				out[TableException] = append(out[TableException], ExceptionKey(id, RuleStatus, image))
+			for _, image := range append(images, "") {
+				keys = append(keys, ExceptionKey(id, RuleStatus, image))
 			}
 		}
+		return map[string][]string{TableException: keys}
 	}
-	return out
+	return nil
 }

@@ -27,7 +27,7 @@ func (c *Client) Record(ctx context.Context, drafts []tracedb.Draft) ([]tracedb.
 	var answer struct {
 		Receipts []tracedb.Receipt `json:"receipts"`
 	}
-	// Records may wait for others, and the service gives them twice as long as a question.
+	// Records may wait for others, and the service gives them twice as long as a query.
 	err := c.read(ctx, call{method: http.MethodPost, path: "/v1/records", body: map[string]any{"records": drafts}, timeout: 2 * c.o.Timeout}, &answer)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func (c *Client) Record(ctx context.Context, drafts []tracedb.Draft) ([]tracedb.
 	return answer.Receipts, nil
 }
 
-// Why tells why a subject runs, or was refused. A subject is what why.Subject reads: a digest, a
+// Why answers why a subject runs, or was refused. A subject is what why.Subject reads: a digest, a
 // commit, namespace/pod, an algorithm's id, owner/repository, an address in Gitea, or type:value.
 func (c *Client) Why(ctx context.Context, subject string, opts why.Options) (*why.Chain, error) {
 	ref, err := why.Subject(subject)
@@ -49,8 +49,8 @@ func (c *Client) Why(ctx context.Context, subject string, opts why.Options) (*wh
 	if opts.Proofs {
 		q.Set("proofs", "true")
 	}
-	var chain why.Chain
-	if err := c.read(ctx, call{method: http.MethodGet, path: "/v1/why/" + why.Path(ref), query: q}, &chain); err != nil {
+	chain, err := get[why.Chain](ctx, c, "/v1/why/"+why.Path(ref), q)
+	if err != nil {
 		return nil, err
 	}
 	return &chain, nil
@@ -84,9 +84,8 @@ func (c *Client) Payload(ctx context.Context, seq int64) (tracedb.Record, error)
 	return c.record(ctx, seq, url.Values{"payload": {"true"}})
 }
 
-func (c *Client) record(ctx context.Context, seq int64, q url.Values) (r tracedb.Record, err error) {
-	err = c.read(ctx, call{method: http.MethodGet, path: "/v1/records/" + strconv.FormatInt(seq, 10), query: q}, &r)
-	return r, err
+func (c *Client) record(ctx context.Context, seq int64, q url.Values) (tracedb.Record, error) {
+	return get[tracedb.Record](ctx, c, "/v1/records/"+strconv.FormatInt(seq, 10), q)
 }
 
 // Search finds records, newest first. The page's Next is the Before of the next one.
@@ -114,54 +113,52 @@ func (c *Client) Search(ctx context.Context, query tracedb.Query) (tracedb.Page,
 	if query.Limit > 0 {
 		q.Set("limit", strconv.Itoa(query.Limit))
 	}
-	var page tracedb.Page
-	err := c.read(ctx, call{method: http.MethodGet, path: "/v1/records", query: q}, &page)
-	return page, err
+	return get[tracedb.Page](ctx, c, "/v1/records", q)
+}
+
+// get reads what a path answers.
+func get[T any](ctx context.Context, c *Client, path string, q url.Values) (T, error) {
+	var v T
+	err := c.read(ctx, call{method: http.MethodGet, path: path, query: q}, &v)
+	return v, err
 }
 
 // Register lists the AI register.
 func (c *Client) Register(ctx context.Context) ([]catalog.Algorithm, error) {
-	var answer struct {
+	answer, err := get[struct {
 		Algorithms []catalog.Algorithm `json:"algorithms"`
-	}
-	err := c.read(ctx, call{method: http.MethodGet, path: "/v1/register"}, &answer)
+	}](ctx, c, "/v1/register", nil)
 	return answer.Algorithms, err
 }
 
 // Algorithm is the newest version of an entry.
 func (c *Client) Algorithm(ctx context.Context, id string) (catalog.Algorithm, error) {
-	var a catalog.Algorithm
-	err := c.read(ctx, call{method: http.MethodGet, path: "/v1/register/" + url.PathEscape(id)}, &a)
-	return a, err
+	return get[catalog.Algorithm](ctx, c, "/v1/register/"+url.PathEscape(id), nil)
 }
 
 // Versions lists every version of an entry, oldest first.
 func (c *Client) Versions(ctx context.Context, id string) ([]catalog.Version, error) {
-	var answer struct {
+	answer, err := get[struct {
 		Versions []catalog.Version `json:"versions"`
-	}
-	err := c.read(ctx, call{method: http.MethodGet, path: "/v1/register/" + url.PathEscape(id) + "/versions"}, &answer)
+	}](ctx, c, "/v1/register/"+url.PathEscape(id)+"/versions", nil)
 	return answer.Versions, err
 }
 
 // Delivery is an entry in the shape of the Algoritmeregister's delivery API.
 func (c *Client) Delivery(ctx context.Context, id string) (json.RawMessage, error) {
-	var raw json.RawMessage
-	err := c.read(ctx, call{method: http.MethodGet, path: "/v1/register/" + url.PathEscape(id) + "/delivery"}, &raw)
-	return raw, err
+	return get[json.RawMessage](ctx, c, "/v1/register/"+url.PathEscape(id)+"/delivery", nil)
 }
 
-// Admission asks whether something may run. An error is never leave to run it.
-func (c *Client) Admission(ctx context.Context, question catalog.Question) (catalog.Decision, error) {
+// Admission asks whether something may run. An error never allows it.
+func (c *Client) Admission(ctx context.Context, request catalog.Request) (catalog.Decision, error) {
 	var d catalog.Decision
-	err := c.read(ctx, call{method: http.MethodPost, path: "/v1/admission", body: question}, &d)
-	if err != nil {
+	if err := c.read(ctx, call{method: http.MethodPost, path: "/v1/admission", body: request}, &d); err != nil {
 		return catalog.Decision{}, err
 	}
 	return d, nil
 }
 
-// Checkpoint is the log's newest signed checkpoint, which is for whoever asks to verify.
+// Checkpoint is the log's newest signed checkpoint, which is for the caller to verify.
 func (c *Client) Checkpoint(ctx context.Context) ([]byte, error) {
 	resp, err := c.do(ctx, call{method: http.MethodGet, path: "/checkpoint"})
 	if err != nil {
@@ -175,7 +172,7 @@ func (c *Client) Checkpoint(ctx context.Context) ([]byte, error) {
 	return raw, nil
 }
 
-// Keys are the public keys that the service says are its own. Whoever checks the service takes the
+// Keys are the public keys that the service says are its own. A caller that checks the service takes the
 // verifier from elsewhere.
 type Keys struct {
 	Origin   string        `json:"origin"`
@@ -184,8 +181,4 @@ type Keys struct {
 }
 
 // Keys asks for the log's verifier key and the keyring.
-func (c *Client) Keys(ctx context.Context) (Keys, error) {
-	var k Keys
-	err := c.read(ctx, call{method: http.MethodGet, path: "/v1/keys"}, &k)
-	return k, err
-}
+func (c *Client) Keys(ctx context.Context) (Keys, error) { return get[Keys](ctx, c, "/v1/keys", nil) }

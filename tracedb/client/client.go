@@ -1,4 +1,4 @@
-// Package client talks to the Traceability DB over HTTPS. It owns the way a question is put and an
+// Package client talks to the Traceability DB over HTTPS. It owns how a request is made and an
 // answer is read, and trying again where that can't do harm; it refuses to hide an error: what the
 // service said comes back as a *tracedb.Error, so errors.Is works as it does inside.
 package client
@@ -43,22 +43,15 @@ type Client struct{ o Options }
 
 // New gives a client. It reaches nobody yet.
 func New(o Options) *Client {
-	if o.HTTP == nil {
-		o.HTTP = http.DefaultClient
-	}
-	o.HTTP = staying(o.HTTP)
-	if o.Patience == 0 {
-		o.Patience = 10 * time.Second
-	}
-	if o.Timeout == 0 {
-		o.Timeout = 30 * time.Second
-	}
+	o.HTTP = onlyThisHost(cmp.Or(o.HTTP, http.DefaultClient))
+	o.Patience = cmp.Or(o.Patience, 10*time.Second)
+	o.Timeout = cmp.Or(o.Timeout, 30*time.Second)
 	o.URL = strings.TrimSuffix(o.URL, "/")
 	return &Client{o}
 }
 
-// staying is a client that follows a redirect only to the scheme and host that were asked.
-func staying(given *http.Client) *http.Client {
+// onlyThisHost is a client that follows a redirect only to the scheme and host of the request.
+func onlyThisHost(given *http.Client) *http.Client {
 	c := *given
 	c.CheckRedirect = func(req *http.Request, via []*http.Request) error {
 		if err := httpclient.CheckRedirect(req, via); err != nil || given.CheckRedirect == nil {
@@ -79,7 +72,7 @@ const (
 	firstPause, lastPause = 100 * time.Millisecond, 5 * time.Second
 )
 
-// call is one question.
+// call is one request.
 type call struct {
 	method, path string
 	query        url.Values
@@ -87,11 +80,11 @@ type call struct {
 	header       http.Header
 	timeout      time.Duration // of one attempt; 0: the client's
 	long         bool          // once the answer has begun, it may take as long as it takes
-	always       bool          // asked until the context ends, whatever the client's patience
+	always       bool          // tried until the context ends, whatever the client's patience
 }
 
-// do asks until there is an answer, and gives it with its body open. Every question of this package
-// can be put twice: records have ids, by which the log knows them again.
+// do tries until there is an answer, and gives it with its body open. Every request of this package
+// can be made twice: records have ids, by which the log knows them again.
 func (c *Client) do(ctx context.Context, q call) (*http.Response, error) {
 	var body []byte
 	if q.body != nil {
@@ -226,7 +219,7 @@ func retry(err error) (after time.Duration, again bool) {
 	return 0, !errors.As(err, &untrusted) && !errors.Is(err, httpclient.ErrOtherHost)
 }
 
-// refusal reads the error that the service wrote; whatever stands between us may write others.
+// refusal reads the error that the service wrote; a proxy may write others.
 func refusal(resp *http.Response) error {
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
 	var body struct {

@@ -247,7 +247,7 @@ func TestAdmissionIsNeverALeaveByAccident(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c, _ := answers(t, tt.answer)
-			if d, err := c.Admission(t.Context(), catalog.Question{}); err == nil || d.Allowed {
+			if d, err := c.Admission(t.Context(), catalog.Request{}); err == nil || d.Allowed {
 				t.Errorf("%+v, %v", d, err)
 			}
 		})

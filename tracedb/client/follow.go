@@ -19,7 +19,7 @@ import (
 // maxLine bounds a line of the stream: an entry with its 64 refs.
 const maxLine = 256 << 10
 
-// Now is Follow's after for whoever wants only what comes.
+// Now is Follow's after for new records only.
 const Now = -2
 
 // Follow calls f for each record that the log takes from now on, of those kinds or of all, in the log's

@@ -1,6 +1,6 @@
 // Package export writes a chain as one archive that can be read and checked years later without the
 // service, and checks such archives. It owns the archive's format; it refuses to believe anything an
-// archive says about itself that the log's key, given by whoever checks, doesn't prove.
+// archive says about itself that the log's key, given by the verifier, doesn't prove.
 //
 // An archive is a zip with nothing compressed and nothing optional, so that the same chain over the
 // same log always gives the same bytes, and a changed byte has no place to hide:
@@ -9,7 +9,7 @@
 //	checkpoint           the log's signed tree head
 //	entries/<seq>.json   the record's bytes as the tree hashes them
 //	keys/<seq>.pem       the public key in that record of kind key
-//	manifest.json        what was asked, and every file with its size and hash
+//	manifest.json        the subject, and every file with its size and hash
 //	payloads/<seq>.json  the record's payload, unless it was disposed of
 //	proofs/<seq>.json    that the record is in the checkpoint's tree
 //	report.html          the chain for people
@@ -35,7 +35,7 @@ import (
 const Format = "druppie.io/trace/export/v1"
 
 // Texts counts the wordings of README.txt and report.html. Both are checked by writing them anew from
-// the records, so whoever changes how records are told, or these files, counts one up.
+// the records, so whoever changes how records are described, or these files, counts one up.
 const Texts = 1
 
 // Bounds of an archive, in bytes and files. What is larger isn't written and isn't read.
@@ -78,16 +78,16 @@ type listed struct {
 // files are an archive's, by name.
 type files map[string][]byte
 
-// retold is how often a chain is told anew when payloads of it are disposed of meanwhile: each kind's go
-// at a moment of their own.
-const retold = 5
+// maxRetries is how often a chain is read again when payloads of it are disposed of meanwhile: each kind's are
+// at a time of their own.
+const maxRetries = 5
 
 // Write writes the chain with everything that proves it. The same chain over the same log gives the
 // same bytes. A chain that doesn't fit the bounds is tracedb.ErrTooLarge. If a payload was disposed of
-// since the chain was told, it is told anew, with the record that says so.
+// since the chain was read, it is read again, with the record that says so.
 func Write(ctx context.Context, w io.Writer, r tracedb.Reader, c *why.Chain) error {
 	err := write(ctx, w, r, c)
-	for n := 0; n < retold && errors.Is(err, tracedb.ErrDisposed); n++ {
+	for n := 0; n < maxRetries && errors.Is(err, tracedb.ErrDisposed); n++ {
 		if c, err = why.Ask(ctx, r, c.Subject, why.Options{}); err == nil {
 			err = write(ctx, w, r, c)
 		}
@@ -160,10 +160,10 @@ func finish(all files, subject tracedb.Ref, records []tracedb.Record, checkpoint
 	chain := why.Tell(subject, records)
 	chain.Checkpoint, chain.Truncated = checkpoint, truncated
 	var err error
-	if all[nameReport], err = report(chain); err != nil {
+	if all[nameReport], err = render(reportTemplate, chain); err != nil {
 		return err
 	}
-	if all[nameReadme], err = readme(chain); err != nil {
+	if all[nameReadme], err = render(readmeTemplate, chain); err != nil {
 		return err
 	}
 	m := manifest{Format: Format, Texts: Texts, Subject: subject, Truncated: truncated, Records: []int64{}, Files: []listed{}}

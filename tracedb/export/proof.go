@@ -14,7 +14,7 @@ import (
 )
 
 // openCheckpoint reads a checkpoint that the log signed, with nothing else in it: other signatures would be
-// bytes that nobody here can judge.
+// bytes that can't be verified here.
 func openCheckpoint(body []byte, verifier note.Verifier) (tracedb.Checkpoint, error) {
 	c, err := tracedb.ParseCheckpoint(body, verifier)
 	var unknown *note.UnverifiedNoteError

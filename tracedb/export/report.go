@@ -5,6 +5,7 @@ import (
 	"embed"
 	"fmt"
 	"html/template"
+	"io"
 	"strings"
 	texttemplate "text/template"
 	"time"
@@ -16,7 +17,7 @@ import (
 //go:embed templates
 var templates embed.FS
 
-// step is a part of the story.
+// step is a part of the chain.
 type step struct {
 	ID, EN, NL string
 	Links      []why.Link
@@ -65,28 +66,21 @@ var functions = map[string]any{
 	},
 }
 
-// report is the chain as a page that needs nothing but itself: no network, no script.
-func report(c *why.Chain) ([]byte, error) {
-	t, err := template.New(nameReport).Funcs(functions).ParseFS(templates, "templates/report.html")
-	if err != nil {
-		return nil, fmt.Errorf("read the report's template: %w", err)
-	}
-	var out bytes.Buffer
-	if err := t.Execute(&out, newPage(c)); err != nil {
-		return nil, fmt.Errorf("write report: %w", err)
-	}
-	return out.Bytes(), nil
-}
+// The templates: the chain as a page that needs nothing but itself, no network and no script, and what the archive
+// is and how it is checked.
+var (
+	reportTemplate = template.Must(template.New(nameReport).Funcs(functions).ParseFS(templates, "templates/report.html"))
+	readmeTemplate = texttemplate.Must(texttemplate.New(nameReadme).ParseFS(templates, "templates/README.txt"))
+)
 
-// readme says what the archive is and how it is checked.
-func readme(c *why.Chain) ([]byte, error) {
-	t, err := texttemplate.New(nameReadme).ParseFS(templates, "templates/README.txt")
-	if err != nil {
-		return nil, fmt.Errorf("read the README's template: %w", err)
-	}
+// render executes a template for a chain.
+func render(t interface {
+	Name() string
+	Execute(w io.Writer, data any) error
+}, c *why.Chain) ([]byte, error) {
 	var out bytes.Buffer
 	if err := t.Execute(&out, newPage(c)); err != nil {
-		return nil, fmt.Errorf("write README: %w", err)
+		return nil, fmt.Errorf("write %s: %w", t.Name(), err)
 	}
 	return out.Bytes(), nil
 }

@@ -3,8 +3,6 @@ package export
 import (
 	"bytes"
 	"cmp"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -40,7 +38,7 @@ type File struct {
 	Problem string `json:"problem,omitempty"`
 }
 
-// nameArchive stands for the archive itself, where no file of it is to blame.
+// nameArchive names the archive itself, where the fault is in no file of it.
 const nameArchive = "(archive)"
 
 func (r *Report) wrong(name, format string, args ...any) {
@@ -157,7 +155,7 @@ func (r *Report) decode(all files, name string, v any) bool {
 func (r *Report) manifest(all files) manifest {
 	var m manifest
 	if !r.decode(all, nameManifest, &m) {
-		// The entries still tell which records there are.
+		// The entries still show which records there are.
 		for name := range all {
 			if number, ok := strings.CutPrefix(name, "entries/"); ok {
 				if seq, err := strconv.ParseInt(strings.TrimSuffix(number, ".json"), 10, 64); err == nil {
@@ -253,8 +251,7 @@ func (r *Report) payloads(all files, records map[int64]tracedb.Record) (gone []i
 			records[seq] = record
 			continue
 		}
-		sum := sha256.Sum256(body)
-		if record.PayloadDigest != "sha256:"+hex.EncodeToString(sum[:]) || record.Size != len(body) {
+		if !record.HasPayload(body) {
 			r.wrong(namePayload(seq), "isn't the payload of record %d: the entry names another hash", seq)
 		}
 		record.Payload = body
@@ -287,7 +284,7 @@ func (r *Report) signatures(records map[int64]tracedb.Record) {
 		}
 		ring, err := attest.KeyringOf(slices.SortedFunc(maps.Values(held), func(a, b tracedb.Key) int { return cmp.Compare(a.Fingerprint, b.Fingerprint) }))
 		if err == nil {
-			_, _, err = ring.VerifyAt(record.Kind, record.Payload, record.Time)
+			_, err = ring.Verify(record.Kind, record.Payload, record.Time)
 		}
 		if err != nil {
 			r.wrong(namePayload(seq), "no key that the archive proves to have been in the keyring made its signature: %v", err)
@@ -357,7 +354,7 @@ func (r *Report) derived(all files, m manifest, records map[int64]tracedb.Record
 		r.wrong(nameArchive, "%v", err)
 		return
 	}
-	told := len(r.Files) > 0
+	wrong := len(r.Files) > 0
 	for _, name := range []string{nameReadme, nameReport} {
 		if body, ok := all[name]; !ok || bytes.Equal(body, again[name]) {
 			continue
@@ -365,7 +362,7 @@ func (r *Report) derived(all files, m manifest, records map[int64]tracedb.Record
 		switch {
 		case m.Texts != Texts:
 			r.wrong(name, "was worded by another version of druppie-up (texts %d, this one has %d), so it can't be compared with the records: read the records themselves", m.Texts, Texts)
-		case told:
+		case wrong:
 			r.wrong(name, "doesn't say what the records say, of which some are wrong")
 		default:
 			r.wrong(name, "doesn't say what the records say: somebody changed it")

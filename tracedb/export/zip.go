@@ -91,7 +91,7 @@ func unpack(archive []byte, r *Report) files {
 		if err != nil {
 			r.wrong(name, "can't be read: %v", err)
 		}
-		// What could be read is looked at all the same, so that the other files are judged fairly.
+		// What could be read is checked all the same, so that the other files are checked against it.
 		all[name] = body
 	}
 	return all

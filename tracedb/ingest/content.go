@@ -1,9 +1,10 @@
 package ingest
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -37,36 +38,46 @@ func (c *content) wrong(field, format string, args ...any) {
 	}
 }
 
-// name wants a short text.
-func (c *content) name(field, value string) {
+// check checks the fields of a payload, or of a part of it, that have the tag want.
+func (c *content) check(prefix string, payload any) {
+	v := reflect.Indirect(reflect.ValueOf(payload))
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag
+		if want, ok := tag.Lookup("want"); ok {
+			name, _, _ := strings.Cut(tag.Get("json"), ",")
+			c.field(prefix+name, want, v.Field(i).String())
+		}
+	}
+}
+
+func (c *content) field(field, want, value string) {
+	want, optional := strings.CutSuffix(want, "?")
+	if optional && value == "" {
+		return
+	}
+	rule, refType, _ := strings.Cut(want, " ")
+	switch rule {
+	case "name":
+		c.text(field, value, MaxName)
+	case "text":
+		c.text(field, value, maxText)
+	case "like":
+		c.shape(field, tracedb.RefType(refType), value)
+	case "maybe":
+		c.maybe(field, tracedb.RefType(refType), value)
+	default:
+		c.ref(field, tracedb.RefType(rule), value)
+	}
+}
+
+// text wants a text of at most so many bytes.
+func (c *content) text(field, value string, most int) {
 	switch {
 	case value == "":
 		c.wrong(field, "want a text")
-	default:
-		c.short(field, value)
+	case len(value) > most:
+		c.wrong(field, "want at most %d bytes", most)
 	}
-}
-
-// short is a text that may be empty, and no longer than a name.
-func (c *content) short(field, value string) {
-	if len(value) > MaxName {
-		c.wrong(field, "want at most %d bytes", MaxName)
-	}
-}
-
-// text is a text that may be empty and long.
-func (c *content) text(field, value string) {
-	if len(value) > maxText {
-		c.wrong(field, "want at most %d bytes", maxText)
-	}
-}
-
-// prose is a text that must be there and may be long.
-func (c *content) prose(field, value string) {
-	if value == "" {
-		c.wrong(field, "want a text")
-	}
-	c.text(field, value)
 }
 
 // shape wants a value of that type, without making it a ref.
@@ -85,17 +96,12 @@ func (c *content) ref(field string, t tracedb.RefType, value string) {
 	}
 }
 
-// may is ref for a value that may be missing.
-func (c *content) may(field string, t tracedb.RefType, value string) {
-	if value != "" {
-		c.ref(field, t, value)
-	}
-}
-
-// loose makes a ref of a value that is others' text: what isn't of that type isn't wrong, only not
+// maybe makes a ref of a value that is others' text: what isn't of that type isn't wrong, only not
 // to be found by it.
-func (c *content) loose(field string, t tracedb.RefType, value string) {
-	c.short(field, value)
+func (c *content) maybe(field string, t tracedb.RefType, value string) {
+	if len(value) > MaxName {
+		c.wrong(field, "want at most %d bytes", MaxName)
+	}
 	if (tracedb.Ref{Type: t, Value: value}).Check() == nil {
 		c.about(t, value)
 	}
@@ -105,8 +111,8 @@ func (c *content) about(t tracedb.RefType, value string) {
 	c.refs = append(c.refs, tracedb.Ref{Type: t, Value: value})
 }
 
-func (c *content) pull(field, repository string, number int64) {
-	c.ref(field, tracedb.RefPull, fmt.Sprintf("%s#%d", repository, number))
+func (c *content) pull(repository string, number int64) {
+	c.ref("pull", tracedb.RefPull, fmt.Sprintf("%s#%d", repository, number))
 }
 
 func (c *content) list(field string, n int) {
@@ -115,22 +121,12 @@ func (c *content) list(field string, n int) {
 	}
 }
 
-// outcomes wants one of those.
-func (c *content) oneOf(field string, got tracedb.Outcome, want ...tracedb.Outcome) {
-	for _, w := range want {
-		if got == w {
-			return
-		}
-	}
-	c.wrong(field, "want one of %v", want)
-}
-
 // decoder reads the payload of a kind of our own into its type, redacts it, checks it and says what
 // it is about. It returns the payload as it will be stored.
 type decoder func(raw json.RawMessage, c *content) (json.RawMessage, error)
 
-// own makes the decoder of a kind whose payload is a T.
-func own[T any](say func(p *T, c *content)) decoder {
+// own makes the decoder of a kind whose payload is a T; check, if it isn't nil, checks what its tags don't say.
+func own[T any](check func(p *T, c *content)) decoder {
 	return func(raw json.RawMessage, c *content) (json.RawMessage, error) {
 		if len(raw) > maxOwn {
 			return nil, tracedb.ErrTooLarge.Says("a payload of this kind has at most %d bytes", maxOwn)
@@ -139,7 +135,7 @@ func own[T any](say func(p *T, c *content)) decoder {
 		if err := strict.Decode(raw, &p, strict.Known); err != nil {
 			return nil, err
 		}
-		clean, err := encode(p)
+		clean, err := tracedb.EncodeJSON(p)
 		if err != nil {
 			return nil, tracedb.ErrInvalidRecord.Says("a time is out of range")
 		}
@@ -151,7 +147,10 @@ func own[T any](say func(p *T, c *content)) decoder {
 				return nil, err
 			}
 		}
-		say(&p, c)
+		c.check("", p)
+		if check != nil {
+			check(&p, c)
+		}
 		if c.err != nil {
 			return nil, c.err
 		}
@@ -159,26 +158,9 @@ func own[T any](say func(p *T, c *content)) decoder {
 	}
 }
 
-// encode writes a payload in its one form: the type's fields in their order, no escapes for HTML.
-func encode(v any) (json.RawMessage, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
-}
-
 // OneLine says whether s can stand in a list: a name without line breaks or other control characters.
 func OneLine(s string) bool {
-	if !utf8.ValidString(s) {
-		return false
-	}
-	for _, r := range s {
-		if r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029' {
-			return false
-		}
-	}
-	return true
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool {
+		return r < ' ' || r == 0x7f || r == '\u2028' || r == '\u2029'
+	})
 }

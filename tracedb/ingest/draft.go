@@ -124,7 +124,7 @@ func (in *Ingester) attestation(p *log.Prepared, c *content) error {
 		}
 		return err
 	}
-	v, err := in.o.Keyring.Examine(p.Kind, p.Payload, in.o.Now())
+	v, err := in.o.Keyring.Verify(p.Kind, p.Payload, in.o.Now())
 	if err != nil {
 		return at(err)
 	}

@@ -14,7 +14,7 @@ func TestProhibited(t *testing.T) {
 	b := newBench(t)
 	drafts := b.good(t, b.incident(t))
 	b.take(t, drafts[tracedb.KindProvenance], drafts[tracedb.KindRegister])
-	question := catalog.Question{Namespace: "drones", Images: []string{"registry/drone@" + digest}, Algorithm: algorithm}
+	question := catalog.Request{Namespace: "drones", Images: []string{"registry/drone@" + digest}, Algorithm: algorithm}
 	if d := b.o.Catalog.Decide(question); !d.Allowed {
 		t.Fatalf("before: %+v", d)
 	}

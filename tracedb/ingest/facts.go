@@ -54,7 +54,7 @@ func Facts(e tracedb.Entry, payload json.RawMessage) ([]tracedb.Fact, error) {
 }
 
 func fact(list []tracedb.Fact, table, key string, value any, bound bool) ([]tracedb.Fact, error) {
-	raw, err := encode(value)
+	raw, err := tracedb.EncodeJSON(value)
 	if err != nil {
 		return nil, err
 	}
@@ -95,28 +95,26 @@ func registerFacts(p tracedb.RegisterEntry, d register.Document) ([]tracedb.Fact
 	return fact(facts, catalog.TableRegister, d.ID, catalog.Registered{Repository: p.Repository, Commit: p.Commit, Document: d}, false)
 }
 
-// maxViolations is how many of a file's violations an answer tells; the validator on the writer's own
-// machine tells all.
+// maxViolations is how many of a file's violations an answer names; the validator on the writer's own
+// machine names all.
 const maxViolations = 5
 
 // registered reads a version of an entry. The file is validated whole; one that describes what the AI Act
 // prohibits is taken, and what was built before is then refused at admission.
 func registered(p *tracedb.RegisterEntry, c *content) {
-	c.ref("repository", tracedb.RefRepository, p.Repository)
-	c.ref("commit", tracedb.RefCommit, p.Commit)
 	if c.err != nil {
 		return
 	}
 	d, violations := register.Validate([]byte(p.Source))
 	if n := len(violations); n > 0 && !violations.Prohibited() {
-		told := make([]string, 0, maxViolations+1)
+		list := make([]string, 0, maxViolations+1)
 		for _, v := range violations[:min(n, maxViolations)] {
-			told = append(told, v.String())
+			list = append(list, v.String())
 		}
 		if n > maxViolations {
-			told = append(told, fmt.Sprintf("and %d more", n-maxViolations))
+			list = append(list, fmt.Sprintf("and %d more", n-maxViolations))
 		}
-		c.wrong("source", "%s", strings.Join(told, "; "))
+		c.wrong("source", "%s", strings.Join(list, "; "))
 		return
 	}
 	c.ref("source", tracedb.RefAlgorithm, d.ID)

@@ -22,7 +22,7 @@ func FuzzPrepare(f *testing.F) {
 	for kind, draft := range b.good(f, incident) {
 		payload := []byte(draft.Payload)
 		if info, _ := kind.Info(); len(info.Predicate) > 0 {
-			v, err := b.o.Keyring.Examine(kind, payload, noon)
+			v, err := b.o.Keyring.Verify(kind, payload, noon)
 			if err != nil {
 				f.Fatal(err)
 			}

@@ -5,6 +5,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,13 +55,11 @@ func New(o Options) (*Ingester, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return &Ingester{
 		o:        o,
 		refusals: newRefusals(),
-		reads:    &reads{last: map[string]time.Time{}},
+		reads:    newReads(),
 	}, nil
 }
 
@@ -143,32 +142,19 @@ func (in *Ingester) explain(ctx context.Context, who tracedb.Identity, drafts []
 	if _, scan := fmt.Sscanf(e.Field, "[%d]", &i); scan != nil || i < 0 || i >= len(drafts) {
 		return e
 	}
-	if _, rest, ok := strings.Cut(e.Field, "]"); ok {
-		c := *e
-		c.Field = strings.TrimPrefix(rest, ".")
-		e = &c
-	}
-	switch e.Code {
+	c := *e
+	_, c.Field, _ = strings.Cut(e.Field, "]")
+	c.Field = strings.TrimPrefix(c.Field, ".")
+	switch c.Code {
 	case tracedb.ErrBound.Code:
-		c := *e
 		c.Field = "payload.repository"
-		e = c.WithHint("an algorithm id and the repository that registered it first belong together for ever: keep the repository's own, or give another repository another id")
+		c.Hint = "an algorithm id and the repository that registered it first belong together for ever: keep the repository's own, or give another repository another id"
 	case tracedb.ErrReplayed.Code:
-		c := *e
-		c.Field = "payload"
-		e = c.WithHint("an attestation is recorded once; say in the statement which run it is of, and sign it anew")
+		c.Field, c.Hint = "payload", "an attestation is recorded once; say in the statement which run it is of, and sign it anew"
 	case tracedb.ErrConflict.Code:
-		c := *e
-		c.Field = "id"
-		e = c.WithHint("give the record an id of its own")
+		c.Field, c.Hint = "id", "give the record an id of its own"
 	}
-	if e.Field == "" {
-		c := *e
-		c.Field = fmt.Sprintf("records[%d]", i)
-		e = &c
-	} else {
-		e = e.At("records[%d]", i)
-	}
+	e = c.At("records[%d]", i)
 	in.refuse(ctx, who, drafts[i], e)
 	return e
 }

@@ -121,7 +121,7 @@ func (b *bench) sign(t testing.TB, st attest.Statement) json.RawMessage {
 
 func raw(t testing.TB, v any) json.RawMessage {
 	t.Helper()
-	b, err := encode(v)
+	b, err := tracedb.EncodeJSON(v)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -275,7 +275,7 @@ func TestAppend(t *testing.T) {
 	if r := b.refused(t); len(r) > 0 {
 		t.Errorf("refusals were recorded: %+v", r)
 	}
-	if got := b.o.Catalog.Decide(catalog.Question{Algorithm: algorithm, Images: []string{digest}}); !got.Allowed {
+	if got := b.o.Catalog.Decide(catalog.Request{Algorithm: algorithm, Images: []string{digest}}); !got.Allowed {
 		t.Errorf("the catalog doesn't know yet what was taken: %+v", got)
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/singleflight"
+	"k8s.io/utils/lru"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
@@ -68,7 +68,7 @@ func (in *Ingester) RecordKeyring(ctx context.Context) error {
 		if ok && old.Name == k.Name && old.Retired == k.Retired && slices.Equal(old.Kinds, k.Kinds) {
 			continue
 		}
-		raw, err := encode(k)
+		raw, err := tracedb.EncodeJSON(k)
 		if err != nil {
 			return fmt.Errorf("encode key %s: %w", k.Name, err)
 		}
@@ -88,10 +88,10 @@ func (in *Ingester) RecordKeyring(ctx context.Context) error {
 }
 
 const (
-	// readEvery is how long one record stands for an auditor's reads of the same thing.
+	// readEvery is how long one record covers an auditor's reads of the same thing.
 	readEvery = time.Minute
-	// readIn is how long a read may take to be recorded; those who read the same thing wait as long.
-	readIn = 10 * time.Second
+	// readTimeout is how long a read may take to be recorded; those who read the same thing wait as long.
+	readTimeout = 10 * time.Second
 	// maxReads is how many reads are remembered before the old ones are forgotten.
 	maxReads = 10_000
 )
@@ -99,37 +99,22 @@ const (
 // reads remembers when who read what, and was recorded.
 type reads struct {
 	flight singleflight.Group
-	mu     sync.Mutex
-	last   map[string]time.Time
+	last   *lru.Cache // time.Time by who, what and of
 }
 
-// known says whether a read was recorded in the minute before now.
-func (r *reads) known(key string, now time.Time) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	last, ok := r.last[key]
+func newReads() *reads { return &reads{last: lru.New(maxReads)} }
+
+// recorded says whether a read was recorded in the minute before now.
+func (r *reads) recorded(key string, now time.Time) bool {
+	found, _ := r.last.Get(key)
+	last, ok := found.(time.Time)
 	return ok && now.Sub(last) < readEvery && !now.Before(last)
-}
-
-func (r *reads) keep(key string, now time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.last) >= maxReads {
-		kept := map[string]time.Time{}
-		for k, t := range r.last {
-			if now.Sub(t) < readEvery && len(kept) < maxReads/2 {
-				kept[k] = t
-			}
-		}
-		r.last = kept
-	}
-	r.last[key] = now
 }
 
 // RecordRead records that an auditor read something, at most once a minute for who, what and of. When it
 // returns nil the record is in the log, also for those who read the same thing at the same time. If it
 // can't be recorded, that is an error, and the reader decides: on tracedb.ErrFull reading goes on. What
-// is read must fit into the record: of a part of a question nobody could tell what was asked.
+// is read must fit into the record: a part of a query doesn't say what was read.
 func (in *Ingester) RecordRead(ctx context.Context, who tracedb.Identity, read tracedb.Read) error {
 	if who.Name == "" {
 		return tracedb.ErrUnauthenticated
@@ -141,23 +126,23 @@ func (in *Ingester) RecordRead(ctx context.Context, who tracedb.Identity, read t
 	key := hex.EncodeToString(sum[:16])
 	_, err, _ := in.reads.flight.Do(key, func() (any, error) {
 		now := in.o.Now()
-		if in.reads.known(key, now) {
+		if in.reads.recorded(key, now) {
 			return nil, nil
 		}
 		// Others wait for this record too, so it mustn't end with the first one's request.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readIn)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readTimeout)
 		defer cancel()
 		if err := in.appendRead(ctx, who, read, fmt.Sprintf("read/%s/%d", key, now.UnixMicro())); err != nil {
 			return nil, err
 		}
-		in.reads.keep(key, now)
+		in.reads.last.Add(key, now)
 		return nil, nil
 	})
 	return err
 }
 
 func (in *Ingester) appendRead(ctx context.Context, who tracedb.Identity, read tracedb.Read, id string) error {
-	raw, err := encode(read)
+	raw, err := tracedb.EncodeJSON(read)
 	if err != nil {
 		return fmt.Errorf("encode read: %w", err)
 	}

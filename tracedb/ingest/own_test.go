@@ -155,12 +155,12 @@ func TestRecordRead(t *testing.T) {
 			t.Errorf("on a full disk: %v", err)
 		}
 	}
-	r := reads{last: map[string]time.Time{}}
+	r := newReads()
 	for i := range 3 * maxReads {
-		r.keep(fmt.Sprint(i), noon)
+		r.last.Add(fmt.Sprint(i), noon)
 	}
-	if len(r.last) > maxReads {
-		t.Errorf("%d reads are remembered", len(r.last))
+	if r.last.Len() > maxReads {
+		t.Errorf("%d reads are remembered", r.last.Len())
 	}
 }
 

@@ -3,8 +3,6 @@ package ingest
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"slices"
 	"sync"
@@ -16,14 +14,14 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// Refusals are recorded at most so often, or whoever is refused could fill the disk with it: in the
+// Refusals are recorded at most so often, or a client that is refused could fill the disk with it: in the
 // long run one in ten seconds for a writer, and ten a second for all.
 const (
 	refusalEvery    = 10 * time.Second
 	refusalBurst    = 20
 	refusalAll      = 10
 	refusalAllBurst = 200
-	// maxWriters is how many writers are told apart; the rest share one limiter.
+	// maxWriters is how many writers have a limiter of their own; the rest share one limiter.
 	maxWriters = 1000
 	// refusalTime is how long an answer waits at most for its refusal to be written down.
 	refusalTime = 2 * time.Second
@@ -98,10 +96,9 @@ func (in *Ingester) refuse(ctx context.Context, who tracedb.Identity, draft trac
 		payload.Kind = draft.Kind
 	}
 	if len(draft.Payload) > 0 {
-		sum := sha256.Sum256(draft.Payload)
-		payload.Payload = "sha256:" + hex.EncodeToString(sum[:])
+		payload.Payload = tracedb.Digest(draft.Payload)
 	}
-	raw, err := encode(payload)
+	raw, err := tracedb.EncodeJSON(payload)
 	if err == nil {
 		// A writer that hangs up mustn't get away unseen.
 		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), refusalTime)

@@ -1,11 +1,11 @@
 // Package publish commits the log's checkpoints to a repository that only the trace may push to, so
-// that whoever holds the database can't rewrite history unseen: a head that was published stays in Git,
+// that who holds the database can't rewrite history unseen: a head that was published stays in Git,
 // and in every clone of it. It refuses to publish a head that what is there isn't a beginning of, and
-// says so until somebody has looked; it never waits for Git on the log's behalf.
+// reports it until it is resolved; it never lets the log wait for Git.
 package publish
 
 import (
-	"bytes"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -26,7 +26,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// File is where the newest checkpoint stands in the repository; its history is Git's.
+// File is where the newest checkpoint is in the repository; its history is Git's.
 const File = "checkpoint"
 
 // Every is how often a checkpoint is published at most.
@@ -53,17 +53,15 @@ type Log interface {
 	Consistency(ctx context.Context, from, to int64) ([]string, error)
 }
 
-// Publisher commits checkpoints. Its fields are set before its first use.
+// Publisher commits checkpoints to main. Its fields are set before its first use.
 type Publisher struct {
 	Log      Log
 	Verifier note.Verifier
 	// Gitea's address and how to reach it.
-	URL   string
-	HTTP  *http.Client
-	Token func() (string, error)
-	// Repository is owner/name; Branch is where checkpoints go.
-	Repository string
-	Branch     string // empty: main
+	URL        string
+	HTTP       *http.Client
+	Token      func() (string, error)
+	Repository string // owner/name
 	// Key is the public key as note.NewVerifier reads it, for the README beside the checkpoint; empty:
 	// no README is written.
 	Key    string
@@ -98,7 +96,7 @@ func (p *Publisher) Status() Status {
 // Of several replicas that publish the same log, each leaves out what would come sooner after another's
 // than Every.
 func (p *Publisher) Run(ctx context.Context) error {
-	every := p.every()
+	every := cmp.Or(p.Every, Every)
 	var pause, failing time.Duration
 	for {
 		// Gitea hanging mustn't keep the service from ending.
@@ -143,21 +141,26 @@ func (p *Publisher) try(ctx context.Context, age time.Duration) error {
 }
 
 func (p *Publisher) once(ctx context.Context, age time.Duration) (size int64, made bool, err error) {
-	client, owner, name, err := p.client(ctx)
+	owner, name, ok := strings.Cut(p.Repository, "/")
+	if !ok {
+		return 0, false, fmt.Errorf("repository %q isn't owner/name", p.Repository)
+	}
+	client, err := giteaclient.New(ctx, giteaclient.Options{URL: p.URL, HTTP: p.HTTP, Token: p.Token})
 	if err != nil {
 		return 0, false, err
 	}
-	size, made, err = p.reconcile(ctx, client, owner, name, age)
+	r := &repository{client.Client, owner, name}
+	size, made, err = p.reconcile(ctx, r, age)
 	if errors.Is(err, errConflict) {
 		// What is there now may be all that there is to publish.
-		size, made, err = p.reconcile(ctx, client, owner, name, age)
+		size, made, err = p.reconcile(ctx, r, age)
 	}
 	return size, made, err
 }
 
 // reconcile reads what is published, and publishes what it lacks.
-func (p *Publisher) reconcile(ctx context.Context, client *gitea.Client, owner, name string, age time.Duration) (size int64, made bool, err error) {
-	there, err := p.published(client, owner, name)
+func (p *Publisher) reconcile(ctx context.Context, r *repository, age time.Duration) (size int64, made bool, err error) {
+	there, err := p.published(r)
 	if err != nil {
 		return 0, false, err
 	}
@@ -173,24 +176,24 @@ func (p *Publisher) reconcile(ctx context.Context, client *gitea.Client, owner, 
 		return 0, false, err
 	}
 	p.countLost(there)
-	if err := p.writeReadme(client, owner, name); err != nil {
+	if err := p.writeReadme(r); err != nil {
 		return 0, false, err
 	}
 	if there != nil && there.size == newest.Size {
 		return newest.Size, false, nil
 	}
 	if there != nil && age > 0 {
-		recent, err := p.recent(client, owner, name, age)
+		recent, err := p.recent(r, age)
 		if err != nil || recent {
 			return there.size, false, err
 		}
 	}
-	return newest.Size, true, p.commit(client, owner, name, there, newest)
+	return newest.Size, true, p.commit(r, there, newest)
 }
 
 // recent says whether the checkpoint that is there was committed less than age ago.
-func (p *Publisher) recent(client *gitea.Client, owner, name string, age time.Duration) (bool, error) {
-	commits, _, err := client.ListRepoCommits(owner, name, gitea.ListCommitOptions{ListOptions: gitea.ListOptions{PageSize: 1}, SHA: p.branch(), Path: File})
+func (p *Publisher) recent(r *repository, age time.Duration) (bool, error) {
+	commits, _, err := r.ListRepoCommits(r.owner, r.name, gitea.ListCommitOptions{ListOptions: gitea.ListOptions{PageSize: 1}, SHA: names.MainBranch, Path: File})
 	if err != nil {
 		return false, fmt.Errorf("find when %s of %s was committed: %w", File, p.Repository, err)
 	}
@@ -226,24 +229,31 @@ type head struct {
 	sha  string // of the file in Git
 }
 
-func (p *Publisher) client(ctx context.Context) (_ *gitea.Client, owner, name string, err error) {
-	owner, name, ok := strings.Cut(p.Repository, "/")
-	if !ok {
-		return nil, "", "", fmt.Errorf("repository %q isn't owner/name", p.Repository)
+// repository is the one that checkpoints are committed to.
+type repository struct {
+	*gitea.Client
+	owner, name string
+}
+
+// write commits a file of that content; sha is that of the version that it replaces, empty for a new file.
+func (r *repository) write(file, sha, message string, content []byte) (*gitea.Response, error) {
+	opts := gitea.FileOptions{Message: message, BranchName: names.MainBranch}
+	encoded := base64.StdEncoding.EncodeToString(content)
+	if sha == "" {
+		_, resp, err := r.CreateFile(r.owner, r.name, file, gitea.CreateFileOptions{FileOptions: opts, Content: encoded})
+		return resp, err
 	}
-	client, err := giteaclient.New(ctx, giteaclient.Options{URL: p.URL, HTTP: p.HTTP, Token: p.Token})
-	if err != nil {
-		return nil, "", "", err
-	}
-	return client.Client, owner, name, nil
+	// Git refuses if somebody else wrote since.
+	_, resp, err := r.UpdateFile(r.owner, r.name, file, gitea.UpdateFileOptions{FileOptions: opts, SHA: sha, Content: encoded})
+	return resp, err
 }
 
 // published reads the checkpoint that is there; nil if there is none yet.
-func (p *Publisher) published(client *gitea.Client, owner, name string) (*head, error) {
-	file, resp, err := client.GetContents(owner, name, p.branch(), File)
+func (p *Publisher) published(r *repository) (*head, error) {
+	file, resp, err := r.GetContents(r.owner, r.name, names.MainBranch, File)
 	if resp != nil && resp.StatusCode == http.StatusNotFound {
 		// A repository that can't be seen answers the same, and must not look like an empty one.
-		if _, _, err := client.GetRepo(owner, name); err != nil {
+		if _, _, err := r.GetRepo(r.owner, r.name); err != nil {
 			return nil, fmt.Errorf("find the repository %s: %w", p.Repository, err)
 		}
 		return nil, nil
@@ -296,17 +306,12 @@ func (p *Publisher) checkConsistent(ctx context.Context, there *head, newest tra
 	return nil
 }
 
-func (p *Publisher) commit(client *gitea.Client, owner, name string, there *head, newest tracedb.Checkpoint) error {
-	content := base64.StdEncoding.EncodeToString(bytes.Clone(newest.Note))
-	opts := gitea.FileOptions{Message: fmt.Sprintf("Checkpoint at %d records", newest.Size), BranchName: p.branch()}
-	var resp *gitea.Response
-	var err error
-	if there == nil {
-		_, resp, err = client.CreateFile(owner, name, File, gitea.CreateFileOptions{FileOptions: opts, Content: content})
-	} else {
-		// Git refuses if somebody else wrote since.
-		_, resp, err = client.UpdateFile(owner, name, File, gitea.UpdateFileOptions{FileOptions: opts, SHA: there.sha, Content: content})
+func (p *Publisher) commit(r *repository, there *head, newest tracedb.Checkpoint) error {
+	sha := ""
+	if there != nil {
+		sha = there.sha
 	}
+	resp, err := r.write(File, sha, fmt.Sprintf("Checkpoint at %d records", newest.Size), newest.Note)
 	if err != nil && resp != nil && (resp.StatusCode == http.StatusUnprocessableEntity || resp.StatusCode == http.StatusConflict) {
 		err = fmt.Errorf("%w: %w", errConflict, err)
 	}
@@ -316,23 +321,4 @@ func (p *Publisher) commit(client *gitea.Client, owner, name string, there *head
 	return nil
 }
 
-func (p *Publisher) every() time.Duration {
-	if p.Every == 0 {
-		return Every
-	}
-	return p.Every
-}
-
-func (p *Publisher) branch() string {
-	if p.Branch == "" {
-		return names.MainBranch
-	}
-	return p.Branch
-}
-
-func (p *Publisher) logger() *slog.Logger {
-	if p.Logger == nil {
-		return slog.New(slog.DiscardHandler)
-	}
-	return p.Logger
-}
+func (p *Publisher) logger() *slog.Logger { return cmp.Or(p.Logger, slog.New(slog.DiscardHandler)) }

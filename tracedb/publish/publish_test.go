@@ -18,9 +18,9 @@ import (
 	"github.com/druppie/druppie-up/tracedb/publish/publishtest"
 )
 
-func setup(t *testing.T, l publish.Log) (*publishtest.Forge, *publish.Publisher) {
+func setup(t *testing.T, l publish.Log) (*publishtest.Gitea, *publish.Publisher) {
 	t.Helper()
-	f := publishtest.NewForge(t)
+	f := publishtest.NewGitea(t)
 	server := httptest.NewServer(f)
 	t.Cleanup(server.Close)
 	return f, &publish.Publisher{
@@ -176,10 +176,10 @@ func TestReadMe(t *testing.T) {
 func TestLost(t *testing.T) {
 	tests := []struct {
 		name string
-		back func(f *publishtest.Forge, older []byte)
+		back func(f *publishtest.Gitea, older []byte)
 	}{
-		{"an older one is there", func(f *publishtest.Forge, older []byte) { f.Content = older }},
-		{"the repository was made anew", func(f *publishtest.Forge, _ []byte) { f.Content = nil }},
+		{"an older one is there", func(f *publishtest.Gitea, older []byte) { f.Content = older }},
+		{"the repository was made anew", func(f *publishtest.Gitea, _ []byte) { f.Content = nil }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -215,14 +215,14 @@ func TestRewrittenHistoryIsNotPublished(t *testing.T) {
 	tests := []struct {
 		name  string
 		other int // records of the other history
-		spoil func(f *publishtest.Forge)
+		spoil func(f *publishtest.Gitea)
 		want  string
 	}{
 		{"another history of the same length", 10, nil, "different roots"},
 		{"a longer one", 20, nil, "aren't those that were published"},
 		{"a shorter one", 5, nil, "10 records were published and the log has 5"},
-		{"a checkpoint that this log never signed", 10, func(f *publishtest.Forge) { f.Content[len(f.Content)-8] ^= 1 }, "isn't signed by this log"},
-		{"no checkpoint at all", 10, func(f *publishtest.Forge) { f.Content = []byte("hello\n") }, "isn't signed by this log"},
+		{"a checkpoint that this log never signed", 10, func(f *publishtest.Gitea) { f.Content[len(f.Content)-8] ^= 1 }, "isn't signed by this log"},
+		{"no checkpoint at all", 10, func(f *publishtest.Gitea) { f.Content = []byte("hello\n") }, "isn't signed by this log"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"net/http"
 
-	"code.gitea.io/sdk/gitea"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // ReadMe is the file that says what the checkpoint is for.
 const ReadMe = "README.md"
 
-// readMe is for whoever comes across the repository, in both of the platform's languages.
+// readMe is for readers of the repository, in both of the platform's languages.
 const readMe = `# Checkpoints of the Traceability DB
 
 ` + "`checkpoint`" + ` is the newest signed head of this platform's evidence log (C2SP tlog-checkpoint): how many records
@@ -35,23 +35,23 @@ De openbare sleutel staat hierboven, en ook hoe er mee gecontroleerd wordt.
 `
 
 // writeReadme writes the README, if it isn't what it should be, once.
-func (p *Publisher) writeReadme(client *gitea.Client, owner, name string) error {
+func (p *Publisher) writeReadme(r *repository) error {
 	p.mu.Lock()
 	written := p.readmeWritten
 	p.mu.Unlock()
 	if p.Key == "" || written {
 		return nil
 	}
-	text := fmt.Sprintf(readMe, p.Key)
-	opts := gitea.FileOptions{Message: "Say what the checkpoint is for", BranchName: p.branch()}
-	content := base64.StdEncoding.EncodeToString([]byte(text))
-	file, resp, err := client.GetContents(owner, name, p.branch(), ReadMe)
-	switch {
-	case resp != nil && resp.StatusCode == http.StatusNotFound:
-		_, _, err = client.CreateFile(owner, name, ReadMe, gitea.CreateFileOptions{FileOptions: opts, Content: content})
-	case err != nil:
-	case file.Content == nil || *file.Content != content:
-		_, _, err = client.UpdateFile(owner, name, ReadMe, gitea.UpdateFileOptions{FileOptions: opts, SHA: file.SHA, Content: content})
+	text := fmt.Appendf(nil, readMe, p.Key)
+	file, resp, err := r.GetContents(r.owner, r.name, names.MainBranch, ReadMe)
+	sha := ""
+	if err == nil {
+		sha = file.SHA
+	} else if resp != nil && resp.StatusCode == http.StatusNotFound {
+		err = nil
+	}
+	if err == nil && (sha == "" || file.Content == nil || *file.Content != base64.StdEncoding.EncodeToString(text)) {
+		_, err = r.write(ReadMe, sha, "Say what the checkpoint is for", text)
 	}
 	if err != nil {
 		return fmt.Errorf("write %s of %s: %w", ReadMe, p.Repository, err)

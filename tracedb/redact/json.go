@@ -24,7 +24,7 @@ func JSON(raw json.RawMessage) (json.RawMessage, bool) {
 			break
 		}
 		if err != nil {
-			return raw, false // not JSON: whoever reads it next says so
+			return raw, false // not JSON: the next reader says so
 		}
 		if tok.Kind() == '"' && !isMemberName(dec) {
 			if clean, what := Text(tok.String()); len(what) > 0 {

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// calls are what a secret's name holds somewhere.
-var calls = []string{
+// nameParts are what a secret's name contains.
+var nameParts = []string{
 	"pass", "pwd", "wachtwoord", "secret", "token", "credential", "amz-signature",
 	"api_key", "api-key", "apikey", "access_key", "access-key", "accesskey", "private_key", "private-key", "privatekey",
 	"account_key", "account-key", "accountkey",
@@ -70,7 +70,7 @@ func isArgument(m *match) bool {
 	return strings.HasPrefix(name, "--") && named.MatchString(name) && !strings.HasPrefix(v, "-") && !isBlank(v) && !isPublic(v) && !isNumber(v)
 }
 
-// unquote says whether the secret stands in quotes, with which before ends, and moves its end to where they
+// unquote says whether the secret is in quotes, with which before ends, and moves its end to where they
 // close. In text within text both have a backslash. What isn't closed is an apostrophe, or was cut off.
 func (m *match) unquote(before string) bool {
 	n := len(before) - 1
@@ -126,7 +126,7 @@ var said = []string{
 
 func notBlank(m *match) bool { return !isBlank(m.value()) }
 
-// isBlank says whether a word stands where a secret would be, or says that there is none.
+// isBlank says whether a word is a placeholder of a secret, or says that there is none.
 func isBlank(v string) bool {
 	switch strings.ToLower(v) {
 	case "", "true", "false", "null", "nil", "none", "yes", "no", "ja", "nee", "required", "optional", "redacted", "hidden", "masked", "string", "undefined", "empty", "unset":

@@ -15,7 +15,7 @@ import (
 // detector finds one sort of secret.
 type detector struct {
 	what string
-	// marks are what it begins with, in lower case; the pattern is tried wherever one stands.
+	// marks are what it begins with, in lower case; the pattern is tried wherever one occurs.
 	marks   []string
 	pattern *regexp.Regexp
 	// with is what the text must hold besides; most texts with an address in them have no @.
@@ -76,42 +76,8 @@ var detectors = []detector{
 	{what: "password", marks: []string{"://"}, with: "@", pattern: regexp.MustCompile(`^://[^\s/?#:@"'<>\[\]]*:([^\s"'<>]+)`), group: 1, secret: isUserinfo},
 	{what: "password", marks: []string{"curl"}, pattern: regexp.MustCompile(`^(?i)curl(?:[^\r\n]|\\\r?\n)*?\s-(?:[a-z]*u\s*|-(?:proxy-)?user[\s=]+)` + quoted + `[^\s"'\\:]+:([^\s"'\\]+)`), group: 1, secret: notBlank},
 	{what: "token", marks: []string{"://"}, with: "@", pattern: regexp.MustCompile(`^://([A-Za-z0-9_.~-]{20,})@`), group: 1, secret: isRandom},
-	{what: "secret", marks: calls, pattern: regexp.MustCompile(`^[A-Za-z0-9_-]+` + quoted + `\s*(?::=|=>|==?|:)\s*` + quoted + `(` + value + `)`), group: 1, secret: isAssigned},
-	{what: "secret", marks: calls, pattern: regexp.MustCompile(`^[A-Za-z0-9_-]+\s+` + quoted + `(` + value + `)`), group: 1, secret: isArgument},
-}
-
-// marked is a mark and the detectors, as bits, that it is of.
-type marked struct {
-	mark      string
-	detectors uint64
-}
-
-// byFirst are all marks, by their first letter: one walk over a text finds which detectors it is
-// worth trying, mostly none.
-var byFirst = func() (out [256][]marked) {
-	for i, d := range detectors {
-		for _, mark := range d.marks {
-			list := out[mark[0]]
-			if j := slices.IndexFunc(list, func(m marked) bool { return m.mark == mark }); j >= 0 {
-				list[j].detectors |= 1 << i
-				continue
-			}
-			out[mark[0]] = append(list, marked{mark, 1 << i})
-		}
-	}
-	return out
-}()
-
-// present are the detectors, as bits, of which lower holds a mark.
-func present(lower string) (bits uint64) {
-	for i := range len(lower) {
-		for _, m := range byFirst[lower[i]] {
-			if bits&m.detectors != m.detectors && strings.HasPrefix(lower[i:], m.mark) {
-				bits |= m.detectors
-			}
-		}
-	}
-	return bits
+	{what: "secret", marks: nameParts, pattern: regexp.MustCompile(`^[A-Za-z0-9_-]+` + quoted + `\s*(?::=|=>|==?|:)\s*` + quoted + `(` + value + `)`), group: 1, secret: isAssigned},
+	{what: "secret", marks: nameParts, pattern: regexp.MustCompile(`^[A-Za-z0-9_-]+\s+` + quoted + `(` + value + `)`), group: 1, secret: isArgument},
 }
 
 // rounds bound how often a text is looked through until nothing more is found. What taking one secret
@@ -133,7 +99,7 @@ func Text(s string) (string, []string) {
 	return redacted("text"), append(found, "text")
 }
 
-// Value is Text for a value that stands alone, such as an address in a setting: the password in it may
+// Value is Text for a value on its own, such as an address in a setting: the password in it may
 // hold what ends one in running text, blanks and quotes.
 func Value(s string) string {
 	address, digest := s, ""
@@ -151,11 +117,7 @@ var userinfo = regexp.MustCompile(`(?s)(://[^/?#@:]*:).*@`)
 // can't be altered and would be refused: a word after "token:" isn't enough, it must look like one.
 func Secret(s string) string {
 	lower := lowerASCII(s)
-	bits := present(lower)
-	for i, d := range detectors {
-		if bits&(1<<i) == 0 {
-			continue
-		}
+	for _, d := range detectors {
 		for _, m := range d.find(s, lower) {
 			if d.what != "secret" || isRandom(&m) {
 				return d.what
@@ -172,11 +134,7 @@ func redacted(what string) string { return "[redacted:" + what + "]" }
 
 func redactOnce(s string, note func(what string)) string {
 	lower := lowerASCII(s)
-	bits := present(lower)
-	for i, d := range detectors {
-		if bits&(1<<i) == 0 {
-			continue
-		}
+	for _, d := range detectors {
 		matches := d.find(s, lower)
 		if len(matches) == 0 {
 			continue
@@ -286,7 +244,7 @@ func isRandom(m *match) bool {
 	return len(v) >= 8 && strings.ContainsAny(v, digits) && strings.ContainsFunc(v, isLetter) && !strings.ContainsAny(v, " \t") && !isPublic(v)
 }
 
-// isKeyed tells a key from a name with dashes, of which any project has some: it has capitals, or a part
+// isKeyed distinguishes a key from a name with dashes, of which any project has some: it has capitals, or a part
 // that no name would have.
 func isKeyed(m *match) bool {
 	v := m.value()

@@ -23,7 +23,7 @@ type ErrorBody struct {
 }
 
 // Reporter is what a ResponseWriter may be, to learn the error that was answered: the request's log
-// line tells the cause, which the caller isn't told.
+// line has the cause, which the caller doesn't get.
 type Reporter interface{ Report(err error) }
 
 // Error answers err.

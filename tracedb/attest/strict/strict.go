@@ -1,7 +1,7 @@
 // Package strict reads JSON that has one reading only. It owns the rules that encoding/json is
 // lenient about: names match exactly, none comes twice (not even in another case, which other readers
 // would take for the same), text is UTF-8, and nothing follows the value. It refuses with the place
-// of what it refuses, and never repeats what stood there.
+// of what it refuses, and never repeats the text.
 package strict
 
 import (
@@ -93,7 +93,7 @@ func trailing(dec *jsontext.Decoder) error {
 	return nil
 }
 
-// explain tells what the library found, without the text that it found.
+// explain is what the library found, without the text that it found.
 func explain(err error) error {
 	var syntactic *jsontext.SyntacticError
 	if errors.As(err, &syntactic) {

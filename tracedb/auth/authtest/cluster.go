@@ -18,14 +18,14 @@ type Token struct {
 	Audiences []string // that it was made for
 }
 
-// Cluster is a Kubernetes API that judges tokens, and knows nothing else.
+// Cluster is a Kubernetes API that reviews tokens, and knows nothing else.
 type Cluster struct {
 	Config *rest.Config
 
-	mu     sync.Mutex
-	tokens map[string]Token
-	asked  int
-	down   bool
+	mu      sync.Mutex
+	tokens  map[string]Token
+	reviews int
+	down    bool
 	// noAudiences makes it an authenticator that knows nothing of audiences.
 	noAudiences bool
 }
@@ -46,8 +46,8 @@ func StartCluster(tokens map[string]Token) (c *Cluster, stop func()) {
 	return c, server.Close
 }
 
-// Asked is how many tokens it judged.
-func (c *Cluster) Asked() int { c.mu.Lock(); defer c.mu.Unlock(); return c.asked }
+// Reviews is how many tokens it reviewed.
+func (c *Cluster) Reviews() int { c.mu.Lock(); defer c.mu.Unlock(); return c.reviews }
 
 // Down makes it fail, or work again.
 func (c *Cluster) Down(down bool) { c.mu.Lock(); defer c.mu.Unlock(); c.down = down }
@@ -70,7 +70,7 @@ func (c *Cluster) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.asked++
+	c.reviews++
 	if c.down {
 		http.Error(w, "etcd is away", http.StatusInternalServerError)
 		return

@@ -1,5 +1,5 @@
-// Package authtest stands in for those that vouch for callers: Gitea's OAuth2 provider and the cluster's
-// judgement of tokens, each a server in the test's own process that keeps the rules of the real one. It
+// Package authtest plays those that authenticate callers: Gitea's OAuth2 provider and the cluster's
+// reviews of tokens, each a server in the test's own process that keeps the rules of the real one. It
 // owns nothing that outlives the test, and refuses what the real ones refuse.
 package authtest
 
@@ -111,23 +111,16 @@ func (g *Gitea) token(w http.ResponseWriter, r *http.Request) {
 }
 
 func (g *Gitea) sign(claims map[string]any) string {
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: g.key}, (&jose.SignerOptions{}).WithHeader("kid", "1"))
+	signer := must(jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: g.key}, (&jose.SignerOptions{}).WithHeader("kid", "1")))
+	signed := must(signer.Sign(must(json.Marshal(claims))))
+	return must(signed.CompactSerialize())
+}
+
+func must[T any](v T, err error) T {
 	if err != nil {
 		panic(err)
 	}
-	raw, err := json.Marshal(claims)
-	if err != nil {
-		panic(err)
-	}
-	signed, err := signer.Sign(raw)
-	if err != nil {
-		panic(err)
-	}
-	text, err := signed.CompactSerialize()
-	if err != nil {
-		panic(err)
-	}
-	return text
+	return v
 }
 
 // NewKey makes Gitea sign with another key from now on, which it doesn't publish.

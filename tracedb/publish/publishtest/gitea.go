@@ -13,14 +13,14 @@ import (
 	"time"
 )
 
-// Token is the one that the forge knows, Repository what it has.
+// Token is the one that it knows, Repository what it has.
 const (
 	Token      = "trace-token"
 	Repository = "druppie/trace"
 )
 
-// Forge answers as Gitea's contents API does. What it holds may be changed while nobody asks it.
-type Forge struct {
+// Gitea answers as Gitea's contents API does. What it holds may be changed between requests.
+type Gitea struct {
 	Content []byte // of the checkpoint; nil: there is no file
 	Readme  []byte
 	Commits []string // that changed the checkpoint
@@ -35,60 +35,60 @@ type Forge struct {
 	message string // of the last commit
 }
 
-// NewForge is one whose repository is empty.
-func NewForge(t testing.TB) *Forge { return &Forge{t: t} }
+// NewGitea is one whose repository is empty.
+func NewGitea(t testing.TB) *Gitea { return &Gitea{t: t} }
 
-// Checkpoint is what the forge holds now, and how many commits led to it, also while somebody asks.
-func (f *Forge) Checkpoint() ([]byte, int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return f.Content, len(f.Commits)
+// Checkpoint is what it holds now, and how many commits led to it, also during a request.
+func (g *Gitea) Checkpoint() ([]byte, int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.Content, len(g.Commits)
 }
 
 func sha(content []byte) string { return fmt.Sprintf("%x", sha256.Sum256(content))[:40] }
 
-func (f *Forge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+func (g *Gitea) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	fail := func(status int) {
 		w.WriteHeader(status)
 		fmt.Fprintf(w, `{"message":%q}`, http.StatusText(status))
 	}
 	switch {
-	case f.Down:
+	case g.Down:
 		fail(http.StatusServiceUnavailable)
 	case r.Header.Get("Authorization") != "token "+Token:
 		fail(http.StatusUnauthorized)
-	case f.Hidden:
+	case g.Hidden:
 		fail(http.StatusNotFound)
 	case r.URL.Path == "/api/v1/repos/druppie/trace":
 		fmt.Fprint(w, `{"full_name":"druppie/trace"}`)
 	case r.URL.Path == "/api/v1/repos/druppie/trace/commits":
 		if r.URL.Query().Get("path") != "checkpoint" || r.URL.Query().Get("sha") != "main" {
-			f.t.Errorf("asked for the commits of %s", r.URL.RawQuery)
+			g.t.Errorf("asked for the commits of %s", r.URL.RawQuery)
 		}
-		json.NewEncoder(w).Encode([]map[string]any{{"sha": "0123", "created": f.Dated}})
+		json.NewEncoder(w).Encode([]map[string]any{{"sha": "0123", "created": g.Dated}})
 	case r.URL.Path == "/api/v1/repos/druppie/trace/contents/README.md":
-		f.file(w, r, &f.Readme, fail)
+		g.file(w, r, &g.Readme, fail)
 	case r.URL.Path == "/api/v1/repos/druppie/trace/contents/checkpoint":
-		if f.file(w, r, &f.Content, fail) {
-			f.Commits, f.Dated = append(f.Commits, f.message), time.Now()
-		} else if f.OnRead != nil {
-			f.OnRead()
-			f.OnRead = nil
+		if g.file(w, r, &g.Content, fail) {
+			g.Commits, g.Dated = append(g.Commits, g.message), time.Now()
+		} else if g.OnRead != nil {
+			g.OnRead()
+			g.OnRead = nil
 		}
 	default:
-		if !f.Others {
-			f.t.Errorf("%s %s", r.Method, r.URL)
+		if !g.Others {
+			g.t.Errorf("%s %s", r.Method, r.URL)
 		}
 		fail(http.StatusNotFound)
 	}
 }
 
 // file reads or writes a file, and says whether it was written.
-func (f *Forge) file(w http.ResponseWriter, r *http.Request, content *[]byte, fail func(int)) bool {
+func (g *Gitea) file(w http.ResponseWriter, r *http.Request, content *[]byte, fail func(int)) bool {
 	if r.Method != http.MethodGet {
-		return f.write(w, r, content, fail)
+		return g.write(w, r, content, fail)
 	}
 	if *content == nil {
 		fail(http.StatusNotFound)
@@ -99,13 +99,13 @@ func (f *Forge) file(w http.ResponseWriter, r *http.Request, content *[]byte, fa
 	return false
 }
 
-func (f *Forge) write(w http.ResponseWriter, r *http.Request, file *[]byte, fail func(int)) bool {
+func (g *Gitea) write(w http.ResponseWriter, r *http.Request, file *[]byte, fail func(int)) bool {
 	var body struct{ Message, Branch, SHA, Content string }
 	if err := json.NewDecoder(r.Body).Decode(&body); err != nil {
-		f.t.Error(err)
+		g.t.Error(err)
 	}
 	if body.Branch != "main" {
-		f.t.Errorf("branch %q", body.Branch)
+		g.t.Errorf("branch %q", body.Branch)
 	}
 	switch {
 	case r.Method == http.MethodPost && *file != nil, r.Method == http.MethodPut && (*file == nil || body.SHA != sha(*file)):
@@ -114,9 +114,9 @@ func (f *Forge) write(w http.ResponseWriter, r *http.Request, file *[]byte, fail
 	}
 	content, err := base64.StdEncoding.DecodeString(body.Content)
 	if err != nil {
-		f.t.Error(err)
+		g.t.Error(err)
 	}
-	*file, f.message = content, body.Message
+	*file, g.message = content, body.Message
 	w.WriteHeader(http.StatusCreated)
 	fmt.Fprint(w, `{}`)
 	return true
