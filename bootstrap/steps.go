@@ -142,7 +142,7 @@ func (p *platform) network(ctx context.Context, task ui.Task) (string, error) {
 
 // secrets makes what is generated once, and gives the nodes the CA's certificate.
 func (p *platform) secrets(ctx context.Context, task ui.Task) (string, error) {
-	made, err := secrets.Ensure(ctx, p.kube, secrets.Options{Name: p.opts.Name, Users: gitea.Users()})
+	made, err := secrets.Ensure(ctx, p.kube.Client, secrets.Options{Name: p.opts.Name, Users: gitea.Users()})
 	if err != nil {
 		return "", err
 	}
@@ -182,7 +182,7 @@ func foundationParts() []part.Part {
 
 // gitea sets up what Gitea holds: who may do what, where.
 func (p *platform) gitea(ctx context.Context, task ui.Task) (string, error) {
-	return "", gitea.Ensure(ctx, p.kube, gitea.PodExec(p.kube), p.endpoint, p.webhook)
+	return "", gitea.Ensure(ctx, p.kube.Client, gitea.PodExec(p.kube), p.endpoint, p.webhook)
 }
 
 // flux installs Flux's controllers, or waits for those that foundation has applied.
@@ -204,7 +204,7 @@ func (p *platform) platformRepository(ctx context.Context, task ui.Task) (string
 	if err != nil {
 		return "", err
 	}
-	head, err := gitea.PlatformHead(ctx, p.kube, p.endpoint)
+	head, err := gitea.PlatformHead(ctx, p.kube.Client, p.endpoint)
 	if err != nil {
 		return "", err
 	}
@@ -245,7 +245,7 @@ func (p *platform) renderAndPush(ctx context.Context, task ui.Task) error {
 			return err
 		}
 		maps.Copy(all, files)
-		p.revision, err = gitea.PushPlatform(ctx, p.kube, p.endpoint, all, "Render the platform")
+		p.revision, err = gitea.PushPlatform(ctx, p.kube.Client, p.endpoint, all, "Render the platform")
 		return err
 	}
 	pushed := 0
@@ -254,7 +254,7 @@ func (p *platform) renderAndPush(ctx context.Context, task ui.Task) error {
 			return nil
 		}
 		pushed = len(parts)
-		held, err := gitea.PlatformFolders(ctx, p.kube, p.endpoint)
+		held, err := gitea.PlatformFolders(ctx, p.kube.Client, p.endpoint)
 		if err != nil || !keeps(held, parts) {
 			return err
 		}

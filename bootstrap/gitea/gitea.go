@@ -51,7 +51,7 @@ type Webhook struct {
 
 // setup is Gitea as its administrator sees it.
 type setup struct {
-	kube.Objects
+	client.Client
 	endpoint frontdoor.Endpoint
 	http     *http.Client
 	exec     Exec
@@ -63,12 +63,12 @@ type setup struct {
 // protection and webhooks, and the login to the trace, and keeps each identity's
 // token in the cluster. The webhook flux is called on pushes to what Flux installs
 // from. A second run writes nothing.
-func Ensure(ctx context.Context, c kube.Objects, exec Exec, endpoint frontdoor.Endpoint, flux Webhook) error {
+func Ensure(ctx context.Context, c client.Client, exec Exec, endpoint frontdoor.Endpoint, flux Webhook) error {
 	httpClient, err := endpoint.Client()
 	if err != nil {
 		return err
 	}
-	s := &setup{Objects: c, endpoint: endpoint, http: httpClient, exec: exec, flux: flux}
+	s := &setup{Client: c, endpoint: endpoint, http: httpClient, exec: exec, flux: flux}
 	if err := s.waitHealthy(ctx); err != nil {
 		return err
 	}

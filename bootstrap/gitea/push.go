@@ -26,7 +26,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/frontdoor"
-	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -34,7 +33,7 @@ import (
 // PushPlatform makes main of the platform repository hold exactly these files,
 // in a commit by the installer, and returns the commit. When it holds them
 // already, nothing is pushed.
-func PushPlatform(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoint, files map[string][]byte, message string) (string, error) {
+func PushPlatform(ctx context.Context, c client.Client, endpoint frontdoor.Endpoint, files map[string][]byte, message string) (string, error) {
 	p, err := newInstaller(ctx, c, endpoint)
 	if err != nil {
 		return "", err
@@ -47,7 +46,7 @@ func PushPlatform(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoi
 }
 
 // PlatformHead is the commit that main of the platform repository stands at.
-func PlatformHead(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoint) (string, error) {
+func PlatformHead(ctx context.Context, c client.Client, endpoint frontdoor.Endpoint) (string, error) {
 	p, err := newInstaller(ctx, c, endpoint)
 	if err != nil {
 		return "", err
@@ -60,7 +59,7 @@ func PlatformHead(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoi
 }
 
 // PlatformFolders lists the folders at the root of the platform repository.
-func PlatformFolders(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoint) ([]string, error) {
+func PlatformFolders(ctx context.Context, c client.Client, endpoint frontdoor.Endpoint) ([]string, error) {
 	p, err := newInstaller(ctx, c, endpoint)
 	if err != nil {
 		return nil, err
@@ -78,7 +77,7 @@ func PlatformFolders(ctx context.Context, c kube.Objects, endpoint frontdoor.End
 	return folders, nil
 }
 
-func newInstaller(ctx context.Context, c kube.Objects, endpoint frontdoor.Endpoint) (*pusher, error) {
+func newInstaller(ctx context.Context, c client.Client, endpoint frontdoor.Endpoint) (*pusher, error) {
 	s := &corev1.Secret{}
 	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceGitea, Name: names.IdentitySecret(names.UserInstaller)}, s); err != nil {
 		return nil, fmt.Errorf("credentials of %s: %w", names.UserInstaller, err)

@@ -17,12 +17,11 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// Apply tries again while the cluster itself is in motion: settle is for a
-// webhook whose pod is starting, discovery for a kind whose definition was just
-// accepted.
+// How long Apply tries again: while the pod of a webhook starts, and while a
+// definition that was just accepted isn't served yet.
 const (
-	settle    = 90 * time.Second
-	discovery = 15 * time.Second
+	webhookTimeout   = 90 * time.Second
+	discoveryTimeout = 15 * time.Second
 )
 
 // Apply brings the objects about with server-side apply: definitions and
@@ -39,30 +38,23 @@ func (c *Client) Apply(ctx context.Context, objs []*unstructured.Unstructured) (
 			rest = append(rest, o)
 		}
 	}
-	if len(first) > 0 {
-		if changed, err = c.applyStage(ctx, first); err != nil {
-			return changed, err
-		}
-		if len(rest) == 0 {
-			return changed, nil
-		}
+	if changed, err = c.applyStage(ctx, first); err != nil {
+		return changed, err
+	}
+	if len(first) > 0 && len(rest) > 0 {
 		if err := c.WaitReady(ctx, first, WaitOptions{Timeout: time.Minute, Interval: 250 * time.Millisecond}); err != nil {
 			return changed, err
 		}
 	}
-	if len(rest) > 0 {
-		more, err := c.applyStage(ctx, rest)
-		changed = append(changed, more...)
-		if err != nil {
-			return changed, err
-		}
-	}
-	return changed, nil
+	more, err := c.applyStage(ctx, rest)
+	return append(changed, more...), err
 }
 
-func (c *Client) applyStage(ctx context.Context, objs []*unstructured.Unstructured) ([]string, error) {
+func (c *Client) applyStage(ctx context.Context, objs []*unstructured.Unstructured) (changed []string, err error) {
+	if len(objs) == 0 {
+		return nil, nil
+	}
 	start := time.Now()
-	var changed []string
 	for {
 		set, err := c.manager.ApplyAll(ctx, objs, ssa.DefaultApplyOptions())
 		if set != nil {
@@ -75,9 +67,9 @@ func (c *Client) applyStage(ctx context.Context, objs []*unstructured.Unstructur
 		if err == nil {
 			return changed, nil
 		}
-		limit := settle
+		limit := webhookTimeout
 		if meta.IsNoMatchError(err) {
-			limit = discovery
+			limit = discoveryTimeout
 		}
 		if !transient(err) || time.Since(start) > limit {
 			return changed, applyError(err)
@@ -90,19 +82,16 @@ func (c *Client) applyStage(ctx context.Context, objs []*unstructured.Unstructur
 	}
 }
 
-// transient tells what a young cluster does until it is whole from what no
-// second try mends.
+// transient says whether an error is one of a cluster that still starts, so that
+// trying again helps.
 func transient(err error) bool {
 	var netErr net.Error
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return false
 	case apierrors.IsInternalError(err), apierrors.IsServiceUnavailable(err), apierrors.IsTimeout(err),
-		apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsConflict(err):
-		return true
-	case meta.IsNoMatchError(err):
-		return true
-	case errors.As(err, &netErr):
+		apierrors.IsServerTimeout(err), apierrors.IsTooManyRequests(err), apierrors.IsConflict(err),
+		meta.IsNoMatchError(err), errors.As(err, &netErr):
 		return true
 	}
 	msg := err.Error()

@@ -1,7 +1,6 @@
 package kube
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -10,13 +9,12 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 )
 
-// Objects is the part of a Kubernetes client that reads and writes single
-// objects.
+// Objects is the part of a Kubernetes client that reads and patches objects.
 type Objects interface {
 	client.Reader
-	Create(ctx context.Context, obj client.Object, opts ...client.CreateOption) error
 	Patch(ctx context.Context, obj client.Object, patch client.Patch, opts ...client.PatchOption) error
 }
 
@@ -31,27 +29,32 @@ func PartOf() map[string]string {
 // EnsureNamespace makes a namespace, and keeps its labels where it is given any.
 // Like the functions beside it, it writes only what isn't as it should be, so that
 // a second time moves no resourceVersion.
-func EnsureNamespace(ctx context.Context, c Objects, name string, labels map[string]string) error {
-	want := PartOf()
-	maps.Copy(want, labels)
-	ns := &corev1.Namespace{}
-	err := c.Get(ctx, client.ObjectKey{Name: name}, ns)
-	if apierrors.IsNotFound(err) {
-		ns = &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name, Labels: want}}
-		err = c.Create(ctx, ns)
-	} else if err == nil && labels != nil && !covers(ns.Labels, want) {
-		before := ns.DeepCopy()
-		ns.Labels = merged(ns.Labels, want)
-		err = c.Patch(ctx, ns, client.MergeFrom(before))
-	}
+func EnsureNamespace(ctx context.Context, c client.Client, name string, labels map[string]string) error {
+	ns := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	return ensure(ctx, c, "namespace "+name, ns, func() {
+		if labels != nil {
+			ns.Labels = merged(ns.Labels, merged(PartOf(), labels))
+		}
+	})
+}
+
+// ensure creates an object, or patches what set changes of it.
+func ensure(ctx context.Context, c client.Client, what string, o client.Object, set func()) error {
+	_, err := controllerutil.CreateOrPatch(ctx, c, o, func() error {
+		if o.GetResourceVersion() == "" {
+			o.SetLabels(PartOf())
+		}
+		set()
+		return nil
+	})
 	if err != nil {
-		return fmt.Errorf("namespace %s: %w", name, err)
+		return fmt.Errorf("%s: %w", what, err)
 	}
 	return nil
 }
 
 // SecretOnce returns the secret's data, which make supplies if there is none yet.
-func SecretOnce(ctx context.Context, c Objects, namespace, name string, typ corev1.SecretType, make func() (map[string][]byte, error)) (map[string][]byte, error) {
+func SecretOnce(ctx context.Context, c client.Client, namespace, name string, typ corev1.SecretType, make func() (map[string][]byte, error)) (map[string][]byte, error) {
 	s := &corev1.Secret{}
 	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, s)
 	if err == nil {
@@ -64,83 +67,29 @@ func SecretOnce(ctx context.Context, c Objects, namespace, name string, typ core
 	if err != nil {
 		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
 	}
-	s = &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: PartOf()},
-		Type:       typ,
-		Data:       data,
-	}
-	if err := c.Create(ctx, s); err != nil {
-		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
-	}
-	return data, nil
+	return data, EnsureSecret(ctx, c, namespace, name, typ, data)
 }
 
 // EnsureSecret makes the secret's data have these values; other keys stay.
-func EnsureSecret(ctx context.Context, c Objects, namespace, name string, typ corev1.SecretType, data map[string][]byte) error {
-	s := &corev1.Secret{}
-	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, s)
-	if apierrors.IsNotFound(err) {
-		_, err = SecretOnce(ctx, c, namespace, name, typ, func() (map[string][]byte, error) { return data, nil })
-		return err
-	}
-	if err != nil {
-		return fmt.Errorf("secret %s/%s: %w", namespace, name, err)
-	}
-	before := s.DeepCopy()
-	changed := false
-	for key, value := range data {
-		if !bytes.Equal(s.Data[key], value) {
-			if s.Data == nil {
-				s.Data = map[string][]byte{}
-			}
-			s.Data[key] = value
-			changed = true
+func EnsureSecret(ctx context.Context, c client.Client, namespace, name string, typ corev1.SecretType, data map[string][]byte) error {
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	return ensure(ctx, c, "secret "+namespace+"/"+name, s, func() {
+		if s.ResourceVersion == "" {
+			s.Type = typ
 		}
-	}
-	if !changed {
-		return nil
-	}
-	if err := c.Patch(ctx, s, client.MergeFrom(before)); err != nil {
-		return fmt.Errorf("secret %s/%s: %w", namespace, name, err)
-	}
-	return nil
+		s.Data = merged(s.Data, data)
+	})
 }
 
 // EnsureConfigMap makes the config map's data have these values; other keys stay.
-func EnsureConfigMap(ctx context.Context, c Objects, namespace, name string, data map[string]string) error {
-	cm := &corev1.ConfigMap{}
-	err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, cm)
-	if apierrors.IsNotFound(err) {
-		cm = &corev1.ConfigMap{
-			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: PartOf()},
-			Data:       data,
-		}
-		err = c.Create(ctx, cm)
-	} else if err == nil && !covers(cm.Data, data) {
-		before := cm.DeepCopy()
-		cm.Data = merged(cm.Data, data)
-		err = c.Patch(ctx, cm, client.MergeFrom(before))
-	}
-	if err != nil {
-		return fmt.Errorf("config map %s/%s: %w", namespace, name, err)
-	}
-	return nil
+func EnsureConfigMap(ctx context.Context, c client.Client, namespace, name string, data map[string]string) error {
+	cm := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
+	return ensure(ctx, c, "config map "+namespace+"/"+name, cm, func() { cm.Data = merged(cm.Data, data) })
 }
 
-func covers(have, want map[string]string) bool {
-	for k, v := range want {
-		if got, ok := have[k]; !ok || got != v {
-			return false
-		}
-	}
-	return true
-}
-
-func merged(have, want map[string]string) map[string]string {
-	out := maps.Clone(have)
-	if out == nil {
-		out = map[string]string{}
-	}
+func merged[V any](have, want map[string]V) map[string]V {
+	out := map[string]V{}
+	maps.Copy(out, have)
 	maps.Copy(out, want)
 	return out
 }

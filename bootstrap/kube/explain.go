@@ -1,16 +1,16 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
@@ -21,8 +21,8 @@ type Cause struct {
 	Reason  string // one word, as Kubernetes has it
 	Message string // a sentence
 	Hint    string // what to do, if there is something
-	Broken  bool   // looks broken, though it may yet mend itself
-	Final   bool   // waiting longer is in vain
+	Broken  bool   // looks broken, though it may recover
+	Final   bool   // can't recover
 }
 
 func (c Cause) String() string {
@@ -44,46 +44,43 @@ func (c *Client) Explain(ctx context.Context, namespace string) string {
 		return fmt.Sprintf("pods of %s can't be listed: %v", namespace, err)
 	}
 	var lines []string
-	for i := range pods.Items {
-		if cause, ok := c.causeInPod(ctx, &pods.Items[i]); ok {
+	for _, pod := range pods.Items {
+		if cause, ok := c.causeInPod(ctx, &pod); ok {
 			lines = append(lines, cause.String())
 		}
 	}
-	sort.Strings(lines)
+	slices.Sort(lines)
 	return strings.Join(lines, "\n")
 }
 
 // causeOf looks for why an object isn't ready: in its pods, or, if there are
-// none, in what kept them from being made.
-func (c *Client) causeOf(ctx context.Context, o *unstructured.Unstructured) (Cause, bool) {
+// none, in what kept them from being made. It returns known if it finds nothing.
+func (c *Client) causeOf(ctx context.Context, o *unstructured.Unstructured, known Cause) Cause {
 	if cause, ok := c.causeInPods(ctx, o); ok {
-		return cause, true
+		cause.Object = known.Object
+		return cause
 	}
 	for _, cond := range conditions(o) {
-		if cond["type"] == "ReplicaFailure" && cond["status"] == "True" {
-			return Cause{Reason: "FailedCreate", Message: "its pods can't be made: " + cond["message"], Broken: true}, true
+		if cond.Type == "ReplicaFailure" && cond.Status == corev1.ConditionTrue {
+			return Cause{Object: known.Object, Reason: "FailedCreate", Message: "its pods can't be made: " + cond.Message, Broken: true}
 		}
 	}
 	switch o.GetKind() {
 	case "StatefulSet", "DaemonSet", "Job", "PersistentVolumeClaim":
 		if ev := c.lastWarning(ctx, o.GetKind(), o.GetNamespace(), o.GetName()); ev != "" {
-			return Cause{Reason: "Warning", Message: ev, Broken: true}, true
+			return Cause{Object: known.Object, Reason: "Warning", Message: ev, Broken: true}
 		}
 	}
-	return Cause{}, false
+	return known
 }
 
 // causeInPods looks for the worst cause among the pods that an object selects.
 func (c *Client) causeInPods(ctx context.Context, o *unstructured.Unstructured) (Cause, bool) {
-	pods := c.podsOf(ctx, o)
 	var worst Cause
 	var found bool
-	for i := range pods {
-		cause, ok := c.causeInPod(ctx, &pods[i])
-		if !ok {
-			continue
-		}
-		if !found || (cause.Final && !worst.Final) || (cause.Broken && !worst.Broken) {
+	for _, pod := range c.podsOf(ctx, o) {
+		cause, ok := c.causeInPod(ctx, &pod)
+		if ok && (!found || cause.Final && !worst.Final || cause.Broken && !worst.Broken) {
 			worst, found = cause, true
 		}
 	}
@@ -103,23 +100,16 @@ func (c *Client) podsOf(ctx context.Context, o *unstructured.Unstructured) []cor
 		return nil
 	}
 	raw, ok, _ := unstructured.NestedMap(o.Object, "spec", "selector")
-	if !ok {
+	var labels metav1.LabelSelector
+	if !ok || runtime.DefaultUnstructuredConverter.FromUnstructured(raw, &labels) != nil {
 		return nil
 	}
-	var sel metav1.LabelSelector
-	if err := fromMap(raw, &sel); err != nil {
-		return nil
-	}
-	selector, err := metav1.LabelSelectorAsSelector(&sel)
+	selector, err := metav1.LabelSelectorAsSelector(&labels)
 	if err != nil || selector.Empty() {
 		return nil
 	}
-	return c.podsMatching(ctx, o.GetNamespace(), selector)
-}
-
-func (c *Client) podsMatching(ctx context.Context, namespace string, selector labels.Selector) []corev1.Pod {
 	var list corev1.PodList
-	if err := c.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabelsSelector{Selector: selector}); err != nil {
+	if err := c.List(ctx, &list, client.InNamespace(o.GetNamespace()), client.MatchingLabelsSelector{Selector: selector}); err != nil {
 		return nil
 	}
 	return list.Items
@@ -133,7 +123,7 @@ func (c *Client) causeInPod(ctx context.Context, pod *corev1.Pod) (Cause, bool) 
 	if pod.Spec.NodeName == "" {
 		return unscheduled(cause, pod), true
 	}
-	statuses := append(append([]corev1.ContainerStatus{}, pod.Status.InitContainerStatuses...), pod.Status.ContainerStatuses...)
+	statuses := slices.Concat(pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses)
 	for _, st := range statuses {
 		if st.Ready || (st.State.Terminated != nil && st.State.Terminated.ExitCode == 0) {
 			continue
@@ -185,11 +175,10 @@ func (c *Client) causeInContainer(ctx context.Context, cause Cause, pod *corev1.
 			if w.Reason == "ErrImagePull" {
 				cause.Reason = "ImagePullBackOff"
 			}
-			why := c.pullEvent(ctx, pod, st.Image)
-			if why == "" {
-				why = w.Message
-			}
-			cause.Message = fmt.Sprintf("image %s of container %s can't be pulled: %s", st.Image, st.Name, core(why))
+			event := c.newestEvent(ctx, "Pod", pod.Namespace, pod.Name, func(e corev1.Event) bool {
+				return e.Reason == "Failed" && strings.Contains(e.Message, st.Image)
+			})
+			cause.Message = fmt.Sprintf("image %s of container %s can't be pulled: %s", st.Image, st.Name, core(cmp.Or(event, w.Message)))
 			cause.Hint = "`druppie-up supply verify` checks the store that the cluster pulls from; `druppie-up supply fill` completes it"
 			cause.Broken = true
 			cause.Final = w.Reason == "InvalidImageName"
@@ -250,21 +239,17 @@ func (c *Client) lastLogOf(ctx context.Context, o *unstructured.Unstructured) st
 	return ""
 }
 
-func (c *Client) pullEvent(ctx context.Context, pod *corev1.Pod, image string) string {
-	return c.newestEvent(ctx, "Pod", pod.Namespace, pod.Name, func(e *corev1.Event) bool {
-		return e.Reason == "Failed" && strings.Contains(e.Message, image)
-	})
-}
-
 func (c *Client) lastWarning(ctx context.Context, kind, namespace, name string) string {
-	return c.newestEvent(ctx, kind, namespace, name, func(e *corev1.Event) bool {
+	return c.newestEvent(ctx, kind, namespace, name, func(e corev1.Event) bool {
 		// What was wrong a while ago may long be right.
 		old := !e.LastTimestamp.IsZero() && time.Since(e.LastTimestamp.Time) > 2*time.Minute
 		return e.Type == corev1.EventTypeWarning && !old
 	})
 }
 
-func (c *Client) newestEvent(ctx context.Context, kind, namespace, name string, want func(*corev1.Event) bool) string {
+// newestEvent is the message of the newest event about an object for which want
+// holds; empty if there is none.
+func (c *Client) newestEvent(ctx context.Context, kind, namespace, name string, want func(corev1.Event) bool) string {
 	if namespace == "" {
 		return ""
 	}
@@ -272,18 +257,12 @@ func (c *Client) newestEvent(ctx context.Context, kind, namespace, name string, 
 	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
 		return ""
 	}
-	var newest *corev1.Event
-	for i := range list.Items {
-		e := &list.Items[i]
-		if e.InvolvedObject.Kind != kind || e.InvolvedObject.Name != name || !want(e) {
-			continue
-		}
-		if newest == nil || newest.LastTimestamp.Before(&e.LastTimestamp) {
+	var newest corev1.Event
+	for _, e := range list.Items {
+		if e.InvolvedObject.Kind == kind && e.InvolvedObject.Name == name && want(e) &&
+			(newest.Name == "" || newest.LastTimestamp.Before(&e.LastTimestamp)) {
 			newest = e
 		}
-	}
-	if newest == nil {
-		return ""
 	}
 	return strings.TrimSpace(newest.Message)
 }
@@ -298,14 +277,7 @@ func core(msg string) string {
 }
 
 func podReady(pod *corev1.Pod) bool {
-	for _, cond := range pod.Status.Conditions {
-		if cond.Type == corev1.PodReady {
-			return cond.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
-func fromMap(m map[string]any, into any) error {
-	return runtime.DefaultUnstructuredConverter.FromUnstructured(m, into)
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	})
 }

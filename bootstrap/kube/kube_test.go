@@ -245,11 +245,11 @@ func TestWaitReadyFailsEarly(t *testing.T) {
 	ctx := context.Background()
 	objs := decode(t, deployment)
 	c := testClient(t, objs[0].DeepCopy(), pod(waiting("ImagePullBackOff", "nothing there", 0)))
-	var told []string
+	var waited []string
 	start := time.Now()
 	err := c.WaitReady(ctx, objs, WaitOptions{
-		Timeout: time.Minute, Interval: 10 * time.Millisecond, Patience: 50 * time.Millisecond,
-		OnWait: func(w []string) { told = w },
+		Timeout: time.Minute, Interval: 10 * time.Millisecond, BrokenFor: 50 * time.Millisecond,
+		OnWait: func(w []string) { waited = w },
 	})
 	var notReady *NotReadyError
 	if !errors.As(err, &notReady) || !notReady.Early {
@@ -264,8 +264,8 @@ func TestWaitReadyFailsEarly(t *testing.T) {
 	if ui.Hint(err) == "" {
 		t.Error("no hint")
 	}
-	if len(told) != 1 || !strings.Contains(told[0], "example.com/i:1") {
-		t.Errorf("told %q", told)
+	if len(waited) != 1 || !strings.Contains(waited[0], "example.com/i:1") {
+		t.Errorf("waited for %q", waited)
 	}
 }
 
@@ -305,7 +305,7 @@ func TestWaitReady(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), tt.wantErr) {
 				t.Errorf("error %v, want %q", err, tt.wantErr)
 			}
-			if !IsNotReady(err) {
+			if notReady := (*NotReadyError)(nil); !errors.As(err, &notReady) {
 				t.Errorf("%T isn't a wait's end", err)
 			}
 		})
@@ -334,7 +334,7 @@ spec:
 			}
 			c := testClient(t, live.DeepCopy(), event)
 			err := c.WaitReady(context.Background(), []*unstructured.Unstructured{live},
-				WaitOptions{Timeout: time.Minute, Interval: 5 * time.Millisecond, Patience: 20 * time.Millisecond})
+				WaitOptions{Timeout: time.Minute, Interval: 5 * time.Millisecond, BrokenFor: 20 * time.Millisecond})
 			if err == nil || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("error %v, want %q", err, tt.want)
 			}

@@ -1,14 +1,15 @@
 package kube
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -17,38 +18,20 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// WaitOptions bound a wait. The zero value waits five minutes.
+// WaitOptions bound a wait. Zero values stand for the defaults.
 type WaitOptions struct {
-	// Timeout ends the wait; 0 is five minutes.
-	Timeout time.Duration
-	// Interval lies between two looks; 0 is one second.
-	Interval time.Duration
-	// Patience is how long something that looks broken may take to mend
-	// itself before the wait fails early; 0 is one minute.
-	Patience time.Duration
-	// OnWait is told, at each look, what is waited for and why it isn't there.
+	Timeout  time.Duration // of the wait; default 5 minutes
+	Interval time.Duration // between two checks; default 1 second
+	// BrokenFor is how long something may look broken before the wait fails early;
+	// default 1 minute.
+	BrokenFor time.Duration
+	// OnWait is called after each check with what isn't ready and why; may be nil.
 	OnWait func(waiting []string)
-}
-
-func (o WaitOptions) withDefaults() WaitOptions {
-	if o.Timeout == 0 {
-		o.Timeout = 5 * time.Minute
-	}
-	if o.Interval == 0 {
-		o.Interval = time.Second
-	}
-	if o.Patience == 0 {
-		o.Patience = time.Minute
-	}
-	if o.OnWait == nil {
-		o.OnWait = func([]string) {}
-	}
-	return o
 }
 
 // NotReadyError says what a wait was waiting for when it ended.
 type NotReadyError struct {
-	// Early is true when waiting longer would have been in vain.
+	// Early is true when the wait ended before its timeout, since it can't become ready.
 	Early   bool
 	Waited  time.Duration
 	Waiting []Cause
@@ -75,9 +58,8 @@ func (e *NotReadyError) Error() string {
 // doesn't mend itself: an image that can't be had, a container that crashes
 // again and again, a pod that no node takes, a job that failed.
 func (c *Client) WaitReady(ctx context.Context, objs []*unstructured.Unstructured, opt WaitOptions) error {
-	opt = opt.withDefaults()
 	start := time.Now()
-	w := watch{Client: c, since: map[string]time.Time{}, patience: opt.Patience}
+	w := watch{Client: c, since: map[string]time.Time{}, brokenFor: cmp.Or(opt.BrokenFor, time.Minute)}
 	pending := objs
 	var causes []Cause
 	confirm := false
@@ -93,31 +75,31 @@ func (c *Client) WaitReady(ctx context.Context, objs []*unstructured.Unstructure
 			return nil
 		case err == nil && len(pending) == 0:
 			// A container without a readiness probe is ready for a moment
-			// before it crashes: what wasn't ready at first is looked at twice.
+			// before it crashes: what wasn't ready at first is checked twice.
 			pending, confirm = objs, false
 		default:
 			confirm = true
 		}
-		if final := finals(causes); len(final) > 0 {
+		if final := slices.DeleteFunc(slices.Clone(causes), func(c Cause) bool { return !c.Final }); len(final) > 0 {
 			return notReady(&NotReadyError{Early: true, Waited: time.Since(start), Waiting: final})
 		}
-		if time.Since(start) > opt.Timeout {
+		if time.Since(start) > cmp.Or(opt.Timeout, 5*time.Minute) {
 			return notReady(&NotReadyError{Waited: time.Since(start), Waiting: causes})
 		}
-		if len(causes) > 0 {
+		if len(causes) > 0 && opt.OnWait != nil {
 			opt.OnWait(sentences(causes))
 		}
 		select {
 		case <-ctx.Done():
 			return waitEnded(ctx, causes)
-		case <-time.After(opt.Interval):
+		case <-time.After(cmp.Or(opt.Interval, time.Second)):
 		}
 	}
 }
 
 // Check returns, of the objects that aren't ready now, why they aren't.
 func (c *Client) Check(ctx context.Context, objs []*unstructured.Unstructured) ([]Cause, error) {
-	w := watch{Client: c, since: map[string]time.Time{}, patience: time.Minute}
+	w := watch{Client: c, since: map[string]time.Time{}, brokenFor: time.Minute}
 	_, causes, err := w.check(ctx, objs)
 	return causes, err
 }
@@ -142,8 +124,8 @@ func notReady(e *NotReadyError) error {
 // watch remembers, between checks, since when something has looked broken.
 type watch struct {
 	*Client
-	since    map[string]time.Time
-	patience time.Duration
+	since     map[string]time.Time
+	brokenFor time.Duration
 }
 
 // check returns the objects that aren't ready and, for each, why.
@@ -152,7 +134,7 @@ func (w *watch) check(ctx context.Context, objs []*unstructured.Unstructured) (p
 	for i, o := range objs {
 		cause, ready, err := w.examine(ctx, o)
 		if err != nil {
-			// What is left stays waited for; the caller says if it goes on.
+			// The rest counts as pending; the caller decides whether to go on.
 			return append(pending, objs[i:]...), causes, err
 		}
 		if ready {
@@ -163,7 +145,7 @@ func (w *watch) check(ctx context.Context, objs []*unstructured.Unstructured) (p
 		if w.since[key].IsZero() {
 			w.since[key] = time.Now()
 		}
-		if cause.Broken && time.Since(w.since[key]) >= w.patience {
+		if cause.Broken && time.Since(w.since[key]) >= w.brokenFor {
 			cause.Final = true
 		}
 		pending = append(pending, o)
@@ -203,23 +185,19 @@ func (w *watch) examine(ctx context.Context, o *unstructured.Unstructured) (Caus
 	if res.Status == status.FailedStatus {
 		cause.Broken = true
 	}
-	if pods, ok := w.causeOf(ctx, live); ok {
-		pods.Object = cause.Object
-		cause = pods
-	}
-	return cause, false, nil
+	return w.causeOf(ctx, live, cause), false, nil
 }
 
 func (w *watch) examineJob(ctx context.Context, live *unstructured.Unstructured, cause Cause) (Cause, bool, error) {
 	for _, cond := range conditions(live) {
-		if cond["status"] != "True" {
+		if cond.Status != corev1.ConditionTrue {
 			continue
 		}
-		switch cond["type"] {
+		switch cond.Type {
 		case "Complete", "SuccessCriteriaMet":
 			return cause, true, nil
 		case "Failed":
-			cause.Reason, cause.Message, cause.Final = "JobFailed", "the job failed: "+cond["message"], true
+			cause.Reason, cause.Message, cause.Final = "JobFailed", "the job failed: "+cond.Message, true
 			if line := w.lastLogOf(ctx, live); line != "" {
 				cause.Message += "; last line: " + line
 			}
@@ -228,40 +206,15 @@ func (w *watch) examineJob(ctx context.Context, live *unstructured.Unstructured,
 		}
 	}
 	cause.Reason, cause.Message = "JobRunning", "the job is running"
-	if pods, ok := w.causeOf(ctx, live); ok {
-		pods.Object = cause.Object
-		cause = pods
-	}
-	return cause, false, nil
+	return w.causeOf(ctx, live, cause), false, nil
 }
 
-func conditions(o *unstructured.Unstructured) []map[string]string {
-	list, _, _ := unstructured.NestedSlice(o.Object, "status", "conditions")
-	var out []map[string]string
-	for _, item := range list {
-		m, ok := item.(map[string]any)
-		if !ok {
-			continue
-		}
-		cond := map[string]string{}
-		for k, v := range m {
-			if s, ok := v.(string); ok {
-				cond[k] = s
-			}
-		}
-		out = append(out, cond)
+func conditions(o *unstructured.Unstructured) []status.BasicCondition {
+	with, err := status.GetObjectWithConditions(o.Object)
+	if err != nil {
+		return nil
 	}
-	return out
-}
-
-func finals(causes []Cause) []Cause {
-	var out []Cause
-	for _, c := range causes {
-		if c.Final {
-			out = append(out, c)
-		}
-	}
-	return out
+	return with.Status.Conditions
 }
 
 func sentences(causes []Cause) []string {
@@ -269,7 +222,7 @@ func sentences(causes []Cause) []string {
 	for _, c := range causes {
 		out = append(out, c.String())
 	}
-	sort.Strings(out)
+	slices.Sort(out)
 	return out
 }
 
@@ -278,10 +231,4 @@ func subject(o *unstructured.Unstructured) string {
 		return o.GetKind() + "/" + o.GetName()
 	}
 	return o.GetKind() + "/" + o.GetNamespace() + "/" + o.GetName()
-}
-
-// IsNotReady reports whether err is a wait that ended without success.
-func IsNotReady(err error) bool {
-	var e *NotReadyError
-	return errors.As(err, &e)
 }

@@ -146,15 +146,6 @@ func (ca CA) Serves(certPEM []byte, req Request, margin time.Duration) bool {
 	return sameIPs && slices.Equal(cert.DNSNames, req.DNS) && time.Now().Add(margin).Before(cert.NotAfter)
 }
 
-// Pool returns the authority as the only root a client trusts.
-func Pool(caPEM []byte) (*x509.CertPool, error) {
-	pool := x509.NewCertPool()
-	if !pool.AppendCertsFromPEM(caPEM) {
-		return nil, errors.New("read ca certificate: no certificate in it")
-	}
-	return pool, nil
-}
-
 func template(commonName string, lifetime time.Duration) (*x509.Certificate, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
 	if err != nil {

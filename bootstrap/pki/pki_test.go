@@ -66,11 +66,7 @@ func TestIssuedCertificateIsTrustedThroughOurCAOnly(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			pool, err := pki.Pool(c.ca.Cert)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_, err = parse(t, leaf.Cert).Verify(x509.VerifyOptions{Roots: pool, DNSName: c.host})
+			_, err := parse(t, leaf.Cert).Verify(x509.VerifyOptions{Roots: pool(t, c.ca.Cert), DNSName: c.host})
 			if got := err == nil; got != c.want {
 				t.Errorf("verified = %v (%v), want %v", got, err, c.want)
 			}
@@ -92,8 +88,7 @@ func TestIssuedPairServesTLS(t *testing.T) {
 	srv.TLS = &tls.Config{Certificates: []tls.Certificate{pair}}
 	srv.StartTLS()
 	defer srv.Close()
-	pool, _ := pki.Pool(ca.Cert)
-	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}}}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool(t, ca.Cert)}}}
 	resp, err := client.Get(srv.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -257,4 +252,14 @@ func TestNoteKeySignsUnderItsName(t *testing.T) {
 			t.Errorf("opened with %s: %v, want ok = %v", verifierKey, err, want)
 		}
 	}
+}
+
+// pool trusts one authority and no other.
+func pool(t *testing.T, caPEM []byte) *x509.CertPool {
+	t.Helper()
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(caPEM) {
+		t.Fatal("no certificate in the CA")
+	}
+	return pool
 }

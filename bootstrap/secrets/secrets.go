@@ -13,6 +13,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/part"
@@ -51,7 +52,7 @@ type Material struct {
 // Ensure makes the namespaces and all secrets of the foundation. What
 // the cluster has is kept, except certificates that end soon or serve other
 // names, which the same authority issues anew.
-func Ensure(ctx context.Context, c kube.Objects, opt Options) (Material, error) {
+func Ensure(ctx context.Context, c client.Client, opt Options) (Material, error) {
 	k := writer{c}
 	if err := k.namespaces(ctx); err != nil {
 		return Material{}, err
@@ -101,7 +102,7 @@ func (k writer) namespaces(ctx context.Context) error {
 		if ns.PodSecurity != "" {
 			labels = map[string]string{"pod-security.kubernetes.io/enforce": ns.PodSecurity}
 		}
-		if err := kube.EnsureNamespace(ctx, k.Objects, ns.Name, labels); err != nil {
+		if err := kube.EnsureNamespace(ctx, k.Client, ns.Name, labels); err != nil {
 			return err
 		}
 	}
@@ -109,18 +110,18 @@ func (k writer) namespaces(ctx context.Context) error {
 }
 
 // writer writes secrets and config maps into the cluster.
-type writer struct{ kube.Objects }
+type writer struct{ client.Client }
 
 func (k writer) once(ctx context.Context, namespace, name string, typ corev1.SecretType, make func() (map[string][]byte, error)) (map[string][]byte, error) {
-	return kube.SecretOnce(ctx, k.Objects, namespace, name, typ, make)
+	return kube.SecretOnce(ctx, k.Client, namespace, name, typ, make)
 }
 
 func (k writer) secret(ctx context.Context, namespace, name string, typ corev1.SecretType, data map[string][]byte) error {
-	return kube.EnsureSecret(ctx, k.Objects, namespace, name, typ, data)
+	return kube.EnsureSecret(ctx, k.Client, namespace, name, typ, data)
 }
 
 func (k writer) configMap(ctx context.Context, namespace, name string, data map[string]string) error {
-	return kube.EnsureConfigMap(ctx, k.Objects, namespace, name, data)
+	return kube.EnsureConfigMap(ctx, k.Client, namespace, name, data)
 }
 
 func (k writer) authority(ctx context.Context, opt Options) (pki.CA, error) {

@@ -15,17 +15,12 @@ import (
 )
 
 type doctorOptions struct {
-	app          *app
-	format       string
-	fix          bool
-	yes          bool
-	undo         bool
-	changeEngine bool
-	bootstrap.Options
+	fix, yes, undo, changeEngine bool
+	options
 }
 
-func newDoctorCmd(a *app, runF func(context.Context, *doctorOptions) error) *cobra.Command {
-	opts := &doctorOptions{app: a}
+func newDoctorCmd(a *app) *cobra.Command {
+	opts := &doctorOptions{options: options{app: a}}
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check what this machine offers, and mend what is safe to mend",
@@ -42,11 +37,8 @@ your yes at the terminal; --undo takes back everything that doctor ever changed.
 			if err := opts.check(); err != nil {
 				return err
 			}
-			if err := settle(cmd, &opts.Options); err != nil {
+			if err := completeOptions(cmd, &opts.Options); err != nil {
 				return err
-			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
 			}
 			return runDoctor(cmd.Context(), opts)
 		},

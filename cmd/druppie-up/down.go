@@ -7,14 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-type downOptions struct {
-	app *app
-	bootstrap.Options
-}
-
-func newDownCmd(a *app, runF func(context.Context, *downOptions) error) *cobra.Command {
-	opts := &downOptions{app: a}
-	cmd := &cobra.Command{
+func newDownCmd(a *app) *cobra.Command {
+	opts := &options{app: a}
+	cmd := command(&cobra.Command{
 		Use:   "down",
 		Short: "Remove exactly what up made",
 		Long: `down removes the cluster, everything in it, and its state folder, and fails when anything is left.
@@ -23,17 +18,7 @@ kept, export (trace export) or back up (docs/trace/operating.md) first. The imag
 the next up is quick; the engine stays as it is (see doctor --undo).`,
 		Example: `  druppie-up down
   druppie-up down --name workshop`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := settle(cmd, &opts.Options); err != nil {
-				return err
-			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
-			}
-			return bootstrap.Down(cmd.Context(), opts.Options, a.rep)
-		},
-	}
+	}, &opts.Options, func(ctx context.Context) error { return bootstrap.Down(ctx, opts.Options, a.rep) })
 	nameFlag(cmd, &opts.Options)
 	return cmd
 }

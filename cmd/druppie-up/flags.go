@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,7 +33,7 @@ func (c *choice) Set(s string) error {
 	return nil
 }
 
-// noArgs is for commands that are told everything by flags.
+// noArgs is for commands that have flags only.
 func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return fmt.Errorf("unexpected argument %q", args[0])
@@ -71,8 +72,7 @@ func sizeFlags(cmd *cobra.Command, opts *bootstrap.Options) {
 	cmd.Flags().IntVar(&opts.GPUNodes, "gpu-nodes", 0, "worker nodes with simulated GPUs")
 }
 
-// portFlag gives a command the flag for the front door's port; the library wants to know whether it
-// was chosen, since a chosen port doesn't move.
+// portFlag gives a command the flag for the front door's port.
 func portFlag(cmd *cobra.Command, opts *bootstrap.Options) {
 	cmd.Flags().IntVar(&opts.Port, "port", 8443,
 		"port on 127.0.0.1 for browsers; the default one moves when it is taken, a chosen one doesn't")
@@ -95,11 +95,29 @@ func refuseEmpty(flags *pflag.FlagSet) error {
 	return errors.Join(errs...)
 }
 
-// settle tells the library which flags were given, and has it check all options before anything is
-// touched.
-func settle(cmd *cobra.Command, opts *bootstrap.Options) (err error) {
+// options are what most commands need.
+type options struct {
+	app    *app
+	format string // of the result
+	bootstrap.Options
+}
+
+// command finishes a command without arguments, whose options are checked before it runs.
+func command(cmd *cobra.Command, opts *bootstrap.Options, run func(context.Context) error) *cobra.Command {
+	cmd.Args = noArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := completeOptions(cmd, opts); err != nil {
+			return err
+		}
+		return run(cmd.Context())
+	}
+	return cmd
+}
+
+// completeOptions has the library check all options before anything is changed.
+func completeOptions(cmd *cobra.Command, opts *bootstrap.Options) (err error) {
 	opts.PortChosen = cmd.Flags().Changed("port")
-	if opts.PortChosen && opts.Port == 0 { // to the library zero is "unsaid"
+	if opts.PortChosen && opts.Port == 0 { // for the library zero is the default
 		return ui.Usage(fmt.Errorf("--port can't be 0"))
 	}
 	if cmd.Flags().Changed("timeout") && opts.Timeout <= 0 {

@@ -53,25 +53,25 @@ func TestUpOptions(t *testing.T) {
 	tests := []struct {
 		name string
 		args string
-		want func(*upOptions) // what differs from the defaults
+		want func(*options) // what differs from the defaults
 	}{
-		{"defaults", "", func(*upOptions) {}},
-		{"all", "--name w --workers 2 --gpu-nodes 1 --port 9443 --supply modules --registry-mirror r:5000 --store /s --timeout 5m -o json", func(o *upOptions) {
+		{"defaults", "", func(*options) {}},
+		{"all", "--name w --workers 2 --gpu-nodes 1 --port 9443 --supply modules --registry-mirror r:5000 --store /s --timeout 5m -o json", func(o *options) {
 			o.Name, o.Workers, o.GPUNodes, o.Port, o.PortChosen, o.Supply = "w", 2, 1, 9443, true, "modules"
 			o.RegistryMirror, o.StoreDir, o.Timeout, o.format = "r:5000", "/s", 5*time.Minute, "json"
 			o.StateDir = "/home/pilot/.local/state/druppie-up/w"
 		}},
-		{"default port said aloud is chosen", "--port 8443", func(o *upOptions) { o.PortChosen = true }},
+		{"default port said aloud is chosen", "--port 8443", func(o *options) { o.PortChosen = true }},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			var got *upOptions
-			cmd := newUpCmd(&app{}, func(_ context.Context, o *upOptions) error { got = o; return nil })
+			var got *options
+			cmd := newUpCmd(&app{}, func(_ context.Context, o *options) error { got = o; return nil })
 			cmd.SetArgs(strings.Fields(tt.args))
 			if err := cmd.Execute(); err != nil {
 				t.Fatal(err)
 			}
-			want := &upOptions{format: "table"}
+			want := &options{format: "table"}
 			want.Name, want.Port, want.Supply, want.Timeout = "druppie", 8443, "auto", 3*time.Hour
 			want.StoreDir = "/home/pilot/.cache/druppie-up/store"
 			want.StateDir = "/home/pilot/.local/state/druppie-up/druppie"

@@ -23,13 +23,13 @@ func run(ctx context.Context, args []string, streams ui.Streams) int {
 	root := newRootCmd(a)
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
-	err = explain(ctx, a, cmd, err)
+	err = classify(ctx, a, cmd, err)
 	ui.WriteError(a.Err, a.progress, err)
 	return ui.ExitCode(err)
 }
 
-// explain gives an error the exit code and the hint that only the outermost layer can know.
-func explain(ctx context.Context, a *app, cmd *cobra.Command, err error) error {
+// classify gives an error the exit code and the hint that only the outermost layer can know.
+func classify(ctx context.Context, a *app, cmd *cobra.Command, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -81,23 +81,23 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
 		"progress", "how to show progress")
 	complete(cmd, "progress", ui.ModeAuto, ui.ModePlain, ui.ModeJSON)
 	cmd.AddCommand(
-		newUpCmd(a, nil),
-		newDownCmd(a, nil),
-		newStatusCmd(a, nil),
-		newDoctorCmd(a, nil),
+		newUpCmd(a, runUp),
+		newDownCmd(a),
+		newStatusCmd(a),
+		newDoctorCmd(a),
 		newScenarioCmd(a),
 		newSupplyCmd(a),
-		newRenderCmd(a, nil),
-		newCredentialsCmd(a, nil),
+		newRenderCmd(a),
+		newCredentialsCmd(a),
 		newTraceCmd(a),
-		newVersionCmd(a, nil),
+		newVersionCmd(a),
 	)
-	return asGroup(cmd)
+	return parent(cmd)
 }
 
-// asGroup makes a command that only holds others: alone it shows its help, and what it doesn't know
-// is an error that names what comes close.
-func asGroup(cmd *cobra.Command) *cobra.Command {
+// parent makes a command that has subcommands only: alone it shows its help, and an unknown one is an
+// error that names similar ones.
+func parent(cmd *cobra.Command) *cobra.Command {
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/bootstrap/cluster"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/scenarios"
@@ -25,54 +24,40 @@ platform did the right thing and its trace says so. It may run again at any time
 		Example: `  druppie-up scenario list
   druppie-up scenario run first-flight`,
 	}
-	cmd.AddCommand(newScenarioListCmd(a, nil), newScenarioRunCmd(a, nil))
-	return asGroup(cmd)
+	cmd.AddCommand(newScenarioListCmd(a), newScenarioRunCmd(a))
+	return parent(cmd)
 }
 
-type scenarioListOptions struct {
-	app    *app
-	format string
-}
-
-func newScenarioListCmd(a *app, runF func(context.Context, *scenarioListOptions) error) *cobra.Command {
-	opts := &scenarioListOptions{app: a}
+func newScenarioListCmd(a *app) *cobra.Command {
+	var format string
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List the scenarios and the controls that they prove",
 		Example: `  druppie-up scenario list`,
 		Args:    noArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if runF != nil {
-				return runF(cmd.Context(), opts)
+		RunE: func(*cobra.Command, []string) error {
+			all, err := scenarios.List()
+			if err != nil {
+				return err
 			}
-			return runScenarioList(opts)
+			v := view{headers: []string{"name", "proves", "what it shows"}}
+			for _, s := range all {
+				v.rows = append(v.rows, []string{s.Name, strings.Join(s.Controls, " "), s.Title})
+			}
+			return writeResult(a.Out, format, all, v)
 		},
 	}
-	outputFlag(cmd, &opts.format)
+	outputFlag(cmd, &format)
 	return cmd
 }
 
-func runScenarioList(opts *scenarioListOptions) error {
-	all, err := scenarios.List()
-	if err != nil {
-		return err
-	}
-	v := view{headers: []string{"name", "proves", "what it shows"}}
-	for _, s := range all {
-		v.rows = append(v.rows, []string{s.Name, strings.Join(s.Controls, " "), s.Title})
-	}
-	return writeResult(opts.app.Out, opts.format, all, v)
-}
-
 type scenarioRunOptions struct {
-	app    *app
-	format string
-	names  []string
-	bootstrap.Options
+	names []string
+	options
 }
 
-func newScenarioRunCmd(a *app, runF func(context.Context, *scenarioRunOptions) error) *cobra.Command {
-	opts := &scenarioRunOptions{app: a}
+func newScenarioRunCmd(a *app) *cobra.Command {
+	opts := &scenarioRunOptions{options: options{app: a}}
 	cmd := &cobra.Command{
 		Use:   "run [SCENARIO...]",
 		Short: "Run scenarios against the running platform; all of them unless some are named",
@@ -81,14 +66,11 @@ func newScenarioRunCmd(a *app, runF func(context.Context, *scenarioRunOptions) e
   druppie-up scenario run unsigned-image failing-test -o json`,
 		ValidArgsFunction: completeScenarios,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			if err := settle(cmd, &opts.Options); err != nil {
+			if err := completeOptions(cmd, &opts.Options); err != nil {
 				return err
 			}
 			if opts.names, err = chosen(args); err != nil {
 				return err
-			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
 			}
 			return runScenarios(cmd.Context(), opts)
 		},

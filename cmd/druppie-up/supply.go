@@ -21,40 +21,24 @@ digests.`,
 		Example: `  druppie-up supply list
   druppie-up supply fill`,
 	}
-	cmd.AddCommand(newSupplyListCmd(a, nil), newSupplyFillCmd(a, nil), newSupplyVerifyCmd(a, nil), newSupplyLockCmd(a, nil))
-	return asGroup(cmd)
+	cmd.AddCommand(newSupplyListCmd(a), newSupplyFillCmd(a), newSupplyVerifyCmd(a), newSupplyLockCmd(a))
+	return parent(cmd)
 }
 
-type supplyListOptions struct {
-	app    *app
-	format string
-	bootstrap.Options
-}
-
-func newSupplyListCmd(a *app, runF func(context.Context, *supplyListOptions) error) *cobra.Command {
-	opts := &supplyListOptions{app: a}
-	cmd := &cobra.Command{
+func newSupplyListCmd(a *app) *cobra.Command {
+	opts := &options{app: a}
+	cmd := command(&cobra.Command{
 		Use:   "list",
 		Short: "List what the platform needs, and what of it the store holds",
 		Example: `  druppie-up supply list
   druppie-up supply list -o json | jq -r '.[] | select(.state!="there").ref'`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := settle(cmd, &opts.Options); err != nil {
-				return err
-			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
-			}
-			return runSupplyList(cmd.Context(), opts)
-		},
-	}
+	}, &opts.Options, func(ctx context.Context) error { return runSupplyList(ctx, opts) })
 	storeFlag(cmd, &opts.Options)
 	outputFlag(cmd, &opts.format)
 	return cmd
 }
 
-func runSupplyList(ctx context.Context, opts *supplyListOptions) error {
+func runSupplyList(ctx context.Context, opts *options) error {
 	items, err := bootstrap.SupplyList(ctx, opts.Options)
 	if err != nil {
 		return err
@@ -62,45 +46,25 @@ func runSupplyList(ctx context.Context, opts *supplyListOptions) error {
 	return writeResult(opts.app.Out, opts.format, items, supplyView(items))
 }
 
-type supplyFillOptions struct {
-	app *app
-	bootstrap.Options
-}
-
-func newSupplyFillCmd(a *app, runF func(context.Context, *supplyFillOptions) error) *cobra.Command {
-	opts := &supplyFillOptions{app: a}
-	cmd := &cobra.Command{
+func newSupplyFillCmd(a *app) *cobra.Command {
+	opts := &options{app: a}
+	cmd := command(&cobra.Command{
 		Use:   "fill",
 		Short: "Get everything that the store lacks",
 		Long: `fill pulls or builds what the store lacks, in the order in which up needs it. It can be stopped at
 any moment; run again, it goes on with what is still missing.`,
 		Example: `  druppie-up supply fill
   druppie-up supply fill --supply modules`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := settle(cmd, &opts.Options); err != nil {
-				return err
-			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
-			}
-			return bootstrap.SupplyFill(cmd.Context(), opts.Options, a.rep)
-		},
-	}
+	}, &opts.Options, func(ctx context.Context) error { return bootstrap.SupplyFill(ctx, opts.Options, a.rep) })
 	storeFlag(cmd, &opts.Options)
 	supplyFlags(cmd, &opts.Options)
 	return cmd
 }
 
-type supplyVerifyOptions struct {
-	app     *app
-	rebuild string
-	bootstrap.Options
-}
-
-func newSupplyVerifyCmd(a *app, runF func(context.Context, *supplyVerifyOptions) error) *cobra.Command {
-	opts := &supplyVerifyOptions{app: a}
-	cmd := &cobra.Command{
+func newSupplyVerifyCmd(a *app) *cobra.Command {
+	opts := &options{app: a}
+	var rebuild string
+	cmd := command(&cobra.Command{
 		Use:   "verify",
 		Short: "Prove that the store is complete for this build and undamaged",
 		Long: `verify hashes everything in the store and compares it with what this build of druppie-up needs. It
@@ -108,31 +72,15 @@ fails when something is missing, stale or damaged, and names it. With --rebuild 
 anew, elsewhere, and shows that the bytes are the same.`,
 		Example: `  druppie-up supply verify
   druppie-up supply verify --rebuild docker.io/library/caddy:2.10.0`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := settle(cmd, &opts.Options); err != nil {
-				return err
-			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
-			}
-			return bootstrap.SupplyVerify(cmd.Context(), opts.Options, opts.rebuild, a.rep)
-		},
-	}
+	}, &opts.Options, func(ctx context.Context) error { return bootstrap.SupplyVerify(ctx, opts.Options, rebuild, a.rep) })
 	storeFlag(cmd, &opts.Options)
-	cmd.Flags().StringVar(&opts.rebuild, "rebuild", "", "image to build anew and compare")
+	cmd.Flags().StringVar(&rebuild, "rebuild", "", "image to build anew and compare")
 	return cmd
 }
 
-type supplyLockOptions struct {
-	app    *app
-	format string
-	bootstrap.Options
-}
-
-func newSupplyLockCmd(a *app, runF func(context.Context, *supplyLockOptions) error) *cobra.Command {
-	opts := &supplyLockOptions{app: a}
-	cmd := &cobra.Command{
+func newSupplyLockCmd(a *app) *cobra.Command {
+	opts := &options{app: a}
+	cmd := command(&cobra.Command{
 		Use:   "lock",
 		Short: "Ask upstream's registries for the digests that aren't pinned yet",
 		Long: `lock needs a network that reaches upstream's registries. It prints the digest of every image that
@@ -140,23 +88,13 @@ component.yaml doesn't pin, says which couldn't be asked, and changes nothing: p
 have checked.`,
 		Example: `  druppie-up supply lock
   druppie-up supply lock -o json`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := settle(cmd, &opts.Options); err != nil {
-				return err
-			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
-			}
-			return runSupplyLock(cmd.Context(), opts)
-		},
-	}
+	}, &opts.Options, func(ctx context.Context) error { return runSupplyLock(ctx, opts) })
 	cmd.Flags().StringVar(&opts.RegistryMirror, "registry-mirror", "", "ask this registry instead of upstream's")
 	outputFlag(cmd, &opts.format)
 	return cmd
 }
 
-func runSupplyLock(ctx context.Context, opts *supplyLockOptions) error {
+func runSupplyLock(ctx context.Context, opts *options) error {
 	items, err := bootstrap.SupplyLock(ctx, opts.Options)
 	if err != nil {
 		return err

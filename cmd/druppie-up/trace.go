@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,14 +32,15 @@ question is recorded. trace verify and trace register validate ask nobody.`,
   druppie-up trace search --kind admission --outcome denied
   druppie-up trace register list`,
 	}
-	cmd.AddCommand(newTraceWhyCmd(a, nil), newTraceSearchCmd(a, nil), newTraceExportCmd(a, nil), newTraceVerifyCmd(a, nil), newTraceRegisterCmd(a))
-	return asGroup(cmd)
+	cmd.AddCommand(newTraceWhyCmd(a), newTraceSearchCmd(a), newTraceExportCmd(a), newTraceVerifyCmd(a), newTraceRegisterCmd(a))
+	return parent(cmd)
 }
 
 // traceOptions say which trace is asked, and as whom.
 type traceOptions struct {
-	bootstrap.Options
+	options
 	url, caFile, tokenFile string
+	key                    string // the log's public key, where the user gave one
 }
 
 // traceFlags give a command the flags that say which trace is meant.
@@ -51,15 +53,15 @@ func traceFlags(cmd *cobra.Command, opts *traceOptions) {
 	f.StringVar(&opts.tokenFile, "token-file", "", "file with a token for --url; without one only what is public can be read")
 }
 
-// settleTrace checks the flags before anything is asked.
-func settleTrace(cmd *cobra.Command, opts *traceOptions) error {
+// checkTraceOptions checks the flags before anything is asked.
+func checkTraceOptions(cmd *cobra.Command, opts *traceOptions) error {
 	if opts.url == "" {
 		for _, flag := range []string{"ca-file", "token-file"} {
 			if cmd.Flags().Changed(flag) {
 				return ui.Usage(fmt.Errorf("--%s means something only with --url", flag))
 			}
 		}
-		return settle(cmd, &opts.Options)
+		return completeOptions(cmd, &opts.Options)
 	}
 	if cmd.Flags().Changed("name") {
 		return ui.Usage(errors.New("--name and --url exclude each other"))
@@ -70,26 +72,16 @@ func settleTrace(cmd *cobra.Command, opts *traceOptions) error {
 	return nil
 }
 
-// openTrace gives a client for the trace that is meant, and the key of its log where it comes from
-// elsewhere than the trace itself.
-func openTrace(ctx context.Context, opts *traceOptions) (*client.Client, string, error) {
-	return openTraceAs(ctx, opts, bootstrap.TraceAuditor)
-}
-
-// openTraceAsCISO gives a client that may grant exceptions.
-func openTraceAsCISO(ctx context.Context, opts *traceOptions) (*client.Client, error) {
-	c, _, err := openTraceAs(ctx, opts, bootstrap.TraceCISO)
-	return c, err
-}
-
-func openTraceAs(ctx context.Context, opts *traceOptions, account string) (*client.Client, string, error) {
+// openTrace returns a client of the trace for an account of this machine's platform, and the key of its
+// log where one comes from elsewhere than the trace itself.
+func openTrace(ctx context.Context, opts *traceOptions, account string) (*client.Client, string, error) {
 	if opts.url == "" {
 		access, err := bootstrap.Trace(ctx, opts.Options)
 		if err != nil {
 			return nil, "", err
 		}
 		token := func(ctx context.Context) (string, error) { return access.Token(ctx, account) }
-		return client.New(client.Options{URL: access.URL, HTTP: access.Client, Token: token}), access.Verifier, nil
+		return client.New(client.Options{URL: access.URL, HTTP: access.Client, Token: token}), cmp.Or(opts.key, access.Verifier), nil
 	}
 	o := client.Options{URL: opts.url}
 	if opts.caFile != "" {
@@ -114,11 +106,14 @@ func openTraceAs(ctx context.Context, opts *traceOptions, account string) (*clie
 			return nil, "", ui.Usage(fmt.Errorf("--token-file: %w", err))
 		}
 	}
-	return client.New(o), "", nil
+	return client.New(o), opts.key, nil
 }
 
-// readKey reads a log's key that was given as it is, or as a file that holds it.
+// readKey reads a log's key that was given as it is, or as a file that holds it; none stays none.
 func readKey(given string) (string, error) {
+	if given == "" {
+		return "", nil
+	}
 	if _, err := note.NewVerifier(given); err == nil {
 		return given, nil
 	}
@@ -134,9 +129,9 @@ func readKey(given string) (string, error) {
 	return key, nil
 }
 
-// told gives an error of the trace the hint that came with it, and what is the user's own the exit code
-// of bad input.
-func told(err error) error {
+// withTraceHint gives an error of the trace the hint that came with it, and one about the user's input the
+// exit code of bad input.
+func withTraceHint(err error) error {
 	var e *tracedb.Error
 	if !errors.As(err, &e) {
 		return err
@@ -154,7 +149,7 @@ func told(err error) error {
 	return err
 }
 
-// The languages that a chain can be told in.
+// The languages of what is printed.
 const (
 	english = "en"
 	dutch   = "nl"

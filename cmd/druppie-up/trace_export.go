@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
 	"strconv"
 
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/export"
 	"github.com/druppie/druppie-up/tracedb/why"
@@ -15,16 +17,13 @@ import (
 )
 
 type traceExportOptions struct {
-	app     *app
-	format  string
-	key     string
-	file    string
-	subject string
+	file, subject string
 	traceOptions
 }
 
-func newTraceExportCmd(a *app, runF func(context.Context, *traceExportOptions) error) *cobra.Command {
-	opts := &traceExportOptions{app: a}
+func newTraceExportCmd(a *app) *cobra.Command {
+	opts := &traceExportOptions{}
+	opts.app = a
 	cmd := &cobra.Command{
 		Use:   "export SUBJECT",
 		Short: "Write everything about a subject as one archive that proves itself",
@@ -38,21 +37,16 @@ Years later, and without this platform, trace verify checks it with nothing but 
 			opts.subject = args[0]
 			ref, err := why.Subject(opts.subject)
 			if err != nil {
-				return told(err)
+				return withTraceHint(err)
 			}
 			if opts.file == "" {
 				opts.file = "trace-" + unsafeInName.ReplaceAllString(ref.Value, "-") + ".zip"
 			}
-			if opts.key != "" {
-				if opts.key, err = readKey(opts.key); err != nil {
-					return err
-				}
-			}
-			if err := settleTrace(cmd, &opts.traceOptions); err != nil {
+			if opts.key, err = readKey(opts.key); err != nil {
 				return err
 			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
+			if err := checkTraceOptions(cmd, &opts.traceOptions); err != nil {
+				return err
 			}
 			return runTraceExport(cmd.Context(), opts)
 		},
@@ -75,19 +69,16 @@ type exported struct {
 }
 
 func runTraceExport(ctx context.Context, opts *traceExportOptions) error {
-	c, key, err := openTrace(ctx, &opts.traceOptions)
+	c, key, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
 	if err != nil {
 		return err
-	}
-	if opts.key != "" {
-		key = opts.key
 	}
 	if _, err := os.Lstat(opts.file); err == nil {
 		return ui.WithHint(ui.Usage(fmt.Errorf("%s is there already", opts.file)), "name another with --file")
 	}
 	var archive bytes.Buffer
 	if err := c.Export(ctx, opts.subject, &archive); err != nil {
-		return told(err)
+		return withTraceHint(err)
 	}
 	result := exported{File: opts.file, Bytes: archive.Len()}
 	if key != "" {
@@ -100,14 +91,11 @@ func runTraceExport(ctx context.Context, opts *traceExportOptions) error {
 		result.Verified = true
 	}
 	f, err := os.OpenFile(opts.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err == nil {
+		_, err = f.Write(archive.Bytes())
+		err = errors.Join(err, f.Close())
+	}
 	if err != nil {
-		return fmt.Errorf("write the archive: %w", err)
-	}
-	if _, err := f.Write(archive.Bytes()); err != nil {
-		_ = f.Close()
-		return fmt.Errorf("write the archive: %w", err)
-	}
-	if err := f.Close(); err != nil {
 		return fmt.Errorf("write the archive: %w", err)
 	}
 	if !result.Verified {
@@ -117,14 +105,12 @@ func runTraceExport(ctx context.Context, opts *traceExportOptions) error {
 }
 
 func exportView(x exported) view {
-	v := view{headers: []string{"file", "bytes", "records", "verified"}}
-	records, verified := "", "no"
+	records := ""
 	if x.Report != nil {
 		records = strconv.Itoa(x.Report.Records)
 	}
-	if x.Verified {
-		verified = "yes"
+	return view{
+		headers: []string{"file", "bytes", "records", "verified"},
+		rows:    [][]string{{x.File, strconv.Itoa(x.Bytes), records, yes(x.Verified)}},
 	}
-	v.rows = [][]string{{x.File, strconv.Itoa(x.Bytes), records, verified}}
-	return v
 }

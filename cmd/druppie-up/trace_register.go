@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/catalog"
@@ -24,21 +25,20 @@ It is public: no token is needed to read it. grant and revoke are for the CISO.`
   druppie-up trace register show alg-d1jk3vl8
   druppie-up trace register validate algorithm.yaml`,
 	}
-	cmd.AddCommand(newTraceRegisterListCmd(a, nil), newTraceRegisterShowCmd(a, nil), newTraceRegisterExportCmd(a, nil), newTraceRegisterValidateCmd(a, nil),
-		newTraceRegisterGrantCmd(a, nil), newTraceRegisterRevokeCmd(a, nil))
-	return asGroup(cmd)
+	cmd.AddCommand(newTraceRegisterListCmd(a), newTraceRegisterShowCmd(a), newTraceRegisterExportCmd(a), newTraceRegisterValidateCmd(a),
+		newTraceRegisterGrantCmd(a), newTraceRegisterRevokeCmd(a))
+	return parent(cmd)
 }
 
 // traceRegisterOptions are those of every command about the register.
 type traceRegisterOptions struct {
-	app    *app
-	format string
-	id     string
+	id string
 	traceOptions
 }
 
 // registerCmd finishes a command about the register.
-func registerCmd(cmd *cobra.Command, opts *traceRegisterOptions, runF, run func(context.Context, *traceRegisterOptions) error) *cobra.Command {
+func registerCmd(a *app, cmd *cobra.Command, opts *traceRegisterOptions, run func(context.Context, *traceRegisterOptions) error) *cobra.Command {
+	opts.app = a
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
 			opts.id = args[0]
@@ -46,11 +46,8 @@ func registerCmd(cmd *cobra.Command, opts *traceRegisterOptions, runF, run func(
 				return ui.WithHint(ui.Usage(fmt.Errorf("%q isn't the id of an algorithm: %w", opts.id, err)), "druppie-up trace register list shows those that there are")
 			}
 		}
-		if err := settleTrace(cmd, &opts.traceOptions); err != nil {
+		if err := checkTraceOptions(cmd, &opts.traceOptions); err != nil {
 			return err
-		}
-		if runF != nil {
-			return runF(cmd.Context(), opts)
 		}
 		return run(cmd.Context(), opts)
 	}
@@ -58,26 +55,26 @@ func registerCmd(cmd *cobra.Command, opts *traceRegisterOptions, runF, run func(
 	return cmd
 }
 
-func newTraceRegisterListCmd(a *app, runF func(context.Context, *traceRegisterOptions) error) *cobra.Command {
-	opts := &traceRegisterOptions{app: a}
-	cmd := registerCmd(&cobra.Command{
+func newTraceRegisterListCmd(a *app) *cobra.Command {
+	opts := &traceRegisterOptions{}
+	cmd := registerCmd(a, &cobra.Command{
 		Use:     "list",
 		Short:   "List the entries of the register",
 		Example: `  druppie-up trace register list`,
 		Args:    noArgs,
-	}, opts, runF, runTraceRegisterList)
+	}, opts, runTraceRegisterList)
 	outputFlag(cmd, &opts.format)
 	return cmd
 }
 
 func runTraceRegisterList(ctx context.Context, opts *traceRegisterOptions) error {
-	c, _, err := openTrace(ctx, &opts.traceOptions)
+	c, _, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
 	if err != nil {
 		return err
 	}
 	all, err := c.Register(ctx)
 	if err != nil {
-		return told(err)
+		return withTraceHint(err)
 	}
 	v := view{headers: []string{"id", "name", "category", "status", "may run", "repository"}}
 	for _, x := range all {
@@ -99,30 +96,30 @@ type shown struct {
 	Versions []catalog.Version `json:"versions"`
 }
 
-func newTraceRegisterShowCmd(a *app, runF func(context.Context, *traceRegisterOptions) error) *cobra.Command {
-	opts := &traceRegisterOptions{app: a}
-	cmd := registerCmd(&cobra.Command{
+func newTraceRegisterShowCmd(a *app) *cobra.Command {
+	opts := &traceRegisterOptions{}
+	cmd := registerCmd(a, &cobra.Command{
 		Use:     "show ID",
 		Short:   "Show an entry of the register, and the versions that it had",
 		Example: `  druppie-up trace register show alg-d1jk3vl8`,
 		Args:    oneArg("the ID of an algorithm"),
-	}, opts, runF, runTraceRegisterShow)
+	}, opts, runTraceRegisterShow)
 	outputFlag(cmd, &opts.format)
 	return cmd
 }
 
 func runTraceRegisterShow(ctx context.Context, opts *traceRegisterOptions) error {
-	c, _, err := openTrace(ctx, &opts.traceOptions)
+	c, _, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
 	if err != nil {
 		return err
 	}
 	entry, err := c.Algorithm(ctx, opts.id)
 	if err != nil {
-		return told(err)
+		return withTraceHint(err)
 	}
 	versions, err := c.Versions(ctx, opts.id)
 	if err != nil {
-		return told(err)
+		return withTraceHint(err)
 	}
 	return writeResult(opts.app.Out, opts.format, shown{entry, versions}, registerView(entry, versions))
 }
@@ -156,38 +153,36 @@ func registerView(x catalog.Algorithm, versions []catalog.Version) view {
 	return v
 }
 
-func newTraceRegisterExportCmd(a *app, runF func(context.Context, *traceRegisterOptions) error) *cobra.Command {
-	opts := &traceRegisterOptions{app: a}
-	return registerCmd(&cobra.Command{
+func newTraceRegisterExportCmd(a *app) *cobra.Command {
+	opts := &traceRegisterOptions{}
+	return registerCmd(a, &cobra.Command{
 		Use:   "export ID",
 		Short: "Write an entry as JSON in the shape of the Algoritmeregister's delivery API",
 		Example: `  druppie-up trace register export alg-d1jk3vl8
   druppie-up trace register export alg-d1jk3vl8 | jq .name`,
 		Args: oneArg("the ID of an algorithm"),
-	}, opts, runF, runTraceRegisterExport)
+	}, opts, runTraceRegisterExport)
 }
 
 func runTraceRegisterExport(ctx context.Context, opts *traceRegisterOptions) error {
-	c, _, err := openTrace(ctx, &opts.traceOptions)
+	c, _, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
 	if err != nil {
 		return err
 	}
 	delivery, err := c.Delivery(ctx, opts.id)
 	if err != nil {
-		return told(err)
+		return withTraceHint(err)
 	}
 	return writeResult(opts.app.Out, formatJSON, json.RawMessage(delivery), view{})
 }
 
 type traceRegisterValidateOptions struct {
-	app    *app
-	format string
-	lang   string
-	file   string
+	lang, file string
+	options
 }
 
-func newTraceRegisterValidateCmd(a *app, runF func(context.Context, *traceRegisterValidateOptions) error) *cobra.Command {
-	opts := &traceRegisterValidateOptions{app: a}
+func newTraceRegisterValidateCmd(a *app) *cobra.Command {
+	opts := &traceRegisterValidateOptions{options: options{app: a}}
 	cmd := &cobra.Command{
 		Use:   "validate FILE",
 		Short: "Check an algorithm.yaml as the pipeline will",
@@ -199,9 +194,6 @@ entry names. It asks nobody.`,
 		Args: oneArg("the FILE to validate"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			opts.file = args[0]
-			if runF != nil {
-				return runF(cmd.Context(), opts)
-			}
 			return runTraceRegisterValidate(opts)
 		},
 	}
@@ -235,12 +227,12 @@ func runTraceRegisterValidate(opts *traceRegisterValidateOptions) error {
 			if opts.lang == dutch {
 				line = v.Dutch()
 			}
-			if _, err = fmt.Fprintln(opts.app.Out, plain(line)); err != nil {
+			if _, err = fmt.Fprintln(opts.app.Out, ui.OneLine(line)); err != nil {
 				break
 			}
 		}
 		if result.Valid {
-			_, err = fmt.Fprintf(opts.app.Out, "%s is valid: %s, %s\n", register.File, plain(d.ID), plain(d.Register.Name))
+			_, err = fmt.Fprintf(opts.app.Out, "%s is valid: %s, %s\n", register.File, ui.OneLine(d.ID), ui.OneLine(d.Register.Name))
 		}
 	}
 	if err != nil || result.Valid {

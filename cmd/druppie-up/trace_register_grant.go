@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/catalog"
@@ -22,9 +23,9 @@ type traceGrantOptions struct {
 	traceRegisterOptions
 }
 
-func newTraceRegisterGrantCmd(a *app, runF func(context.Context, *traceGrantOptions) error) *cobra.Command {
-	opts := &traceGrantOptions{traceRegisterOptions: traceRegisterOptions{app: a}}
-	cmd := grantCmd(&cobra.Command{
+func newTraceRegisterGrantCmd(a *app) *cobra.Command {
+	opts := &traceGrantOptions{}
+	cmd := grantCmd(a, &cobra.Command{
 		Use:   "grant ID",
 		Short: "Let a service that is out of use run for some time after all",
 		Long: `grant records an exception, which only a CISO may: the gatekeeper lets a service in although the
@@ -33,36 +34,33 @@ forbids, and what the register doesn't know, no exception lifts. It stays in the
 reason and whoever granted it, and every admission that it made possible names it.`,
 		Example: `  druppie-up trace register grant alg-d1jk3vl8 --until 2027-01-31 --by j.jansen --reason replaced
   druppie-up trace register grant alg-d1jk3vl8 --until 2027-01-31T12:00:00Z --by j.jansen --reason migration --image sha256:0000000000000000000000000000000000000000000000000000000000000000`,
-	}, opts, runF)
+	}, opts)
 	cmd.Flags().StringVar(&opts.until, "until", "", "when it ends: 2027-01-31 (at the end of that day, UTC), or 2027-01-31T12:00:00Z")
 	complete(cmd, "until")
 	return cmd
 }
 
-func newTraceRegisterRevokeCmd(a *app, runF func(context.Context, *traceGrantOptions) error) *cobra.Command {
-	opts := &traceGrantOptions{traceRegisterOptions: traceRegisterOptions{app: a}, until: "now"}
-	return grantCmd(&cobra.Command{
+func newTraceRegisterRevokeCmd(a *app) *cobra.Command {
+	opts := &traceGrantOptions{until: "now"}
+	return grantCmd(a, &cobra.Command{
 		Use:   "revoke ID",
 		Short: "Take back an exception before its time is over",
 		Long: `revoke records that an exception ends now. It takes back the one for the same service, or with --image
 the one for the same image of it. What runs goes on running; it isn't let in again.`,
 		Example: `  druppie-up trace register revoke alg-d1jk3vl8 --by j.jansen --reason replaced`,
-	}, opts, runF)
+	}, opts)
 }
 
 // grantCmd finishes a command that records an exception.
-func grantCmd(cmd *cobra.Command, opts *traceGrantOptions, runF func(context.Context, *traceGrantOptions) error) *cobra.Command {
+func grantCmd(a *app, cmd *cobra.Command, opts *traceGrantOptions) *cobra.Command {
 	cmd.Args = oneArg("the ID of an algorithm")
 	run := func(ctx context.Context, _ *traceRegisterOptions) error {
-		if err := opts.settle(); err != nil {
+		if err := opts.exception(); err != nil {
 			return err
-		}
-		if runF != nil {
-			return runF(ctx, opts)
 		}
 		return runTraceRegisterGrant(ctx, opts)
 	}
-	registerCmd(cmd, &opts.traceRegisterOptions, nil, run)
+	registerCmd(a, cmd, &opts.traceRegisterOptions, run)
 	f := cmd.Flags()
 	f.StringVar(&opts.Reason, "reason", "", "why, for whoever reads it years later")
 	f.StringVar(&opts.GrantedBy, "by", "", "name of the CISO who decided it")
@@ -75,8 +73,8 @@ func grantCmd(cmd *cobra.Command, opts *traceGrantOptions, runF func(context.Con
 	return cmd
 }
 
-// settle makes the exception of the flags.
-func (o *traceGrantOptions) settle() error {
+// exception makes the exception of the flags.
+func (o *traceGrantOptions) exception() error {
 	o.Algorithm, o.Rule = o.id, catalog.RuleStatus
 	for _, f := range []struct{ name, value string }{{"until", o.until}, {"by", o.GrantedBy}, {"reason", o.Reason}} {
 		if f.value == "" {
@@ -114,7 +112,7 @@ type granted struct {
 }
 
 func runTraceRegisterGrant(ctx context.Context, opts *traceGrantOptions) error {
-	c, err := openTraceAsCISO(ctx, &opts.traceOptions)
+	c, _, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceCISO)
 	if err != nil {
 		return err
 	}
@@ -124,7 +122,7 @@ func runTraceRegisterGrant(ctx context.Context, opts *traceGrantOptions) error {
 	}
 	receipts, err := c.Record(ctx, []tracedb.Draft{{ID: "exception/" + opts.Algorithm + "/" + rand.Text(), Kind: tracedb.KindException, Payload: payload}})
 	if err != nil {
-		return told(err)
+		return withTraceHint(err)
 	}
 	result := granted{opts.Exception, receipts[0].Seq}
 	return writeResult(opts.app.Out, opts.format, result, view{

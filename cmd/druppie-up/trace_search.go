@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/why"
@@ -15,20 +16,15 @@ import (
 )
 
 type traceSearchOptions struct {
-	app         *app
-	format      string
-	lang        string
-	kinds       []string
-	refs        []string
-	service     string
-	outcome     string
-	from, until string
-	query       tracedb.Query
+	lang, service, outcome, from, until string
+	kinds, refs                         []string
+	query                               tracedb.Query
 	traceOptions
 }
 
-func newTraceSearchCmd(a *app, runF func(context.Context, *traceSearchOptions) error) *cobra.Command {
-	opts := &traceSearchOptions{app: a}
+func newTraceSearchCmd(a *app) *cobra.Command {
+	opts := &traceSearchOptions{}
+	opts.app = a
 	cmd := &cobra.Command{
 		Use:   "search",
 		Short: "Search the log, newest first",
@@ -42,14 +38,11 @@ what they are about. What isn't said doesn't restrict. The next page is asked fo
 			if cmd.Flags().Changed("before") && opts.query.Before < 1 {
 				return ui.Usage(errors.New("--before must be a record's number, from 1"))
 			}
-			if err := opts.ask(); err != nil {
+			if err := opts.setQuery(); err != nil {
 				return err
 			}
-			if err := settleTrace(cmd, &opts.traceOptions); err != nil {
+			if err := checkTraceOptions(cmd, &opts.traceOptions); err != nil {
 				return err
-			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
 			}
 			return runTraceSearch(cmd.Context(), opts)
 		},
@@ -95,8 +88,8 @@ func outcomeNames() []string {
 	return out
 }
 
-// ask makes the query of the flags.
-func (o *traceSearchOptions) ask() error {
+// setQuery makes the query of the flags.
+func (o *traceSearchOptions) setQuery() error {
 	q := &o.query
 	q.Kinds, q.Refs = nil, nil
 	for _, k := range o.kinds {
@@ -111,7 +104,7 @@ func (o *traceSearchOptions) ask() error {
 	for _, r := range o.refs {
 		ref, err := why.Subject(r)
 		if err != nil {
-			return told(err)
+			return withTraceHint(err)
 		}
 		q.Refs = append(q.Refs, ref)
 	}
@@ -139,13 +132,13 @@ func (o *traceSearchOptions) ask() error {
 }
 
 func runTraceSearch(ctx context.Context, opts *traceSearchOptions) error {
-	c, _, err := openTrace(ctx, &opts.traceOptions)
+	c, _, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
 	if err != nil {
 		return err
 	}
 	page, err := c.Search(ctx, opts.query)
 	if err != nil {
-		return told(err)
+		return withTraceHint(err)
 	}
 	if err := writeResult(opts.app.Out, opts.format, page, searchView(page, opts.lang)); err != nil {
 		return err

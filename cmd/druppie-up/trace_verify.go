@@ -13,14 +13,12 @@ import (
 )
 
 type traceVerifyOptions struct {
-	app    *app
-	format string
-	key    string
-	file   string
+	file, key string
+	options
 }
 
-func newTraceVerifyCmd(a *app, runF func(context.Context, *traceVerifyOptions) error) *cobra.Command {
-	opts := &traceVerifyOptions{app: a}
+func newTraceVerifyCmd(a *app) *cobra.Command {
+	opts := &traceVerifyOptions{options: options{app: a}}
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Check an exported archive offline, with nothing but the log's public key",
@@ -38,9 +36,6 @@ The key is the whole of what is trusted: take it from elsewhere than the archive
 			}
 			if opts.key, err = readKey(opts.key); err != nil {
 				return err
-			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
 			}
 			return runTraceVerify(opts)
 		},

@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/export"
 	"github.com/druppie/druppie-up/tracedb/why"
@@ -15,16 +15,13 @@ import (
 )
 
 type traceWhyOptions struct {
-	app     *app
-	format  string
-	lang    string
-	key     string
-	subject string
+	lang, subject string
 	traceOptions
 }
 
-func newTraceWhyCmd(a *app, runF func(context.Context, *traceWhyOptions) error) *cobra.Command {
-	opts := &traceWhyOptions{app: a}
+func newTraceWhyCmd(a *app) *cobra.Command {
+	opts := &traceWhyOptions{}
+	opts.app = a
 	cmd := &cobra.Command{
 		Use:   "why SUBJECT",
 		Short: "Tell why something runs, or why it was refused",
@@ -39,18 +36,13 @@ the log's signed checkpoint with the log's public key.`,
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			opts.subject = args[0]
 			if _, err := why.Subject(opts.subject); err != nil {
-				return told(err)
+				return withTraceHint(err)
 			}
-			if opts.key != "" {
-				if opts.key, err = readKey(opts.key); err != nil {
-					return err
-				}
-			}
-			if err := settleTrace(cmd, &opts.traceOptions); err != nil {
+			if opts.key, err = readKey(opts.key); err != nil {
 				return err
 			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
+			if err := checkTraceOptions(cmd, &opts.traceOptions); err != nil {
+				return err
 			}
 			return runTraceWhy(cmd.Context(), opts)
 		},
@@ -63,18 +55,15 @@ the log's signed checkpoint with the log's public key.`,
 }
 
 func runTraceWhy(ctx context.Context, opts *traceWhyOptions) error {
-	c, key, err := openTrace(ctx, &opts.traceOptions)
+	c, key, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
 	if err != nil {
 		return err
 	}
-	if opts.key != "" {
-		key = opts.key
-	}
 	chain, err := c.Why(ctx, opts.subject, why.Options{Proofs: true})
 	if err != nil {
-		return told(err)
+		return withTraceHint(err)
 	}
-	// What can't be proven isn't told.
+	// An answer that can't be proven isn't shown.
 	if key != "" {
 		if err := export.CheckChain(chain, key); err != nil {
 			return ui.WithHint(fmt.Errorf("the trace's answer isn't what the log signed: %w", err), "keep this output, and ask who changed the log or the key")
@@ -104,7 +93,7 @@ var whyWords = map[string]map[string]string{
 	},
 }
 
-// writeChain tells a chain to people: the answer, what happened, what is missing, and what proves it.
+// writeChain prints a chain for people: the answer, what happened, what is missing, and what proves it.
 func writeChain(w io.Writer, c *why.Chain, lang string, proven bool) error {
 	words := whyWords[lang]
 	answer := c.Answer
@@ -139,7 +128,7 @@ func writeChain(w io.Writer, c *why.Chain, lang string, proven bool) error {
 			if lang == dutch {
 				what = g.WhatNL
 			}
-			fmt.Fprintf(w, "  %-4s %s\n", plain(g.Step), plain(what))
+			fmt.Fprintf(w, "  %-4s %s\n", ui.OneLine(g.Step), ui.OneLine(what))
 		}
 	}
 	if c.Truncated {
@@ -152,7 +141,7 @@ func writeChain(w io.Writer, c *why.Chain, lang string, proven bool) error {
 	fmt.Fprintf(w, "\n%s\n\n", wrapped(fmt.Sprintf(proof, len(c.Links), c.Size), lineWidth))
 	var err error
 	for line := range strings.Lines(strings.TrimRight(c.Checkpoint, "\n")) {
-		if text := plain(line); text != "" {
+		if text := ui.OneLine(line); text != "" {
 			_, err = fmt.Fprintln(w, "  "+text)
 		}
 	}
@@ -166,7 +155,7 @@ const lineWidth = 100
 func wrapped(text string, width int) string {
 	var b strings.Builder
 	length := 0
-	for _, word := range strings.Fields(plain(text)) {
+	for _, word := range strings.Fields(ui.OneLine(text)) {
 		n := len([]rune(word))
 		switch {
 		case length == 0:
@@ -181,16 +170,6 @@ func wrapped(text string, width int) string {
 		length += n
 	}
 	return b.String()
-}
-
-// plain is a text from elsewhere that can't move the cursor.
-func plain(text string) string {
-	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
-			return ' '
-		}
-		return r
-	}, text))
 }
 
 // oneArg is for commands that take one argument.

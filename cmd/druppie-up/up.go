@@ -7,15 +7,9 @@ import (
 	"github.com/spf13/cobra"
 )
 
-type upOptions struct {
-	app    *app
-	format string
-	bootstrap.Options
-}
-
-func newUpCmd(a *app, runF func(context.Context, *upOptions) error) *cobra.Command {
-	opts := &upOptions{app: a}
-	cmd := &cobra.Command{
+func newUpCmd(a *app, run func(context.Context, *options) error) *cobra.Command {
+	opts := &options{app: a}
+	cmd := command(&cobra.Command{
 		Use:   "up",
 		Short: "Bring the platform up, or bring back what is missing",
 		Long: `up asks the cluster what is there and does what is missing. Run it again after a failure, an
@@ -24,17 +18,7 @@ interrupt or a restart of the machine: it goes on where it stopped, and changes 
   druppie-up up --workers 2 --gpu-nodes 1
   druppie-up up --name workshop --port 9443 --progress plain
   druppie-up up --supply registry`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := settle(cmd, &opts.Options); err != nil {
-				return err
-			}
-			if runF != nil {
-				return runF(cmd.Context(), opts)
-			}
-			return runUp(cmd.Context(), opts)
-		},
-	}
+	}, &opts.Options, func(ctx context.Context) error { return run(ctx, opts) })
 	nameFlag(cmd, &opts.Options)
 	sizeFlags(cmd, &opts.Options)
 	portFlag(cmd, &opts.Options)
@@ -46,7 +30,7 @@ interrupt or a restart of the machine: it goes on where it stopped, and changes 
 	return cmd
 }
 
-func runUp(ctx context.Context, opts *upOptions) error {
+func runUp(ctx context.Context, opts *options) error {
 	summary, err := bootstrap.Up(ctx, opts.Options, opts.app.rep)
 	if err != nil {
 		return err

@@ -1,17 +1,11 @@
 package main
 
 import (
-	"context"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
-
-type versionOptions struct {
-	app    *app
-	format string
-}
 
 // revision is the commit, set by the linker (see the Makefile): the toolchain's own stamp would need a
 // repository that git trusts.
@@ -25,32 +19,25 @@ type versionInfo struct {
 	Platform string `json:"platform"`
 }
 
-func newVersionCmd(a *app, runF func(context.Context, *versionOptions) error) *cobra.Command {
-	opts := &versionOptions{app: a}
+func newVersionCmd(a *app) *cobra.Command {
+	var format string
 	cmd := &cobra.Command{
 		Use:   "version",
 		Short: "Say which build of druppie-up this is",
 		Example: `  druppie-up version
   druppie-up version -o json`,
 		Args: noArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if runF != nil {
-				return runF(cmd.Context(), opts)
+		RunE: func(*cobra.Command, []string) error {
+			v := versionInfo{Version: "(devel)", Revision: revision, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+				v.Version = info.Main.Version
 			}
-			return runVersion(opts)
+			return writeResult(a.Out, format, v, view{
+				headers: []string{"version", "revision", "go", "platform"},
+				rows:    [][]string{{v.Version, v.Revision, v.Go, v.Platform}},
+			})
 		},
 	}
-	outputFlag(cmd, &opts.format)
+	outputFlag(cmd, &format)
 	return cmd
-}
-
-func runVersion(opts *versionOptions) error {
-	v := versionInfo{Version: "(devel)", Revision: revision, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		v.Version = info.Main.Version
-	}
-	return writeResult(opts.app.Out, opts.format, v, view{
-		headers: []string{"version", "revision", "go", "platform"},
-		rows:    [][]string{{v.Version, v.Revision, v.Go, v.Platform}},
-	})
 }

@@ -92,7 +92,7 @@ func indentRest(text, indent string) string {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	for i, l := range lines {
 		lead := l[:len(l)-len(strings.TrimLeft(l, " "))]
-		lines[i] = lead + oneLine(l)
+		lines[i] = lead + OneLine(l)
 	}
 	return strings.Join(lines, "\n"+indent)
 }

@@ -51,7 +51,7 @@ func (r *jsonReporter) Note(text string, args ...any) {
 func (r *jsonReporter) Start(id, title string) Task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := &jsonTask{r: r, track: track{id: id, title: oneLine(title), began: time.Now()}}
+	t := &jsonTask{r: r, track: track{id: id, title: OneLine(title), began: time.Now()}}
 	t.emit(event{Event: "start"})
 	return t
 }
@@ -117,7 +117,7 @@ func (t *jsonTask) end(e event) {
 func (t *jsonTask) Done(text string, args ...any) {
 	t.end(event{Event: "done", Detail: format(text, args)})
 }
-func (t *jsonTask) Skip(reason string) { t.end(event{Event: "skip", Detail: oneLine(reason)}) }
+func (t *jsonTask) Skip(reason string) { t.end(event{Event: "skip", Detail: OneLine(reason)}) }
 func (t *jsonTask) Fail(err error) {
 	t.end(event{Event: "fail", Error: errText(err), Hint: Hint(err)})
 }

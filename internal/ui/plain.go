@@ -29,7 +29,7 @@ func (p *plain) Start(id, title string) Task {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := time.Now()
-	t := &plainTask{p: p, track: track{id: id, title: oneLine(title), began: now}, spoke: now}
+	t := &plainTask{p: p, track: track{id: id, title: OneLine(title), began: now}, spoke: now}
 	p.line("...  ", t.title)
 	return t
 }
@@ -108,7 +108,7 @@ func (t *plainTask) end(mark, text string) {
 }
 
 func (t *plainTask) Done(text string, args ...any) { t.end("ok   ", format(text, args)) }
-func (t *plainTask) Skip(reason string)            { t.end("--   ", oneLine(reason)) }
+func (t *plainTask) Skip(reason string)            { t.end("--   ", OneLine(reason)) }
 func (t *plainTask) Fail(err error)                { t.end("FAIL ", gist(err)) }
 
 func errText(err error) string {
@@ -124,5 +124,5 @@ func gist(err error) string {
 	if more {
 		first = strings.TrimSuffix(first, ":")
 	}
-	return oneLine(first)
+	return OneLine(first)
 }

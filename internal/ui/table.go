@@ -22,7 +22,7 @@ func Table(w io.Writer, headers []string, rows [][]string) error {
 		cells[i] = make([]string, len(headers))
 		for j := range headers {
 			if j < len(row) {
-				cells[i][j] = oneLine(row[j])
+				cells[i][j] = OneLine(row[j])
 			}
 		}
 	}

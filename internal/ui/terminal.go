@@ -57,7 +57,7 @@ func (r *terminal) Note(text string, args ...any) {
 func (r *terminal) Start(id, title string) Task {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	t := &termTask{r: r, track: track{id: id, title: oneLine(title), began: time.Now()}}
+	t := &termTask{r: r, track: track{id: id, title: OneLine(title), began: time.Now()}}
 	r.live = append(r.live, t)
 	if r.stop == nil {
 		r.stop = make(chan struct{})
@@ -179,7 +179,7 @@ func (t *termTask) Done(text string, args ...any) {
 	t.end(t.r.s.good.Render("✓"), t.r.s.faint.Render(format(text, args)))
 }
 func (t *termTask) Skip(reason string) {
-	t.end(t.r.s.faint.Render("–"), t.r.s.faint.Render(oneLine(reason)))
+	t.end(t.r.s.faint.Render("–"), t.r.s.faint.Render(OneLine(reason)))
 }
 func (t *termTask) Fail(err error) {
 	t.end(t.r.s.bad.Render("✗"), gist(err))

@@ -105,8 +105,8 @@ func isTerminal(w io.Writer) bool {
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 
-// oneLine makes text from anywhere fit for one line of a terminal or a log.
-func oneLine(s string) string {
+// OneLine makes text from anywhere fit for one line of a terminal or a log: it can't move the cursor.
+func OneLine(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) {
 			return ' '
@@ -121,5 +121,5 @@ func format(text string, args []any) string {
 	if len(args) > 0 {
 		text = fmt.Sprintf(text, args...)
 	}
-	return oneLine(text)
+	return OneLine(text)
 }
