@@ -259,17 +259,9 @@ func (l taskLog) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// LockItem says which digest an image's tag stands for upstream.
-type LockItem struct {
-	Ref    string `json:"ref"`
-	Pinned string `json:"pinned,omitempty"`
-	Found  string `json:"found,omitempty"`
-	Error  string `json:"error,omitempty"`
-}
-
 // SupplyLock asks upstream's registries which digests the tags stand for now.
 // It changes nothing: what it found is pinned in component.yaml by a human.
-func SupplyLock(ctx context.Context, o Options) ([]LockItem, error) {
+func SupplyLock(ctx context.Context, o Options) ([]registry.Locked, error) {
 	in, err := openInputs(o)
 	if err != nil {
 		return nil, err
@@ -278,15 +270,7 @@ func SupplyLock(ctx context.Context, o Options) ([]LockItem, error) {
 	if err != nil {
 		return nil, err
 	}
-	var items []LockItem
-	for _, l := range upstream.Lock(ctx, in.components) {
-		item := LockItem{Ref: l.Ref, Pinned: l.Pinned, Found: l.Found}
-		if l.Err != nil {
-			item.Error = l.Err.Error()
-		}
-		items = append(items, item)
-	}
-	return items, nil
+	return upstream.Lock(ctx, in.components), nil
 }
 
 // chooseSupply takes the supply that the options name, or for auto the first

@@ -29,10 +29,10 @@ type Check struct {
 	Title string // for people
 	Why   string // why it matters
 	// Run looks, and changes nothing.
-	Run func(ctx context.Context, h *Host) Finding
+	Run func(*Host, context.Context) Finding
 	// Fix mends what Run found; nil where only a human can. It does what the
 	// finding's FixDoes says, and records it so that Undo can take it back.
-	Fix func(ctx context.Context, h *Host) error
+	Fix func(*Host, context.Context) error
 }
 
 // Finding is what a check found.
@@ -52,31 +52,20 @@ type Finding struct {
 // ErrDeclined says that the confirmation was refused: nothing was changed.
 var ErrDeclined = errors.New("nothing was changed")
 
-// Checks are all checks in the order in which their fixes are to be done: the
-// runtime wrapper stands before the engine, which then starts with it.
-func Checks(opt Options) []Check {
-	checks := []Check{platformCheck()}
-	if runtime.GOOS != "linux" {
-		return checks // nothing else can be found out there
-	}
-	checks = append(checks, capabilitiesCheck(), engineCheck(), engineKindCheck(), cgroupCheck(), iptablesCheck(), kernelCheck(),
-		processorsCheck(), memoryCheck(), diskCheck(), inotifyCheck(), pidsCheck(),
-		portCheck(), networksCheck(), namesCheck(), proxyCheck(), toolsCheck(), supplyCheck())
-	return checks
-}
-
 // Run makes all checks and reports each; a failed check is a finding, not an
 // error. See Failed for turning findings into one.
 func Run(ctx context.Context, opt Options, rep ui.Reporter) ([]Finding, error) {
-	h := thisMachine(opt)
-	return h.check(ctx, Checks(h.opt), rep)
+	return thisMachine(opt).check(ctx, checks, rep)
 }
 
 func (h *Host) check(ctx context.Context, checks []Check, rep ui.Reporter) ([]Finding, error) {
+	if runtime.GOOS != "linux" {
+		checks = checks[:1] // that this is no Linux
+	}
 	var findings []Finding
 	for _, c := range checks {
 		task := rep.Start("check-"+c.Name, c.Title)
-		f := c.Run(ctx, h)
+		f := c.Run(h, ctx)
 		if err := ctx.Err(); err != nil {
 			task.Fail(err)
 			return findings, fmt.Errorf("check %s: %w", c.Name, err)
@@ -134,8 +123,7 @@ func Failed(findings []Finding) error {
 // isn't ours are asked apart, and left out when nobody is there to ask and
 // Options.ChangeEngine doesn't say so.
 func Fix(ctx context.Context, opt Options, findings []Finding, confirm func([]string) (bool, error), rep ui.Reporter) error {
-	h := thisMachine(opt)
-	return h.fix(ctx, Checks(h.opt), findings, confirm, rep)
+	return thisMachine(opt).fix(ctx, checks, findings, confirm, rep)
 }
 
 func (h *Host) fix(ctx context.Context, checks []Check, findings []Finding, confirm func([]string) (bool, error), rep ui.Reporter) error {
@@ -184,7 +172,7 @@ func (h *Host) fix(ctx context.Context, checks []Check, findings []Finding, conf
 			continue
 		}
 		task := rep.Start("fix-"+c.Name, "mend "+strings.ToLower(c.Title))
-		if err := c.Fix(ctx, h); err != nil {
+		if err := c.Fix(h, ctx); err != nil {
 			task.Fail(err)
 			failures = append(failures, fmt.Errorf("mend %s: %w", c.Name, err))
 			continue

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 	"syscall"
 )
 
@@ -25,16 +24,13 @@ func mergeDaemon(raw []byte) (merged []byte, before string, err error) {
 	if err != nil {
 		return nil, "", err
 	}
-	_ = json.Unmarshal(conf["default-runtime"], &before) // absent is ""
-	var have struct {
-		Path string `json:"path"`
-	}
-	_ = json.Unmarshal(runtimes[runtimeName], &have)
-	if have.Path == wrapperPath && before == runtimeName {
+	before, _ = conf["default-runtime"].(string)
+	have, _ := runtimes[runtimeName].(map[string]any)
+	if have["path"] == wrapperPath && before == runtimeName {
 		return raw, before, nil
 	}
-	runtimes[runtimeName] = json.RawMessage(`{"path":"` + wrapperPath + `"}`)
-	conf["default-runtime"] = json.RawMessage(`"` + runtimeName + `"`)
+	runtimes[runtimeName] = map[string]string{"path": wrapperPath}
+	conf["default-runtime"] = runtimeName
 	merged, err = formatDaemon(conf, runtimes)
 	return merged, before, err
 }
@@ -47,53 +43,43 @@ func unmergeDaemon(raw []byte, before string) ([]byte, error) {
 		return nil, err
 	}
 	delete(runtimes, runtimeName)
-	var now string
-	_ = json.Unmarshal(conf["default-runtime"], &now)
-	if now == runtimeName {
+	if conf["default-runtime"] == runtimeName {
 		delete(conf, "default-runtime")
 		if before != "" && before != runtimeName {
-			quoted, err := json.Marshal(before)
-			if err != nil {
-				return nil, err
-			}
-			conf["default-runtime"] = quoted
+			conf["default-runtime"] = before
 		}
 	}
 	return formatDaemon(conf, runtimes)
 }
 
-func parseDaemon(raw []byte) (conf, runtimes map[string]json.RawMessage, err error) {
-	conf, runtimes = map[string]json.RawMessage{}, map[string]json.RawMessage{}
-	if len(bytes.TrimSpace(raw)) > 0 {
-		if err := json.Unmarshal(raw, &conf); err != nil {
-			return nil, nil, fmt.Errorf("%s is not a JSON object: %w", daemonPath, err)
-		}
-		if conf == nil {
-			return nil, nil, fmt.Errorf("%s is not a JSON object: null", daemonPath)
-		}
+func parseDaemon(raw []byte) (conf, runtimes map[string]any, err error) {
+	conf, runtimes = map[string]any{}, map[string]any{}
+	if raw = bytes.TrimSpace(raw); len(raw) == 0 {
+		return conf, runtimes, nil
 	}
-	if r, ok := conf["runtimes"]; ok {
-		if err := json.Unmarshal(r, &runtimes); err != nil || runtimes == nil {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber() // a large number stays as it is
+	if err := d.Decode(&conf); err != nil {
+		return nil, nil, fmt.Errorf("%s is not a JSON object: %w", daemonPath, err)
+	}
+	if conf == nil || d.More() {
+		return nil, nil, fmt.Errorf("%s is not a JSON object", daemonPath)
+	}
+	if r, there := conf["runtimes"]; there {
+		if runtimes, _ = r.(map[string]any); runtimes == nil {
 			return nil, nil, fmt.Errorf("%s: runtimes is not an object", daemonPath)
 		}
 	}
 	return conf, runtimes, nil
 }
 
-func formatDaemon(conf, runtimes map[string]json.RawMessage) ([]byte, error) {
+func formatDaemon(conf, runtimes map[string]any) ([]byte, error) {
 	delete(conf, "runtimes")
 	if len(runtimes) > 0 {
-		raw, err := json.Marshal(runtimes)
-		if err != nil {
-			return nil, err
-		}
-		conf["runtimes"] = raw
+		conf["runtimes"] = runtimes
 	}
 	out, err := json.MarshalIndent(conf, "", "  ")
-	if err != nil {
-		return nil, err
-	}
-	return append(out, '\n'), nil
+	return append(out, '\n'), err
 }
 
 // installWrapper copies the wrapper and makes it the engine's default
@@ -227,5 +213,5 @@ func (h *Host) wrapperActive() bool {
 		return false
 	}
 	st, err := os.Stat(h.path(wrapperPath))
-	return err == nil && st.Mode().IsRegular() && strings.Contains(st.Mode().String(), "x")
+	return err == nil && st.Mode().IsRegular() && st.Mode().Perm()&0o111 != 0
 }

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -23,7 +24,7 @@ var (
 	// ErrNoEngine says that there is no engine to be started.
 	ErrNoEngine = errors.New("no container engine")
 	// ErrEngineSilent says that the engine's process is there, or its socket
-	// takes calls, and no answer comes.
+	// accepts connections, and no answer comes.
 	ErrEngineSilent = errors.New("the container engine does not answer")
 )
 
@@ -63,11 +64,8 @@ func (h *Host) askEngine(ctx context.Context) *engineFacts {
 		return &engineFacts{err: fmt.Errorf("%w: nothing within %s", ErrEngineSilent, h.wait)}
 	}
 	f, parseErr := parseInfo(out)
-	switch {
-	case parseErr != nil && err != nil:
-		return &engineFacts{err: fmt.Errorf("%w: %w", ErrNoEngine, err)}
-	case parseErr != nil:
-		return &engineFacts{err: fmt.Errorf("%w: %w", ErrNoEngine, parseErr)}
+	if parseErr != nil {
+		return &engineFacts{err: fmt.Errorf("%w: %w", ErrNoEngine, cmp.Or(err, parseErr))}
 	}
 	running, err := h.run(deadline, "docker", "ps", "-q", "--filter", "label=io.x-k8s.kind.cluster="+h.opt.Cluster)
 	f.cluster = err == nil && len(strings.TrimSpace(string(running))) > 0
@@ -105,10 +103,7 @@ func (h *Host) enginePID() int {
 		return 0
 	}
 	pid, err := strconv.Atoi(text)
-	if err != nil || pid <= 0 {
-		return 0
-	}
-	if !h.alive(text, "dockerd") {
+	if err != nil || pid <= 0 || !h.alive(text, "dockerd") {
 		return 0
 	}
 	return pid
@@ -121,17 +116,18 @@ func (h *Host) alive(pid, name string) bool {
 	if err != nil {
 		return false
 	}
-	is, state := "", ""
+	state := procField(status, "State")
+	return procField(status, "Name") == name && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+}
+
+// procField is a field of a /proc/<pid>/status, empty if it isn't there.
+func procField(status, name string) string {
 	for line := range strings.Lines(status) {
-		key, value, _ := strings.Cut(line, ":")
-		switch key {
-		case "Name":
-			is = strings.TrimSpace(value)
-		case "State":
-			state = strings.TrimSpace(value)
+		if value, ok := strings.CutPrefix(line, name+":"); ok {
+			return strings.TrimSpace(value)
 		}
 	}
-	return is == name && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+	return ""
 }
 
 // systemd tells whether it is this machine's service manager.
@@ -150,8 +146,7 @@ func (h *Host) ours() bool {
 // until it answers. It returns ErrNoEngine where none is installed and
 // ErrEngineSilent for one that runs and doesn't answer.
 func StartEngine(ctx context.Context) error {
-	h := thisMachine(Options{})
-	return h.startEngine(ctx)
+	return thisMachine(Options{}).startEngine(ctx)
 }
 
 func (h *Host) startEngine(ctx context.Context) error {
@@ -200,7 +195,7 @@ func (h *Host) launch(daemon string) (<-chan struct{}, error) {
 			return nil, err
 		}
 	}
-	h.clearDead()
+	h.removeStalePIDFiles()
 	cmd := exec.Command(daemon)
 	cmd.Dir = "/"
 	cmd.Stdout, cmd.Stderr = log, log
@@ -217,21 +212,16 @@ func (h *Host) launch(daemon string) (<-chan struct{}, error) {
 	return exited, nil
 }
 
-// clearDead removes the pid files that a killed engine left behind: another
+// removeStalePIDFiles removes the pid files that a killed engine left behind: another
 // process may have its number by now, and the engine would refuse to start.
-func (h *Host) clearDead() {
+func (h *Host) removeStalePIDFiles() {
 	for _, f := range []struct{ path, name string }{
 		{enginePID, "dockerd"},
 		{"/run/docker/containerd/containerd.pid", "containerd"},
 	} {
-		text, err := h.read(f.path)
-		if err != nil {
-			continue
+		if text, err := h.read(f.path); err == nil && !h.alive(text, f.name) {
+			_ = os.Remove(h.path(f.path))
 		}
-		if h.alive(text, f.name) {
-			continue
-		}
-		_ = os.Remove(h.path(f.path))
 	}
 }
 
@@ -271,11 +261,11 @@ func (h *Host) engineLogHint() string {
 }
 
 func (h *Host) lastLog() string {
-	raw, err := os.ReadFile(h.path(engineLog))
+	text, err := h.read(engineLog)
 	if err != nil {
 		return err.Error()
 	}
-	return command.LastLines(string(raw), 1)
+	return command.LastLines(text, 1)
 }
 
 func withEngineHint(err error) error {

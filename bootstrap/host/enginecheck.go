@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,42 +16,35 @@ import (
 // leastEngine is the oldest engine that this was tried with.
 const leastEngine = "20.10"
 
-func capabilitiesCheck() Check {
-	return Check{
-		Name: "capabilities", Title: "Capabilities",
-		Why: `a node is a privileged container; where the machine itself lacks a capability, starting one fails with "unable to apply caps"`,
-		Run: func(_ context.Context, h *Host) Finding {
-			missing, err := h.missingCapabilities()
-			switch {
-			case err != nil:
-				return Finding{Status: Skip, Found: "unknown: " + err.Error()}
-			case os.Getenv("DOCKER_HOST") != "" && !strings.HasPrefix(os.Getenv("DOCKER_HOST"), "unix:"):
-				return Finding{Status: Skip, Found: "the engine is on another machine (DOCKER_HOST)"}
-			case len(missing) == 0:
-				return Finding{Status: OK, Found: "containers can have them all"}
-			}
-			found := "this machine lacks " + strings.Join(missing, ", ")
-			if h.wrapperActive() {
-				return Finding{Status: OK, Found: found + "; the runtime wrapper leaves them out"}
-			}
-			f := Finding{Status: Fail, Found: found, Mend: "as root: druppie-up doctor --fix, which installs a runtime wrapper that leaves them out"}
-			switch _, statErr := os.Stat(h.opt.Wrapper); {
-			case statErr != nil:
-				f.Mend = fmt.Sprintf("make build (the runtime wrapper is not at %s), then as root: druppie-up doctor --fix", h.opt.Wrapper)
-			case os.Geteuid() == 0:
-				f.FixDoes = []string{
-					fmt.Sprintf("copy %s to %s", h.opt.Wrapper, wrapperPath),
-					fmt.Sprintf("set it as default runtime in %s (other settings stay; the file of before is kept as %s.before-druppie-up)", daemonPath, daemonPath),
-				}
-				if h.enginePID() != 0 {
-					f.FixDoes = append(f.FixDoes, "make the engine read its configuration again (containers run on)")
-				}
-				f.Consent = installed("dockerd") && !h.ours()
-			}
-			return f
-		},
-		Fix: func(ctx context.Context, h *Host) error { return h.installWrapper(ctx) },
+func (h *Host) checkCapabilities(_ context.Context) Finding {
+	missing, err := h.missingCapabilities()
+	switch {
+	case err != nil:
+		return Finding{Status: Skip, Found: "unknown: " + err.Error()}
+	case os.Getenv("DOCKER_HOST") != "" && !strings.HasPrefix(os.Getenv("DOCKER_HOST"), "unix:"):
+		return Finding{Status: Skip, Found: "the engine is on another machine (DOCKER_HOST)"}
+	case len(missing) == 0:
+		return Finding{Status: OK, Found: "containers can have them all"}
 	}
+	found := "this machine lacks " + strings.Join(missing, ", ")
+	if h.wrapperActive() {
+		return Finding{Status: OK, Found: found + "; the runtime wrapper leaves them out"}
+	}
+	f := Finding{Status: Fail, Found: found, Mend: "as root: druppie-up doctor --fix, which installs a runtime wrapper that leaves them out"}
+	switch _, statErr := os.Stat(h.opt.Wrapper); {
+	case statErr != nil:
+		f.Mend = fmt.Sprintf("make build (the runtime wrapper is not at %s), then as root: druppie-up doctor --fix", h.opt.Wrapper)
+	case os.Geteuid() == 0:
+		f.FixDoes = []string{
+			fmt.Sprintf("copy %s to %s", h.opt.Wrapper, wrapperPath),
+			fmt.Sprintf("set it as default runtime in %s (other settings stay; the file of before is kept as %s.before-druppie-up)", daemonPath, daemonPath),
+		}
+		if h.enginePID() != 0 {
+			f.FixDoes = append(f.FixDoes, "make the engine read its configuration again (containers run on)")
+		}
+		f.Consent = installed("dockerd") && !h.ours()
+	}
+	return f
 }
 
 // capabilityNames are those that a container can be given, by number.
@@ -80,57 +75,44 @@ func (h *Host) missingCapabilities() ([]string, error) {
 // lackingCapabilities compares the bounding set in a /proc/<pid>/status with
 // what the kernel knows.
 func lackingCapabilities(status string, last int) ([]string, error) {
-	for line := range strings.Lines(status) {
-		text, ok := strings.CutPrefix(line, "CapBnd:")
-		if !ok {
-			continue
-		}
-		set, err := strconv.ParseUint(strings.TrimSpace(text), 16, 64)
-		if err != nil {
-			return nil, fmt.Errorf("read the bounding set: %w", err)
-		}
-		var missing []string
-		for n, name := range capabilityNames {
-			if n <= last && set&(1<<n) == 0 {
-				missing = append(missing, "CAP_"+name)
-			}
-		}
-		return missing, nil
+	set, err := strconv.ParseUint(procField(status, "CapBnd"), 16, 64)
+	if err != nil {
+		return nil, fmt.Errorf("read the bounding set of the process's status: %w", err)
 	}
-	return nil, errors.New("no bounding set in the process's status")
+	var missing []string
+	for n, name := range capabilityNames {
+		if n <= last && set&(1<<n) == 0 {
+			missing = append(missing, "CAP_"+name)
+		}
+	}
+	return missing, nil
 }
 
-func engineCheck() Check {
-	return Check{
-		Name: "engine", Title: "Container engine", Why: "the cluster's nodes are its containers",
-		Run: func(ctx context.Context, h *Host) Finding {
-			f := h.facts(ctx)
-			if f.err == nil {
-				owner := "not installed by druppie-up"
-				if h.ours() {
-					owner = "installed by druppie-up"
-				}
-				found := fmt.Sprintf("%s, storage %s, runtime %s, %s", f.Version, f.Driver, f.Runtime, owner)
-				if !atLeast(f.Version, leastEngine) {
-					return Finding{Status: Fail, Found: found + "; " + leastEngine + " or newer is needed", Mend: "upgrade Docker with your distribution's package manager"}
-				}
-				return Finding{Status: OK, Found: found}
-			}
-			bad := Finding{Status: Fail, Found: f.err.Error(), Mend: ui.Hint(withEngineHint(f.err))}
-			if errors.Is(f.err, ErrEngineSilent) || strings.Contains(f.err.Error(), "permission denied") || os.Getenv("DOCKER_HOST") != "" {
-				switch {
-				case os.Getenv("DOCKER_HOST") != "":
-					bad.Mend = "start the engine that DOCKER_HOST names, or unset the variable"
-				case strings.Contains(f.err.Error(), "permission denied"):
-					bad.Mend = "run as root, or join the group docker and log in again: usermod -aG docker $USER"
-				}
-				return bad
-			}
-			h.planEngine(&bad)
-			return bad
-		},
-		Fix: func(ctx context.Context, h *Host) error { return h.installEngine(ctx) },
+func (h *Host) checkEngine(ctx context.Context) Finding {
+	f := h.facts(ctx)
+	if f.err == nil {
+		owner := "not installed by druppie-up"
+		if h.ours() {
+			owner = "installed by druppie-up"
+		}
+		found := fmt.Sprintf("%s, storage %s, runtime %s, %s", f.Version, f.Driver, f.Runtime, owner)
+		if !atLeast(f.Version, leastEngine) {
+			return Finding{Status: Fail, Found: found + "; " + leastEngine + " or newer is needed", Mend: "upgrade Docker with your distribution's package manager"}
+		}
+		return Finding{Status: OK, Found: found}
 	}
+	bad := Finding{Status: Fail, Found: f.err.Error(), Mend: ui.Hint(withEngineHint(f.err))}
+	if errors.Is(f.err, ErrEngineSilent) || strings.Contains(f.err.Error(), "permission denied") || os.Getenv("DOCKER_HOST") != "" {
+		switch {
+		case os.Getenv("DOCKER_HOST") != "":
+			bad.Mend = "start the engine that DOCKER_HOST names, or unset the variable"
+		case strings.Contains(f.err.Error(), "permission denied"):
+			bad.Mend = "run as root, or join the group docker and log in again: usermod -aG docker $USER"
+		}
+		return bad
+	}
+	h.planEngine(&bad)
+	return bad
 }
 
 // planEngine says how an engine comes to run here.
@@ -159,91 +141,67 @@ func (h *Host) planEngine(f *Finding) {
 
 // atLeast compares versions by their numbers, up to the first that isn't one.
 func atLeast(version, least string) bool {
-	v, l := numbers(version), numbers(least)
-	for i := range l {
-		switch {
-		case i >= len(v) || v[i] < l[i]:
-			return false
-		case v[i] > l[i]:
-			return true
-		}
-	}
-	return true
+	return slices.Compare(numbers(version), numbers(least)) >= 0
 }
+
+var number = regexp.MustCompile(`^\.?(\d+)`)
 
 func numbers(version string) []int {
 	var out []int
-	for part := range strings.SplitSeq(version, ".") {
-		end := strings.IndexFunc(part, func(r rune) bool { return r < '0' || r > '9' })
-		digits := part
-		if end >= 0 {
-			digits = part[:end]
-		}
-		n, err := strconv.Atoi(digits)
+	for m := number.FindStringSubmatch(version); m != nil; m = number.FindStringSubmatch(version) {
+		n, err := strconv.Atoi(m[1])
 		if err != nil {
 			return out
 		}
 		out = append(out, n)
-		if end >= 0 {
-			return out
-		}
+		version = version[len(m[0]):]
 	}
 	return out
 }
 
-func engineKindCheck() Check {
-	return Check{
-		Name: "engine-kind", Title: "Kind of engine", Why: "the node image and the fixes were tried with Docker run by root; other kinds isolate more than a node can bear",
-		Run: func(ctx context.Context, h *Host) Finding {
-			f := h.facts(ctx)
-			if f.err != nil {
-				return Finding{Status: Skip, Found: "no engine to ask"}
-			}
-			for _, option := range f.Security {
-				switch {
-				case strings.Contains(option, "name=rootless"):
-					return Finding{Status: Warn, Found: "rootless", Mend: "use Docker run by root, or see kind's documentation on rootless (cgroup v2 with delegated controllers)"}
-				case strings.Contains(option, "name=userns"):
-					return Finding{Status: Fail, Found: "user namespaces are remapped (userns-remap)", Mend: `take "userns-remap" out of ` + daemonPath + " and restart the engine"}
-				}
-			}
-			if f.Driver == "vfs" {
-				return Finding{Status: Warn, Found: "storage driver vfs copies every layer", Mend: "use overlay2: see that the kernel has overlay and that " + f.Root + " isn't on an overlay itself"}
-			}
-			return Finding{Status: OK, Found: "Docker, run by root"}
-		},
+func (h *Host) checkEngineKind(ctx context.Context) Finding {
+	f := h.facts(ctx)
+	if f.err != nil {
+		return Finding{Status: Skip, Found: "no engine to ask"}
 	}
+	for _, option := range f.Security {
+		switch {
+		case strings.Contains(option, "name=rootless"):
+			return Finding{Status: Warn, Found: "rootless", Mend: "use Docker run by root, or see kind's documentation on rootless (cgroup v2 with delegated controllers)"}
+		case strings.Contains(option, "name=userns"):
+			return Finding{Status: Fail, Found: "user namespaces are remapped (userns-remap)", Mend: `take "userns-remap" out of ` + daemonPath + " and restart the engine"}
+		}
+	}
+	if f.Driver == "vfs" {
+		return Finding{Status: Warn, Found: "storage driver vfs copies every layer", Mend: "use overlay2: see that the kernel has overlay and that " + f.Root + " isn't on an overlay itself"}
+	}
+	return Finding{Status: OK, Found: "Docker, run by root"}
 }
 
-func cgroupCheck() Check {
-	return Check{
-		Name: "cgroup", Title: "Control groups", Why: "the kubelet accounts for pods with them; version 1 goes away in Kubernetes and is only accepted on request",
-		Run: func(ctx context.Context, h *Host) Finding {
-			controllers, version, err := h.controllers()
-			if err != nil {
-				return Finding{Status: Fail, Found: "none: " + err.Error(), Mend: "mount -t cgroup2 none /sys/fs/cgroup"}
-			}
-			if f := h.facts(ctx); f.err == nil && f.Cgroup != "" {
-				version = f.Cgroup
-			}
-			var missing []string
-			for _, c := range []string{"cpu", "cpuset", "memory", "pids"} {
-				if !controllers[c] {
-					missing = append(missing, c)
-				}
-			}
-			f := Finding{Status: OK, Found: "version " + version}
-			switch {
-			case len(missing) > 0:
-				f.Status, f.Found = Fail, f.Found+" without "+strings.Join(missing, ", ")
-				f.Mend = "enable them: kernel parameter cgroup_enable=" + missing[0] + ", or delegate them to this machine"
-			case version == "1":
-				f.Status, f.Found = Warn, "version 1: works, the kubelet is told to accept it"
-				f.Mend = "nothing now; later boot with systemd.unified_cgroup_hierarchy=1"
-			}
-			return f
-		},
+func (h *Host) checkCgroup(ctx context.Context) Finding {
+	controllers, version, err := h.controllers()
+	if err != nil {
+		return Finding{Status: Fail, Found: "none: " + err.Error(), Mend: "mount -t cgroup2 none /sys/fs/cgroup"}
 	}
+	if f := h.facts(ctx); f.err == nil && f.Cgroup != "" {
+		version = f.Cgroup
+	}
+	var missing []string
+	for _, c := range []string{"cpu", "cpuset", "memory", "pids"} {
+		if !controllers[c] {
+			missing = append(missing, c)
+		}
+	}
+	f := Finding{Status: OK, Found: "version " + version}
+	switch {
+	case len(missing) > 0:
+		f.Status, f.Found = Fail, f.Found+" without "+strings.Join(missing, ", ")
+		f.Mend = "enable them: kernel parameter cgroup_enable=" + missing[0] + ", or delegate them to this machine"
+	case version == "1":
+		f.Status, f.Found = Warn, "version 1: works, the kubelet is told to accept it"
+		f.Mend = "nothing now; later boot with systemd.unified_cgroup_hierarchy=1"
+	}
+	return f
 }
 
 // controllers lists what is mounted.
@@ -270,48 +228,38 @@ func (h *Host) controllers() (names map[string]bool, version string, err error) 
 	return names, "1", nil
 }
 
-func iptablesCheck() Check {
-	return Check{
-		Name: "iptables", Title: "Packet filter", Why: "the engine connects containers and publishes ports with iptables",
-		Run: func(ctx context.Context, h *Host) Finding {
-			if f := h.facts(ctx); f.err == nil {
-				return Finding{Status: OK, Found: "in use by the engine"}
-			}
-			if !installed("iptables") {
-				return Finding{Status: Warn, Found: "iptables is not in PATH", Mend: "apt-get install iptables (comes with the engine's fix)"}
-			}
-			if os.Geteuid() != 0 {
-				return Finding{Status: OK, Found: "iptables is there"}
-			}
-			if _, err := h.run(ctx, "iptables", "-t", "nat", "-S"); err != nil {
-				return Finding{Status: Fail, Found: err.Error(), Mend: "use a kernel with nf_tables and nat, or: update-alternatives --set iptables /usr/sbin/iptables-legacy"}
-			}
-			return Finding{Status: OK, Found: "iptables works"}
-		},
+func (h *Host) checkIptables(ctx context.Context) Finding {
+	if f := h.facts(ctx); f.err == nil {
+		return Finding{Status: OK, Found: "in use by the engine"}
 	}
+	if !installed("iptables") {
+		return Finding{Status: Warn, Found: "iptables is not in PATH", Mend: "apt-get install iptables (comes with the engine's fix)"}
+	}
+	if os.Geteuid() != 0 {
+		return Finding{Status: OK, Found: "iptables is there"}
+	}
+	if _, err := h.run(ctx, "iptables", "-t", "nat", "-S"); err != nil {
+		return Finding{Status: Fail, Found: err.Error(), Mend: "use a kernel with nf_tables and nat, or: update-alternatives --set iptables /usr/sbin/iptables-legacy"}
+	}
+	return Finding{Status: OK, Found: "iptables works"}
 }
 
-func kernelCheck() Check {
-	return Check{
-		Name: "kernel", Title: "Kernel", Why: "images are stacked with overlay, and Services need their packets to pass the packet filter",
-		Run: func(ctx context.Context, h *Host) Finding {
-			release, _ := h.read("/proc/sys/kernel/osrelease")
-			filesystems, err := h.read("/proc/filesystems")
-			if err != nil {
-				return Finding{Status: Skip, Found: "unknown: " + err.Error()}
-			}
-			if !strings.Contains(filesystems, "overlay") {
-				if _, err := h.run(ctx, "modprobe", "-n", "overlay"); err != nil {
-					return Finding{Status: Fail, Found: release + " has no overlay file system", Mend: "modprobe overlay, or boot a kernel that has it"}
-				}
-			}
-			if f := h.facts(ctx); f.err == nil {
-				forward, err := h.read("/proc/sys/net/ipv4/ip_forward")
-				if err == nil && forward == "0" {
-					return Finding{Status: Fail, Found: release + ", packets are not forwarded", Mend: "sysctl -w net.ipv4.ip_forward=1"}
-				}
-			}
-			return Finding{Status: OK, Found: release + ", with overlay"}
-		},
+func (h *Host) checkKernel(ctx context.Context) Finding {
+	release, _ := h.read("/proc/sys/kernel/osrelease")
+	filesystems, err := h.read("/proc/filesystems")
+	if err != nil {
+		return Finding{Status: Skip, Found: "unknown: " + err.Error()}
 	}
+	if !strings.Contains(filesystems, "overlay") {
+		if _, err := h.run(ctx, "modprobe", "-n", "overlay"); err != nil {
+			return Finding{Status: Fail, Found: release + " has no overlay file system", Mend: "modprobe overlay, or boot a kernel that has it"}
+		}
+	}
+	if f := h.facts(ctx); f.err == nil {
+		forward, err := h.read("/proc/sys/net/ipv4/ip_forward")
+		if err == nil && forward == "0" {
+			return Finding{Status: Fail, Found: release + ", packets are not forwarded", Mend: "sysctl -w net.ipv4.ip_forward=1"}
+		}
+	}
+	return Finding{Status: OK, Found: release + ", with overlay"}
 }

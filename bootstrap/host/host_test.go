@@ -105,7 +105,7 @@ func TestFixAndUndo(t *testing.T) {
 				if err := h.installWrapper(ctx); err != nil {
 					t.Fatal(err)
 				}
-				if err := h.raiseInotify(); err != nil {
+				if err := h.raiseInotify(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -187,10 +187,10 @@ func TestFixAsks(t *testing.T) {
 			check := func(name string, consent bool, status Status) Check {
 				return Check{
 					Name: name, Title: name, Why: "it matters",
-					Run: func(context.Context, *Host) Finding {
+					Run: func(*Host, context.Context) Finding {
 						return Finding{Status: status, Found: "bad", Mend: "do it", FixDoes: []string{"do " + name}, Consent: consent}
 					},
-					Fix: func(context.Context, *Host) error { fixed = append(fixed, name); return nil },
+					Fix: func(*Host, context.Context) error { fixed = append(fixed, name); return nil },
 				}
 			}
 			checks := []Check{check("foreign", true, Fail), check("fine", false, OK), check("safe", false, Warn)}
@@ -280,7 +280,7 @@ func TestEngineAnswers(t *testing.T) {
 			t.Setenv("DOCKER_HOST", "")
 			h := machine(t, nil, nil)
 			h.run, h.wait = runProgram, 2*time.Second
-			f := engineCheck().Run(t.Context(), h)
+			f := h.checkEngine(t.Context())
 			if !errors.Is(h.engine.err, tt.want) || (tt.want == nil) != (f.Status == OK) {
 				t.Errorf("%v, %+v; want %v", h.engine.err, f, tt.want)
 			}

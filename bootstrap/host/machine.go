@@ -13,21 +13,15 @@ import (
 
 const gib = 1 << 30
 
-func platformCheck() Check {
-	return Check{
-		Name: "platform", Title: "Operating system",
-		Why: "the nodes are Linux containers with this machine's kernel, and the fixes know Linux",
-		Run: func(_ context.Context, h *Host) Finding {
-			found := runtime.GOOS + "/" + runtime.GOARCH
-			if runtime.GOOS != "linux" || (runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64") {
-				return Finding{Status: Fail, Found: found + " is not supported", Mend: "use a Linux machine, or a virtual one, with an amd64 or arm64 processor"}
-			}
-			if name := osRelease(h, "PRETTY_NAME"); name != "" {
-				found = name + ", " + found
-			}
-			return Finding{Status: OK, Found: found}
-		},
+func (h *Host) checkPlatform(_ context.Context) Finding {
+	found := runtime.GOOS + "/" + runtime.GOARCH
+	if runtime.GOOS != "linux" || (runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64") {
+		return Finding{Status: Fail, Found: found + " is not supported", Mend: "use a Linux machine, or a virtual one, with an amd64 or arm64 processor"}
 	}
+	if name := osRelease(h, "PRETTY_NAME"); name != "" {
+		found = name + ", " + found
+	}
+	return Finding{Status: OK, Found: found}
 }
 
 // osRelease is a field of the distribution's description.
@@ -41,17 +35,12 @@ func osRelease(h *Host, key string) string {
 	return ""
 }
 
-func processorsCheck() Check {
-	return Check{
-		Name: "processors", Title: "Processors", Why: "on one processor the control plane alone keeps it busy, and waits run out",
-		Run: func(_ context.Context, h *Host) Finding {
-			n := runtime.NumCPU()
-			if n < 2 {
-				return Finding{Status: Warn, Found: fmt.Sprintf("%d", n), Mend: "give the machine two or more"}
-			}
-			return Finding{Status: OK, Found: fmt.Sprintf("%d", n)}
-		},
+func (h *Host) checkProcessors(_ context.Context) Finding {
+	n := runtime.NumCPU()
+	if n < 2 {
+		return Finding{Status: Warn, Found: fmt.Sprintf("%d", n), Mend: "give the machine two or more"}
 	}
+	return Finding{Status: OK, Found: fmt.Sprintf("%d", n)}
 }
 
 // Memory that the platform wants: what it uses, and room for a build.
@@ -60,29 +49,24 @@ const (
 	memoryWant  = 6 * gib
 )
 
-func memoryCheck() Check {
-	return Check{
-		Name: "memory", Title: "Memory", Why: "the platform takes up to 4 GiB and builds some more; without it the kernel kills pods at random",
-		Run: func(_ context.Context, h *Host) Finding {
-			text, err := h.read("/proc/meminfo")
-			if err != nil {
-				return Finding{Status: Warn, Found: "unknown: " + err.Error(), Mend: "see that 6 GiB are free"}
-			}
-			total, free := parseMeminfo(text)
-			found := fmt.Sprintf("%s of %s free", size(free), size(total))
-			mend := "stop what you don't need, or give the machine more: 6 GiB free will do"
-			f := Finding{Status: OK, Found: found, Mend: mend}
-			// A platform that runs already holds its memory itself.
-			switch least, want := int64(memoryLeast), int64(memoryWant); {
-			case h.platformRuns():
-			case free < least:
-				f.Status = Fail
-			case free < want:
-				f.Status = Warn
-			}
-			return f
-		},
+func (h *Host) checkMemory(_ context.Context) Finding {
+	text, err := h.read("/proc/meminfo")
+	if err != nil {
+		return Finding{Status: Warn, Found: "unknown: " + err.Error(), Mend: "see that 6 GiB are free"}
 	}
+	total, free := parseMeminfo(text)
+	found := fmt.Sprintf("%s of %s free", size(free), size(total))
+	mend := "stop what you don't need, or give the machine more: 6 GiB free will do"
+	f := Finding{Status: OK, Found: found, Mend: mend}
+	// A platform that runs already holds its memory itself.
+	switch least, want := int64(memoryLeast), int64(memoryWant); {
+	case h.platformRuns():
+	case free < least:
+		f.Status = Fail
+	case free < want:
+		f.Status = Warn
+	}
+	return f
 }
 
 // parseMeminfo returns total and available memory in bytes.
@@ -112,30 +96,25 @@ type need struct {
 	least, want int64
 }
 
-func diskCheck() Check {
-	return Check{
-		Name: "disk", Title: "Disk", Why: "a full disk corrupts what is being built and makes the node evict pods",
-		Run: func(ctx context.Context, h *Host) Finding {
-			// The store is what the builds are for: with it there, little more is written.
-			store := need{"the store " + h.opt.StoreDir, 5 * gib, 8 * gib}
-			needs := map[string]need{}
-			switch {
-			case h.opt.StoreFull:
-				store.least, store.want = gib, 4*gib
-			case h.opt.Supply != "registry":
-				needs[h.opt.BuildDir] = need{"the builds in " + h.opt.BuildDir, 7 * gib, 17 * gib}
-			}
-			needs[h.opt.StoreDir] = store
-			if root := h.dataRoot(ctx); root != "" {
-				images := need{"the engine's " + root, 4 * gib, 10 * gib}
-				if h.platformRuns() {
-					images.least, images.want = gib, 2*gib
-				}
-				needs[root] = images
-			}
-			return judgeDisk(needs, diskFree)
-		},
+func (h *Host) checkDisk(ctx context.Context) Finding {
+	// The store is what the builds are for: with it there, little more is written.
+	store := need{"the store " + h.opt.StoreDir, 5 * gib, 8 * gib}
+	needs := map[string]need{}
+	switch {
+	case h.opt.StoreFull:
+		store.least, store.want = gib, 4*gib
+	case h.opt.Supply != "registry":
+		needs[h.opt.BuildDir] = need{"the builds in " + h.opt.BuildDir, 7 * gib, 17 * gib}
 	}
+	needs[h.opt.StoreDir] = store
+	if root := h.dataRoot(ctx); root != "" {
+		images := need{"the engine's " + root, 4 * gib, 10 * gib}
+		if h.platformRuns() {
+			images.least, images.want = gib, 2*gib
+		}
+		needs[root] = images
+	}
+	return judgeDisk(needs, diskFree)
 }
 
 // judgeDisk adds up the needs of folders on one file system.
@@ -208,40 +187,35 @@ func (h *Host) dataRoot(ctx context.Context) string {
 	return "/var/lib/docker"
 }
 
-func pidsCheck() Check {
+func (h *Host) checkPids(_ context.Context) Finding {
 	const least = 4096
-	return Check{
-		Name: "pids", Title: "Processes", Why: "a platform is some thousand threads; at the limit nothing can start any more",
-		Run: func(_ context.Context, h *Host) Finding {
-			limits := map[string]int64{}
-			for name, path := range map[string]string{"kernel.pid_max": "/proc/sys/kernel/pid_max", "kernel.threads-max": "/proc/sys/kernel/threads-max"} {
-				if n, err := h.number(path); err == nil {
-					limits[name] = n
-				}
-			}
-			own, _ := h.read("/proc/self/cgroup")
-			for _, path := range pidsFiles(own) {
-				if n, err := h.number(path); err == nil {
-					limits["the cgroup's pids.max"] = n
-				}
-			}
-			var found, low []string
-			for _, name := range sortedKeys(limits) {
-				found = append(found, fmt.Sprintf("%s %d", name, limits[name]))
-				if limits[name] < 4*least {
-					low = append(low, name)
-				}
-				if limits[name] < least {
-					return Finding{Status: Fail, Found: fmt.Sprintf("%s is %d", name, limits[name]), Mend: raise(name)}
-				}
-			}
-			f := Finding{Status: OK, Found: strings.Join(found, ", ")}
-			if len(low) > 0 {
-				f.Status, f.Mend = Warn, raise(low[0])
-			}
-			return f
-		},
+	limits := map[string]int64{}
+	for name, path := range map[string]string{"kernel.pid_max": "/proc/sys/kernel/pid_max", "kernel.threads-max": "/proc/sys/kernel/threads-max"} {
+		if n, err := h.number(path); err == nil {
+			limits[name] = n
+		}
 	}
+	own, _ := h.read("/proc/self/cgroup")
+	for _, path := range pidsFiles(own) {
+		if n, err := h.number(path); err == nil {
+			limits["the cgroup's pids.max"] = n
+		}
+	}
+	var found, low []string
+	for _, name := range sortedKeys(limits) {
+		found = append(found, fmt.Sprintf("%s %d", name, limits[name]))
+		if limits[name] < 4*least {
+			low = append(low, name)
+		}
+		if limits[name] < least {
+			return Finding{Status: Fail, Found: fmt.Sprintf("%s is %d", name, limits[name]), Mend: raise(name)}
+		}
+	}
+	f := Finding{Status: OK, Found: strings.Join(found, ", ")}
+	if len(low) > 0 {
+		f.Status, f.Mend = Warn, raise(low[0])
+	}
+	return f
 }
 
 func raise(name string) string {

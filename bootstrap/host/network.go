@@ -19,46 +19,41 @@ var clusterRanges = map[string]netip.Prefix{
 	"Services": netip.MustParsePrefix("10.96.0.0/16"),
 }
 
-func networksCheck() Check {
-	return Check{
-		Name: "networks", Title: "Networks", Why: "an address that the cluster uses itself can't be reached from inside it, nor the cluster from here",
-		Run: func(ctx context.Context, h *Host) Finding {
-			table, err := h.read("/proc/net/route")
-			if err != nil {
-				return Finding{Status: Skip, Found: "unknown: " + err.Error()}
-			}
-			resolvers, _ := h.read("/etc/resolv.conf")
-			routes := parseRoutes(table)
-			var clashes []string
-			for _, who := range sortedKeys(clusterRanges) {
-				for _, r := range routes {
-					if r.net.Overlaps(clusterRanges[who]) {
-						clashes = append(clashes, fmt.Sprintf("%s (%s) and the route to %s by %s", who, clusterRanges[who], r.net, r.device))
-					}
-				}
-				for _, ns := range parseResolvers(resolvers) {
-					if clusterRanges[who].Contains(ns) {
-						clashes = append(clashes, fmt.Sprintf("%s (%s) and the name server %s", who, clusterRanges[who], ns))
-					}
-				}
-			}
-			if len(clashes) > 0 {
-				return Finding{Status: Warn, Found: "overlap of " + strings.Join(clashes, "; "),
-					Mend: "disconnect that network (a VPN, often) while the platform is used, if pods have to reach it"}
-			}
-			subnets := h.kindSubnets(ctx)
-			for _, s := range subnets {
-				for _, r := range routes {
-					// The engine's own route to it goes by its bridge.
-					if r.net.Overlaps(s) && !strings.HasPrefix(r.device, "br-") && !strings.HasPrefix(r.device, "docker") {
-						return Finding{Status: Fail, Found: fmt.Sprintf("the engine's network kind (%s) overlaps the route to %s by %s", s, r.net, r.device),
-							Mend: "delete the clusters on it, then docker network rm kind: the engine picks another range"}
-					}
-				}
-			}
-			return Finding{Status: OK, Found: "no overlap"}
-		},
+func (h *Host) checkNetworks(ctx context.Context) Finding {
+	table, err := h.read("/proc/net/route")
+	if err != nil {
+		return Finding{Status: Skip, Found: "unknown: " + err.Error()}
 	}
+	resolvers, _ := h.read("/etc/resolv.conf")
+	routes := parseRoutes(table)
+	var clashes []string
+	for _, who := range sortedKeys(clusterRanges) {
+		for _, r := range routes {
+			if r.net.Overlaps(clusterRanges[who]) {
+				clashes = append(clashes, fmt.Sprintf("%s (%s) and the route to %s by %s", who, clusterRanges[who], r.net, r.device))
+			}
+		}
+		for _, ns := range parseResolvers(resolvers) {
+			if clusterRanges[who].Contains(ns) {
+				clashes = append(clashes, fmt.Sprintf("%s (%s) and the name server %s", who, clusterRanges[who], ns))
+			}
+		}
+	}
+	if len(clashes) > 0 {
+		return Finding{Status: Warn, Found: "overlap of " + strings.Join(clashes, "; "),
+			Mend: "disconnect that network (a VPN, often) while the platform is used, if pods have to reach it"}
+	}
+	subnets := h.kindSubnets(ctx)
+	for _, s := range subnets {
+		for _, r := range routes {
+			// The engine's own route to it goes by its bridge.
+			if r.net.Overlaps(s) && !strings.HasPrefix(r.device, "br-") && !strings.HasPrefix(r.device, "docker") {
+				return Finding{Status: Fail, Found: fmt.Sprintf("the engine's network kind (%s) overlaps the route to %s by %s", s, r.net, r.device),
+					Mend: "delete the clusters on it, then docker network rm kind: the engine picks another range"}
+			}
+		}
+	}
+	return Finding{Status: OK, Found: "no overlap"}
 }
 
 // kindSubnets are the addresses of the network that the nodes are on, none if
@@ -137,18 +132,13 @@ func parseResolvers(text string) []netip.Addr {
 	return servers
 }
 
-func namesCheck() Check {
+func (h *Host) checkNames(ctx context.Context) Finding {
 	const name = "gitea." + names.Domain
-	return Check{
-		Name: "names", Title: "Names under localhost", Why: "the pages are at such names; browsers and curl resolve them by themselves, other programs may not",
-		Run: func(ctx context.Context, h *Host) Finding {
-			deadline, cancel := context.WithTimeout(ctx, 3*time.Second)
-			defer cancel()
-			addresses, err := net.DefaultResolver.LookupNetIP(deadline, "ip", name)
-			if err != nil || len(addresses) == 0 || !addresses[0].Unmap().IsLoopback() {
-				return Finding{Status: OK, Found: name + " resolves in browsers and curl only; the platform itself doesn't need it"}
-			}
-			return Finding{Status: OK, Found: name + " is " + addresses[0].String()}
-		},
+	deadline, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	addresses, err := net.DefaultResolver.LookupNetIP(deadline, "ip", name)
+	if err != nil || len(addresses) == 0 || !addresses[0].Unmap().IsLoopback() {
+		return Finding{Status: OK, Found: name + " resolves in browsers and curl only; the platform itself doesn't need it"}
 	}
+	return Finding{Status: OK, Found: name + " is " + addresses[0].String()}
 }

@@ -155,7 +155,7 @@ func TestNetworksClash(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			h := machine(t, map[string]string{"proc/net/route": head + tt.routes, "etc/resolv.conf": tt.resolvers}, map[string]string{"docker network inspect kind": kind})
 			h.engine = &engineFacts{Version: "20.10"}
-			if f := networksCheck().Run(t.Context(), h); f.Status != tt.want {
+			if f := h.checkNetworks(t.Context()); f.Status != tt.want {
 				t.Errorf("%+v, want %s", f, tt.want)
 			}
 		})
@@ -229,7 +229,7 @@ func TestFindingsHideProxyUsers(t *testing.T) {
 	for _, proxy := range []string{"http://me:sec ret@p:3128", "http://me:a@sec\"ret@p:3128", "me:secret@p:3128"} {
 		t.Run(proxy, func(t *testing.T) {
 			t.Setenv("HTTPS_PROXY", proxy)
-			failing := Check{Name: "supply", Title: "Sources", Why: "images", Run: func(context.Context, *Host) Finding {
+			failing := Check{Name: "supply", Title: "Sources", Why: "images", Run: func(*Host, context.Context) Finding {
 				return Finding{Status: Fail, Found: fmt.Sprintf("invalid proxy address %q: %s is unreadable", proxy, proxy)}
 			}}
 			findings, err := machine(t, nil, nil).check(t.Context(), []Check{failing}, ui.Discard())
@@ -336,7 +336,7 @@ func TestEnginePID(t *testing.T) {
 			if got := h.enginePID(); got != tt.want {
 				t.Errorf("pid = %d, want %d", got, tt.want)
 			}
-			h.clearDead()
+			h.removeStalePIDFiles()
 			if _, err := h.read(enginePID); (err == nil) != (tt.want != 0) {
 				t.Errorf("the pid file after clearing: %v", err)
 			}

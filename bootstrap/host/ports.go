@@ -176,30 +176,25 @@ func parseHexAddress(s string) (netip.Addr, bool) {
 	return ip.Unmap(), ok
 }
 
-func portCheck() Check {
-	return Check{
-		Name: "port", Title: "Front door's port", Why: "Gitea and the other pages are reached through it",
-		Run: func(ctx context.Context, h *Host) Finding {
-			owner, free, err := h.portOwner(ctx, h.opt.Port)
-			switch {
-			case err != nil:
-				return Finding{Status: Fail, Found: err.Error(), Mend: "choose another: --port N"}
-			case free:
-				return Finding{Status: OK, Found: fmt.Sprintf("127.0.0.1:%d is free", h.opt.Port)}
-			case owner.Cluster == h.opt.Cluster:
-				return Finding{Status: OK, Found: fmt.Sprintf("%d is the running platform's", h.opt.Port)}
-			}
-			found := fmt.Sprintf("%d is in use by %s", h.opt.Port, owner)
-			if h.opt.PortChosen {
-				return Finding{Status: Fail, Found: found, Mend: "stop that, or choose another: --port N"}
-			}
-			next, err := FreePort(h.opt.Port)
-			if err != nil {
-				return Finding{Status: Fail, Found: err.Error(), Mend: "choose one: --port N"}
-			}
-			return Finding{Status: Warn, Found: found + fmt.Sprintf("; %d is free and will be taken", next), Mend: "nothing, or choose one: --port N"}
-		},
+func (h *Host) checkPort(ctx context.Context) Finding {
+	owner, free, err := h.portOwner(ctx, h.opt.Port)
+	switch {
+	case err != nil:
+		return Finding{Status: Fail, Found: err.Error(), Mend: "choose another: --port N"}
+	case free:
+		return Finding{Status: OK, Found: fmt.Sprintf("127.0.0.1:%d is free", h.opt.Port)}
+	case owner.Cluster == h.opt.Cluster:
+		return Finding{Status: OK, Found: fmt.Sprintf("%d is the running platform's", h.opt.Port)}
 	}
+	found := fmt.Sprintf("%d is in use by %s", h.opt.Port, owner)
+	if h.opt.PortChosen {
+		return Finding{Status: Fail, Found: found, Mend: "stop that, or choose another: --port N"}
+	}
+	next, err := FreePort(h.opt.Port)
+	if err != nil {
+		return Finding{Status: Fail, Found: err.Error(), Mend: "choose one: --port N"}
+	}
+	return Finding{Status: Warn, Found: found + fmt.Sprintf("; %d is free and will be taken", next), Mend: "nothing, or choose one: --port N"}
 }
 
 // platformRuns tells whether containers of the cluster run, so that what they

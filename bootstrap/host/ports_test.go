@@ -71,7 +71,7 @@ func TestPortCheck(t *testing.T) {
 			h := machine(t, nil, map[string]string{"docker ps": tt.publisher + "\n"})
 			h.engine = &engineFacts{Version: "20.10"}
 			h.opt.Port, h.opt.PortChosen = l.Addr().(*net.TCPAddr).Port, tt.chosen
-			f := portCheck().Run(t.Context(), h)
+			f := h.checkPort(t.Context())
 			if f.Status != tt.want || !strings.Contains(f.Found, tt.found) {
 				t.Errorf("%+v, want %s with %q", f, tt.want, tt.found)
 			}

@@ -12,11 +12,8 @@ import (
 // proxyVariables are read, in both spellings, by what we start.
 var proxyVariables = []string{"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"}
 
-func proxyCheck() Check {
-	return Check{
-		Name: "proxy", Title: "Proxy settings", Why: "they are handed on to the nodes; what is inside must not be asked for outside",
-		Run: func(_ context.Context, h *Host) Finding { return judgeProxy(os.Getenv, h.opt.Cluster) },
-	}
+func (h *Host) checkProxy(_ context.Context) Finding {
+	return judgeProxy(os.Getenv, h.opt.Cluster)
 }
 
 func judgeProxy(env func(string) string, cluster string) Finding {

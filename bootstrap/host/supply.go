@@ -30,59 +30,55 @@ var tools = []tool{
 	{program: "go", mend: "install Go from https://go.dev/dl"},
 }
 
-func toolsCheck() Check {
-	return Check{
-		Name: "tools", Title: "Tools for building images", Why: "without a container registry the images are built here, from Go modules and Debian packages",
-		Run: func(ctx context.Context, h *Host) Finding {
-			if h.opt.Supply != "modules" && h.opt.Supply != "auto" {
-				return Finding{Status: Skip, Found: "the supply " + h.opt.Supply + " builds nothing"}
-			}
-			missing := h.missingTools()
-			goTooOld := h.oldGo(ctx)
-			if len(missing) == 0 && goTooOld == "" {
-				return Finding{Status: OK, Found: "all there"}
-			}
-			f := Finding{Status: Fail}
-			var found, mend, packages []string
-			for _, t := range missing {
-				found = append(found, t.program)
-				packages = append(packages, t.apt...)
-				if t.mend != "" {
-					mend = append(mend, t.mend)
-				}
-			}
-			if len(found) > 0 {
-				f.Found = "missing: " + strings.Join(found, ", ")
-			}
-			if goTooOld != "" {
-				f.Found = strings.TrimPrefix(f.Found+"; "+goTooOld, "; ")
-				mend = append(mend, "install "+runtime.Version()+" or newer from https://go.dev/dl")
-			}
-			if len(packages) > 0 {
-				install := "apt-get install --no-install-recommends " + strings.Join(packages, " ")
-				mend = append([]string{install}, mend...)
-				if os.Geteuid() == 0 && h.apt() {
-					f.FixDoes = []string{"run apt-get update and " + install}
-				}
-			}
-			f.Mend = strings.Join(mend, "; ")
-			// They are needed only while the store lacks images, and not where a registry has them.
-			if h.opt.StoreFull || h.opt.Supply == "auto" && h.registry(ctx) == nil {
-				f.Status = Warn
-			}
-			return f
-		},
-		Fix: func(ctx context.Context, h *Host) error {
-			var packages []string
-			for _, t := range h.missingTools() {
-				packages = append(packages, t.apt...)
-			}
-			if len(packages) == 0 {
-				return nil
-			}
-			return h.install(ctx, packages...)
-		},
+func (h *Host) checkTools(ctx context.Context) Finding {
+	if h.opt.Supply != "modules" && h.opt.Supply != "auto" {
+		return Finding{Status: Skip, Found: "the supply " + h.opt.Supply + " builds nothing"}
 	}
+	missing := h.missingTools()
+	goTooOld := h.oldGo(ctx)
+	if len(missing) == 0 && goTooOld == "" {
+		return Finding{Status: OK, Found: "all there"}
+	}
+	f := Finding{Status: Fail}
+	var found, mend, packages []string
+	for _, t := range missing {
+		found = append(found, t.program)
+		packages = append(packages, t.apt...)
+		if t.mend != "" {
+			mend = append(mend, t.mend)
+		}
+	}
+	if len(found) > 0 {
+		f.Found = "missing: " + strings.Join(found, ", ")
+	}
+	if goTooOld != "" {
+		f.Found = strings.TrimPrefix(f.Found+"; "+goTooOld, "; ")
+		mend = append(mend, "install "+runtime.Version()+" or newer from https://go.dev/dl")
+	}
+	if len(packages) > 0 {
+		install := "apt-get install --no-install-recommends " + strings.Join(packages, " ")
+		mend = append([]string{install}, mend...)
+		if os.Geteuid() == 0 && h.apt() {
+			f.FixDoes = []string{"run apt-get update and " + install}
+		}
+	}
+	f.Mend = strings.Join(mend, "; ")
+	// They are needed only while the store lacks images, and not where a registry has them.
+	if h.opt.StoreFull || h.opt.Supply == "auto" && h.registry(ctx) == nil {
+		f.Status = Warn
+	}
+	return f
+}
+
+func (h *Host) installTools(ctx context.Context) error {
+	var packages []string
+	for _, t := range h.missingTools() {
+		packages = append(packages, t.apt...)
+	}
+	if len(packages) == 0 {
+		return nil
+	}
+	return h.install(ctx, packages...)
 }
 
 func (h *Host) missingTools() []tool {
@@ -118,26 +114,21 @@ func (h *Host) oldGo(ctx context.Context) string {
 // probeDeadline bounds each look at the network.
 const probeDeadline = 8 * time.Second
 
-func supplyCheck() Check {
-	return Check{
-		Name: "supply", Title: "Sources of images", Why: "images have to come from somewhere, once: the store keeps them",
-		Run: func(ctx context.Context, h *Host) Finding {
-			var registry, modules, debian, npm error
-			var wait sync.WaitGroup
-			for _, p := range []struct {
-				err *error
-				ask func(context.Context) error
-			}{{&registry, h.registry}, {&modules, h.moduleProxy}, {&debian, h.debian}, {&npm, h.npm}} {
-				wait.Go(func() {
-					deadline, cancel := context.WithTimeout(ctx, probeDeadline)
-					defer cancel()
-					*p.err = p.ask(deadline)
-				})
-			}
-			wait.Wait()
-			return judgeSupply(h.opt.Supply, h.opt.StoreFull, registry, errors.Join(modules, debian, npm))
-		},
+func (h *Host) checkSupply(ctx context.Context) Finding {
+	var registry, modules, debian, npm error
+	var wait sync.WaitGroup
+	for _, p := range []struct {
+		err *error
+		ask func(context.Context) error
+	}{{&registry, h.registry}, {&modules, h.moduleProxy}, {&debian, h.debian}, {&npm, h.npm}} {
+		wait.Go(func() {
+			deadline, cancel := context.WithTimeout(ctx, probeDeadline)
+			defer cancel()
+			*p.err = p.ask(deadline)
+		})
 	}
+	wait.Wait()
+	return judgeSupply(h.opt.Supply, h.opt.StoreFull, registry, errors.Join(modules, debian, npm))
 }
 
 // judgeSupply says which supply will be taken, and whether there is one.

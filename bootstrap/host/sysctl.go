@@ -23,47 +23,40 @@ var inotify = []struct {
 	{"fs.inotify.max_user_watches", 65536, 524288},
 }
 
-func inotifyCheck() Check {
-	return Check{
-		Name: "inotify", Title: "File watches",
-		Why: `all pods of all nodes share these limits of the kernel, and fail with "too many open files" when they are used up`,
-		Run: func(_ context.Context, h *Host) Finding {
-			f := Finding{Status: OK}
-			var found, mend []string
-			for _, s := range inotify {
-				n, err := h.number(sysctlFile(s.key))
-				if err != nil {
-					return Finding{Status: Skip, Found: "unknown: " + err.Error()}
-				}
-				name := path.Base(sysctlFile(s.key))
-				if n >= s.want {
-					found = append(found, fmt.Sprintf("%s %d", name, n))
-					continue
-				}
-				found = append(found, fmt.Sprintf("%s %d (%d wanted)", name, n, s.want))
-				mend = append(mend, fmt.Sprintf("sysctl -w %s=%d", s.key, s.want))
-				if n < s.least {
-					f.Status = Fail
-				} else if f.Status == OK {
-					f.Status = Warn
-				}
-			}
-			f.Found, f.Mend = strings.Join(found, ", "), strings.Join(mend, " && ")
-			if len(mend) > 0 && os.Geteuid() == 0 {
-				for _, m := range mend {
-					f.FixDoes = append(f.FixDoes, "run "+m)
-				}
-				f.FixDoes = append(f.FixDoes, "write the same to "+sysctlPath+", for after a restart")
-			}
-			return f
-		},
-		Fix: func(_ context.Context, h *Host) error { return h.raiseInotify() },
+func (h *Host) checkInotify(_ context.Context) Finding {
+	f := Finding{Status: OK}
+	var found, mend []string
+	for _, s := range inotify {
+		n, err := h.number(sysctlFile(s.key))
+		if err != nil {
+			return Finding{Status: Skip, Found: "unknown: " + err.Error()}
+		}
+		name := path.Base(sysctlFile(s.key))
+		if n >= s.want {
+			found = append(found, fmt.Sprintf("%s %d", name, n))
+			continue
+		}
+		found = append(found, fmt.Sprintf("%s %d (%d wanted)", name, n, s.want))
+		mend = append(mend, fmt.Sprintf("sysctl -w %s=%d", s.key, s.want))
+		if n < s.least {
+			f.Status = Fail
+		} else if f.Status == OK {
+			f.Status = Warn
+		}
 	}
+	f.Found, f.Mend = strings.Join(found, ", "), strings.Join(mend, " && ")
+	if len(mend) > 0 && os.Geteuid() == 0 {
+		for _, m := range mend {
+			f.FixDoes = append(f.FixDoes, "run "+m)
+		}
+		f.FixDoes = append(f.FixDoes, "write the same to "+sysctlPath+", for after a restart")
+	}
+	return f
 }
 
 func sysctlFile(key string) string { return "/proc/sys/" + strings.ReplaceAll(key, ".", "/") }
 
-func (h *Host) raiseInotify() error {
+func (h *Host) raiseInotify(context.Context) error {
 	s, err := h.loadState()
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/bootstrap/supply/registry"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -80,7 +81,7 @@ func supplyView(items []bootstrap.SupplyItem) view {
 	return v
 }
 
-func lockView(items []bootstrap.LockItem) view {
+func lockView(items []registry.Locked) view {
 	v := view{headers: []string{"image", "pinned", "upstream's now", "error"}}
 	for _, i := range items {
 		v.rows = append(v.rows, []string{i.Ref, i.Pinned, i.Found, i.Error})

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"io"
 	"math"
-	"sync"
 	"time"
 )
 
@@ -25,45 +24,22 @@ type event struct {
 
 func stamp(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000Z") }
 
-// jsonReporter writes every event as a line of JSON.
-type jsonReporter struct {
-	mu  sync.Mutex
-	enc *json.Encoder
-}
+// jsonRenderer writes every event as a line of JSON.
+type jsonRenderer struct{ enc *json.Encoder }
 
-func newJSON(w io.Writer) *jsonReporter {
+func newJSON(w io.Writer) jsonRenderer {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	return &jsonReporter{enc: enc}
+	return jsonRenderer{enc}
 }
 
-func (r *jsonReporter) emit(e event) {
+func (r jsonRenderer) emit(e event) {
 	e.Time = stamp(time.Now())
-	_ = r.enc.Encode(e) // nobody is left to tell when standard error is gone
+	_ = r.enc.Encode(e) // when standard error is gone, there is nowhere to report that
 }
 
-func (r *jsonReporter) Note(text string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.emit(event{Event: "note", Detail: format(text, args)})
-}
-
-func (r *jsonReporter) Start(id, title string) Task {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	t := &jsonTask{r: r, track: track{id: id, title: OneLine(title), began: time.Now()}}
-	t.emit(event{Event: "start"})
-	return t
-}
-
-type jsonTask struct {
-	r *jsonReporter
-	track
-	spoke time.Time
-}
-
-// emit adds what every event of a task carries.
-func (t *jsonTask) emit(e event) {
+// emitTask adds what every event of a task carries.
+func (r jsonRenderer) emitTask(t *task, e event) {
 	e.ID, e.Title = t.id, t.title
 	if t.counting {
 		done, total := t.done, t.total
@@ -73,51 +49,28 @@ func (t *jsonTask) emit(e event) {
 			e.ETA = &s
 		}
 	}
-	t.r.emit(e)
+	r.emit(e)
 }
 
-func (t *jsonTask) Detail(text string, args ...any) {
-	t.r.mu.Lock()
-	defer t.r.mu.Unlock()
-	detail := format(text, args)
-	if t.ended || detail == t.detail {
-		return
+func (r jsonRenderer) note(text string) { r.emit(event{Event: "note", Detail: text}) }
+func (r jsonRenderer) start(t *task)    { r.emitTask(t, event{Event: "start"}) }
+
+// update reports progress at most once a second, since some count bytes; the end of the work always.
+func (r jsonRenderer) update(t *task, kind string) {
+	if kind == "progress" {
+		now := time.Now()
+		if complete := t.total > 0 && t.done >= t.total; !complete && now.Sub(t.written) < time.Second {
+			return
+		}
+		t.written = now
 	}
-	t.detail = detail
-	t.emit(event{Event: "detail", Detail: detail})
+	r.emitTask(t, event{Event: kind, Detail: t.detail})
 }
 
-// Progress is reported at most once a second, since some count bytes; the end of the work always is.
-func (t *jsonTask) Progress(done, total int64) {
-	t.r.mu.Lock()
-	defer t.r.mu.Unlock()
-	if t.ended {
+func (r jsonRenderer) end(t *task, o outcome) {
+	if o.event == "fail" {
+		r.emitTask(t, event{Event: o.event, Error: errText(o.err), Hint: Hint(o.err)})
 		return
 	}
-	now := time.Now()
-	first := !t.counting
-	t.progress(now, done, total)
-	if complete := total > 0 && done >= total; !first && !complete && now.Sub(t.spoke) < time.Second {
-		return
-	}
-	t.spoke = now
-	t.emit(event{Event: "progress", Detail: t.detail})
-}
-
-func (t *jsonTask) end(e event) {
-	t.r.mu.Lock()
-	defer t.r.mu.Unlock()
-	if t.ended {
-		return
-	}
-	t.ended = true
-	t.emit(e)
-}
-
-func (t *jsonTask) Done(text string, args ...any) {
-	t.end(event{Event: "done", Detail: format(text, args)})
-}
-func (t *jsonTask) Skip(reason string) { t.end(event{Event: "skip", Detail: OneLine(reason)}) }
-func (t *jsonTask) Fail(err error) {
-	t.end(event{Event: "fail", Error: errText(err), Hint: Hint(err)})
+	r.emitTask(t, event{Event: o.event, Detail: o.text})
 }

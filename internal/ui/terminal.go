@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -25,18 +26,13 @@ var spinner = []string{"⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "
 
 // terminal keeps ended steps on the screen and redraws the running ones below them.
 type terminal struct {
-	mu    sync.Mutex
+	mu    *sync.Mutex // the reporter's
 	w     io.Writer
 	s     styles
-	width func() int
-	live  []*termTask
+	live  []*task
 	drawn int // lines on the screen that belong to running tasks
 	frame int
 	stop  chan struct{} // ends the redrawing; nil while nothing runs
-}
-
-func newTerminal(w io.Writer) *terminal {
-	return &terminal{w: w, s: newStyles(w), width: func() int { return windowWidth(w) }}
 }
 
 func windowWidth(w io.Writer) int {
@@ -48,23 +44,18 @@ func windowWidth(w io.Writer) int {
 	return defaultWidth
 }
 
-func (r *terminal) Note(text string, args ...any) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.redraw("  " + format(text, args) + "\n")
-}
+func (r *terminal) note(text string) { r.redraw("  " + text + "\n") }
 
-func (r *terminal) Start(id, title string) Task {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	t := &termTask{r: r, track: track{id: id, title: OneLine(title), began: time.Now()}}
+// update does nothing: the next frame shows it.
+func (r *terminal) update(*task, string) {}
+
+func (r *terminal) start(t *task) {
 	r.live = append(r.live, t)
 	if r.stop == nil {
 		r.stop = make(chan struct{})
 		go r.spin(r.stop)
 	}
 	r.redraw("")
-	return t
 }
 
 // spin redraws until the last running task ended; the goroutine lives no longer than the work.
@@ -86,15 +77,15 @@ func (r *terminal) spin(stop <-chan struct{}) {
 	}
 }
 
-// redraw replaces the running lines by the given lasting lines and the running lines as they are
+// redraw replaces the running lines by the given lines, which stay, and the running lines as they are
 // now, in one write so that nothing flickers.
-func (r *terminal) redraw(lasting string) {
+func (r *terminal) redraw(above string) {
 	var b strings.Builder
 	if r.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA\r\x1b[J", r.drawn)
 	}
-	b.WriteString(lasting)
-	now, width := time.Now(), r.width()
+	b.WriteString(above)
+	now, width := time.Now(), windowWidth(r.w)
 	r.drawn = 0
 	for i, t := range r.live {
 		if i == maxLive {
@@ -102,21 +93,16 @@ func (r *terminal) redraw(lasting string) {
 			r.drawn++
 			break
 		}
-		b.WriteString(r.s.plain.Inline(true).MaxWidth(width-1).Render(t.line(now)) + "\n")
+		b.WriteString(r.s.plain.Inline(true).MaxWidth(width-1).Render(r.line(t, now)) + "\n")
 		r.drawn++
 	}
 	_, _ = io.WriteString(r.w, b.String())
 }
 
-type termTask struct {
-	r *terminal
-	track
-}
-
 // line is how a running task looks: spinner, title, bar, time, what it waits for.
-func (t *termTask) line(now time.Time) string {
-	s := t.r.s
-	parts := []string{s.busy.Render(spinner[t.r.frame%len(spinner)]) + " " + t.title}
+func (r *terminal) line(t *task, now time.Time) string {
+	s := r.s
+	parts := []string{s.busy.Render(spinner[r.frame%len(spinner)]) + " " + t.title}
 	if t.counting && t.total > 0 {
 		full := int(t.share * barWidth)
 		parts = append(parts, s.busy.Render(strings.Repeat("█", full))+s.faint.Render(strings.Repeat("░", barWidth-full)))
@@ -138,49 +124,22 @@ func (t *termTask) line(now time.Time) string {
 	return strings.Join(parts, "  ")
 }
 
-func (t *termTask) Detail(text string, args ...any) {
-	t.r.mu.Lock()
-	defer t.r.mu.Unlock()
-	t.detail = format(text, args) // the next frame shows it
-}
-
-func (t *termTask) Progress(done, total int64) {
-	t.r.mu.Lock()
-	defer t.r.mu.Unlock()
-	t.progress(time.Now(), done, total)
-}
-
-func (t *termTask) end(mark, text string) {
-	r := t.r
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if t.ended {
-		return
-	}
-	t.ended = true
-	for i, l := range r.live {
-		if l == t {
-			r.live = append(r.live[:i], r.live[i+1:]...)
-			break
-		}
-	}
+func (r *terminal) end(t *task, o outcome) {
+	r.live = slices.DeleteFunc(r.live, func(l *task) bool { return l == t })
 	if len(r.live) == 0 {
 		close(r.stop)
 		r.stop = nil
 	}
+	mark, text := r.s.good.Render("✓"), r.s.faint.Render(o.text)
+	switch o.event {
+	case "skip":
+		mark = r.s.faint.Render("–")
+	case "fail":
+		mark, text = r.s.bad.Render("✗"), o.text
+	}
 	line := mark + " " + t.title + "  " + r.s.faint.Render(short(time.Since(t.began)))
-	if text != "" {
+	if o.text != "" {
 		line += "  " + text
 	}
 	r.redraw(line + "\n")
-}
-
-func (t *termTask) Done(text string, args ...any) {
-	t.end(t.r.s.good.Render("✓"), t.r.s.faint.Render(format(text, args)))
-}
-func (t *termTask) Skip(reason string) {
-	t.end(t.r.s.faint.Render("–"), t.r.s.faint.Render(OneLine(reason)))
-}
-func (t *termTask) Fail(err error) {
-	t.end(t.r.s.bad.Render("✗"), gist(err))
 }

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// track keeps what one task told, for whichever reporter draws it.
+// track keeps what one task reported, for whichever renderer shows it.
 type track struct {
 	id, title string
 	detail    string

@@ -1,4 +1,4 @@
-// Package ui owns what druppie-up says while it works: the three streams, the progress reporter and
+// Package ui owns what druppie-up prints while it works: the three streams, the progress reporter and
 // the errors meant for people. It refuses to decide anything: it never exits, never asks, and touches
 // no stream it wasn't given.
 //
@@ -70,18 +70,17 @@ const (
 // NewReporter gives the reporter for a mode. Auto draws where w is a terminal that can redraw lines
 // and writes plain lines elsewhere. An unknown mode is the user's error.
 func NewReporter(w io.Writer, mode string) (Reporter, error) {
-	switch mode {
-	case ModeAuto, "":
-		if isTerminal(w) && os.Getenv("TERM") != "dumb" {
-			return newTerminal(w), nil
-		}
-		return newPlain(w), nil
-	case ModeTerminal:
-		return newTerminal(w), nil
-	case ModePlain:
-		return newPlain(w), nil
-	case ModeJSON:
-		return newJSON(w), nil
+	r := &reporter{}
+	switch {
+	case mode == ModeTerminal, (mode == ModeAuto || mode == "") && isTerminal(w) && os.Getenv("TERM") != "dumb":
+		r.renderer = &terminal{mu: &r.mu, w: w, s: newStyles(w)}
+	case mode == ModePlain, mode == ModeAuto, mode == "":
+		r.renderer = plain{w}
+	case mode == ModeJSON:
+		r.renderer = newJSON(w)
+	}
+	if r.renderer != nil {
+		return r, nil
 	}
 	return nil, WithHint(Usage(fmt.Errorf("unknown way to report progress %q", mode)),
 		"use one of auto, terminal, plain, json")

@@ -19,8 +19,8 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
-// story is a run with all that can happen in it; every mode tells it in its own way.
-func story(t *testing.T, rep Reporter) {
+// report is a run with all that can happen in it; every mode shows it in its own way.
+func report(t *testing.T, rep Reporter) {
 	t.Helper()
 	rep.Note("supply: %s, since no registry answers", "modules")
 
@@ -51,7 +51,7 @@ func story(t *testing.T, rep Reporter) {
 	gitea.Done("after the end")
 }
 
-func TestStoryGolden(t *testing.T) {
+func TestReportGolden(t *testing.T) {
 	for _, mode := range []string{ModePlain, ModeJSON, ModeTerminal} {
 		t.Run(mode, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -60,12 +60,12 @@ func TestStoryGolden(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				story(t, rep)
+				report(t, rep)
 				got := out.String()
 				if mode == ModeTerminal {
 					got = screen(got)
 				}
-				golden(t, "story."+mode, got)
+				golden(t, "report."+mode, got)
 			})
 		})
 	}
@@ -262,11 +262,19 @@ func TestModes(t *testing.T) {
 		t.Errorf("unknown mode: %v", err)
 	}
 	rep, err := NewReporter(&bytes.Buffer{}, ModeAuto)
-	if _, ok := rep.(*plain); !ok || err != nil {
-		t.Errorf("auto on a buffer gives %T, %v", rep, err)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := rep.(*reporter).renderer; !isPlain(r) {
+		t.Errorf("auto on a buffer gives %T", r)
 	}
 	task := Discard().Start("a", "b")
 	task.Done("quietly")
+}
+
+func isPlain(r renderer) bool {
+	_, ok := r.(plain)
+	return ok
 }
 
 func TestColour(t *testing.T) {

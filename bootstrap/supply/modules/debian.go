@@ -37,7 +37,7 @@ type rootfs struct {
 
 // rootfs makes, or finds in the cache, the root file system of a package list.
 // The packages are the distribution's of today; what they were is recorded.
-func (b *Builder) rootfs(ctx context.Context, d component.Debian, m *meter) (*rootfs, error) {
+func (b *Builder) rootfs(ctx context.Context, d component.Debian, m *progress) (*rootfs, error) {
 	name := strings.Join(d.Packages, ",")
 	key, err := hash(format, "debian", suite, arch, d.Packages)
 	if err != nil {

@@ -139,7 +139,7 @@ func under(p, dir string) bool {
 // binaries builds all binaries of a source with one go build and returns the
 // folder that holds them under their names. A folder that is there is
 // complete: it is put in place by a rename.
-func (b *Builder) binaries(ctx context.Context, c component.Component, s component.Source, m *meter) (string, error) {
+func (b *Builder) binaries(ctx context.Context, c component.Component, s component.Source, m *progress) (string, error) {
 	key, err := b.sourceKey(c, s)
 	if err != nil {
 		return "", err

@@ -43,7 +43,7 @@ func (p *product) put(s *store.Store, ref string) error {
 }
 
 // image builds one image from its recipe.
-func (b *Builder) image(ctx context.Context, c component.Component, img component.Image, m *meter) (_ *product, err error) {
+func (b *Builder) image(ctx context.Context, c component.Component, img component.Image, m *progress) (_ *product, err error) {
 	key, err := b.imageKey(c, img)
 	if err != nil {
 		return nil, err
@@ -61,7 +61,7 @@ func (b *Builder) image(ctx context.Context, c component.Component, img componen
 			err = errors.Join(err, os.RemoveAll(tmp))
 		}
 	}()
-	a := &assembly{b: b, c: c, img: img, tmp: tmp, meter: m, modules: map[string]string{}}
+	a := &assembly{b: b, c: c, img: img, tmp: tmp, progress: m, modules: map[string]string{}}
 	if err := a.collect(ctx); err != nil {
 		return nil, err
 	}
@@ -81,11 +81,11 @@ func (b *Builder) image(ctx context.Context, c component.Component, img componen
 
 // assembly is one image on its way.
 type assembly struct {
-	b     *Builder
-	c     component.Component
-	img   component.Image
-	tmp   string
-	meter *meter
+	b        *Builder
+	c        component.Component
+	img      component.Image
+	tmp      string
+	progress *progress
 
 	root     *rootfs
 	entries  []layer.Entry
@@ -97,7 +97,7 @@ type assembly struct {
 // collect makes everything that goes into the image.
 func (a *assembly) collect(ctx context.Context) error {
 	if a.img.Debian != nil {
-		r, err := a.b.rootfs(ctx, *a.img.Debian, a.meter)
+		r, err := a.b.rootfs(ctx, *a.img.Debian, a.progress)
 		if err != nil {
 			return err
 		}
@@ -153,7 +153,7 @@ func (a *assembly) binary(ctx context.Context, ref string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir, err := a.b.binaries(ctx, owner, src, a.meter)
+	dir, err := a.b.binaries(ctx, owner, src, a.progress)
 	if err != nil {
 		return "", err
 	}
@@ -171,7 +171,7 @@ func (a *assembly) tree(ctx context.Context, f component.Content, e layer.Entry)
 	)
 	from, built := strings.CutPrefix(f.From, builtPrefix)
 	if built {
-		root, err = a.b.binaries(ctx, a.c, src, a.meter)
+		root, err = a.b.binaries(ctx, a.c, src, a.progress)
 	} else {
 		var mod gomod.Module
 		mod, err = a.b.golang.Download(ctx, src.Module, src.Version)

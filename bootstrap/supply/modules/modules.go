@@ -5,6 +5,7 @@
 package modules
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,18 +64,9 @@ type Builder struct {
 
 // New returns a builder; it touches nothing before it is used.
 func New(opt Options) *Builder {
-	if opt.Peak == 0 {
-		opt.Peak = defaultPeak
-	}
-	if opt.Rest == 0 {
-		opt.Rest = defaultRest
-	}
-	if opt.Go.Toolchain == "" {
-		opt.Go.Toolchain = defaultToolchain
-	}
-	if opt.Go.ModCache == "" {
-		opt.Go.ModCache = filepath.Join(opt.CacheDir, modCacheName)
-	}
+	opt.Peak, opt.Rest = cmp.Or(opt.Peak, defaultPeak), cmp.Or(opt.Rest, defaultRest)
+	opt.Go.Toolchain = cmp.Or(opt.Go.Toolchain, defaultToolchain)
+	opt.Go.ModCache = cmp.Or(opt.Go.ModCache, filepath.Join(opt.CacheDir, modCacheName))
 	return &Builder{opt: opt, golang: opt.Go, rootfss: map[string]*rootfs{}}
 }
 
@@ -121,42 +113,42 @@ func (b *Builder) Available(ctx context.Context) error {
 // resumes where the first was stopped.
 func (b *Builder) Fill(ctx context.Context, s *store.Store, comps []component.Component, rep ui.Reporter) error {
 	task := rep.Start("supply/modules", "Build images from Go modules and Debian packages")
+	images, err := b.fill(ctx, s, comps, task)
+	switch {
+	case err != nil:
+		task.Fail(err)
+	case images == 0:
+		task.Skip("every image is in the store")
+	default:
+		task.Done("%d images", images)
+	}
+	return err
+}
+
+// fill returns how many images it has built.
+func (b *Builder) fill(ctx context.Context, s *store.Store, comps []component.Component, task ui.Task) (images int, err error) {
 	unlock, err := b.lock(ctx, task)
 	if err != nil {
-		task.Fail(err)
-		return err
+		return 0, err
 	}
 	defer unlock()
 	b.addComponents(comps)
 	todo, err := b.plan(s, comps)
-	if err != nil {
-		task.Fail(err)
-		return err
+	if err != nil || len(todo.refs) == 0 {
+		return 0, err
 	}
-	if len(todo.refs) == 0 {
-		task.Skip("every image is in the store")
-		return nil
-	}
-	meter := newMeter(task, todo)
-	images := 0
+	progress := newProgress(task, todo)
 	for _, c := range comps {
-		made, err := b.fillComponent(ctx, s, c, todo, meter)
+		made, err := b.fillComponent(ctx, s, c, todo, progress)
 		if err == nil && made > 0 {
 			err = b.trimPeak()
 		}
 		if err != nil {
-			err = hint(fmt.Errorf("%s: %w", c.Name, err))
-			task.Fail(err)
-			return err
+			return images, hint(fmt.Errorf("%s: %w", c.Name, err))
 		}
 		images += made
 	}
-	if err := b.trimRest(); err != nil {
-		task.Fail(err)
-		return err
-	}
-	task.Done("%d images", images)
-	return nil
+	return images, b.trimRest()
 }
 
 // lock keeps two builders out of one set of caches, and clears away what a
@@ -223,10 +215,10 @@ func (b *Builder) addComponents(comps []component.Component) {
 
 // fillComponent builds what plan says of one component and returns how many
 // images that were.
-func (b *Builder) fillComponent(ctx context.Context, s *store.Store, c component.Component, todo plan, m *meter) (int, error) {
+func (b *Builder) fillComponent(ctx context.Context, s *store.Store, c component.Component, todo plan, m *progress) (int, error) {
 	made := 0
 	for _, img := range c.Images {
-		if !todo.has(img.Name) {
+		if !todo.refs[img.Name] {
 			continue
 		}
 		built, err := b.image(ctx, c, img, m)

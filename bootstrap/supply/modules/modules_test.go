@@ -203,7 +203,7 @@ func TestHint(t *testing.T) {
 // TestMeterCountsABuildOnce also counts builds that the plan doesn't know.
 func TestMeterCountsABuildOnce(t *testing.T) {
 	task := &recordedProgress{Task: ui.Discard().Start("", "")}
-	m := newMeter(task, plan{work: []unit{{"one", "one", 10}, {"two", "two", 30}}})
+	m := newProgress(task, plan{work: []unit{{"one", "one", 10}, {"two", "two", 30}}})
 	m.work("one", "one")()
 	m.built("one", "one")
 	m.work("unknown", "unknown")()
@@ -221,7 +221,7 @@ func TestMeterCountsABuildOnce(t *testing.T) {
 func TestMeterNeverFalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		task := &recordedProgress{Task: ui.Discard().Start("", "")}
-		m := newMeter(task, plan{work: []unit{{"gitea", "gitea", 290}, {"gitea", "gitea web", 41}, {"later", "later", 100}}})
+		m := newProgress(task, plan{work: []unit{{"gitea", "gitea", 290}, {"gitea", "gitea web", 41}, {"later", "later", 100}}})
 		outer := m.work("gitea", "gitea")
 		time.Sleep(200 * time.Second)
 		inner := m.work("gitea", "gitea web")
@@ -238,7 +238,7 @@ func TestMeterNeverFalls(t *testing.T) {
 	})
 }
 
-// recordedProgress keeps what a meter reported.
+// recordedProgress keeps what was reported.
 type recordedProgress struct {
 	ui.Task
 	done  []int64

@@ -33,8 +33,6 @@ type unit struct {
 	seconds           int
 }
 
-func (p plan) has(ref string) bool { return p.refs[ref] }
-
 // plan compares recipes with what the store holds.
 func (b *Builder) plan(s *store.Store, comps []component.Component) (plan, error) {
 	p := plan{refs: map[string]bool{}}

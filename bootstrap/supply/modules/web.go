@@ -12,7 +12,7 @@ import (
 // web builds a source's web assets: node and pnpm come from npm at the pinned
 // versions, everything else as the project's lockfile says, which names the
 // hash of each package. The result lands below "web" beside the binaries.
-func (b *Builder) web(ctx context.Context, c component.Component, s component.Source, src, out string, m *meter) error {
+func (b *Builder) web(ctx context.Context, c component.Component, s component.Source, src, out string, m *progress) error {
 	w := s.Build.Web
 	defer m.work(c.Name, s.Name+" web")()
 	toolDir := filepath.Join(src, ".webtools")

@@ -31,9 +31,8 @@ var manifestTypes = []string{
 
 // fetcher gets manifests and blobs from registries, one attempt at a time.
 type fetcher struct {
-	base     http.RoundTripper
-	keychain authn.Keychain
-	stall    time.Duration // a transfer in which no byte came for so long is cut off
+	base  http.RoundTripper
+	stall time.Duration // a transfer in which no byte came for so long is cut off
 
 	mu       sync.Mutex
 	sessions map[string]http.RoundTripper // by repository: tokens are for one
@@ -46,7 +45,7 @@ func (f *fetcher) session(ctx context.Context, repo name.Repository) (http.Round
 	if ok {
 		return rt, nil
 	}
-	auth, err := authn.Resolve(ctx, f.keychain, repo)
+	auth, err := authn.Resolve(ctx, authn.DefaultKeychain, repo)
 	if err != nil {
 		return nil, err
 	}
@@ -95,7 +94,7 @@ func (f *fetcher) get(ctx context.Context, repo name.Repository, kind, what stri
 	if err := transport.CheckError(resp, http.StatusOK, http.StatusPartialContent); err != nil {
 		resp.Body.Close()
 		if wait := retryAfter(resp.Header, time.Now()); wait > 0 {
-			err = &pausedError{err, wait}
+			err = &retryAfterError{err, wait}
 		}
 		return nil, err
 	}
@@ -129,7 +128,7 @@ func (f *fetcher) manifest(ctx context.Context, repo name.Repository, what strin
 }
 
 // blob brings one blob into the store. What an earlier attempt, of this or of
-// another process, left is not fetched again. moved hears of each new byte.
+// another process, left is not fetched again. moved counts each new byte.
 func (f *fetcher) blob(ctx context.Context, s *store.Store, repo name.Repository, d v1.Descriptor, moved func(n int64)) error {
 	part, err := s.Part(ctx, d)
 	if err != nil || part == nil {
@@ -165,7 +164,7 @@ func (f *fetcher) blob(ctx context.Context, s *store.Store, repo name.Repository
 	return part.Commit()
 }
 
-// counted tells of what is written.
+// counted reports how many bytes are written.
 type counted struct {
 	io.Writer
 	moved func(int64)

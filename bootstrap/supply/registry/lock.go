@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -13,34 +12,34 @@ import (
 
 // Locked is what Lock found out about one image.
 type Locked struct {
-	Ref    string // name and tag
-	Pinned string // the digest that component.yaml has
-	Found  string // the digest that the tag stands for now
-	Err    error  // why that couldn't be found out
+	Ref    string `json:"ref"`              // name and tag
+	Pinned string `json:"pinned,omitempty"` // the digest that component.yaml has
+	Found  string `json:"found,omitempty"`  // the digest that the tag stands for now
+	Error  string `json:"error,omitempty"`  // why that couldn't be found out
 }
 
-// lockPatience bounds the attempts for one image: whoever asks sits and waits.
-const lockPatience = 30 * time.Second
+// lockBudget bounds the attempts for one image: whoever asks sits and waits.
+const lockBudget = 30 * time.Second
 
 // Lock asks the registries which digest each image's tag stands for now, pinned
 // or not. A failure is noted with its image and doesn't end the others.
 func (r *Registry) Lock(ctx context.Context, comps []component.Component) []Locked {
 	all := *r
 	all.opt.Preloaded, all.opt.Unpinned = true, false
-	list := all.wanted(comps)
+	list := all.pulls(comps)
 	locked := make([]Locked, len(list))
 	var g errgroup.Group
 	g.SetLimit(4)
-	var mu sync.Mutex
 	for i, w := range list {
 		g.Go(func() error {
-			l := Locked{Ref: w.ref.Tagged(), Pinned: w.ref.Digest, Err: w.err}
-			if l.Err == nil {
-				l.Found, l.Err = all.tagDigest(ctx, w.ref)
+			locked[i] = Locked{Ref: w.ref.Tagged(), Pinned: w.ref.Digest}
+			err := w.err
+			if err == nil {
+				locked[i].Found, err = all.tagDigest(ctx, w.ref)
 			}
-			mu.Lock()
-			defer mu.Unlock()
-			locked[i] = l
+			if err != nil {
+				locked[i].Error = err.Error()
+			}
 			return nil
 		})
 	}
@@ -54,7 +53,7 @@ func (r *Registry) tagDigest(ctx context.Context, ref store.Ref) (string, error)
 		return "", err
 	}
 	var digest string
-	try := retrier{budget: min(lockPatience, r.opt.Budget), first: r.opt.Pause}
+	try := retrier{budget: min(lockBudget, r.opt.Budget), first: r.opt.Pause}
 	err = try.do(ctx, func(ctx context.Context) (bool, error) {
 		m, err := r.fetch.manifest(ctx, repo, ref.Tag)
 		digest = m.Digest.String()

@@ -6,6 +6,7 @@ package registry
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -15,7 +16,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -53,19 +53,19 @@ type Options struct {
 	Components []component.Component
 	// Preloaded fetches also what upstream's node image carries already.
 	Preloaded bool
-	// Budget is how long a transfer may stand still, over all its attempts.
+	// Budget is how long a transfer may stand still, over all its attempts; default 5 minutes.
 	Budget time.Duration
-	// Stall is how long one attempt may stand still.
+	// Stall is how long one attempt may stand still; default 45 seconds.
 	Stall time.Duration
-	// Pause is how long the first failure makes it wait.
+	// Pause is the wait after the first failure; default a second.
 	Pause time.Duration
-	// Images and Layers are how many are fetched at once, of each image.
-	Images, Layers int
-	// Keychain has credentials; the docker command's when nil.
-	Keychain authn.Keychain
-	// Transport is for tests and special networks.
-	Transport http.RoundTripper
 }
+
+// How many images are fetched at once, and layers of each.
+const (
+	imagesAtOnce = 3
+	layersAtOnce = 3
+)
 
 // Registry fills a store from upstream's registries, one platform of each image.
 type Registry struct {
@@ -75,29 +75,11 @@ type Registry struct {
 
 // New returns the supply; it touches nothing before it is used.
 func New(opt Options) (*Registry, error) {
-	if opt.Budget == 0 {
-		opt.Budget = 5 * time.Minute
-	}
-	if opt.Stall == 0 {
-		opt.Stall = 45 * time.Second
-	}
-	if opt.Pause == 0 {
-		opt.Pause = time.Second
-	}
-	if opt.Images == 0 {
-		opt.Images = 3
-	}
-	if opt.Layers == 0 {
-		opt.Layers = 3
-	}
-	if opt.Keychain == nil {
-		opt.Keychain = authn.DefaultKeychain
-	}
-	if opt.Transport == nil {
-		opt.Transport = upstreamTransport()
-	}
+	opt.Budget = cmp.Or(opt.Budget, 5*time.Minute)
+	opt.Stall = cmp.Or(opt.Stall, 45*time.Second)
+	opt.Pause = cmp.Or(opt.Pause, time.Second)
 	r := &Registry{opt: opt, fetch: &fetcher{
-		base: opt.Transport, keychain: opt.Keychain, stall: opt.Stall, sessions: map[string]http.RoundTripper{},
+		base: upstreamTransport(), stall: opt.Stall, sessions: map[string]http.RoundTripper{},
 	}}
 	if opt.Mirror != "" {
 		if _, err := r.source("docker.io/library/a"); err != nil {
@@ -150,15 +132,15 @@ func (r *Registry) source(upstream string) (name.Repository, error) {
 // Available says whether every registry that the components need answers.
 func (r *Registry) Available(ctx context.Context) error {
 	hosts := map[string]name.Registry{}
-	for _, w := range r.wanted(r.opt.Components) {
-		repo, err := r.source(w.ref.Name)
-		if err != nil {
-			return err
-		}
-		hosts[repo.RegistryStr()] = repo.Registry
+	var repositories []string
+	for _, w := range r.pulls(r.opt.Components) {
+		repositories = append(repositories, w.ref.Name)
 	}
-	if len(hosts) == 0 {
-		repo, err := r.source("docker.io/library/a")
+	if len(repositories) == 0 {
+		repositories = []string{"docker.io/library/a"}
+	}
+	for _, repository := range repositories {
+		repo, err := r.source(repository)
 		if err != nil {
 			return err
 		}
@@ -171,7 +153,7 @@ func (r *Registry) Available(ctx context.Context) error {
 	var wait sync.WaitGroup
 	for host, reg := range hosts {
 		wait.Go(func() {
-			if _, err := transport.Ping(ctx, reg, r.opt.Transport); err != nil {
+			if _, err := transport.Ping(ctx, reg, r.fetch.base); err != nil {
 				mu.Lock()
 				defer mu.Unlock()
 				errs = append(errs, fmt.Errorf("%s doesn't answer: %w", host, err))
@@ -185,8 +167,8 @@ func (r *Registry) Available(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// want is one image to fetch.
-type want struct {
+// pull is one image to fetch.
+type pull struct {
 	ref       store.Ref        // with the digest, where it is pinned
 	manifests []store.Manifest // upstream's index, where there is one, and the image's
 	manifest  *v1.Manifest
@@ -195,13 +177,13 @@ type want struct {
 	err       error
 }
 
-func (w *want) blobs() []v1.Descriptor {
+func (w *pull) blobs() []v1.Descriptor {
 	return append([]v1.Descriptor{w.manifest.Config}, w.manifest.Layers...)
 }
 
-// wanted lists the images of comps in their order, each once.
-func (r *Registry) wanted(comps []component.Component) []*want {
-	var list []*want
+// pulls lists the images of comps in their order, each once.
+func (r *Registry) pulls(comps []component.Component) []*pull {
+	var list []*pull
 	seen := map[string]bool{}
 	for _, c := range comps {
 		for _, img := range c.Images {
@@ -213,7 +195,7 @@ func (r *Registry) wanted(comps []component.Component) []*want {
 			if img.Digest != "" && !r.opt.Unpinned {
 				full += "@" + img.Digest
 			}
-			w := &want{resolved: make(chan struct{})}
+			w := &pull{resolved: make(chan struct{})}
 			w.ref, w.err = store.ParseRef(full)
 			list = append(list, w)
 		}
@@ -223,7 +205,7 @@ func (r *Registry) wanted(comps []component.Component) []*want {
 
 // lacks says whether the store has to get w. Another supply's image of that
 // name will do; our own has to be the one that is pinned now.
-func lacks(s *store.Store, w *want) (bool, error) {
+func lacks(s *store.Store, w *pull) (bool, error) {
 	e, err := s.Entry(w.ref.Tagged())
 	if errors.Is(err, store.ErrNotFound) {
 		return true, nil
@@ -246,8 +228,8 @@ func (r *Registry) Fill(ctx context.Context, s *store.Store, comps []component.C
 }
 
 func (r *Registry) fill(ctx context.Context, s *store.Store, comps []component.Component, task ui.Task) error {
-	var todo []*want
-	for _, w := range r.wanted(comps) {
+	var todo []*pull
+	for _, w := range r.pulls(comps) {
 		if w.err != nil {
 			return w.err
 		}
@@ -263,7 +245,7 @@ func (r *Registry) fill(ctx context.Context, s *store.Store, comps []component.C
 		task.Skip("every image is in the store")
 		return nil
 	}
-	m := &meter{task: task, images: len(todo), at: map[string]bool{}}
+	m := &progress{task: task, images: len(todo), at: map[string]bool{}}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.resolveAll(ctx, todo, m) })
 	g.Go(func() error { return r.pullAll(ctx, s, todo, m) })
@@ -276,7 +258,7 @@ func (r *Registry) fill(ctx context.Context, s *store.Store, comps []component.C
 
 // resolveAll fetches all manifests, small as they are, so that the size of the
 // whole is known early and names that don't exist are reported all together.
-func (r *Registry) resolveAll(ctx context.Context, todo []*want, m *meter) error {
+func (r *Registry) resolveAll(ctx context.Context, todo []*pull, m *progress) error {
 	var g errgroup.Group
 	g.SetLimit(4)
 	for _, w := range todo {
@@ -301,14 +283,14 @@ func (r *Registry) resolveAll(ctx context.Context, todo []*want, m *meter) error
 	return errors.Join(errs...)
 }
 
-func (r *Registry) retrier(m *meter, w *want) retrier {
+func (r *Registry) retrier(m *progress, w *pull) retrier {
 	return retrier{budget: r.opt.Budget, first: r.opt.Pause, onWait: func(err error, wait time.Duration) {
 		m.task.Detail("%s: %v; again in %s", w.ref, err, wait.Round(time.Second))
 	}}
 }
 
 // resolve finds the image for this machine behind a name.
-func (r *Registry) resolve(ctx context.Context, w *want) error {
+func (r *Registry) resolve(ctx context.Context, w *pull) error {
 	var err error
 	if w.repo, err = r.source(w.ref.Name); err != nil {
 		return err
@@ -343,9 +325,9 @@ func (r *Registry) resolve(ctx context.Context, w *want) error {
 	return err
 }
 
-func (r *Registry) pullAll(ctx context.Context, s *store.Store, todo []*want, m *meter) error {
+func (r *Registry) pullAll(ctx context.Context, s *store.Store, todo []*pull, m *progress) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(r.opt.Images)
+	g.SetLimit(imagesAtOnce)
 	for _, w := range todo {
 		g.Go(func() error {
 			select {
@@ -354,9 +336,9 @@ func (r *Registry) pullAll(ctx context.Context, s *store.Store, todo []*want, m 
 			case <-w.resolved:
 			}
 			if w.err != nil {
-				return nil // resolveAll tells, together with the others
+				return nil // resolveAll returns it, together with the others
 			}
-			if err := r.pull(ctx, s, w, m); err != nil {
+			if err := r.pullImage(ctx, s, w, m); err != nil {
 				return fmt.Errorf("%s: %w", w.ref, err)
 			}
 			return nil
@@ -365,14 +347,14 @@ func (r *Registry) pullAll(ctx context.Context, s *store.Store, todo []*want, m 
 	return g.Wait()
 }
 
-// pull fetches the blobs of one image and, when all are there, names it.
-func (r *Registry) pull(ctx context.Context, s *store.Store, w *want, m *meter) error {
+// pullImage fetches the blobs of one image and, when all are there, names it.
+func (r *Registry) pullImage(ctx context.Context, s *store.Store, w *pull, m *progress) error {
 	defer m.working(w.ref.String())()
 	g, blobCtx := errgroup.WithContext(ctx)
-	g.SetLimit(r.opt.Layers)
+	g.SetLimit(layersAtOnce)
 	for _, d := range w.blobs() {
 		g.Go(func() error {
-			count := &blobMeter{meter: m, size: d.Size}
+			count := &blobProgress{progress: m, size: d.Size}
 			err := r.retrier(m, w).do(blobCtx, func(ctx context.Context) (moved bool, err error) {
 				err = r.fetch.blob(ctx, s, w.repo, d, func(n int64) { moved = true; count.moved(n) })
 				return moved, err

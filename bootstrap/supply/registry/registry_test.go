@@ -386,7 +386,7 @@ func TestLock(t *testing.T) {
 	img := imagetest.Random(t)
 	u.push(t, "docker.io/a/tool:1", img)
 	got := u.supply(t, nil).Lock(t.Context(), comps("docker.io/a/tool:1", "docker.io/a/none:1"))
-	if len(got) != 2 || got[0].Found != imagetest.Digest(t, img) || got[0].Err != nil || got[1].Err == nil || got[1].Found != "" {
+	if len(got) != 2 || got[0].Found != imagetest.Digest(t, img) || got[0].Error != "" || got[1].Error == "" || got[1].Found != "" {
 		t.Errorf("Lock = %+v", got)
 	}
 }

@@ -23,14 +23,14 @@ const maxWait = 20 * time.Second
 // server that sends the same wrong bytes again won't get better.
 const corruptAttempts = 4
 
-// pausedError is an answer that says when to come back.
-type pausedError struct {
+// retryAfterError is an answer with a Retry-After header.
+type retryAfterError struct {
 	err   error
 	after time.Duration
 }
 
-func (e *pausedError) Error() string { return e.err.Error() }
-func (e *pausedError) Unwrap() error { return e.err }
+func (e *retryAfterError) Error() string { return e.err.Error() }
+func (e *retryAfterError) Unwrap() error { return e.err }
 
 // retrier tries until its budget is spent: time in which nothing moved, not
 // time that passed. A slow line may take as long as it takes.
@@ -53,7 +53,7 @@ func (r retrier) do(ctx context.Context, f func(context.Context) (moved bool, er
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		if final(err) {
+		if permanent(err) {
 			return err
 		}
 		if bad := (*store.DigestError)(nil); errors.As(err, &bad) {
@@ -65,7 +65,7 @@ func (r retrier) do(ctx context.Context, f func(context.Context) (moved bool, er
 			since, pause = time.Now(), r.first
 		}
 		wait := pause + rand.N(pause/2+1)
-		if p := (*pausedError)(nil); errors.As(err, &p) && p.after > wait {
+		if p := (*retryAfterError)(nil); errors.As(err, &p) && p.after > wait {
 			wait = p.after
 		}
 		if left := r.budget - time.Since(since); wait > left {
@@ -84,9 +84,9 @@ func (r retrier) do(ctx context.Context, f func(context.Context) (moved bool, er
 	}
 }
 
-// final says that trying again can't help: the registry understood the request
+// permanent says that trying again can't help: the registry understood the request
 // and refuses it, it isn't who it should be, or the disk is full.
-func final(err error) bool {
+func permanent(err error) bool {
 	var badCert *tls.CertificateVerificationError
 	if errors.Is(err, store.ErrDisk) || errors.As(err, &badCert) {
 		return true

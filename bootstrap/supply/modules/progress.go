@@ -7,9 +7,9 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// meter turns builds of known weight into progress: a build that runs counts
+// progress turns builds of known weight into progress: a build that runs counts
 // by the clock, never past its own weight, beside all others that run.
-type meter struct {
+type progress struct {
 	task ui.Task
 
 	mu      sync.Mutex
@@ -19,11 +19,11 @@ type meter struct {
 	total   int
 }
 
-// tick is how often running builds move the meter.
+// tick is how often running builds move the progress.
 const tick = time.Second
 
-func newMeter(task ui.Task, p plan) *meter {
-	m := &meter{task: task, weights: map[string]int{}, running: map[string]time.Time{}}
+func newProgress(task ui.Task, p plan) *progress {
+	m := &progress{task: task, weights: map[string]int{}, running: map[string]time.Time{}}
 	for _, u := range p.work {
 		m.weights[u.component+"/"+u.source] = u.seconds
 		m.total += u.seconds
@@ -32,7 +32,7 @@ func newMeter(task ui.Task, p plan) *meter {
 }
 
 // built counts a build that is there, once.
-func (m *meter) built(component, source string) {
+func (m *progress) built(component, source string) {
 	if m == nil {
 		return
 	}
@@ -46,7 +46,7 @@ func (m *meter) built(component, source string) {
 }
 
 // show reports what is done with what is under way.
-func (m *meter) show() {
+func (m *progress) show() {
 	done := m.done
 	for key, begun := range m.running {
 		done += min(int(time.Since(begun).Seconds()), m.weights[key])
@@ -56,7 +56,7 @@ func (m *meter) show() {
 
 // work begins a build, which may be part of one that runs already; the
 // function it returns ends it.
-func (m *meter) work(component, source string) func() {
+func (m *progress) work(component, source string) func() {
 	if m == nil {
 		return func() {}
 	}

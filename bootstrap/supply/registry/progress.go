@@ -11,9 +11,9 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// meter counts bytes over all images. It reports nothing before the sizes of
+// progress counts bytes over all images. It reports nothing before the sizes of
 // all are known, since a guess at the whole would have to be taken back.
-type meter struct {
+type progress struct {
 	task   ui.Task
 	images int
 
@@ -27,7 +27,7 @@ type meter struct {
 
 // know adds the sizes of an image's blobs to the whole; one that can't be had
 // has none.
-func (m *meter) know(blobs []v1.Descriptor) {
+func (m *progress) know(blobs []v1.Descriptor) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.known++
@@ -37,14 +37,14 @@ func (m *meter) know(blobs []v1.Descriptor) {
 	m.show()
 }
 
-// blobMeter counts one blob, which may be fetched more than once, or not at all.
-type blobMeter struct {
-	*meter
+// blobProgress counts one blob, which may be fetched more than once, or not at all.
+type blobProgress struct {
+	*progress
 	size, counted int64
 }
 
 // moved counts bytes as they come.
-func (b *blobMeter) moved(n int64) {
+func (b *blobProgress) moved(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.fetched += n
@@ -52,19 +52,19 @@ func (b *blobMeter) moved(n int64) {
 }
 
 // there counts what needn't be fetched.
-func (b *blobMeter) there() {
+func (b *blobProgress) there() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count(b.size - b.counted)
 }
 
-func (b *blobMeter) count(n int64) {
+func (b *blobProgress) count(n int64) {
 	b.counted += n
 	b.done += n
 	b.show()
 }
 
-func (m *meter) working(name string) (done func()) {
+func (m *progress) working(name string) (done func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.at[name] = true
@@ -77,13 +77,13 @@ func (m *meter) working(name string) (done func()) {
 	}
 }
 
-func (m *meter) name() {
+func (m *progress) name() {
 	if len(m.at) > 0 {
 		m.task.Detail("%s", strings.Join(slices.Sorted(maps.Keys(m.at)), ", "))
 	}
 }
 
-func (m *meter) show() {
+func (m *progress) show() {
 	if m.known == m.images {
 		m.task.Progress(m.done, m.size)
 	}

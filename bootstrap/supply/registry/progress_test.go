@@ -9,13 +9,13 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// TestMeterNeverFalls fetches one blob twice, finds another one there, and learns late how large the
+// TestProgressNeverFalls fetches one blob twice, finds another one there, and learns late how large the
 // last image is.
-func TestMeterNeverFalls(t *testing.T) {
+func TestProgressNeverFalls(t *testing.T) {
 	task := &recordedProgress{Task: ui.Discard().Start("", "")}
-	m := &meter{task: task, images: 3, at: map[string]bool{}}
+	m := &progress{task: task, images: 3, at: map[string]bool{}}
 	m.know([]v1.Descriptor{{Size: 100}, {Size: 50}})
-	twice, there, large := &blobMeter{meter: m, size: 100}, &blobMeter{meter: m, size: 50}, &blobMeter{meter: m, size: 1000}
+	twice, there, large := &blobProgress{progress: m, size: 100}, &blobProgress{progress: m, size: 50}, &blobProgress{progress: m, size: 1000}
 	twice.moved(80)
 	m.know(nil)
 	m.know([]v1.Descriptor{{Size: 1000}})
