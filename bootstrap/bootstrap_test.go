@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
+	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -211,7 +212,7 @@ func TestGiteasAddressHasThePort(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := encode(objs)
+	out, err := kube.Encode(objs)
 	if err != nil {
 		t.Fatal(err)
 	}

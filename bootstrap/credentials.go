@@ -25,14 +25,7 @@ type Credential struct {
 
 // Credentials reads the identities from the cluster, the only place that holds them.
 func Credentials(ctx context.Context, o Options) ([]Credential, error) {
-	state, err := cluster.Inspect(ctx, o.Name)
-	if err != nil {
-		return nil, err
-	}
-	if !state.Running() {
-		return nil, ui.WithHint(errors.New("cluster "+o.Name+" isn't running"), "bring it up with `druppie-up up`")
-	}
-	c, err := kube.New(o.Kubeconfig())
+	c, _, err := openRunning(ctx, o)
 	if err != nil {
 		return nil, err
 	}
@@ -58,4 +51,18 @@ func credential(where string, s corev1.Secret) Credential {
 		Where: where, Username: string(s.Data["username"]),
 		Password: string(s.Data["password"]), Token: string(s.Data["token"]),
 	}
+}
+
+// openRunning returns a client of the cluster that o names, and the front door's
+// port; an error if it doesn't run.
+func openRunning(ctx context.Context, o Options) (*kube.Client, int, error) {
+	state, err := cluster.Inspect(ctx, o.Name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !state.Running() {
+		return nil, 0, ui.WithHint(errors.New("cluster "+o.Name+" isn't running"), "bring it up with `druppie-up up`")
+	}
+	c, err := kube.New(o.Kubeconfig())
+	return c, state.Port, err
 }

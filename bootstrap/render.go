@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/druppie/druppie-up/bootstrap/flux"
+	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/bootstrap/supply/sources"
 	"github.com/druppie/druppie-up/internal/ui"
@@ -41,7 +42,7 @@ func Render(ctx context.Context, o Options, w io.Writer) error {
 		lacking = append(lacking, missing...)
 		if p.By != part.Flux {
 			applied = append(applied, objs...)
-		} else if files[p.RepositoryFolder()+"/all.yaml"], err = encode(objs); err != nil {
+		} else if files[p.RepositoryFolder()+"/all.yaml"], err = kube.Encode(objs); err != nil {
 			return err
 		}
 	}
@@ -62,7 +63,7 @@ func Render(ctx context.Context, o Options, w io.Writer) error {
 }
 
 func write(w io.Writer, applied []*unstructured.Unstructured, files map[string][]byte) error {
-	out, err := encode(applied)
+	out, err := kube.Encode(applied)
 	if err != nil {
 		return err
 	}

@@ -11,7 +11,6 @@ import (
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"sigs.k8s.io/yaml"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/part"
@@ -133,17 +132,4 @@ func (r renderer) pinnable() ([]render.Image, error) {
 		images = append(images, render.Image{Name: name, Digest: digests[name]})
 	}
 	return images, nil
-}
-
-// encode writes objects as one YAML stream.
-func encode(objs []*unstructured.Unstructured) ([]byte, error) {
-	var out []byte
-	for _, o := range objs {
-		doc, err := yaml.Marshal(o.Object)
-		if err != nil {
-			return nil, fmt.Errorf("encode %s %s: %w", o.GetKind(), o.GetName(), err)
-		}
-		out = append(append(out, "---\n"...), doc...)
-	}
-	return out, nil
 }

@@ -268,7 +268,7 @@ func (p *platform) renderAndPush(ctx context.Context, task ui.Task) error {
 		if err != nil {
 			return err
 		}
-		if files[q.RepositoryFolder()+"/all.yaml"], err = encode(objs); err != nil {
+		if files[q.RepositoryFolder()+"/all.yaml"], err = kube.Encode(objs); err != nil {
 			return err
 		}
 		parts = append(parts, q)

@@ -2,7 +2,6 @@ package bootstrap
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 
@@ -13,9 +12,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	"github.com/druppie/druppie-up/bootstrap/cluster"
 	"github.com/druppie/druppie-up/bootstrap/frontdoor"
-	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -49,18 +46,11 @@ type TraceAccess struct {
 // Trace opens the trace of the platform that o names. It looks and changes
 // nothing. An error says whether the platform isn't running or has no trace.
 func Trace(ctx context.Context, o Options) (TraceAccess, error) {
-	state, err := cluster.Inspect(ctx, o.Name)
+	c, port, err := openRunning(ctx, o)
 	if err != nil {
 		return TraceAccess{}, err
 	}
-	if !state.Running() {
-		return TraceAccess{}, ui.WithHint(errors.New("cluster "+o.Name+" isn't running"), "bring it up with `druppie-up up`")
-	}
-	c, err := kube.New(o.Kubeconfig())
-	if err != nil {
-		return TraceAccess{}, err
-	}
-	return openTrace(ctx, c, c.Clientset, state.Port)
+	return openTrace(ctx, c, c.Clientset, port)
 }
 
 func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interface, port int) (TraceAccess, error) {
@@ -83,13 +73,13 @@ func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interf
 	if err != nil {
 		return TraceAccess{}, err
 	}
-	door := frontdoor.Endpoint{Port: port, CA: []byte(ca)}
-	transport, err := door.Transport()
+	endpoint := frontdoor.Endpoint{Port: port, CA: []byte(ca)}
+	transport, err := endpoint.Transport()
 	if err != nil {
 		return TraceAccess{}, err
 	}
 	return TraceAccess{
-		URL: door.URL("trace"), Client: &http.Client{Transport: transport}, Verifier: verifier, clientset: clientset,
+		URL: endpoint.URL("trace"), Client: &http.Client{Transport: transport}, Verifier: verifier, clientset: clientset,
 	}, nil
 }
 

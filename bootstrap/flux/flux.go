@@ -20,7 +20,6 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/part"
@@ -63,11 +62,10 @@ type Applier interface {
 // what its newest commit was rendered from.
 const renderedFrom = "druppie.io/rendered-from"
 
-// RenderedFrom is what Sync was last told; empty if it wasn't, or Flux isn't there.
+// RenderedFrom is what Sync was last given; empty where Flux isn't installed.
 func RenderedFrom(ctx context.Context, c client.Reader) (string, error) {
-	source := &unstructured.Unstructured{}
-	source.SetGroupVersionKind(sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind))
-	err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceFlux, Name: root}, source)
+	source := fluxObject(sourcev1.GitRepositoryKind, root)
+	err := c.Get(ctx, client.ObjectKeyFromObject(source), source)
 	if err != nil && !apierrors.IsNotFound(err) && !apimeta.IsNoMatchError(err) {
 		return "", fmt.Errorf("read the source %s: %w", root, err)
 	}
@@ -128,7 +126,7 @@ func syncObjects() ([]*unstructured.Unstructured, error) {
 func Tree(parts []part.Part) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	add := func(name string, objs ...any) error {
-		doc, err := stream(objs...)
+		doc, err := encode(objs...)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -232,29 +230,17 @@ func repositoryURL(repo string) string {
 	return "https://" + names.GiteaHost + "/" + names.Organisation + "/" + repo + ".git"
 }
 
-// toUnstructured drops what only the cluster may say.
-func toUnstructured(o any) (*unstructured.Unstructured, error) {
-	m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
-	if err != nil {
-		return nil, fmt.Errorf("encode: %w", err)
-	}
-	delete(m, "status")
-	unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
-	return &unstructured.Unstructured{Object: m}, nil
-}
-
-func stream(objs ...any) ([]byte, error) {
-	var out []byte
+// encode writes objects as one YAML stream, without what only the cluster may set.
+func encode(objs ...any) ([]byte, error) {
+	var all []*unstructured.Unstructured
 	for _, o := range objs {
-		u, err := toUnstructured(o)
+		m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("encode: %w", err)
 		}
-		doc, err := yaml.Marshal(u.Object)
-		if err != nil {
-			return nil, err
-		}
-		out = append(append(out, "---\n"...), doc...)
+		delete(m, "status")
+		unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
+		all = append(all, &unstructured.Unstructured{Object: m})
 	}
-	return out, nil
+	return kube.Encode(all)
 }

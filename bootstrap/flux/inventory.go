@@ -14,24 +14,24 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
-// entryOf is an object that a part has applied.
-type entryOf struct {
+// inventoryEntry is an object that a part has applied.
+type inventoryEntry struct {
 	part string
 	kind schema.GroupVersionKind
 	key  client.ObjectKey
 }
 
-func inventory(k *kustomizev1.Kustomization) ([]entryOf, error) {
+func inventory(k *kustomizev1.Kustomization) ([]inventoryEntry, error) {
 	if k.Status.Inventory == nil {
 		return nil, nil
 	}
-	var out []entryOf
+	var out []inventoryEntry
 	for _, ref := range k.Status.Inventory.Entries {
 		o, err := object.ParseObjMetadata(ref.ID)
 		if err != nil {
 			return nil, fmt.Errorf("flux: inventory of %s: %w", k.Name, err)
 		}
-		out = append(out, entryOf{
+		out = append(out, inventoryEntry{
 			part: k.Name,
 			kind: schema.GroupVersionKind{Group: o.GroupKind.Group, Version: ref.Version, Kind: o.GroupKind.Kind},
 			key:  client.ObjectKey{Namespace: o.Namespace, Name: o.Name},
@@ -60,15 +60,14 @@ func workloads(k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, erro
 	return out, nil
 }
 
-// mend asks for the parts of which an object is gone. The others aren't
-// touched: Flux compares them by itself within a minute, and a platform that is
-// as it should be stays as it is.
-func (w *waiter) mend(ctx context.Context) error {
+// restoreDeleted requests a reconciliation of the parts of which an object is
+// gone. Flux compares the others by itself within a minute.
+func (w *waiter) restoreDeleted(ctx context.Context) error {
 	all, err := kustomizations(ctx, w)
 	if err != nil {
 		return err
 	}
-	byKind := map[schema.GroupVersionKind][]entryOf{}
+	byKind := map[schema.GroupVersionKind][]inventoryEntry{}
 	for _, k := range all {
 		entries, err := inventory(k)
 		if err != nil {
@@ -87,8 +86,8 @@ func (w *waiter) mend(ctx context.Context) error {
 			if have[e.key] {
 				continue
 			}
-			w.task.Detail("%s: %s %s is gone or scaled to nothing, it is put back", e.part, e.kind.Kind, e.key.Name)
-			if err := w.request(ctx, kustomizev1.KustomizationKind, e.part); err != nil {
+			w.task.Detail("%s: %s %s is gone or scaled to nothing, it is applied again", e.part, e.kind.Kind, e.key.Name)
+			if err := w.requestReconcile(ctx, kustomizev1.KustomizationKind, e.part); err != nil {
 				return err
 			}
 		}

@@ -36,7 +36,7 @@ func Inspect(ctx context.Context, c client.Reader) ([]State, error) {
 	if err != nil {
 		return nil, err
 	}
-	revisions, err := fetched(ctx, c)
+	revisions, err := sourceRevisions(ctx, c)
 	if err != nil {
 		return nil, err
 	}
@@ -146,8 +146,8 @@ func kustomizations(ctx context.Context, c client.Reader) ([]*kustomizev1.Kustom
 	return out, nil
 }
 
-// fetched are the revisions that Flux has of its sources, by name.
-func fetched(ctx context.Context, c client.Reader) (map[string]string, error) {
+// sourceRevisions are the revisions that Flux has of its sources, by name.
+func sourceRevisions(ctx context.Context, c client.Reader) (map[string]string, error) {
 	objs, err := list(ctx, c, sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind))
 	if err != nil {
 		return nil, err

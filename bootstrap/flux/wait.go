@@ -24,11 +24,11 @@ import (
 )
 
 const (
-	// A refusal that stays the same for so long won't go away by itself. Parts
-	// that come up refuse for a while too: a webhook without a pod, say.
-	patience = 3 * time.Minute
-	// Without any progress for so long, something is stuck.
-	stuck = 12 * time.Minute
+	// failureTimeout is how long a part may fail with the same message. A part that
+	// starts fails for a while too, if its webhook has no pod yet, say.
+	failureTimeout = 3 * time.Minute
+	// progressTimeout is how long it may take until one more part is ready.
+	progressTimeout = 12 * time.Minute
 )
 
 // Cluster is what waiting for Flux wants of the Kubernetes client.
@@ -38,9 +38,9 @@ type Cluster interface {
 }
 
 // Wait waits until all that Flux installs from the platform repository is
-// ready at a commit of it. Flux is told at once instead of at its next look,
-// and objects that are gone are put back. It ends early, with the failing
-// part's own message, on what can't get better.
+// ready at a commit of it. Flux reconciles at once instead of at its next
+// interval, and objects that were deleted are applied again. It ends early, with
+// the failing part's own message, on what can't get better.
 func Wait(ctx context.Context, c Cluster, revision string, task ui.Task) error {
 	return waitAll(ctx, c, revision, task, time.Second)
 }
@@ -50,7 +50,7 @@ func waitAll(ctx context.Context, c Cluster, revision string, task ui.Task, inte
 	defer cancel(nil)
 	w := &waiter{
 		Cluster: c, want: names.MainBranch + "@sha1:" + revision, task: task, stop: cancel,
-		since: map[string]refusal{}, watched: map[string]bool{}, requested: map[string]string{},
+		since: map[string]failure{}, watched: map[string]bool{}, requested: map[string]string{},
 		why: map[string]string{}, interval: interval,
 	}
 	defer w.watchers.Wait()
@@ -65,9 +65,9 @@ type waiter struct {
 	stop     context.CancelCauseFunc
 	interval time.Duration
 
-	since     map[string]refusal // by part, what it says and since when
+	since     map[string]failure // by part, what it says and since when
 	requested map[string]string  // by kind and name, the request it has to have handled
-	mended    bool               // looked for objects that are gone
+	restored  bool               // whether deleted objects were looked for
 
 	watched  map[string]bool // parts whose workloads are looked at
 	watchers sync.WaitGroup
@@ -75,7 +75,7 @@ type waiter struct {
 	why      map[string]string // by part, why its workloads aren't ready
 }
 
-type refusal struct {
+type failure struct {
 	message string
 	at      time.Time
 }
@@ -87,12 +87,12 @@ func (w *waiter) run(ctx context.Context) error {
 		ready, waiting, err := w.check(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return over(ctx, last)
+			return timeoutError(ctx, last)
 		case err != nil:
 			return err
-		case len(waiting) == 0 && !w.mended:
-			w.mended = true
-			if err := w.mend(ctx); err != nil {
+		case len(waiting) == 0 && !w.restored:
+			w.restored = true
+			if err := w.restoreDeleted(ctx); err != nil {
 				return err
 			}
 			continue
@@ -103,22 +103,22 @@ func (w *waiter) run(ctx context.Context) error {
 		if ready > best {
 			best, moved = ready, time.Now()
 		}
-		if time.Since(moved) > stuck {
-			return ui.WithHint(fmt.Errorf("flux made no progress for %s; waits for %s", stuck, strings.Join(waiting, "; ")), hint)
+		if time.Since(moved) > progressTimeout {
+			return ui.WithHint(fmt.Errorf("flux made no progress for %s; waits for %s", progressTimeout, strings.Join(waiting, "; ")), hint)
 		}
 		w.task.Progress(int64(ready), int64(ready+len(waiting)))
 		w.task.Detail("%s", waiting[0])
 		select {
 		case <-ctx.Done():
-			return over(ctx, waiting)
+			return timeoutError(ctx, waiting)
 		case <-time.After(w.interval):
 		}
 	}
 }
 
-// over says why waiting ended: when the time is up, with what was waited for; a
+// timeoutError says why waiting ended: when the time is up, with what was waited for; a
 // part that can't get better says all that there is to say.
-func over(ctx context.Context, waiting []string) error {
+func timeoutError(ctx context.Context, waiting []string) error {
 	cause := context.Cause(ctx)
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) && len(waiting) > 0 {
 		return fmt.Errorf("%w; waited for %s", cause, strings.Join(waiting, "; "))
@@ -130,16 +130,20 @@ const hint = "`druppie-up status` shows every part; run `druppie-up up` again wh
 
 // check counts the parts that are ready and says of the others what they wait for.
 func (w *waiter) check(ctx context.Context) (ready int, waiting []string, err error) {
+	u := fluxObject(sourcev1.GitRepositoryKind, root)
+	if err := w.Get(ctx, client.ObjectKeyFromObject(u), u); err != nil {
+		return 0, nil, fmt.Errorf("flux: %w", err)
+	}
 	src := &sourcev1.GitRepository{}
-	if err := w.get(ctx, sourcev1.GitRepositoryKind, root, src); err != nil {
-		return 0, nil, err
+	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, src); err != nil {
+		return 0, nil, fmt.Errorf("flux: read %s: %w", root, err)
 	}
 	if a := src.Status.Artifact; a == nil || a.Revision != w.want {
-		if err := w.request(ctx, sourcev1.GitRepositoryKind, root); err != nil {
+		if err := w.requestReconcile(ctx, sourcev1.GitRepositoryKind, root); err != nil {
 			return 0, nil, err
 		}
 		cond := apimeta.FindStatusCondition(src.Status.Conditions, meta.ReadyCondition)
-		return 0, []string{"flux to fetch the platform repository" + because(cond)}, w.lasting("the platform repository", cond)
+		return 0, []string{"flux to fetch the platform repository" + conditionMessage(cond)}, w.permanentFailure("the platform repository", cond)
 	}
 	all, err := kustomizations(ctx, w)
 	if err != nil {
@@ -147,7 +151,7 @@ func (w *waiter) check(ctx context.Context) (ready int, waiting []string, err er
 	}
 	for _, k := range all {
 		if k.Spec.SourceRef.Name != root {
-			continue // a tenant's: what is refused there is no fault of the platform
+			continue // a tenant's: its failures are none of the platform
 		}
 		if w.ready(k) {
 			ready++
@@ -156,7 +160,7 @@ func (w *waiter) check(ctx context.Context) (ready int, waiting []string, err er
 		}
 		cond := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
 		if k.Status.LastAttemptedRevision == w.want {
-			if err := w.lasting(k.Name, cond); err != nil {
+			if err := w.permanentFailure(k.Name, cond); err != nil {
 				return ready, nil, err
 			}
 		}
@@ -195,18 +199,18 @@ func (w *waiter) describe(name string, cond *metav1.Condition) string {
 	if why := w.why[name]; why != "" {
 		return name + ": " + why
 	}
-	return name + because(cond)
+	return name + conditionMessage(cond)
 }
 
-func because(cond *metav1.Condition) string {
+func conditionMessage(cond *metav1.Condition) string {
 	if cond == nil || cond.Message == "" || cond.Status == metav1.ConditionTrue {
 		return ""
 	}
 	return ": " + cond.Message
 }
 
-// lasting gives an error when a part's refusal won't go away.
-func (w *waiter) lasting(name string, cond *metav1.Condition) error {
+// permanentFailure returns an error when a part's failure won't go away.
+func (w *waiter) permanentFailure(name string, cond *metav1.Condition) error {
 	if cond == nil || cond.Status != metav1.ConditionFalse {
 		delete(w.since, name)
 		return nil
@@ -220,10 +224,10 @@ func (w *waiter) lasting(name string, cond *metav1.Condition) error {
 	}
 	r, ok := w.since[name]
 	if !ok || r.message != cond.Message {
-		w.since[name] = refusal{cond.Message, time.Now()}
+		w.since[name] = failure{cond.Message, time.Now()}
 		return nil
 	}
-	if time.Since(r.at) > patience {
+	if time.Since(r.at) > failureTimeout {
 		return fail
 	}
 	return nil
@@ -243,7 +247,7 @@ func (w *waiter) watchWorkloads(ctx context.Context, k *kustomizev1.Kustomizatio
 	w.watched[k.Name] = true
 	w.watchers.Go(func() {
 		err := w.WaitReady(ctx, objs, kube.WaitOptions{
-			Timeout: stuck,
+			Timeout: progressTimeout,
 			OnWait:  func(waiting []string) { w.explain(k.Name, strings.Join(waiting, "; ")) },
 		})
 		w.explain(k.Name, "")
@@ -261,37 +265,29 @@ func (w *waiter) explain(name, why string) {
 	w.why[name] = why
 }
 
-func (w *waiter) get(ctx context.Context, kind, name string, into any) error {
-	u := fluxObject(kind)
-	if err := w.Get(ctx, client.ObjectKey{Namespace: names.NamespaceFlux, Name: name}, u); err != nil {
-		return fmt.Errorf("flux: %w", err)
-	}
-	return runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, into)
-}
-
-// request tells Flux to look now, once for each object.
-func (w *waiter) request(ctx context.Context, kind, name string) error {
+// requestReconcile asks Flux to reconcile an object now, once for each.
+func (w *waiter) requestReconcile(ctx context.Context, kind, name string) error {
 	if w.requested[kind+"/"+name] != "" {
 		return nil
 	}
 	at := time.Now().Format(time.RFC3339Nano)
-	u := fluxObject(kind)
-	u.SetNamespace(names.NamespaceFlux)
-	u.SetName(name)
+	u := fluxObject(kind, name)
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, at)
 	if err := w.Patch(ctx, u, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
-		return fmt.Errorf("flux: ask for %s: %w", name, err)
+		return fmt.Errorf("flux: request reconciliation of %s: %w", name, err)
 	}
 	w.requested[kind+"/"+name] = at
 	return nil
 }
 
-func fluxObject(kind string) *unstructured.Unstructured {
+func fluxObject(kind, name string) *unstructured.Unstructured {
 	u := &unstructured.Unstructured{}
 	gv := kustomizev1.GroupVersion
 	if kind == sourcev1.GitRepositoryKind {
 		gv = sourcev1.GroupVersion
 	}
 	u.SetGroupVersionKind(gv.WithKind(kind))
+	u.SetNamespace(names.NamespaceFlux)
+	u.SetName(name)
 	return u
 }

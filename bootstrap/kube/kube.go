@@ -26,6 +26,7 @@ import (
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
+	"sigs.k8s.io/yaml"
 
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -138,4 +139,17 @@ func Decode(data []byte) ([]*unstructured.Unstructured, error) {
 		return nil, fmt.Errorf("normalize: %w", err)
 	}
 	return objs, nil
+}
+
+// Encode writes objects as one YAML stream.
+func Encode(objs []*unstructured.Unstructured) ([]byte, error) {
+	var out []byte
+	for _, o := range objs {
+		doc, err := yaml.Marshal(o.Object)
+		if err != nil {
+			return nil, fmt.Errorf("encode %s %s: %w", o.GetKind(), o.GetName(), err)
+		}
+		out = append(append(out, "---\n"...), doc...)
+	}
+	return out, nil
 }

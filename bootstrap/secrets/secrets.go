@@ -46,7 +46,7 @@ type Options struct {
 type Material struct {
 	CA               []byte // PEM
 	SigningPublicKey []byte // PEM
-	FluxWebhook      []byte // what Gitea signs with when it tells Flux of a push
+	FluxWebhook      []byte // the key that Gitea signs its webhooks to Flux with
 }
 
 // Ensure makes the namespaces and all secrets of the foundation. What
@@ -82,9 +82,7 @@ func Ensure(ctx context.Context, c client.Client, opt Options) (Material, error)
 	if err := k.traceSecrets(ctx, opt.Name, ca.Cert); err != nil {
 		return Material{}, err
 	}
-	webhook, err := k.once(ctx, names.NamespaceFlux, FluxWebhook, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
-		return generated("token")
-	})
+	webhook, err := k.generate(ctx, names.NamespaceFlux, FluxWebhook, "token")
 	if err != nil {
 		return Material{}, err
 	}
@@ -235,14 +233,10 @@ func (k writer) registryWriter(ctx context.Context) error {
 // giteaSecrets makes what must exist before Gitea starts. Tokens follow when it
 // runs, since only Gitea can make them.
 func (k writer) giteaSecrets(ctx context.Context, users []string) error {
-	if _, err := k.once(ctx, names.NamespaceGitea, "gitea-keys", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
-		return generated("secret-key", "internal-token", "jwt-secret", "lfs-jwt-secret")
-	}); err != nil {
+	if _, err := k.generate(ctx, names.NamespaceGitea, "gitea-keys", "secret-key", "internal-token", "jwt-secret", "lfs-jwt-secret"); err != nil {
 		return err
 	}
-	if _, err := k.once(ctx, names.NamespaceFoundry, FoundryWebhook, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
-		return generated("secret")
-	}); err != nil {
+	if _, err := k.generate(ctx, names.NamespaceFoundry, FoundryWebhook, "secret"); err != nil {
 		return err
 	}
 	for _, user := range users {
@@ -262,16 +256,19 @@ func tlsData(p pki.Pair) map[string][]byte {
 	return map[string][]byte{corev1.TLSCertKey: p.Cert, corev1.TLSPrivateKeyKey: p.Key}
 }
 
-func generated(keys ...string) (map[string][]byte, error) {
-	out := map[string][]byte{}
-	for _, key := range keys {
-		s, err := pki.Secret()
-		if err != nil {
-			return nil, err
+// generate makes a secret with a random value at each of the keys.
+func (k writer) generate(ctx context.Context, namespace, name string, keys ...string) (map[string][]byte, error) {
+	return k.once(ctx, namespace, name, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+		out := map[string][]byte{}
+		for _, key := range keys {
+			s, err := pki.Secret()
+			if err != nil {
+				return nil, err
+			}
+			out[key] = []byte(s)
 		}
-		out[key] = []byte(s)
-	}
-	return out, nil
+		return out, nil
+	})
 }
 
 func dockerConfig(host, username, password string) ([]byte, error) {

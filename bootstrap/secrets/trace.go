@@ -18,31 +18,31 @@ const (
 // traceSecrets makes what the trace and those who talk to it share. What only
 // Gitea can make follows when it runs.
 func (k writer) traceSecrets(ctx context.Context, platform string, ca []byte) error {
+	keys, err := k.once(ctx, names.NamespaceSystem, "tracedb-checkpoint-key", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+		key, err := pki.NewNoteKey(names.TraceOrigin(platform))
+		return map[string][]byte{"checkpoint.key": []byte(key.Signer), names.CheckpointKeyFile: []byte(key.Verifier)}, err
+	})
+	if err != nil {
+		return err
+	}
 	made := map[string]map[string][]byte{}
-	for name, make := range map[string]func() (map[string][]byte, error){
-		"tracedb-checkpoint-key": func() (map[string][]byte, error) {
-			key, err := pki.NewNoteKey(names.TraceOrigin(platform))
-			return map[string][]byte{"checkpoint.key": []byte(key.Signer), names.CheckpointKeyFile: []byte(key.Verifier)}, err
-		},
-		// The gatekeeper shows it when it asks; a policy reads it here.
-		"tracedb-admission": func() (map[string][]byte, error) { return generated("token") },
-		"tracedb-session":   func() (map[string][]byte, error) { return generated("key") },
-		traceFlux:           func() (map[string][]byte, error) { return generated("token") },
-		TraceWebhook:        func() (map[string][]byte, error) { return generated("secret") },
+	for name, key := range map[string]string{
+		"tracedb-admission": "token", // Kyverno's, with which it asks; a policy reads it here
+		"tracedb-session":   "key",
+		traceFlux:           "token",
+		TraceWebhook:        "secret",
 	} {
-		data, err := k.once(ctx, names.NamespaceSystem, name, corev1.SecretTypeOpaque, make)
-		if err != nil {
+		if made[name], err = k.generate(ctx, names.NamespaceSystem, name, key); err != nil {
 			return err
 		}
-		made[name] = data
 	}
-	// Flux signs what it tells, and reads the authority beside the key.
+	// Flux signs its events, and reads the authority beside the key.
 	if err := k.secret(ctx, names.NamespaceFlux, traceFlux, corev1.SecretTypeOpaque, map[string][]byte{
 		"token": made[traceFlux]["token"], names.CAKey: ca,
 	}); err != nil {
 		return err
 	}
 	return k.configMap(ctx, names.NamespaceSystem, names.CheckpointKey, map[string]string{
-		names.CheckpointKeyFile: string(made["tracedb-checkpoint-key"][names.CheckpointKeyFile]),
+		names.CheckpointKeyFile: string(keys[names.CheckpointKeyFile]),
 	})
 }

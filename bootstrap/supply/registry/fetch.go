@@ -130,16 +130,16 @@ func (f *fetcher) manifest(ctx context.Context, repo name.Repository, what strin
 // blob brings one blob into the store. What an earlier attempt, of this or of
 // another process, left is not fetched again. moved counts each new byte.
 func (f *fetcher) blob(ctx context.Context, s *store.Store, repo name.Repository, d v1.Descriptor, moved func(n int64)) error {
-	part, err := s.Part(ctx, d)
-	if err != nil || part == nil {
+	w, err := s.BlobWriter(ctx, d)
+	if err != nil || w == nil {
 		return err
 	}
-	defer part.Close()
-	if part.Lacks() > 0 || d.Size == 0 {
-		resp, err := f.get(ctx, repo, "blobs", d.Digest.String(), part.Have())
-		if t := (*transport.Error)(nil); part.Have() > 0 && errors.As(err, &t) && t.StatusCode == http.StatusRequestedRangeNotSatisfiable {
+	defer w.Close()
+	if w.Remaining() > 0 || d.Size == 0 {
+		resp, err := f.get(ctx, repo, "blobs", d.Digest.String(), w.Offset())
+		if t := (*transport.Error)(nil); w.Offset() > 0 && errors.As(err, &t) && t.StatusCode == http.StatusRequestedRangeNotSatisfiable {
 			// Not every registry knows of ranges.
-			if err := part.Reset(); err != nil {
+			if err := w.Reset(); err != nil {
 				return err
 			}
 			resp, err = f.get(ctx, repo, "blobs", d.Digest.String(), 0)
@@ -148,20 +148,20 @@ func (f *fetcher) blob(ctx context.Context, s *store.Store, repo name.Repository
 			return err
 		}
 		defer resp.Body.Close()
-		if part.Have() > 0 && resp.StatusCode != http.StatusPartialContent {
-			if err := part.Reset(); err != nil {
+		if w.Offset() > 0 && resp.StatusCode != http.StatusPartialContent {
+			if err := w.Reset(); err != nil {
 				return err
 			}
 		}
 		// One byte more than is wanted, so that a longer body is seen.
-		if _, err := io.Copy(counted{part, moved}, io.LimitReader(resp.Body, part.Lacks()+1)); err != nil {
-			return err // the part stays for the next attempt
+		if _, err := io.Copy(counted{w, moved}, io.LimitReader(resp.Body, w.Remaining()+1)); err != nil {
+			return err // what is written stays for the next attempt
 		}
-		if part.Lacks() > 0 {
+		if w.Remaining() > 0 {
 			return io.ErrUnexpectedEOF
 		}
 	}
-	return part.Commit()
+	return w.Commit()
 }
 
 // counted reports how many bytes are written.
