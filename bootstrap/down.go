@@ -22,14 +22,13 @@ func Down(ctx context.Context, o Options, rep ui.Reporter) error {
 	if err == nil && len(left) > 0 {
 		err = fmt.Errorf("%s left: %s", plural(len(left), "thing"), strings.Join(left, ", "))
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		task.Fail(err)
-		return err
-	}
-	if !state.Exists() {
+	case !state.Exists():
 		task.Skip("there is no such cluster")
-		return nil
+	default:
+		task.Done("nothing is left of it; the image store stays in %s", o.StoreDir)
 	}
-	task.Done("nothing is left of it; the image store stays in %s", o.StoreDir)
-	return nil
+	return err
 }

@@ -33,7 +33,7 @@ type platform struct {
 
 // await waits until the store has what a stage needs.
 func (p *platform) await(ctx context.Context, task ui.Task, stage string) error {
-	// What the node image carries can't be told before it is there.
+	// What the node image brings is known only once it is there.
 	err := p.fill.await(ctx, p.inputs.store, task, []string{p.inputs.nodeImage()})
 	if err == nil {
 		err = p.fill.await(ctx, p.inputs.store, task, images(p.inputs.components, p.builtInNode(), stage))

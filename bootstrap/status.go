@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"sort"
+	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -31,7 +31,7 @@ type Status struct {
 type Condition struct {
 	Name      string `json:"name"`
 	Ready     bool   `json:"ready"`
-	Suspended bool   `json:"suspended,omitempty"` // somebody told Flux to leave it alone; then it isn't ready
+	Suspended bool   `json:"suspended,omitempty"` // Flux doesn't reconcile it; then it isn't ready
 	Message   string `json:"message,omitempty"`
 }
 
@@ -111,7 +111,7 @@ func parts(ctx context.Context, c *kube.Client) ([]Condition, error) {
 			return nil, err
 		}
 	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	slices.SortStableFunc(out, func(a, b Condition) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
 }
 
@@ -160,10 +160,5 @@ func foundationConditions(ctx context.Context, c *kube.Client) ([]Condition, err
 }
 
 func allReady(conditions []Condition) bool {
-	for _, c := range conditions {
-		if !c.Ready {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(conditions, func(c Condition) bool { return !c.Ready })
 }

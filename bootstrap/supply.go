@@ -102,14 +102,10 @@ func SupplyVerify(ctx context.Context, o Options, rebuild string, rep ui.Reporte
 	if rebuild != "" {
 		return in.rebuild(ctx, rebuild, rep)
 	}
-	task := rep.Start("verify", "Verify the store in "+in.opts.StoreDir)
-	items, err := in.verify(ctx, task)
-	if err != nil {
-		task.Fail(err)
-		return err
-	}
-	task.Done("all %d are there and undamaged", len(items))
-	return nil
+	return ui.Run(rep, "verify", "Verify the store in "+in.opts.StoreDir, func(task ui.Task) (string, error) {
+		items, err := in.verify(ctx, task)
+		return fmt.Sprintf("all %d are there and undamaged", len(items)), err
+	})
 }
 
 func (in inputs) verify(ctx context.Context, task ui.Task) ([]SupplyItem, error) {
@@ -219,36 +215,28 @@ func registrySupply(o Options, comps []component.Component, preloaded bool) (*re
 // forgetDamaged takes what is damaged out of the store, so that it counts as
 // missing and comes again.
 func (in inputs) forgetDamaged(ctx context.Context, rep ui.Reporter) error {
-	task := rep.Start("verify", "Look for damage in the store")
-	problems, err := in.store.Verify(ctx, store.VerifyOptions{Remove: true, Progress: task.Progress})
-	if err != nil {
-		task.Fail(err)
-		return err
-	}
-	for _, p := range problems {
-		rep.Note("damaged, and fetched again: %s", p)
-	}
-	task.Done("%s", plural(len(problems), "problem"))
-	return nil
+	return ui.Run(rep, "verify", "Look for damage in the store", func(task ui.Task) (string, error) {
+		problems, err := in.store.Verify(ctx, store.VerifyOptions{Remove: true, Progress: task.Progress})
+		for _, p := range problems {
+			rep.Note("damaged, and fetched again: %s", p)
+		}
+		return plural(len(problems), "problem"), err
+	})
 }
 
 // rebuild builds one image of the store anew, elsewhere, and compares bytes.
 func (in inputs) rebuild(ctx context.Context, ref string, rep ui.Reporter) error {
-	task := rep.Start("rebuild", "Build "+ref+" again")
-	builder := modules.New(modules.Options{CacheDir: in.opts.buildDir(), Log: taskLog{task}})
-	r, err := builder.Rebuild(ctx, in.store, in.components, ref)
-	if err == nil && !r.Same() {
-		err = fmt.Errorf("%s: the store has %s, building it again made %s", ref, r.Stored, r.Made)
-		if len(r.Moved) > 0 {
-			err = ui.WithHint(err, "the distribution has replaced packages since it was built: "+strings.Join(r.Moved, ", "))
+	return ui.Run(rep, "rebuild", "Build "+ref+" again", func(task ui.Task) (string, error) {
+		builder := modules.New(modules.Options{CacheDir: in.opts.buildDir(), Log: taskLog{task}})
+		r, err := builder.Rebuild(ctx, in.store, in.components, ref)
+		if err == nil && r.Stored != r.Made {
+			err = fmt.Errorf("%s: the store has %s, building it again made %s", ref, r.Stored, r.Made)
+			if len(r.Replaced) > 0 {
+				err = ui.WithHint(err, "the distribution has replaced packages since it was built: "+strings.Join(r.Replaced, ", "))
+			}
 		}
-	}
-	if err != nil {
-		task.Fail(err)
-		return err
-	}
-	task.Done("the same bytes: %s", r.Made)
-	return nil
+		return "the same bytes: " + r.Made, err
+	})
 }
 
 // taskLog shows what a tool writes as a task's detail.

@@ -23,6 +23,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/bootstrap/pki"
 	"github.com/druppie/druppie-up/bootstrap/secrets"
@@ -32,7 +33,7 @@ import (
 
 // door is a front door of an authority: what it answers is the name it was
 // called by.
-func door(t *testing.T, ca pki.CA) (port int) {
+func serveTrace(t *testing.T, ca pki.CA) (port int) {
 	t.Helper()
 	pair, err := ca.Issue(pki.Request{DNS: []string{"*.druppie.localhost"}})
 	if err != nil {
@@ -79,14 +80,14 @@ func TestTraceIsReachedThroughTheFrontDoorOfThisPlatformOnly(t *testing.T) {
 	tests := []struct {
 		name string
 		ca   pki.CA
-		want string // the name that the door was called by; empty: refused
+		want string // the name that the server was called by; empty: refused
 	}{
 		{"our front door", ours, "trace.druppie.localhost"},
 		{"another platform's", foreign, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			port := door(t, tt.ca)
+			port := serveTrace(t, tt.ca)
 			access, err := openTrace(t.Context(), c, fakeset.NewClientset(), port)
 			if err != nil {
 				t.Fatal(err)
@@ -101,7 +102,7 @@ func TestTraceIsReachedThroughTheFrontDoorOfThisPlatformOnly(t *testing.T) {
 			if tt.want == "" {
 				if err == nil {
 					resp.Body.Close()
-					t.Fatal("a door of another authority was taken for ours")
+					t.Fatal("a server with another CA was accepted")
 				}
 				return
 			}
@@ -111,7 +112,7 @@ func TestTraceIsReachedThroughTheFrontDoorOfThisPlatformOnly(t *testing.T) {
 			defer resp.Body.Close()
 			body, err := io.ReadAll(resp.Body)
 			if err != nil || string(body) != tt.want {
-				t.Errorf("the door was called %q (%v), want %q", body, err, tt.want)
+				t.Errorf("the server was called %q (%v), want %q", body, err, tt.want)
 			}
 		})
 	}
@@ -176,7 +177,7 @@ func TestTracedbKnowsItsPlatform(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := encode(objs)
+	out, err := kube.Encode(objs)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -223,6 +223,9 @@ func writeFileAtomic(name string, data []byte) error {
 	if old, err := os.ReadFile(name); err == nil && string(old) == string(data) {
 		return nil
 	}
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
 	tmp := name + ".new"
 	if err := os.WriteFile(tmp, data, 0o644); err != nil {
 		return err

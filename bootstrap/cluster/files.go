@@ -48,9 +48,6 @@ func writeNodeFiles(opt Options) error {
 		}
 	}
 	for name, data := range files {
-		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
-			return fmt.Errorf("write node files: %w", err)
-		}
 		if err := writeFileAtomic(name, data); err != nil {
 			return fmt.Errorf("write node files: %w", err)
 		}

@@ -1,6 +1,7 @@
 package component
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -25,10 +26,8 @@ func Load(fsys fs.FS) ([]Component, error) {
 	if err != nil {
 		return nil, err
 	}
-	var (
-		all  []Component
-		errs []error
-	)
+	var all []Component
+	var errs []error
 	for _, file := range files {
 		c, err := read(fsys, file)
 		if err != nil {
@@ -205,12 +204,6 @@ func crossCheck(all []Component) []error {
 }
 
 func compare(a, b Component) int {
-	stages := Stages()
-	if d := slices.Index(stages, a.Stage) - slices.Index(stages, b.Stage); d != 0 {
-		return d
-	}
-	if a.Order != b.Order {
-		return a.Order - b.Order
-	}
-	return strings.Compare(a.Name, b.Name)
+	stage := func(c Component) int { return slices.Index(Stages(), c.Stage) }
+	return cmp.Or(stage(a)-stage(b), a.Order-b.Order, strings.Compare(a.Name, b.Name))
 }

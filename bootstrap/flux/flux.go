@@ -122,7 +122,7 @@ func syncObjects() ([]*unstructured.Unstructured, error) {
 }
 
 // Tree returns the entry point of the platform repository, by path: what applies
-// each part's folder, in order, what applies the fleet, and what hears of pushes.
+// each part's folder, in order, what applies the fleet, and the receiver of Gitea's webhooks.
 func Tree(parts []part.Part) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	add := func(name string, objs ...any) error {

@@ -180,7 +180,7 @@ func TestWait(t *testing.T) {
 			fluxSource(newRevision), ok("flux-system"),
 			fluxPart("kyverno", "flux-system", newRevision, "False", "BuildFailed", "no such file"),
 		}, nil, "kyverno: no such file"},
-		{"the same failure at an older commit may be mended by this one", []client.Object{
+		{"the same failure at an older commit may be fixed by this one", []client.Object{
 			fluxSource(newRevision), ok("flux-system"),
 			fluxPart("kyverno", "flux-system", oldRevision, "False", "BuildFailed", "no such file"),
 		}, nil, "waited for kyverno"},

@@ -62,7 +62,7 @@ func startGitea(t *testing.T, files map[string]string) (int, setup.Exec) {
 
 // startRegistry starts the registry's pod, which is two containers with one
 // network, and the front door beside it.
-func startRegistry(t *testing.T, files, env map[string]string) (door, inside int) {
+func startRegistry(t *testing.T, files, env map[string]string) (frontPort, inside int) {
 	t.Helper()
 	noReaper(t)
 	net, err := network.New(t.Context())

@@ -32,26 +32,26 @@ import (
 	"github.com/druppie/druppie-up/internal/names"
 )
 
-// forge is a real Gitea with everything that EnsureGitea makes, and the fake
+// testGitea is a real Gitea with everything that EnsureGitea makes, and the fake
 // cluster that keeps its secrets.
-type forge struct {
+type testGitea struct {
 	endpoint frontdoor.Endpoint
 	cluster  client.Client
 	exec     setup.Exec
 }
 
-// toFlux is where Flux would be told of pushes.
+// toFlux is where Flux would receive webhooks.
 var toFlux = setup.Webhook{URL: "http://webhook-receiver.flux-system.svc.cluster.local/hook/0", Secret: []byte("key")}
 
-// newForge starts a Gitea with the configuration of our chart.
-func newForge(t *testing.T) forge {
+// newTestGitea starts a Gitea with the configuration of our chart.
+func newTestGitea(t *testing.T) testGitea {
 	t.Helper()
 	c := fake.NewClientBuilder().Build()
 	m, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test", Users: setup.Users()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	f := forge{cluster: c}
+	f := testGitea{cluster: c}
 	port, exec := startGitea(t, giteaFiles(t, c))
 	f.endpoint, f.exec = frontdoor.Endpoint{Port: port, CA: m.CA}, exec
 	if err := setup.Ensure(t.Context(), c, f.exec, f.endpoint, toFlux); err != nil {
@@ -105,13 +105,13 @@ func mount(t *testing.T, c client.Client, files map[string]string, dir, namespac
 	}
 }
 
-func (f forge) token(t *testing.T, who string) string {
+func (f testGitea) token(t *testing.T, who string) string {
 	t.Helper()
 	return secretstest.Values(t, f.cluster, "gitea", "identity-"+who)["token"]
 }
 
 // as works with an identity's token; the administrator has a password only.
-func (f forge) as(t *testing.T, who string) *gitea.Client {
+func (f testGitea) as(t *testing.T, who string) *gitea.Client {
 	t.Helper()
 	h, err := f.endpoint.Client()
 	if err != nil {
@@ -128,12 +128,12 @@ func (f forge) as(t *testing.T, who string) *gitea.Client {
 	return c
 }
 
-func (f forge) push(t *testing.T, who, repo, branch, parent, content string) (string, error) {
+func (f testGitea) push(t *testing.T, who, repo, branch, parent, content string) (string, error) {
 	t.Helper()
 	return setup.Push(t.Context(), f.endpoint, who, f.token(t, who), repo, branch, parent, "change", map[string][]byte{"file": []byte(content)})
 }
 
-func (f forge) head(t *testing.T, repo string) string {
+func (f testGitea) head(t *testing.T, repo string) string {
 	t.Helper()
 	b, _, err := f.as(t, names.UserAdmin).GetRepoBranch("druppie", repo, "main")
 	if err != nil {
@@ -165,7 +165,7 @@ func approve(c *gitea.Client, repo string, pr int64) error {
 
 // merge merges as soon as Gitea has worked out whether it can, and gives the
 // reason of a refusal, which the SDK drops.
-func (f forge) merge(t *testing.T, who, repo string, pr int64, force bool) error {
+func (f testGitea) merge(t *testing.T, who, repo string, pr int64, force bool) error {
 	t.Helper()
 	h, err := f.endpoint.Client()
 	allowed(t, "client", err)
@@ -206,7 +206,7 @@ func propose(t *testing.T, c *gitea.Client, repo, branch string) int64 {
 
 // stale waits until Gitea has dismissed the approvals of an older state, which
 // it does in the background.
-func (f forge) stale(t *testing.T, repo string, pr int64) {
+func (f testGitea) stale(t *testing.T, repo string, pr int64) {
 	t.Helper()
 	for range 100 {
 		reviews, _, err := f.as(t, names.UserAdmin).ListPullReviews("druppie", repo, pr, gitea.ListPullReviewsOptions{})
@@ -222,19 +222,19 @@ func (f forge) stale(t *testing.T, repo string, pr int64) {
 }
 
 func TestGitea(t *testing.T) {
-	f := newForge(t)
+	f := newTestGitea(t)
 	t.Run("a second run changes nothing", f.testAgain)
 	t.Run("a lost token is made anew", f.testLostToken)
 	t.Run("nobody gets around review", f.testReview)
 	t.Run("promotions are approved by another than who proposed them", f.testFleet)
 	t.Run("only the installer writes the platform", f.testPlatform)
 	t.Run("who may read", f.testReading)
-	t.Run("the trace hears of everything but itself", f.testTraceHooks)
+	t.Run("the trace receives every event but its own", f.testTraceHooks)
 	t.Run("only the trace writes checkpoints", f.testCheckpoints)
 	t.Run("the trace's login is made once, and anew when it is lost", f.testTraceLogin)
 }
 
-func (f forge) testAgain(t *testing.T) {
+func (f testGitea) testAgain(t *testing.T) {
 	before := secretstest.Versions(t, f.cluster)
 	head := f.head(t, names.RepoFleet)
 	allowed(t, "second run", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
@@ -252,7 +252,7 @@ func (f forge) testAgain(t *testing.T) {
 
 // hooks are a repository's webhooks, by scheme: the pipeline's listener speaks
 // http, the trace https.
-func (f forge) hooks(t *testing.T, repo string) map[string][]*gitea.Hook {
+func (f testGitea) hooks(t *testing.T, repo string) map[string][]*gitea.Hook {
 	t.Helper()
 	list, _, err := f.as(t, names.UserAdmin).ListRepoHooks("druppie", repo, gitea.ListHooksOptions{})
 	allowed(t, "list webhooks", err)
@@ -264,25 +264,25 @@ func (f forge) hooks(t *testing.T, repo string) map[string][]*gitea.Hook {
 	return hooks
 }
 
-func (f forge) testLostToken(t *testing.T) {
+func (f testGitea) testLostToken(t *testing.T) {
 	s := &corev1.Secret{}
 	allowed(t, "read", f.cluster.Get(t.Context(), client.ObjectKey{Namespace: "gitea", Name: "identity-foundry"}, s))
 	old := string(s.Data["token"])
 	s.Data["token"] = []byte("0000000000000000000000000000000000000000")
 	allowed(t, "damage", f.cluster.Update(t.Context(), s))
 	allowed(t, "repair", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
-	mended := f.token(t, names.UserFoundry)
-	if mended == old {
+	renewed := f.token(t, names.UserFoundry)
+	if renewed == old {
 		t.Error("the token is still the one that was lost")
 	}
-	if got := secretstest.Values(t, f.cluster, "foundry", "gitea-promoter")["token"]; got != mended {
+	if got := secretstest.Values(t, f.cluster, "foundry", "gitea-promoter")["token"]; got != renewed {
 		t.Error("the pipeline has another token than the identity")
 	}
 	_, _, err := f.as(t, names.UserFoundry).GetMyUserInfo()
 	allowed(t, "work with the new token", err)
 }
 
-func (f forge) testReview(t *testing.T) {
+func (f testGitea) testReview(t *testing.T) {
 	const repo = names.RepoDroneService
 	builder, reviewer, admin := f.as(t, names.UserBuilder), f.as(t, names.UserReviewer), f.as(t, names.UserAdmin)
 
@@ -329,7 +329,7 @@ func (f forge) testReview(t *testing.T) {
 	}
 }
 
-func (f forge) testFleet(t *testing.T) {
+func (f testGitea) testFleet(t *testing.T) {
 	const repo = names.RepoFleet
 	foundry, approver := f.as(t, names.UserFoundry), f.as(t, names.UserFoundryReviewer)
 	main := f.head(t, repo)
@@ -349,7 +349,7 @@ func (f forge) testFleet(t *testing.T) {
 	allowed(t, "the approver merges", f.merge(t, names.UserFoundryReviewer, repo, pr, false))
 }
 
-func (f forge) testPlatform(t *testing.T) {
+func (f testGitea) testPlatform(t *testing.T) {
 	files := map[string][]byte{
 		"clusters/druppie/a.yaml": []byte("a: 1\n"),
 		"clusters/druppie-b/x":    []byte("x"), // sorts before the folder clusters/druppie/
@@ -383,7 +383,7 @@ func (f forge) testPlatform(t *testing.T) {
 	}
 }
 
-func (f forge) testReading(t *testing.T) {
+func (f testGitea) testReading(t *testing.T) {
 	h, err := f.endpoint.Client()
 	allowed(t, "client", err)
 	for path, want := range map[string]int{
@@ -430,7 +430,7 @@ func (f forge) testReading(t *testing.T) {
 	}
 }
 
-func (f forge) testTraceHooks(t *testing.T) {
+func (f testGitea) testTraceHooks(t *testing.T) {
 	want := []string{"pull_request", "pull_request_review", "pull_request_sync", "push"}
 	ids := func() map[string]int64 {
 		got := map[string]int64{}
@@ -467,7 +467,7 @@ func (f forge) testTraceHooks(t *testing.T) {
 	}
 }
 
-func (f forge) testCheckpoints(t *testing.T) {
+func (f testGitea) testCheckpoints(t *testing.T) {
 	for _, who := range []string{names.UserInstaller, names.UserBuilder, names.UserFoundry, names.UserFlux} {
 		_, err := f.push(t, who, names.RepoTrace, "main", "", "forged")
 		refused(t, who+" pushes a checkpoint", err)
@@ -493,7 +493,7 @@ func (f forge) testCheckpoints(t *testing.T) {
 	}
 }
 
-func (f forge) testTraceLogin(t *testing.T) {
+func (f testGitea) testTraceLogin(t *testing.T) {
 	admin := f.as(t, names.UserAdmin)
 	one := func() *gitea.Oauth2 {
 		apps, _, err := admin.ListOauth2(gitea.ListOauth2Option{})

@@ -4,7 +4,7 @@ import (
 	"testing"
 )
 
-// Gitea tells of a hook in other words than it is told in, and never its secret.
+// Gitea returns a hook with other names of events than it was created with, and never its secret.
 func TestHookIsTheOneThatIsWanted(t *testing.T) {
 	want := traceHook([]byte("secret"))
 	shown := func(change func(*hook)) hook {

@@ -85,7 +85,7 @@ func newInstaller(ctx context.Context, c client.Client, endpoint frontdoor.Endpo
 	return newPusher(ctx, endpoint, names.UserInstaller, string(s.Data["token"]))
 }
 
-// pusher pushes whole trees. It speaks Git's protocol through go-git but below
+// pusher pushes whole trees. It uses Git's protocol through go-git but below
 // its repositories: those take their transport from a global table, and ours
 // is one endpoint's own.
 type pusher struct {

@@ -51,10 +51,10 @@ func TestRegistry(t *testing.T) {
 	mount(t, c, files, "/etc/frontdoor-tls/", "foundry", "frontdoor-tls")
 	files["/etc/platform-ca/ca.crt"] = string(m.CA)
 	front := secretstest.Values(t, c, "foundry", "registry-htpasswd")
-	door, inside := startRegistry(t, files, map[string]string{
+	frontPort, inside := startRegistry(t, files, map[string]string{
 		"REGISTRY_USERNAME": front["username"], "REGISTRY_HASH": front["hash"], "REGISTRY_HTTP_SECRET": front["http-secret"],
 	})
-	endpoint := frontdoor.Endpoint{Port: door, CA: m.CA}
+	endpoint := frontdoor.Endpoint{Port: frontPort, CA: m.CA}
 	writer := secretstest.Values(t, c, "foundry", "registry-writer")
 
 	img, err := random.Image(100_000, 3)
@@ -109,7 +109,7 @@ func TestRegistry(t *testing.T) {
 			"https://registry.druppie.localhost:%d/v2/_catalog": "base/python",
 			"https://nothing.druppie.localhost:%d/":             "is not a part of this platform",
 		} {
-			resp, err := h.Get(fmt.Sprintf(part, door))
+			resp, err := h.Get(fmt.Sprintf(part, frontPort))
 			allowed(t, part, err)
 			body, _ := io.ReadAll(resp.Body)
 			resp.Body.Close()

@@ -30,7 +30,7 @@ type Check struct {
 	Why   string // why it matters
 	// Run looks, and changes nothing.
 	Run func(*Host, context.Context) Finding
-	// Fix mends what Run found; nil where only a human can. It does what the
+	// Fix repairs what Run found; nil where only a human can. It does what the
 	// finding's FixDoes says, and records it so that Undo can take it back.
 	Fix func(*Host, context.Context) error
 }
@@ -43,7 +43,7 @@ type Finding struct {
 	Found   string   `json:"found"`
 	Why     string   `json:"why,omitempty"`
 	Mend    string   `json:"mend,omitempty"` // what a human would type
-	Fixable bool     `json:"fixable"`        // Fix can mend it
+	Fixable bool     `json:"fixable"`        // Fix can repair it
 	FixDoes []string `json:"fixDoes,omitempty"`
 	// Consent says that the fix changes an engine that isn't ours.
 	Consent bool `json:"consent,omitempty"`
@@ -95,7 +95,7 @@ func (h *Host) check(ctx context.Context, checks []Check, rep ui.Reporter) ([]Fi
 	return findings, nil
 }
 
-// Failed joins all failures into one error whose hint says how to mend each;
+// Failed joins all failures into one error whose hint says how to fix each;
 // nil where there are none.
 func Failed(findings []Finding) error {
 	var failed, mends []string
@@ -118,7 +118,7 @@ func Failed(findings []Finding) error {
 	return ui.WithHint(err, strings.Join(mends, "\n"))
 }
 
-// Fix mends what it can of the findings. It shows everything that it will do
+// Fix repairs what it can of the findings. It shows everything that it will do
 // to confirm first, and does nothing without a yes. Changes to an engine that
 // isn't ours are asked apart, and left out when nobody is there to ask and
 // Options.ChangeEngine doesn't say so.
@@ -171,13 +171,10 @@ func (h *Host) fix(ctx context.Context, checks []Check, findings []Finding, conf
 		if !safe[c.Name] && !foreign[c.Name] {
 			continue
 		}
-		task := rep.Start("fix-"+c.Name, "mend "+strings.ToLower(c.Title))
-		if err := c.Fix(h, ctx); err != nil {
-			task.Fail(err)
+		fix := func(ui.Task) (string, error) { return "", c.Fix(h, ctx) }
+		if err := ui.Run(rep, "fix-"+c.Name, "mend "+strings.ToLower(c.Title), fix); err != nil {
 			failures = append(failures, fmt.Errorf("mend %s: %w", c.Name, err))
-			continue
 		}
-		task.Done("")
 	}
 	return errors.Join(failures...)
 }

@@ -201,7 +201,7 @@ func digest(b []byte) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// wrapperActive tells whether the engine's configuration has the wrapper and
+// wrapperActive says whether the engine's configuration has the wrapper and
 // it is there to be started.
 func (h *Host) wrapperActive() bool {
 	raw, err := os.ReadFile(h.path(daemonPath))

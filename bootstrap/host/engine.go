@@ -109,7 +109,7 @@ func (h *Host) enginePID() int {
 	return pid
 }
 
-// alive tells whether a process runs and has the name. One that ended and
+// alive says whether a process runs and has the name. One that ended and
 // that nobody waited for still has a name, and does nothing any more.
 func (h *Host) alive(pid, name string) bool {
 	status, err := h.read(filepath.Join("/proc", pid, "status"))
@@ -130,13 +130,13 @@ func procField(status, name string) string {
 	return ""
 }
 
-// systemd tells whether it is this machine's service manager.
+// systemd says whether it is this machine's service manager.
 func (h *Host) systemd() bool {
 	st, err := os.Stat(h.path("/run/systemd/system"))
 	return err == nil && st.IsDir() && installed("systemctl")
 }
 
-// ours tells whether Fix installed the engine.
+// ours says whether Fix installed the engine.
 func (h *Host) ours() bool {
 	s, err := h.loadState()
 	return err == nil && s.Engine

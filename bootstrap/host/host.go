@@ -1,10 +1,10 @@
 // Package host knows what the machine must offer before a cluster can come
 // up on it, and how to get there: checks as data, each with what it found, why
-// it matters and the exact mend, some with a fix that can be undone. It also
-// starts the engine that its fix installed, and tells who holds a port.
+// it matters and the command that fixes it, some with a fix that can be undone. It
+// also starts the engine that its fix installed, and says who listens on a port.
 //
 // It refuses to change anything that wasn't shown before, to touch an engine
-// that it didn't install without being told to, and to know anything about
+// that it didn't install without consent, and to know anything about
 // the cluster.
 package host
 
@@ -91,7 +91,7 @@ func runProgram(ctx context.Context, name string, args ...string) ([]byte, error
 	return out, err
 }
 
-// installed tells whether a program is in PATH.
+// installed says whether a program is in PATH.
 func installed(name string) bool {
 	_, err := exec.LookPath(name)
 	return err == nil || errors.Is(err, exec.ErrDot)

@@ -114,11 +114,11 @@ func (h *Host) checkDisk(ctx context.Context) Finding {
 		}
 		needs[root] = images
 	}
-	return judgeDisk(needs, diskFree)
+	return diskFinding(needs, diskFree)
 }
 
-// judgeDisk adds up the needs of folders on one file system.
-func judgeDisk(needs map[string]need, free func(string) (device uint64, bytes int64, err error)) Finding {
+// diskFinding adds up the needs of folders on one file system.
+func diskFinding(needs map[string]need, free func(string) (device uint64, bytes int64, err error)) Finding {
 	type disk struct {
 		need
 		free int64

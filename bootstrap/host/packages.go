@@ -11,7 +11,7 @@ import (
 // needs iptables for every container's network and only recommends it.
 var enginePackages = []string{"docker.io", "iptables"}
 
-// apt tells whether this distribution's packages are installed by apt-get.
+// apt says whether this distribution's packages are installed by apt-get.
 func (h *Host) apt() bool { return installed("apt-get") && installed("dpkg-query") }
 
 // install adds packages of the distribution and records all that came.
@@ -41,13 +41,13 @@ func (h *Host) install(ctx context.Context, packages ...string) error {
 	if err := h.saveState(s); err != nil {
 		return err
 	}
-	if installErr != nil {
-		if updateErr != nil {
-			return fmt.Errorf("install %s: %w (and before that: %w)", strings.Join(packages, ", "), installErr, updateErr)
-		}
-		return fmt.Errorf("install %s: %w", strings.Join(packages, ", "), installErr)
+	switch {
+	case installErr == nil:
+		return nil
+	case updateErr != nil:
+		return fmt.Errorf("install %s: %w (and before that: %w)", strings.Join(packages, ", "), installErr, updateErr)
 	}
-	return nil
+	return fmt.Errorf("install %s: %w", strings.Join(packages, ", "), installErr)
 }
 
 // packages lists what is installed.
@@ -74,11 +74,5 @@ func parsePackages(list string) []string {
 
 // added returns what after has and before lacks.
 func added(before, after []string) []string {
-	var names []string
-	for _, n := range after {
-		if !slices.Contains(before, n) {
-			names = append(names, n)
-		}
-	}
-	return names
+	return slices.DeleteFunc(slices.Clone(after), func(n string) bool { return slices.Contains(before, n) })
 }

@@ -180,7 +180,7 @@ func TestParsePackages(t *testing.T) {
 	}
 }
 
-func TestJudgeProxy(t *testing.T) {
+func TestProxyFinding(t *testing.T) {
 	inside := "localhost,127.0.0.1,.svc,.cluster.local,10.96.0.0/16,10.244.0.0/16,druppie-mirror"
 	for _, tt := range []struct {
 		name  string
@@ -212,7 +212,7 @@ func TestJudgeProxy(t *testing.T) {
 		},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := judgeProxy(func(k string) string { return tt.env[k] }, "druppie")
+			f := proxyFinding(func(k string) string { return tt.env[k] }, "druppie")
 			if f.Status != tt.want || !strings.Contains(f.Found, tt.found) || strings.Contains(f.Found, "secret") {
 				t.Errorf("%+v, want %s with %q", f, tt.want, tt.found)
 			}
@@ -243,7 +243,7 @@ func TestFindingsHideProxyUsers(t *testing.T) {
 	}
 }
 
-func TestJudgeDisk(t *testing.T) {
+func TestDiskFinding(t *testing.T) {
 	needs := map[string]need{"/cache": {"the cache", 10 * gib, 20 * gib}, "/engine": {"the engine", 4 * gib, 10 * gib}}
 	for _, tt := range []struct {
 		name          string
@@ -258,7 +258,7 @@ func TestJudgeDisk(t *testing.T) {
 		{name: "too little for one", cache: 30, engine: 3, want: Fail},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := judgeDisk(needs, func(dir string) (uint64, int64, error) {
+			f := diskFinding(needs, func(dir string) (uint64, int64, error) {
 				if dir == "/cache" || tt.shared {
 					return 1, tt.cache * gib, nil
 				}
@@ -271,7 +271,7 @@ func TestJudgeDisk(t *testing.T) {
 	}
 }
 
-func TestJudgeSupply(t *testing.T) {
+func TestSupplyFinding(t *testing.T) {
 	no := errNo{}
 	for _, tt := range []struct {
 		name, want        string
@@ -288,7 +288,7 @@ func TestJudgeSupply(t *testing.T) {
 		{name: "the other one is out of reach", want: "modules", registry: no, status: OK},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := judgeSupply(tt.want, tt.filled, tt.registry, tt.modules)
+			f := supplyFinding(tt.want, tt.filled, tt.registry, tt.modules)
 			if f.Status != tt.status || !strings.Contains(f.Found, tt.found) {
 				t.Errorf("%+v, want %s with %q", f, tt.status, tt.found)
 			}

@@ -197,7 +197,7 @@ func (h *Host) checkPort(ctx context.Context) Finding {
 	return Finding{Status: Warn, Found: found + fmt.Sprintf("; %d is free and will be taken", next), Mend: "nothing, or choose one: --port N"}
 }
 
-// platformRuns tells whether containers of the cluster run, so that what they
+// platformRuns says whether containers of the cluster run, so that what they
 // hold isn't missed.
 func (h *Host) platformRuns() bool {
 	return h.engine != nil && h.engine.err == nil && h.engine.cluster

@@ -13,10 +13,10 @@ import (
 var proxyVariables = []string{"HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"}
 
 func (h *Host) checkProxy(_ context.Context) Finding {
-	return judgeProxy(os.Getenv, h.opt.Cluster)
+	return proxyFinding(os.Getenv, h.opt.Cluster)
 }
 
-func judgeProxy(env func(string) string, cluster string) Finding {
+func proxyFinding(env func(string) string, cluster string) Finding {
 	get := func(name string) string {
 		if v := env(name); v != "" {
 			return v

@@ -102,7 +102,7 @@ func (h *Host) headers() bool {
 func (h *Host) oldGo(ctx context.Context) string {
 	out, err := h.run(ctx, "go", "-C", "/", "env", "GOVERSION")
 	if err != nil {
-		return "" // missing: told already
+		return "" // missing: reported already
 	}
 	have := strings.TrimSpace(string(out))
 	if version.IsValid(have) && version.IsValid(runtime.Version()) && version.Compare(version.Lang(have), version.Lang(runtime.Version())) < 0 {
@@ -128,11 +128,11 @@ func (h *Host) checkSupply(ctx context.Context) Finding {
 		})
 	}
 	wait.Wait()
-	return judgeSupply(h.opt.Supply, h.opt.StoreFull, registry, errors.Join(modules, debian, npm))
+	return supplyFinding(h.opt.Supply, h.opt.StoreFull, registry, errors.Join(modules, debian, npm))
 }
 
-// judgeSupply says which supply will be taken, and whether there is one.
-func judgeSupply(want string, filled bool, registry, modules error) Finding {
+// supplyFinding says which supply will be taken, and whether there is one.
+func supplyFinding(want string, filled bool, registry, modules error) Finding {
 	say := func(name string, err error) string {
 		if err == nil {
 			return name + " within reach"
@@ -230,8 +230,8 @@ func (h *Host) npm(ctx context.Context) error {
 	return nil
 }
 
-// answers tells whether anything that speaks HTTP is at an address: also one
-// that wants credentials is.
+// answers says whether an HTTP server is at an address, also one that wants
+// credentials.
 func answers(ctx context.Context, address string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodHead, address, nil)
 	if err != nil {

@@ -17,8 +17,7 @@ import (
 // confirm. An engine with containers or volumes in it stays until those are
 // gone: it can't know whose they are.
 func Undo(ctx context.Context, opt Options, confirm func([]string) (bool, error), rep ui.Reporter) error {
-	h := thisMachine(opt)
-	return h.undo(ctx, confirm, rep)
+	return thisMachine(opt).undo(ctx, confirm, rep)
 }
 
 // undoStep is one kind of change to take back.
@@ -53,13 +52,10 @@ func (h *Host) undo(ctx context.Context, confirm func([]string) (bool, error), r
 		return ErrDeclined
 	}
 	for _, step := range steps {
-		task := rep.Start("undo-"+step.id, step.title)
-		if err := step.run(ctx, s); err != nil {
-			task.Fail(err)
+		if err := ui.Run(rep, "undo-"+step.id, step.title, func(ui.Task) (string, error) { return "", step.run(ctx, s) }); err != nil {
 			// What follows may need what this one left.
 			return fmt.Errorf("undo %s: %w", step.id, err)
 		}
-		task.Done("")
 	}
 	return h.saveState(s)
 }
@@ -174,12 +170,7 @@ func (h *Host) purge(ctx context.Context, s *state) error {
 	if err != nil {
 		return err
 	}
-	var names []string
-	for _, p := range s.Packages {
-		if slices.Contains(now, p) {
-			names = append(names, p)
-		}
-	}
+	names := slices.DeleteFunc(slices.Clone(s.Packages), func(p string) bool { return !slices.Contains(now, p) })
 	if len(names) > 0 {
 		if err := h.harmless(ctx, names); err != nil {
 			return err
@@ -199,13 +190,7 @@ func (h *Host) harmless(ctx context.Context, names []string) error {
 	if err != nil {
 		return err
 	}
-	var more []string
-	for _, p := range parseRemovals(string(out)) {
-		if !slices.Contains(names, p) {
-			more = append(more, p)
-		}
-	}
-	if len(more) > 0 {
+	if more := added(names, parseRemovals(string(out))); len(more) > 0 {
 		return ui.WithHint(fmt.Errorf("removing the packages would take %s along", strings.Join(more, ", ")), "remove those first if nobody needs them")
 	}
 	return nil

@@ -56,7 +56,7 @@ func New(kubeconfig string) (*Client, error) {
 	// an unchanged `up` slow.
 	cfg.QPS, cfg.Burst = -1, -1
 	cfg.Timeout = 60 * time.Second
-	// Deprecation warnings speak to the authors of manifests, not to users.
+	// Deprecation warnings are for the authors of manifests, not for users.
 	cfg.WarningHandler = rest.NoWarnings{}
 	return NewForConfig(cfg)
 }
@@ -91,12 +91,7 @@ func newClient(c client.Client, set kubernetes.Interface, cfg *rest.Config) *Cli
 
 func newScheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	for _, add := range []func(*runtime.Scheme) error{clientscheme.AddToScheme, apiextensionsv1.AddToScheme} {
-		if err := add(s); err != nil {
-			return nil, fmt.Errorf("register kinds: %w", err)
-		}
-	}
-	return s, nil
+	return s, errors.Join(clientscheme.AddToScheme(s), apiextensionsv1.AddToScheme(s))
 }
 
 // Decode reads the objects of a YAML stream, lists unfolded. A document that

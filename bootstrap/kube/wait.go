@@ -55,7 +55,7 @@ func (e *NotReadyError) Error() string {
 
 // WaitReady waits until every object is there and ready, as kstatus counts it
 // (a Job: complete). It fails before its deadline when a cause is found that
-// doesn't mend itself: an image that can't be had, a container that crashes
+// doesn't go away by itself: an image that can't be had, a container that crashes
 // again and again, a pod that no node takes, a job that failed.
 func (c *Client) WaitReady(ctx context.Context, objs []*unstructured.Unstructured, opt WaitOptions) error {
 	start := time.Now()

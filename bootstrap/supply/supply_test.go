@@ -47,27 +47,27 @@ func TestWait(t *testing.T) {
 	defer cancel()
 	var reported [][]string
 	done := make(chan error, 1)
-	heard := make(chan struct{}, 10)
+	called := make(chan struct{}, 10)
 	go func() {
 		done <- Wait(ctx, s, []string{"a.example/pa:1", "a.example/pb:1"}, func(m []string) {
 			reported = append(reported, m)
-			heard <- struct{}{}
+			called <- struct{}{}
 		})
 	}()
-	hear := func() {
+	awaitCall := func() {
 		select {
-		case <-heard:
+		case <-called:
 		case err := <-done:
 			t.Fatalf("Wait returned early: %v", err)
 		}
 	}
-	hear()
+	awaitCall()
 	for _, ref := range []string{"a.example/pb:1", "a.example/pa:1"} {
 		if _, err := s.PutImage(ref, empty.Image, nil); err != nil {
 			t.Fatal(err)
 		}
 		if ref == "a.example/pb:1" {
-			hear()
+			awaitCall()
 		}
 	}
 	if err := <-done; err != nil {

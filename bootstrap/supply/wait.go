@@ -13,7 +13,7 @@ import (
 const waitInterval = 500 * time.Millisecond
 
 // Wait returns when the store has all refs, whoever writes them. onWait, which
-// may be nil, hears what is missing at first and each time that changes.
+// may be nil, is called with what is missing at first and each time that changes.
 func Wait(ctx context.Context, s *store.Store, refs []string, onWait func(missing []string)) error {
 	tick := time.NewTicker(waitInterval)
 	defer tick.Stop()

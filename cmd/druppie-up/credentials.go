@@ -16,16 +16,14 @@ func newCredentialsCmd(a *app) *cobra.Command {
 to standard output. They are kept nowhere else.`,
 		Example: `  druppie-up credentials
   druppie-up credentials -o json | jq -r '.[] | select(.username=="builder").password'`,
-	}, &opts.Options, func(ctx context.Context) error { return runCredentials(ctx, opts) })
+	}, &opts.Options, func(ctx context.Context) error {
+		all, err := bootstrap.Credentials(ctx, opts.Options)
+		if err != nil {
+			return err
+		}
+		return writeResult(opts.app.Out, opts.format, all, credentialsView(all))
+	})
 	nameFlag(cmd, &opts.Options)
 	outputFlag(cmd, &opts.format)
 	return cmd
-}
-
-func runCredentials(ctx context.Context, opts *options) error {
-	all, err := bootstrap.Credentials(ctx, opts.Options)
-	if err != nil {
-		return err
-	}
-	return writeResult(opts.app.Out, opts.format, all, credentialsView(all))
 }

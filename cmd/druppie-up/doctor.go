@@ -106,14 +106,12 @@ func (o *doctorOptions) inspect(ctx context.Context, needs host.Options) ([]host
 	if o.app.progress == ui.ModeJSON {
 		return host.Run(ctx, needs, o.app.rep)
 	}
-	task := o.app.rep.Start("doctor", "Look at this machine")
-	findings, err := host.Run(ctx, needs, titles{ui.Discard(), task})
-	if err != nil {
-		task.Fail(err)
-		return nil, err
-	}
-	task.Done("%d checks", len(findings))
-	return findings, nil
+	var findings []host.Finding
+	err := ui.Run(o.app.rep, "doctor", "Look at this machine", func(task ui.Task) (_ string, err error) {
+		findings, err = host.Run(ctx, needs, titles{ui.Discard(), task})
+		return fmt.Sprintf("%d checks", len(findings)), err
+	})
+	return findings, err
 }
 
 // titles shows the steps of others as details of one task.

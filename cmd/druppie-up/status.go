@@ -19,18 +19,16 @@ func newStatusCmd(a *app) *cobra.Command {
 scripts can ask.`,
 		Example: `  druppie-up status
   druppie-up status -o json`,
-	}, &opts.Options, func(ctx context.Context) error { return runStatus(ctx, opts) })
+	}, &opts.Options, func(ctx context.Context) error {
+		s, err := bootstrap.GetStatus(ctx, opts.Options)
+		if err != nil {
+			return err
+		}
+		return errors.Join(writeResult(opts.app.Out, opts.format, s, statusView(s)), unready(s))
+	})
 	nameFlag(cmd, &opts.Options)
 	outputFlag(cmd, &opts.format)
 	return cmd
-}
-
-func runStatus(ctx context.Context, opts *options) error {
-	s, err := bootstrap.GetStatus(ctx, opts.Options)
-	if err != nil {
-		return err
-	}
-	return errors.Join(writeResult(opts.app.Out, opts.format, s, statusView(s)), unready(s))
 }
 
 // unready is the error that tells scripts by the exit code what the result tells people.

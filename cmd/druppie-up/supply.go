@@ -32,18 +32,16 @@ func newSupplyListCmd(a *app) *cobra.Command {
 		Short: "List what the platform needs, and what of it the store holds",
 		Example: `  druppie-up supply list
   druppie-up supply list -o json | jq -r '.[] | select(.state!="there").ref'`,
-	}, &opts.Options, func(ctx context.Context) error { return runSupplyList(ctx, opts) })
+	}, &opts.Options, func(ctx context.Context) error {
+		items, err := bootstrap.SupplyList(ctx, opts.Options)
+		if err != nil {
+			return err
+		}
+		return writeResult(opts.app.Out, opts.format, items, supplyView(items))
+	})
 	storeFlag(cmd, &opts.Options)
 	outputFlag(cmd, &opts.format)
 	return cmd
-}
-
-func runSupplyList(ctx context.Context, opts *options) error {
-	items, err := bootstrap.SupplyList(ctx, opts.Options)
-	if err != nil {
-		return err
-	}
-	return writeResult(opts.app.Out, opts.format, items, supplyView(items))
 }
 
 func newSupplyFillCmd(a *app) *cobra.Command {
@@ -88,27 +86,25 @@ component.yaml doesn't pin, says which couldn't be asked, and changes nothing: p
 have checked.`,
 		Example: `  druppie-up supply lock
   druppie-up supply lock -o json`,
-	}, &opts.Options, func(ctx context.Context) error { return runSupplyLock(ctx, opts) })
+	}, &opts.Options, func(ctx context.Context) error {
+		items, err := bootstrap.SupplyLock(ctx, opts.Options)
+		if err != nil {
+			return err
+		}
+		unpinned := 0
+		for _, i := range items {
+			if i.Pinned == "" && i.Found == "" {
+				unpinned++
+			}
+		}
+		err = writeResult(opts.app.Out, opts.format, items, lockView(items))
+		if unpinned > 0 {
+			err = errors.Join(err, ui.WithHint(fmt.Errorf("%d images are not pinned, and their registries couldn't be asked", unpinned),
+				"run it where upstream's registries can be reached"))
+		}
+		return err
+	})
 	cmd.Flags().StringVar(&opts.RegistryMirror, "registry-mirror", "", "ask this registry instead of upstream's")
 	outputFlag(cmd, &opts.format)
 	return cmd
-}
-
-func runSupplyLock(ctx context.Context, opts *options) error {
-	items, err := bootstrap.SupplyLock(ctx, opts.Options)
-	if err != nil {
-		return err
-	}
-	unpinned := 0
-	for _, i := range items {
-		if i.Pinned == "" && i.Found == "" {
-			unpinned++
-		}
-	}
-	err = writeResult(opts.app.Out, opts.format, items, lockView(items))
-	if unpinned > 0 {
-		err = errors.Join(err, ui.WithHint(fmt.Errorf("%d images are not pinned, and their registries couldn't be asked", unpinned),
-			"run it where upstream's registries can be reached"))
-	}
-	return err
 }

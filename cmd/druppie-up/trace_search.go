@@ -123,9 +123,10 @@ func (o *traceSearchOptions) setQuery() error {
 		}
 		var err error
 		if *t.into, err = time.Parse(time.RFC3339, t.text); err != nil {
-			if *t.into, err = time.Parse(time.DateOnly, t.text); err != nil {
-				return ui.Usage(fmt.Errorf("--%s: %q is no time: want 2026-02-01, or 2026-02-01T15:04:05Z", t.flag, t.text))
-			}
+			*t.into, err = time.Parse(time.DateOnly, t.text)
+		}
+		if err != nil {
+			return ui.Usage(fmt.Errorf("--%s: %q is no time: want 2026-02-01, or 2026-02-01T15:04:05Z", t.flag, t.text))
 		}
 	}
 	return nil

@@ -13,7 +13,7 @@ import (
 	"testing"
 )
 
-// public are package hosts that anybody has; a machine that names one of these has told us nothing.
+// public are package hosts that anybody has; naming one of these says nothing about a machine.
 var public = []string{
 	"proxy.golang.org", "sum.golang.org", "goproxy.io", "deb.debian.org", "security.debian.org",
 	"archive.ubuntu.com", "security.ubuntu.com", "ports.ubuntu.com", "registry.npmjs.org", "pypi.org",

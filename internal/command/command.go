@@ -19,8 +19,8 @@ import (
 const (
 	// grace is how long a program may take to end by itself once it was asked to.
 	grace = 5 * time.Second
-	// linesTold is how many of the last lines of a failed program's output an error carries.
-	linesTold = 20
+	// errorLines is how many of the last lines of a failed program's output an error carries.
+	errorLines = 20
 )
 
 // Command is one call of a program.
@@ -30,7 +30,7 @@ type Command struct {
 	Dir   string    // where it runs; empty: this process's folder
 	Env   []string  // empty: this process's environment
 	Stdin io.Reader // nil: nothing to read
-	// Stderr hears what the program writes there, as it comes, besides what an error carries of it; may be nil.
+	// Stderr receives what the program writes there, as it comes, besides what an error carries of it; may be nil.
 	Stderr io.Writer
 }
 
@@ -48,9 +48,9 @@ func (e *Error) Error() string {
 	if len(e.Args) > 0 {
 		what += " " + e.Args[0]
 	}
-	said := LastLines(e.Stderr, linesTold)
+	said := LastLines(e.Stderr, errorLines)
 	if said == "" {
-		said = LastLines(string(e.Stdout), linesTold)
+		said = LastLines(string(e.Stdout), errorLines)
 	}
 	if said == "" {
 		return what + ": " + e.Err.Error()

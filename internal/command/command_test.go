@@ -44,14 +44,14 @@ func TestOutputNoSuchProgram(t *testing.T) {
 }
 
 func TestOutputHandsOn(t *testing.T) {
-	var heard strings.Builder
+	var stderr strings.Builder
 	dir := t.TempDir()
 	out, err := Command{
 		Name: "sh", Args: []string{"-c", "cat; pwd; echo $A; echo said >&2"}, Dir: dir,
-		Env: []string{"PATH=" + os.Getenv("PATH"), "A=b"}, Stdin: strings.NewReader("in\n"), Stderr: &heard,
+		Env: []string{"PATH=" + os.Getenv("PATH"), "A=b"}, Stdin: strings.NewReader("in\n"), Stderr: &stderr,
 	}.Output(t.Context())
-	if want := "in\n" + dir + "\nb\n"; err != nil || string(out) != want || heard.String() != "said\n" {
-		t.Errorf("%q, heard %q, %v", out, heard.String(), err)
+	if want := "in\n" + dir + "\nb\n"; err != nil || string(out) != want || stderr.String() != "said\n" {
+		t.Errorf("%q, stderr %q, %v", out, stderr.String(), err)
 	}
 }
 

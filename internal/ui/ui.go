@@ -59,6 +59,18 @@ type Task interface {
 	Fail(err error)
 }
 
+// Run reports f as a step: what it returns ends the step.
+func Run(rep Reporter, id, title string, f func(Task) (summary string, err error)) error {
+	task := rep.Start(id, title)
+	summary, err := f(task)
+	if err != nil {
+		task.Fail(err)
+		return err
+	}
+	task.Done("%s", summary)
+	return nil
+}
+
 // The ways to report progress, as --progress takes them.
 const (
 	ModeAuto     = "auto"

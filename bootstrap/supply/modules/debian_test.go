@@ -141,7 +141,7 @@ func TestMoved(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got, err := moved(s, ref, tt.now)
+			got, err := replaced(s, ref, tt.now)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -263,21 +263,20 @@ func (a *assembly) config() v1.Config {
 			labels["io.druppie.debian.packages"] = "sha256:" + h
 		}
 	}
-	cfg := v1.Config{User: in.User, WorkingDir: in.WorkingDir, Entrypoint: in.Entrypoint, Cmd: in.Cmd,
-		Env: in.Env, StopSignal: in.StopSignal, Labels: labels}
-	for _, v := range in.Volumes {
-		if cfg.Volumes == nil {
-			cfg.Volumes = map[string]struct{}{}
+	return v1.Config{User: in.User, WorkingDir: in.WorkingDir, Entrypoint: in.Entrypoint, Cmd: in.Cmd,
+		Env: in.Env, StopSignal: in.StopSignal, Labels: labels, Volumes: set(in.Volumes), ExposedPorts: set(in.Ports)}
+}
+
+// set has each of the names; nil where there are none, as in images of upstream.
+func set(names []string) map[string]struct{} {
+	var out map[string]struct{}
+	for _, name := range names {
+		if out == nil {
+			out = map[string]struct{}{}
 		}
-		cfg.Volumes[v] = struct{}{}
+		out[name] = struct{}{}
 	}
-	for _, p := range in.Ports {
-		if cfg.ExposedPorts == nil {
-			cfg.ExposedPorts = map[string]struct{}{}
-		}
-		cfg.ExposedPorts[p] = struct{}{}
-	}
-	return cfg
+	return out
 }
 
 // debs are the packages of which the image has a file.

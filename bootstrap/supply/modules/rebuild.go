@@ -18,13 +18,10 @@ import (
 type Rebuilt struct {
 	Ref          string
 	Stored, Made string // digests
-	// Moved are the Debian packages that the distribution has replaced since:
+	// Replaced are the Debian packages that the distribution has replaced since:
 	// with any of them the bytes can't be the same.
-	Moved []string
+	Replaced []string
 }
-
-// Same says whether both builds made the same bytes.
-func (r Rebuilt) Same() bool { return r.Stored == r.Made }
 
 // Rebuild builds an image of the store once more, in folders and a compiler
 // cache of its own, and compares. The verified module downloads are shared:
@@ -62,15 +59,15 @@ func (b *Builder) Rebuild(ctx context.Context, s *store.Store, comps []component
 				return r, err
 			}
 			r.Made = h.String()
-			r.Moved, err = moved(s, ref, p.debs)
+			r.Replaced, err = replaced(s, ref, p.debs)
 			return r, err
 		}
 	}
 	return r, fmt.Errorf("%s: no component has this image", ref)
 }
 
-// moved compares the packages in a stored SBOM with those of today.
-func moved(s *store.Store, ref string, now []deb) ([]string, error) {
+// replaced compares the packages in a stored SBOM with those of today.
+func replaced(s *store.Store, ref string, now []deb) ([]string, error) {
 	if len(now) == 0 {
 		return nil, nil
 	}

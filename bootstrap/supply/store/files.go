@@ -13,32 +13,33 @@ import (
 
 // Files returns the files of an artifact: what its layers hold, without links
 // and devices, the upper layer's file winning.
-func (s *Store) Files(ref string) (fs.FS, error) {
+func (s *Store) Files(ref string) (_ fs.FS, err error) {
 	img, err := s.Image(ref)
 	if err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", ref, err)
+		}
+	}()
 	layers, err := img.Layers()
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", ref, err)
+		return nil, err
 	}
 	files := map[string][]byte{}
 	for _, l := range layers {
 		r, err := l.Uncompressed()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", ref, err)
+			return nil, err
 		}
 		err = readTar(r, files)
 		r.Close()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", ref, err)
+			return nil, err
 		}
 	}
-	fsys, err := memory(files)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", ref, err)
-	}
-	return fsys, nil
+	return memory(files)
 }
 
 func readTar(r io.Reader, files map[string][]byte) error {

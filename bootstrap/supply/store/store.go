@@ -65,32 +65,28 @@ func Open(dir string) (*Store, error) {
 	if _, err := os.Stat(s.path("index.json")); err == nil {
 		return s, nil
 	}
-	for _, d := range []string{dir, s.path("blobs", "sha256"), s.path("tmp")} {
-		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, fmt.Errorf("open store: %w", err)
-		}
+	if err := s.create(); err != nil {
+		return nil, fmt.Errorf("open store: %w", err)
+	}
+	return s, nil
+}
+
+func (s *Store) create() error {
+	for _, d := range []string{s.dir, s.path("blobs", "sha256"), s.path("tmp")} {
 		// The mirror reads the store as another user, whatever our umask is.
-		if err := os.Chmod(d, 0o755); err != nil {
-			return nil, fmt.Errorf("open store: %w", err)
+		if err := errors.Join(os.MkdirAll(d, 0o755), os.Chmod(d, 0o755)); err != nil {
+			return err
 		}
 	}
-	err = s.locked(func() error {
+	return s.locked(func() error {
 		if _, err := os.Stat(s.path("index.json")); err == nil {
 			return nil // another process was faster
 		}
 		if err := s.writeFile("oci-layout", []byte(`{"imageLayoutVersion":"1.0.0"}`)); err != nil {
 			return err
 		}
-		return s.writeIndex(&v1.IndexManifest{
-			SchemaVersion: 2,
-			MediaType:     types.OCIImageIndex,
-			Manifests:     []v1.Descriptor{},
-		})
+		return s.writeIndex(&v1.IndexManifest{SchemaVersion: 2, MediaType: types.OCIImageIndex, Manifests: []v1.Descriptor{}})
 	})
-	if err != nil {
-		return nil, fmt.Errorf("open store: %w", err)
-	}
-	return s, nil
 }
 
 // Dir returns the store's folder.
@@ -135,16 +131,10 @@ func find(entries []Entry, ref string) (Entry, error) {
 	}
 	for _, e := range entries {
 		got, err := ParseRef(e.Ref)
-		if err != nil || got.Name != want.Name {
-			continue
+		if err == nil && got.Name == want.Name && (want.Tag == "" || got.Tag == want.Tag) &&
+			(want.Digest == "" || e.Descriptor.Digest.String() == want.Digest) {
+			return e, nil
 		}
-		if want.Tag != "" && got.Tag != want.Tag {
-			continue
-		}
-		if want.Digest != "" && e.Descriptor.Digest.String() != want.Digest {
-			continue
-		}
-		return e, nil
 	}
 	return Entry{}, fmt.Errorf("%s: %w", ref, ErrNotFound)
 }
@@ -157,10 +147,9 @@ func (s *Store) Missing(refs []string) ([]string, error) {
 	}
 	var missing []string
 	for _, r := range refs {
-		switch _, err := find(entries, r); {
-		case errors.Is(err, ErrNotFound):
+		if _, err := find(entries, r); errors.Is(err, ErrNotFound) {
 			missing = append(missing, r)
-		case err != nil:
+		} else if err != nil {
 			return nil, err
 		}
 	}
@@ -242,7 +231,7 @@ func (s *Store) PutManifests(ref string, manifests []Manifest, ann map[string]st
 			}
 		}
 		top := manifests[0].Descriptor
-		needs, err := s.walk(nil, top)
+		needs, err := s.needs(top)
 		if err != nil {
 			return v1.Descriptor{}, err
 		}
@@ -313,11 +302,8 @@ func (s *Store) setEntry(ref string, d *v1.Descriptor, ann map[string]string) er
 		})
 		if d != nil {
 			named := *d
-			named.Annotations = maps.Clone(ann)
-			if named.Annotations == nil {
-				named.Annotations = map[string]string{}
-			}
-			named.Annotations[RefAnnotation] = ref
+			named.Annotations = map[string]string{RefAnnotation: ref}
+			maps.Copy(named.Annotations, ann)
 			index.Manifests = append(index.Manifests, named)
 		}
 		return s.writeIndex(index)

@@ -25,7 +25,7 @@ type VerifyOptions struct {
 	// Remove takes damaged blobs and the names that need them out of the store,
 	// so that the next fill fetches them again.
 	Remove bool
-	// Progress hears how many bytes were hashed; it may be nil.
+	// Progress is called with how many bytes were hashed; it may be nil.
 	Progress func(done, total int64)
 }
 
@@ -38,7 +38,7 @@ func (s *Store) Verify(ctx context.Context, opt VerifyOptions) ([]Problem, error
 	}
 	v := &verifier{store: s, ctx: ctx, opt: opt, checked: map[v1.Hash]error{}}
 	for _, e := range entries {
-		needs, _ := s.needs(e) // what can't be read shows below
+		needs, _ := s.needs(e.Descriptor) // what can't be read shows below
 		for _, d := range needs {
 			if _, ok := v.checked[d.Digest]; !ok {
 				v.checked[d.Digest] = nil
@@ -50,7 +50,7 @@ func (s *Store) Verify(ctx context.Context, opt VerifyOptions) ([]Problem, error
 	var problems []Problem
 	for _, e := range entries {
 		var bad bool
-		needs, hidden := s.needs(e)
+		needs, hidden := s.needs(e.Descriptor)
 		for _, d := range needs {
 			err := v.check(d)
 			if ctx.Err() != nil {
@@ -123,12 +123,8 @@ func (s *Store) checkBlob(ctx context.Context, d v1.Descriptor) error {
 // needs lists the blobs that an entry needs: as far as they can be found, for a
 // damaged manifest hides what lies behind it. Of an index, the images of other
 // platforms are not needed, but are looked at where they are there.
-func (s *Store) needs(e Entry) ([]v1.Descriptor, error) {
-	return s.walk(nil, e.Descriptor)
-}
-
-func (s *Store) walk(list []v1.Descriptor, d v1.Descriptor) ([]v1.Descriptor, error) {
-	list = append(list, d)
+func (s *Store) needs(d v1.Descriptor) (list []v1.Descriptor, err error) {
+	list = []v1.Descriptor{d}
 	raw, err := s.blobBytes(d.Digest)
 	if err != nil {
 		return list, err
@@ -152,7 +148,8 @@ func (s *Store) walk(list []v1.Descriptor, d v1.Descriptor) ([]v1.Descriptor, er
 		if m.Digest != mine.Digest && !s.hasBlob(m.Digest, -1) {
 			continue
 		}
-		if list, err = s.walk(list, m); err != nil {
+		more, err := s.needs(m)
+		if list = append(list, more...); err != nil {
 			return list, err
 		}
 	}
