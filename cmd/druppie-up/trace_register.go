@@ -11,6 +11,7 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/catalog"
+	"github.com/druppie/druppie-up/tracedb/client"
 	"github.com/druppie/druppie-up/tracedb/register"
 	"github.com/spf13/cobra"
 )
@@ -36,8 +37,8 @@ type traceRegisterOptions struct {
 	traceOptions
 }
 
-// registerCmd finishes a command about the register.
-func registerCmd(a *app, cmd *cobra.Command, opts *traceRegisterOptions, run func(context.Context, *traceRegisterOptions) error) *cobra.Command {
+// registerCmd finishes a command about the register, which asks the trace as an account.
+func registerCmd(a *app, cmd *cobra.Command, opts *traceRegisterOptions, account string, run func(context.Context, *client.Client) error) *cobra.Command {
 	opts.app = a
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -49,7 +50,11 @@ func registerCmd(a *app, cmd *cobra.Command, opts *traceRegisterOptions, run fun
 		if err := checkTraceOptions(cmd, &opts.traceOptions); err != nil {
 			return err
 		}
-		return run(cmd.Context(), opts)
+		c, _, err := openTrace(cmd.Context(), &opts.traceOptions, account)
+		if err != nil {
+			return err
+		}
+		return withTraceHint(run(cmd.Context(), c))
 	}
 	traceFlags(cmd, &opts.traceOptions)
 	return cmd
@@ -62,25 +67,19 @@ func newTraceRegisterListCmd(a *app) *cobra.Command {
 		Short:   "List the entries of the register",
 		Example: `  druppie-up trace register list`,
 		Args:    noArgs,
-	}, opts, runTraceRegisterList)
+	}, opts, bootstrap.TraceAuditor, func(ctx context.Context, c *client.Client) error {
+		all, err := c.Register(ctx)
+		if err != nil {
+			return err
+		}
+		v := view{headers: []string{"id", "name", "category", "status", "may run", "repository"}}
+		for _, x := range all {
+			v.rows = append(v.rows, []string{x.ID, x.Document.Register.Name, x.Document.Register.PublicationCategory, x.Document.Register.Status, yes(x.MayRun), x.Repository})
+		}
+		return writeResult(a.Out, opts.format, all, v)
+	})
 	outputFlag(cmd, &opts.format)
 	return cmd
-}
-
-func runTraceRegisterList(ctx context.Context, opts *traceRegisterOptions) error {
-	c, _, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
-	if err != nil {
-		return err
-	}
-	all, err := c.Register(ctx)
-	if err != nil {
-		return withTraceHint(err)
-	}
-	v := view{headers: []string{"id", "name", "category", "status", "may run", "repository"}}
-	for _, x := range all {
-		v.rows = append(v.rows, []string{x.ID, x.Document.Register.Name, x.Document.Register.PublicationCategory, x.Document.Register.Status, yes(x.MayRun), x.Repository})
-	}
-	return writeResult(opts.app.Out, opts.format, all, v)
 }
 
 func yes(b bool) string {
@@ -103,25 +102,19 @@ func newTraceRegisterShowCmd(a *app) *cobra.Command {
 		Short:   "Show an entry of the register, and the versions that it had",
 		Example: `  druppie-up trace register show alg-d1jk3vl8`,
 		Args:    oneArg("the ID of an algorithm"),
-	}, opts, runTraceRegisterShow)
+	}, opts, bootstrap.TraceAuditor, func(ctx context.Context, c *client.Client) error {
+		entry, err := c.Algorithm(ctx, opts.id)
+		if err != nil {
+			return err
+		}
+		versions, err := c.Versions(ctx, opts.id)
+		if err != nil {
+			return err
+		}
+		return writeResult(a.Out, opts.format, shown{entry, versions}, registerView(entry, versions))
+	})
 	outputFlag(cmd, &opts.format)
 	return cmd
-}
-
-func runTraceRegisterShow(ctx context.Context, opts *traceRegisterOptions) error {
-	c, _, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
-	if err != nil {
-		return err
-	}
-	entry, err := c.Algorithm(ctx, opts.id)
-	if err != nil {
-		return withTraceHint(err)
-	}
-	versions, err := c.Versions(ctx, opts.id)
-	if err != nil {
-		return withTraceHint(err)
-	}
-	return writeResult(opts.app.Out, opts.format, shown{entry, versions}, registerView(entry, versions))
 }
 
 // registerView shows every field of the entry that says something, by the names of the file.
@@ -161,19 +154,13 @@ func newTraceRegisterExportCmd(a *app) *cobra.Command {
 		Example: `  druppie-up trace register export alg-d1jk3vl8
   druppie-up trace register export alg-d1jk3vl8 | jq .name`,
 		Args: oneArg("the ID of an algorithm"),
-	}, opts, runTraceRegisterExport)
-}
-
-func runTraceRegisterExport(ctx context.Context, opts *traceRegisterOptions) error {
-	c, _, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
-	if err != nil {
-		return err
-	}
-	delivery, err := c.Delivery(ctx, opts.id)
-	if err != nil {
-		return withTraceHint(err)
-	}
-	return writeResult(opts.app.Out, formatJSON, json.RawMessage(delivery), view{})
+	}, opts, bootstrap.TraceAuditor, func(ctx context.Context, c *client.Client) error {
+		delivery, err := c.Delivery(ctx, opts.id)
+		if err != nil {
+			return err
+		}
+		return writeResult(a.Out, formatJSON, json.RawMessage(delivery), view{})
+	})
 }
 
 type traceRegisterValidateOptions struct {

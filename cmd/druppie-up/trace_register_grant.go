@@ -13,6 +13,7 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/catalog"
+	"github.com/druppie/druppie-up/tracedb/client"
 	"github.com/spf13/cobra"
 )
 
@@ -54,13 +55,23 @@ the one for the same image of it. What runs goes on running; it isn't let in aga
 // grantCmd finishes a command that records an exception.
 func grantCmd(a *app, cmd *cobra.Command, opts *traceGrantOptions) *cobra.Command {
 	cmd.Args = oneArg("the ID of an algorithm")
-	run := func(ctx context.Context, _ *traceRegisterOptions) error {
-		if err := opts.exception(); err != nil {
+	cmd.PreRunE = func(*cobra.Command, []string) error { return opts.check() }
+	registerCmd(a, cmd, &opts.traceRegisterOptions, bootstrap.TraceCISO, func(ctx context.Context, c *client.Client) error {
+		opts.Algorithm, opts.Rule = opts.id, catalog.RuleStatus
+		payload, err := json.Marshal(opts.Exception)
+		if err != nil {
+			return fmt.Errorf("write the exception: %w", err)
+		}
+		receipts, err := c.Record(ctx, []tracedb.Draft{{ID: "exception/" + opts.Algorithm + "/" + rand.Text(), Kind: tracedb.KindException, Payload: payload}})
+		if err != nil {
 			return err
 		}
-		return runTraceRegisterGrant(ctx, opts)
-	}
-	registerCmd(a, cmd, &opts.traceRegisterOptions, run)
+		result := granted{opts.Exception, receipts[0].Seq}
+		return writeResult(a.Out, opts.format, result, view{
+			headers: []string{"id", "until", "granted by", "reason", "record"},
+			rows:    [][]string{{result.Algorithm, result.Until.UTC().Format(time.DateTime), result.GrantedBy, result.Reason, strconv.FormatInt(result.Record, 10)}},
+		})
+	})
 	f := cmd.Flags()
 	f.StringVar(&opts.Reason, "reason", "", "why, for whoever reads it years later")
 	f.StringVar(&opts.GrantedBy, "by", "", "name of the CISO who decided it")
@@ -73,9 +84,8 @@ func grantCmd(a *app, cmd *cobra.Command, opts *traceGrantOptions) *cobra.Comman
 	return cmd
 }
 
-// exception makes the exception of the flags.
-func (o *traceGrantOptions) exception() error {
-	o.Algorithm, o.Rule = o.id, catalog.RuleStatus
+// check checks the flags, and makes the exception of them.
+func (o *traceGrantOptions) check() error {
 	for _, f := range []struct{ name, value string }{{"until", o.until}, {"by", o.GrantedBy}, {"reason", o.Reason}} {
 		if f.value == "" {
 			return ui.Usage(fmt.Errorf("--%s is missing", f.name))
@@ -109,24 +119,4 @@ func (o *traceGrantOptions) exception() error {
 type granted struct {
 	tracedb.Exception
 	Record int64 `json:"record"`
-}
-
-func runTraceRegisterGrant(ctx context.Context, opts *traceGrantOptions) error {
-	c, _, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceCISO)
-	if err != nil {
-		return err
-	}
-	payload, err := json.Marshal(opts.Exception)
-	if err != nil {
-		return fmt.Errorf("write the exception: %w", err)
-	}
-	receipts, err := c.Record(ctx, []tracedb.Draft{{ID: "exception/" + opts.Algorithm + "/" + rand.Text(), Kind: tracedb.KindException, Payload: payload}})
-	if err != nil {
-		return withTraceHint(err)
-	}
-	result := granted{opts.Exception, receipts[0].Seq}
-	return writeResult(opts.app.Out, opts.format, result, view{
-		headers: []string{"id", "until", "granted by", "reason", "record"},
-		rows:    [][]string{{result.Algorithm, result.Until.UTC().Format(time.DateTime), result.GrantedBy, result.Reason, strconv.FormatInt(result.Record, 10)}},
-	})
 }
