@@ -10,6 +10,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/remotecommand"
+
+	"github.com/druppie/druppie-up/internal/command"
 )
 
 // Exec runs a command in a container and returns what it wrote to stdout. What
@@ -42,33 +44,26 @@ func (c *Client) Exec(ctx context.Context, namespace, pod, container string, cmd
 	return stdout.String(), nil
 }
 
-// LogOptions choose which lines of a container's log to read.
-type LogOptions struct {
-	Previous bool  // of the run before the present one
-	Tail     int64 // only so many last lines; 0 is all
-}
-
-// Logs returns the log of a container; an empty name is the pod's only one.
-func (c *Client) Logs(ctx context.Context, namespace, pod, container string, opt LogOptions) (string, error) {
-	o := &corev1.PodLogOptions{Container: container, Previous: opt.Previous}
-	if opt.Tail > 0 {
-		o.TailLines = &opt.Tail
+// lastLogLine is the last line that a container wrote, in the run before the
+// present one if previous is set; empty if it can't be read.
+func (c *Client) lastLogLine(ctx context.Context, pod *corev1.Pod, container string, previous bool) string {
+	if c.Clientset == nil {
+		return ""
 	}
-	data, err := c.Clientset.CoreV1().Pods(namespace).GetLogs(pod, o).DoRaw(ctx)
+	tail := int64(5)
+	opt := &corev1.PodLogOptions{Container: container, Previous: previous, TailLines: &tail}
+	log, err := c.Clientset.CoreV1().Pods(pod.Namespace).GetLogs(pod.Name, opt).DoRaw(ctx)
 	if err != nil {
-		return "", fmt.Errorf("log of %s/%s: %w", namespace, pod, err)
+		return ""
 	}
-	return string(data), nil
+	return lastLine(string(log))
 }
 
 func lastLine(s string) string {
-	s = strings.TrimSpace(s)
-	if i := strings.LastIndexByte(s, '\n'); i >= 0 {
-		s = s[i+1:]
-	}
 	const most = 300
+	s = command.LastLines(s, 1)
 	if len(s) > most {
 		s = strings.ToValidUTF8(s[:most], "") + "…"
 	}
-	return strings.TrimSpace(s)
+	return s
 }

@@ -212,10 +212,8 @@ func (c *Client) crash(ctx context.Context, cause Cause, pod *corev1.Pod, st cor
 			cause.Hint = fmt.Sprintf("container %s needs more memory than its limit, or the machine has none left", st.Name)
 		}
 	}
-	if c.Clientset != nil {
-		if log, err := c.Logs(ctx, pod.Namespace, pod.Name, st.Name, LogOptions{Previous: previous, Tail: 5}); err == nil && log != "" {
-			cause.Message += "; last line: " + lastLine(log)
-		}
+	if line := c.lastLogLine(ctx, pod, st.Name, previous); line != "" {
+		cause.Message += "; last line: " + line
 	}
 	if cause.Hint == "" {
 		cause.Hint = fmt.Sprintf("see `kubectl -n %s logs %s -c %s --previous`", pod.Namespace, pod.Name, st.Name)
@@ -226,13 +224,10 @@ func (c *Client) crash(ctx context.Context, cause Cause, pod *corev1.Pod, st cor
 
 // lastLogOf returns the last line any pod of a workload wrote.
 func (c *Client) lastLogOf(ctx context.Context, o *unstructured.Unstructured) string {
-	if c.Clientset == nil {
-		return ""
-	}
 	for _, pod := range c.podsOf(ctx, o) {
-		for _, ct := range pod.Spec.Containers {
-			if log, err := c.Logs(ctx, pod.Namespace, pod.Name, ct.Name, LogOptions{Tail: 5}); err == nil && strings.TrimSpace(log) != "" {
-				return lastLine(log)
+		for _, container := range pod.Spec.Containers {
+			if line := c.lastLogLine(ctx, &pod, container.Name, false); line != "" {
+				return line
 			}
 		}
 	}

@@ -2,6 +2,7 @@ package modules
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -57,13 +58,7 @@ func writeMain(dir string, c component.Component, s component.Source) error {
 		return err
 	}
 	var f modfile.File
-	if err := f.AddModuleStmt("druppie.io/build/" + c.Name); err != nil {
-		return err
-	}
-	if err := f.AddGoStmt("1.26.0"); err != nil {
-		return err
-	}
-	if err := f.AddRequire(s.Module, s.Version); err != nil {
+	if err := errors.Join(f.AddModuleStmt("druppie.io/build/"+c.Name), f.AddGoStmt("1.26.0"), f.AddRequire(s.Module, s.Version)); err != nil {
 		return err
 	}
 	for _, m := range slices.Sorted(maps.Keys(s.Edit.Require)) {
