@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -15,10 +16,10 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/supply/layer"
 )
 
-// never are paths of a root file system that no image has: what belongs to
+// alwaysExcluded are paths of a root file system that no image has: what belongs to
 // the machine that built it, what changes from run to run, and what a
 // container has no use for.
-var never = []string{
+var alwaysExcluded = []string{
 	"dev/*", "proc/*", "sys/*", "run/*", "tmp/*", "boot/*",
 	"etc/hostname", "etc/resolv.conf", "etc/machine-id",
 	"etc/apt/sources.list", "etc/apt/sources.list.d/*", "etc/apt/apt.conf.d/99mmdebstrap", "etc/dpkg/dpkg.cfg.d/99mmdebstrap",
@@ -27,30 +28,15 @@ var never = []string{
 	"usr/share/man/*", "usr/share/info/*", "usr/share/locale/*/*", "usr/share/lintian/*",
 }
 
-// left decides about one path of a root file system.
-func left(p string, d component.Debian) bool {
+// excluded says whether an image lacks a path of its root file system.
+func excluded(p string, d component.Debian) bool {
 	if strings.HasPrefix(p, "usr/share/doc/") && path.Base(p) != "copyright" && strings.Count(p, "/") > 3 {
 		return true
 	}
-	for _, pattern := range never {
-		if matches(pattern, p) {
-			return true
-		}
+	matched := func(patterns []string) bool {
+		return slices.ContainsFunc(patterns, func(pattern string) bool { return matches(pattern, p) })
 	}
-	for _, pattern := range d.Remove {
-		if matches(pattern, p) {
-			return true
-		}
-	}
-	if len(d.Keep) == 0 {
-		return false
-	}
-	for _, pattern := range d.Keep {
-		if matches(pattern, p) {
-			return false
-		}
-	}
-	return true
+	return matched(alwaysExcluded) || matched(d.Remove) || len(d.Keep) > 0 && !matched(d.Keep)
 }
 
 // matches says whether pattern fits p or a folder above it.
@@ -73,7 +59,7 @@ func rootLayer(dir string, r *rootfs, d component.Debian) (v1.Layer, map[string]
 	}
 	have := map[string]bool{}
 	err = eachInTar(r.tar, func(h *tar.Header, body io.Reader) error {
-		if h.Name == "." || left(h.Name, d) {
+		if h.Name == "." || excluded(h.Name, d) {
 			return nil
 		}
 		// Folders above something kept stand there even if no pattern names them.

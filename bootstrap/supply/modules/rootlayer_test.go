@@ -26,12 +26,12 @@ func TestLeft(t *testing.T) {
 		{name: "not removed", path: "etc/systemd/system/a.service", d: component.Debian{Remove: []string{"etc/systemd/system/*.wants/*"}}},
 		{name: "kept", path: "usr/lib/x86_64-linux-gnu/xtables/libxt_a.so", d: component.Debian{Keep: []string{"usr/lib/*-linux-gnu/xtables/*"}}},
 		{name: "not kept", path: "usr/bin/perl", d: component.Debian{Keep: []string{"usr/bin/git"}}, want: true},
-		{name: "never wins over keep", path: "etc/hostname", d: component.Debian{Keep: []string{"etc/hostname"}}, want: true},
+		{name: "always excluded wins over keep", path: "etc/hostname", d: component.Debian{Keep: []string{"etc/hostname"}}, want: true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := left(tt.path, tt.d); got != tt.want {
-				t.Errorf("left(%q) = %v", tt.path, got)
+			if got := excluded(tt.path, tt.d); got != tt.want {
+				t.Errorf("excluded(%q) = %v", tt.path, got)
 			}
 		})
 	}

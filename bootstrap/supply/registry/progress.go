@@ -18,16 +18,16 @@ type progress struct {
 	images int
 
 	mu      sync.Mutex
-	at      map[string]bool // images being fetched
+	current map[string]bool // images being fetched
 	known   int             // images whose manifests have been asked for
 	size    int64           // bytes of those images
 	done    int64           // bytes that are there, each counted once
-	fetched int64           // bytes that came over the line
+	fetched int64           // bytes that came over the network
 }
 
-// know adds the sizes of an image's blobs to the whole; one that can't be had
+// addTotal adds the sizes of an image's blobs to the whole; one that can't be had
 // has none.
-func (m *progress) know(blobs []v1.Descriptor) {
+func (m *progress) addTotal(blobs []v1.Descriptor) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.known++
@@ -43,16 +43,16 @@ type blobProgress struct {
 	size, counted int64
 }
 
-// moved counts bytes as they come.
-func (b *blobProgress) moved(n int64) {
+// add counts bytes as they come.
+func (b *blobProgress) add(n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.fetched += n
 	b.count(min(n, b.size-b.counted))
 }
 
-// there counts what needn't be fetched.
-func (b *blobProgress) there() {
+// complete counts what needn't be fetched.
+func (b *blobProgress) complete() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.count(b.size - b.counted)
@@ -64,22 +64,22 @@ func (b *blobProgress) count(n int64) {
 	b.show()
 }
 
-func (m *progress) working(name string) (done func()) {
+func (m *progress) fetching(name string) (done func()) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.at[name] = true
-	m.name()
+	m.current[name] = true
+	m.showNames()
 	return func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		delete(m.at, name)
-		m.name()
+		delete(m.current, name)
+		m.showNames()
 	}
 }
 
-func (m *progress) name() {
-	if len(m.at) > 0 {
-		m.task.Detail("%s", strings.Join(slices.Sorted(maps.Keys(m.at)), ", "))
+func (m *progress) showNames() {
+	if len(m.current) > 0 {
+		m.task.Detail("%s", strings.Join(slices.Sorted(maps.Keys(m.current)), ", "))
 	}
 }
 

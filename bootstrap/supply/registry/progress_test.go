@@ -13,18 +13,18 @@ import (
 // last image is.
 func TestProgressNeverFalls(t *testing.T) {
 	task := &recordedProgress{Task: ui.Discard().Start("", "")}
-	m := &progress{task: task, images: 3, at: map[string]bool{}}
-	m.know([]v1.Descriptor{{Size: 100}, {Size: 50}})
+	m := &progress{task: task, images: 3, current: map[string]bool{}}
+	m.addTotal([]v1.Descriptor{{Size: 100}, {Size: 50}})
 	twice, there, large := &blobProgress{progress: m, size: 100}, &blobProgress{progress: m, size: 50}, &blobProgress{progress: m, size: 1000}
-	twice.moved(80)
-	m.know(nil)
-	m.know([]v1.Descriptor{{Size: 1000}})
-	twice.moved(20)
-	twice.moved(100)
-	twice.there()
-	there.there()
-	large.moved(1000)
-	large.there()
+	twice.add(80)
+	m.addTotal(nil)
+	m.addTotal([]v1.Descriptor{{Size: 1000}})
+	twice.add(20)
+	twice.add(100)
+	twice.complete()
+	there.complete()
+	large.add(1000)
+	large.complete()
 	if !slices.IsSorted(task.share) {
 		t.Errorf("progress fell: %v", task.share)
 	}

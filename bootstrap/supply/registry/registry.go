@@ -245,7 +245,7 @@ func (r *Registry) fill(ctx context.Context, s *store.Store, comps []component.C
 		task.Skip("every image is in the store")
 		return nil
 	}
-	m := &progress{task: task, images: len(todo), at: map[string]bool{}}
+	m := &progress{task: task, images: len(todo), current: map[string]bool{}}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return r.resolveAll(ctx, todo, m) })
 	g.Go(func() error { return r.pullAll(ctx, s, todo, m) })
@@ -266,10 +266,10 @@ func (r *Registry) resolveAll(ctx context.Context, todo []*pull, m *progress) er
 			defer close(w.resolved)
 			if w.err = r.retrier(m, w).do(ctx, func(ctx context.Context) (bool, error) { return false, r.resolve(ctx, w) }); w.err != nil {
 				w.err = fmt.Errorf("%s: %w", w.ref, w.err)
-				m.know(nil)
+				m.addTotal(nil)
 				return nil
 			}
-			m.know(w.blobs())
+			m.addTotal(w.blobs())
 			return nil
 		})
 	}
@@ -349,18 +349,18 @@ func (r *Registry) pullAll(ctx context.Context, s *store.Store, todo []*pull, m 
 
 // pullImage fetches the blobs of one image and, when all are there, names it.
 func (r *Registry) pullImage(ctx context.Context, s *store.Store, w *pull, m *progress) error {
-	defer m.working(w.ref.String())()
+	defer m.fetching(w.ref.String())()
 	g, blobCtx := errgroup.WithContext(ctx)
 	g.SetLimit(layersAtOnce)
 	for _, d := range w.blobs() {
 		g.Go(func() error {
 			count := &blobProgress{progress: m, size: d.Size}
 			err := r.retrier(m, w).do(blobCtx, func(ctx context.Context) (moved bool, err error) {
-				err = r.fetch.blob(ctx, s, w.repo, d, func(n int64) { moved = true; count.moved(n) })
+				err = r.fetch.blob(ctx, s, w.repo, d, func(n int64) { moved = true; count.add(n) })
 				return moved, err
 			})
 			if err == nil {
-				count.there()
+				count.complete()
 			}
 			return err
 		})
