@@ -1,13 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
 )
 
@@ -27,7 +27,7 @@ Whoever has the database can make a new tree that agrees with itself. Only a che
 shows that it is another one.`,
 		Example: `  tracedb check --config /etc/tracedb/config.yaml --checkpoint kept.txt
   tracedb check --store sqlite:backup.db --key checkpoint.pub --checkpoint kept.txt`,
-		Args: noArgs,
+		Args: exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			checkpoints, err := readCheckpoints(files)
 			if err != nil {
@@ -47,7 +47,7 @@ shows that it is another one.`,
 	return cmd
 }
 
-// writeCheck tells what was found; faults make it an error.
+// writeCheck writes what was found; faults make it an error.
 func writeCheck(w io.Writer, r log.Report) error {
 	for _, f := range r.Faults {
 		fmt.Fprintln(w, "FAULT", f)
@@ -79,23 +79,15 @@ func newRebuildCmd() *cobra.Command {
 		Long: `rebuild drops what is derived and derives it again from records and payloads, in one transaction. The
 log itself isn't touched. Stop the service first: it keeps the facts in memory.`,
 		Example: "  tracedb rebuild --config /etc/tracedb/config.yaml",
-		Args:    noArgs,
+		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o, err := db.options(false)
-			if err != nil {
+			return db.open(cmd.Context(), false, func(l *log.Log) error {
+				if err := l.Rebuild(cmd.Context(), ingest.Facts); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "rebuilt from %d records\n", l.Size())
 				return err
-			}
-			l, err := openExisting(cmd.Context(), o)
-			if err != nil {
-				return err
-			}
-			err = l.Rebuild(cmd.Context(), o.Derive)
-			size := l.Size()
-			if err := errors.Join(err, l.Close()); err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "rebuilt from %d records\n", size)
-			return err
+			})
 		},
 	}
 	db.flags(cmd)

@@ -22,7 +22,7 @@ import (
 // TestLastCheckpoint ends the service just after something was recorded: it is published, though what was
 // published before is younger than checkpoints usually are.
 func TestLastCheckpoint(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	forge := publishtest.NewGitea(t)
 	forge.Others = true // the service asks Gitea for more than is played here
 	gitea := httptest.NewTLSServer(forge)
@@ -69,7 +69,7 @@ func TestLastCheckpoint(t *testing.T) {
 
 // TestClockAhead starts with a log that was written by a clock that was ahead: that is told.
 func TestClockAhead(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	signer, _, err := readSigner(h.path("checkpoint.key"))
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestClockAhead(t *testing.T) {
 
 // TestBackupOnlyReads makes a backup while somebody holds the lock for writing.
 func TestBackupOnlyReads(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.start()
 	db, err := sql.Open("sqlite", "file:"+h.path("trace.db")+"?_txlock=immediate")
 	if err != nil {

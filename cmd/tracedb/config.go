@@ -37,45 +37,35 @@ type config struct {
 	GiteaWebhookSecretFile string `json:"giteaWebhookSecretFile"`
 	SessionKeyFile         string `json:"sessionKeyFile"`
 
-	Gitea   giteaConfig   `json:"gitea"`
-	OAuth   oauthConfig   `json:"oauth"`
-	Tekton  tektonConfig  `json:"tekton"`
-	Flux    fluxConfig    `json:"flux"`
-	Tenants tenantsConfig `json:"tenants"`
-	Roles   []auth.Grant  `json:"roles"`
+	Gitea struct {
+		URL                  string `json:"url"`       // as the service reaches it
+		PublicURL            string `json:"publicURL"` // as browsers reach it
+		Owner                string `json:"owner"`     // the organisation
+		CheckpointRepository string `json:"checkpointRepository"`
+		TokenFile            string `json:"tokenFile"`
+	} `json:"gitea"`
+	OAuth struct {
+		ClientIDFile     string   `json:"clientIDFile"`
+		ClientSecretFile string   `json:"clientSecretFile"`
+		RedirectURL      string   `json:"redirectURL"`
+		Auditors         []string `json:"auditors"` // users of Gitea
+	} `json:"oauth"`
+	Tekton struct {
+		Namespace string   `json:"namespace"`
+		Pipelines []string `json:"pipelines"` // whose runs are recorded; empty: release
+	} `json:"tekton"`
+	Flux struct {
+		Namespace string `json:"namespace"`
+	} `json:"flux"`
+	Tenants struct {
+		Selector string `json:"selector"`
+	} `json:"tenants"` // of namespaces
+	Roles []auth.Grant `json:"roles"`
 }
 
 type tlsConfig struct {
 	Cert string `json:"cert"`
 	Key  string `json:"key"`
-}
-
-type giteaConfig struct {
-	URL                  string `json:"url"`       // as the service reaches it
-	PublicURL            string `json:"publicURL"` // as browsers reach it
-	Owner                string `json:"owner"`     // the organisation
-	CheckpointRepository string `json:"checkpointRepository"`
-	TokenFile            string `json:"tokenFile"`
-}
-
-type oauthConfig struct {
-	ClientIDFile     string   `json:"clientIDFile"`
-	ClientSecretFile string   `json:"clientSecretFile"`
-	RedirectURL      string   `json:"redirectURL"`
-	Auditors         []string `json:"auditors"` // users of Gitea
-}
-
-type tektonConfig struct {
-	Namespace string   `json:"namespace"`
-	Pipelines []string `json:"pipelines"` // whose runs are recorded; empty: release
-}
-
-type fluxConfig struct {
-	Namespace string `json:"namespace"`
-}
-
-type tenantsConfig struct {
-	Selector string `json:"selector"` // of namespaces
 }
 
 // loadConfig reads and checks a configuration. Errors name the key and what to do.

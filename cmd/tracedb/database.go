@@ -69,36 +69,30 @@ func (d *database) options(readOnly bool) (log.Options, error) {
 		if err != nil {
 			return o, err
 		}
-		o.Verifier, err = note.NewVerifier(verifier)
-		if err != nil {
-			return o, ui.Usage(fmt.Errorf("--key: %w", err))
+		if o.Verifier, err = note.NewVerifier(verifier); err != nil {
+			return o, err
 		}
 		o.Origin = o.Verifier.Name()
 	}
 	return o, nil
 }
 
-// open opens the log and gives it to f.
+// open opens a log that is there and gives it to f: a tool whose path is misspelled must not make a new one.
 func (d *database) open(ctx context.Context, readOnly bool, f func(*log.Log) error) error {
 	o, err := d.options(readOnly)
 	if err != nil {
 		return err
 	}
-	l, err := openExisting(ctx, o)
+	if path, ok := strings.CutPrefix(o.DSN, "sqlite:"); ok {
+		if _, err := os.Stat(path); err != nil {
+			return ui.Usage(fmt.Errorf("open log: %w", err))
+		}
+	}
+	l, err := log.Open(ctx, o)
 	if err != nil {
 		return err
 	}
 	return errors.Join(f(l), l.Close())
-}
-
-// openExisting opens a log that is there: a tool whose path is misspelled must not make a new one.
-func openExisting(ctx context.Context, o log.Options) (*log.Log, error) {
-	if path, ok := strings.CutPrefix(o.DSN, "sqlite:"); ok {
-		if _, err := os.Stat(path); err != nil {
-			return nil, ui.Usage(fmt.Errorf("open log: %w", err))
-		}
-	}
-	return log.Open(ctx, o)
 }
 
 // readVerifier takes a public key as keygen prints it, or the name of a file that holds one.

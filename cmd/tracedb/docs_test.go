@@ -42,12 +42,12 @@ func TestOperating(t *testing.T) {
 			t.Errorf("%s isn't described", name)
 		}
 	}
-	h := newHouse(t)
+	h := newFixture(t)
 	h.start()
-	h.server.health.publishes(func() publish.Status { return publish.Status{} }) // this house has no Gitea
+	h.server.health.publishes(func() publish.Status { return publish.Status{} }) // this fixture has no Gitea
 	// Counters with labels are there when they have counted.
 	h.get("https://trace.test/v1/register", "")
-	_, metrics := h.get("http://"+h.server.onPlain.Addr().String()+"/metrics", "")
+	_, metrics := h.get("http://"+h.server.healthListener.Addr().String()+"/metrics", "")
 	for _, name := range regexp.MustCompile("`(tracedb_[a-z_]+)`").FindAllStringSubmatch(text, -1) {
 		if name[1] == "tracedb_admission_decisions_total" {
 			continue // nothing was asked for admission

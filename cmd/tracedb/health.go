@@ -23,14 +23,14 @@ type part struct {
 	Name   string `json:"name"`
 	On     bool   `json:"on"`
 	Detail string `json:"detail,omitempty"`
-	// Collectors tell how they are doing.
-	LastSuccess *time.Time `json:"last_success,omitempty"`
-	LastError   string     `json:"last_error,omitempty"`
-	Recorded    int64      `json:"recorded,omitempty"`
+	// How a collector, or what publishes checkpoints, is doing.
+	LastSuccess time.Time `json:"last_success,omitzero"`
+	LastError   string    `json:"last_error,omitempty"`
+	Recorded    int64     `json:"recorded,omitempty"`
 }
 
 // health answers on the plain port: nothing there says anything about anybody. It is ready when the
-// service answers questions; a part that is off, or a collector in trouble, is told but stops nothing.
+// service answers questions; a part that is off, or a collector in trouble, is listed but stops nothing.
 type health struct {
 	ready      atomic.Bool
 	off        []part
@@ -41,15 +41,13 @@ type health struct {
 
 func newHealth(l *log.Log) *health {
 	h := &health{registry: prometheus.NewRegistry()}
-	h.registry.MustRegister(
-		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tracedb_log_size", Help: "Records in the log."}, func() float64 { return float64(l.Size()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tracedb_log_ahead_seconds", Help: "How far the log's time is ahead of the clock: until that has caught up it stands still."}, func() float64 { return l.Ahead().Seconds() }),
-	)
+	h.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	h.gauge("log_size", "Records in the log.", nil, func() float64 { return float64(l.Size()) })
+	h.gauge("log_ahead_seconds", "How far the log's time is ahead of the clock: until that has caught up it stands still.", nil, func() float64 { return l.Ahead().Seconds() })
 	return h
 }
 
-// gauge adds a number that is asked for when somebody looks.
+// gauge adds a metric that is computed when it is scraped.
 func (h *health) gauge(name, help string, labels prometheus.Labels, value func() float64) {
 	h.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tracedb_" + name, Help: help, ConstLabels: labels}, value))
 }
@@ -98,10 +96,7 @@ func (h *health) handler() http.Handler {
 		if !ready {
 			status = http.StatusServiceUnavailable
 		}
-		wire.JSON(w, status, struct {
-			Ready bool   `json:"ready"`
-			Parts []part `json:"parts"`
-		}{ready, h.parts()})
+		wire.JSON(w, status, map[string]any{"ready": ready, "parts": h.parts()})
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(h.registry, promhttp.HandlerOpts{MaxRequestsInFlight: 4}))
 	return mux
@@ -111,33 +106,22 @@ func (h *health) handler() http.Handler {
 // one thing here that somebody must look at at once.
 func (h *health) publishes(status func() publish.Status) {
 	h.publisher = status
-	gauge := func(name, help string, value func(publish.Status) float64) {
-		h.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "tracedb_checkpoint_" + name, Help: help}, func() float64 { return value(status()) }))
-	}
-	gauge("size", "Records of the checkpoint that was published last.", func(s publish.Status) float64 { return float64(s.Size) })
-	gauge("rewritten", "1 if the log doesn't continue the checkpoint that was published: one of the two was changed.", func(s publish.Status) float64 {
-		return bit(s.Rewritten)
+	h.gauge("checkpoint_size", "Records of the checkpoint that was published last.", nil, func() float64 { return float64(status().Size) })
+	h.gauge("checkpoint_rewritten", "1 if the log doesn't continue the checkpoint that was published: one of the two was changed.", nil, func() float64 {
+		return bit(status().Rewritten)
 	})
-	gauge("lost", "How often since the start the repository held less than what had been published.", func(s publish.Status) float64 { return float64(s.Lost) })
+	h.gauge("checkpoint_lost", "How often since the start the repository held less than what had been published.", nil, func() float64 { return float64(status().Lost) })
 }
 
 func (h *health) parts() []part {
 	parts := append([]part{}, h.off...)
 	if h.publisher != nil {
 		s := h.publisher()
-		p := part{Name: "checkpoints", On: true, LastError: s.LastError, Recorded: s.Published}
-		if !s.LastSuccess.IsZero() {
-			p.LastSuccess = &s.LastSuccess
-		}
-		parts = append(parts, p)
+		parts = append(parts, part{Name: "checkpoints", On: true, LastSuccess: s.LastSuccess, LastError: s.LastError, Recorded: s.Published})
 	}
 	for _, status := range h.collectors {
 		s := status()
-		p := part{Name: s.Name, On: true, LastError: s.LastError, Recorded: s.Recorded}
-		if !s.LastSuccess.IsZero() {
-			p.LastSuccess = &s.LastSuccess
-		}
-		parts = append(parts, p)
+		parts = append(parts, part{Name: s.Name, On: true, LastSuccess: s.LastSuccess, LastError: s.LastError, Recorded: s.Recorded})
 	}
 	return parts
 }

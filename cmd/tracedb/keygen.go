@@ -24,7 +24,7 @@ func newKeygenCmd() *cobra.Command {
 		Long: `keygen writes a new signing key to FILE, which nobody else may read, and prints the key that verifies
 what it signs. That one is public: give it to whoever should check the log without asking the service.`,
 		Example: "  tracedb keygen --name druppie checkpoint.key",
-		Args:    oneFile("the FILE to write"),
+		Args:    exactArgs("the FILE to write"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !names.IsPlatform(name) {
 				return ui.WithHint(ui.Usage(fmt.Errorf("--name %q can't be a log's", name)), "use lower-case letters, digits and dashes, as for a platform")
@@ -70,10 +70,8 @@ func readSigner(file string) (note.Signer, string, error) {
 	if err != nil || len(seed) != 1+ed25519.SeedSize {
 		return nil, "", fmt.Errorf("%s: not an Ed25519 key", file)
 	}
-	public, ok := ed25519.NewKeyFromSeed(seed[1:]).Public().(ed25519.PublicKey)
-	if !ok {
-		return nil, "", fmt.Errorf("%s: not an Ed25519 key", file)
-	}
-	verifier, err := note.NewEd25519VerifierKey(signer.Name(), public)
+	private := ed25519.NewKeyFromSeed(seed[1:])
+	// The second half of a private key is the public one.
+	verifier, err := note.NewEd25519VerifierKey(signer.Name(), ed25519.PublicKey(private[ed25519.SeedSize:]))
 	return signer, verifier, err
 }

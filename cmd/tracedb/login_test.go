@@ -19,7 +19,7 @@ import (
 
 // TestLogin lets a person in through Gitea, as the service is wired, and out again.
 func TestLogin(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	g := authtest.NewGitea(t, "https://trace.test/login/callback")
 	h.write("ca.crt", string(g.CA))
 	h.write("client-id", g.ClientID)
@@ -54,7 +54,7 @@ oauth: {clientIDFile: %[1]s/client-id, clientSecretFile: %[1]s/client-secret, re
 }
 
 // browse goes through a login as a browser does, following every redirect and keeping cookies.
-func (h *house) browse(g *authtest.Gitea) {
+func (h *fixture) browse(g *authtest.Gitea) {
 	h.t.Helper()
 	pool := h.pool.Clone()
 	if !pool.AppendCertsFromPEM(g.CA) {
@@ -108,7 +108,7 @@ func (h *house) browse(g *authtest.Gitea) {
 }
 
 // browser finds the service by its name and everybody else by theirs.
-func (h *house) browser(pool *x509.CertPool) *http.Client {
+func (h *fixture) browser(pool *x509.CertPool) *http.Client {
 	h.t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
@@ -117,7 +117,7 @@ func (h *house) browser(pool *x509.CertPool) *http.Client {
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, address string) (net.Conn, error) {
 			if strings.HasPrefix(address, "trace.test:") {
-				address = h.server.on.Addr().String()
+				address = h.server.listener.Addr().String()
 			}
 			var d net.Dialer
 			return d.DialContext(ctx, "tcp", address)

@@ -63,21 +63,14 @@ all went well, 2 when the input was refused and nothing was changed, and 1 for a
 	return cmd
 }
 
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("unexpected argument %q", args[0])
-	}
-	return nil
-}
-
-// oneFile takes exactly one argument, a file's name.
-func oneFile(what string) cobra.PositionalArgs {
+// exactArgs takes the arguments that are named, and no others.
+func exactArgs(names ...string) cobra.PositionalArgs {
 	return func(_ *cobra.Command, args []string) error {
 		switch {
-		case len(args) == 0:
-			return fmt.Errorf("%s is missing", what)
-		case len(args) > 1:
-			return fmt.Errorf("unexpected argument %q", args[1])
+		case len(args) < len(names):
+			return fmt.Errorf("%s is missing", names[len(args)])
+		case len(args) > len(names):
+			return fmt.Errorf("unexpected argument %q", args[len(names)])
 		}
 		return nil
 	}

@@ -15,18 +15,18 @@ func newServeCmd() *cobra.Command {
 		Long: `serve answers over HTTPS and follows the platform's components. Told to stop, it takes no new
 requests, finishes those it has, publishes a last checkpoint and closes the database.`,
 		Example: "  tracedb serve --config /etc/tracedb/config.yaml",
-		Args:    noArgs,
+		Args:    exactArgs(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(file)
 			if err != nil {
 				return err
 			}
-			level := slog.LevelInfo
+			var options slog.HandlerOptions // info
 			if verbose {
-				level = slog.LevelDebug
+				options.Level = slog.LevelDebug
 			}
-			logger := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
-			s, err := start(cmd.Context(), c, outside{logger: logger})
+			logger := slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &options))
+			s, err := start(cmd.Context(), c, environment{logger: logger})
 			if err != nil {
 				return err
 			}

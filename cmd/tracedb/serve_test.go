@@ -30,7 +30,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb/client"
 )
 
-// Who asks, by the tokens of the house's cluster.
+// Who asks, by the tokens of the fixture's cluster.
 const (
 	writer  = "token-of-the-record-step"
 	auditor = "token-of-the-auditor"
@@ -38,9 +38,9 @@ const (
 	admits  = "token-of-admission"
 )
 
-// house is a folder with everything that the service needs, and the service in this process, wired as
+// fixture is a folder with everything that the service needs, and the service in this process, wired as
 // the command wires it.
-type house struct {
+type fixture struct {
 	t        *testing.T
 	dir      string
 	config   string
@@ -63,9 +63,9 @@ type lines struct {
 func (l *lines) Write(b []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(b) }
 func (l *lines) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
 
-func newHouse(t *testing.T) *house {
+func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	h := &house{t: t, dir: t.TempDir(), pool: x509.NewCertPool(), out: &lines{}}
+	h := &fixture{t: t, dir: t.TempDir(), pool: x509.NewCertPool(), out: &lines{}}
 	h.certificate("trace.test")
 	h.write("token", admits)
 	h.write("hook", "secret-of-the-webhooks")
@@ -103,9 +103,9 @@ roles:
 	return h
 }
 
-func (h *house) path(name string) string { return filepath.Join(h.dir, name) }
+func (h *fixture) path(name string) string { return filepath.Join(h.dir, name) }
 
-func (h *house) write(name, text string) string {
+func (h *fixture) write(name, text string) string {
 	h.t.Helper()
 	if err := os.WriteFile(h.path(name), []byte(text), 0o600); err != nil {
 		h.t.Fatal(err)
@@ -114,7 +114,7 @@ func (h *house) write(name, text string) string {
 }
 
 // certificate makes a certificate that signs itself, and trusts it.
-func (h *house) certificate(name string) {
+func (h *fixture) certificate(name string) {
 	h.t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -143,7 +143,7 @@ func (h *house) certificate(name string) {
 }
 
 // start runs the service until stop, which returns what run returned.
-func (h *house) start() {
+func (h *fixture) start() {
 	h.t.Helper()
 	c, err := loadConfig(h.config)
 	if err != nil {
@@ -151,7 +151,7 @@ func (h *house) start() {
 	}
 	ctx, cancel := context.WithCancel(h.t.Context())
 	logger := slog.New(slog.NewJSONHandler(h.out, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	if h.server, err = start(ctx, c, outside{logger: logger, kube: h.cluster.Config}); err != nil {
+	if h.server, err = start(ctx, c, environment{logger: logger, kube: h.cluster.Config}); err != nil {
 		h.t.Fatal(err)
 	}
 	ended := make(chan error, 1)
@@ -162,8 +162,8 @@ func (h *house) start() {
 }
 
 // http trusts the service's certificate for its name, wherever it listens.
-func (h *house) http(name string) *http.Client {
-	address := h.server.on.Addr().String()
+func (h *fixture) http(name string) *http.Client {
+	address := h.server.listener.Addr().String()
 	t := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer
@@ -176,7 +176,7 @@ func (h *house) http(name string) *http.Client {
 	return &http.Client{Transport: t}
 }
 
-func (h *house) client(token string) *client.Client {
+func (h *fixture) client(token string) *client.Client {
 	return client.New(client.Options{
 		URL: "https://trace.test", HTTP: h.http("trace.test"), Patience: -1,
 		Token: func(context.Context) (string, error) { return token, nil },
@@ -184,7 +184,7 @@ func (h *house) client(token string) *client.Client {
 }
 
 // get asks for a path and gives status and body.
-func (h *house) get(address, token string) (int, string) {
+func (h *fixture) get(address, token string) (int, string) {
 	h.t.Helper()
 	req, err := http.NewRequestWithContext(h.t.Context(), http.MethodGet, address, nil)
 	if err != nil {
@@ -210,7 +210,7 @@ func (h *house) get(address, token string) (int, string) {
 }
 
 // release sends what the pipeline would, and fails if it isn't taken.
-func (h *house) release(s apitest.Service) []tracedb.Receipt {
+func (h *fixture) release(s apitest.Service) []tracedb.Receipt {
 	h.t.Helper()
 	drafts, err := apitest.Release(h.signer, s)
 	if err != nil {
@@ -224,7 +224,7 @@ func (h *house) release(s apitest.Service) []tracedb.Receipt {
 }
 
 // soon waits for what comes about by itself, and fails if it doesn't.
-func (h *house) soon(what string, done func() bool) {
+func (h *fixture) soon(what string, done func() bool) {
 	h.t.Helper()
 	for range 1000 {
 		if done() {
@@ -237,7 +237,7 @@ func (h *house) soon(what string, done func() bool) {
 }
 
 // tool runs a command of tracedb's, and holds its exit code.
-func (h *house) tool(want int, args ...string) (out, errOut string) {
+func (h *fixture) tool(want int, args ...string) (out, errOut string) {
 	h.t.Helper()
 	code, out, errOut := command(h.t.Context(), args...)
 	if code != want {

@@ -33,22 +33,22 @@ const (
 	lastIn = 8 * time.Second
 )
 
-// outside is what the service finds around it; tests give it their own.
-type outside struct {
+// environment is what the service finds around it; tests give it their own.
+type environment struct {
 	logger *slog.Logger
 	kube   *rest.Config // nil: what the configuration or the pod says
 }
 
 // server is the running service.
 type server struct {
-	logger *slog.Logger
-	log    *log.Log
-	health *health
-	https  *http.Server
-	plain  *http.Server
-	// on is where https listens, onPlain where the health port does.
-	on, onPlain net.Listener
-	done        chan struct{} // closed: streams end
+	logger         *slog.Logger
+	log            *log.Log
+	health         *health
+	https          *http.Server
+	plain          *http.Server
+	listener       net.Listener // of https
+	healthListener net.Listener
+	done           chan struct{} // closed: streams end
 	// loops run until their context ends, and end the service if they fail.
 	loops []loop
 	// last runs when all loops have ended.
@@ -61,7 +61,7 @@ type loop struct {
 }
 
 // start opens the log, wires all parts and listens. Nothing is answered before run.
-func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
+func start(ctx context.Context, c *config, o environment) (_ *server, err error) {
 	signer, verifier, err := readSigner(c.SigningKey)
 	if err != nil {
 		return nil, fmt.Errorf("signingKey: %w", err)
@@ -123,7 +123,7 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 		return nil, err
 	}
 	site := pages.New(pages.Options{Reader: l, Catalog: cat, Ingester: ingester, VerifierKey: verifier, Name: c.Name, Logger: o.logger})
-	authenticator, login, err := w.people(site.Fail)
+	authenticator, login, err := w.authentication(site.Fail)
 	if err != nil {
 		return nil, err
 	}
@@ -149,12 +149,11 @@ func start(ctx context.Context, c *config, o outside) (_ *server, err error) {
 
 func (s *server) listen(ctx context.Context, c *config, cert *certificate, handler http.Handler) error {
 	var lc net.ListenConfig
-	on, err := lc.Listen(ctx, "tcp", c.Listen)
-	if err != nil {
+	var err error
+	if s.listener, err = lc.Listen(ctx, "tcp", c.Listen); err != nil {
 		return fmt.Errorf("listen: %w", err)
 	}
-	s.on = on
-	if s.onPlain, err = lc.Listen(ctx, "tcp", c.Health); err != nil {
+	if s.healthListener, err = lc.Listen(ctx, "tcp", c.Health); err != nil {
 		return fmt.Errorf("health: %w", err)
 	}
 	errorLog := slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug)
@@ -194,10 +193,10 @@ func (s *server) run(ctx context.Context) error {
 			return nil
 		})
 	}
-	serve(func() error { return s.https.ServeTLS(s.on, "", "") })
-	serve(func() error { return s.plain.Serve(s.onPlain) })
+	serve(func() error { return s.https.ServeTLS(s.listener, "", "") })
+	serve(func() error { return s.plain.Serve(s.healthListener) })
 	s.health.ready.Store(true)
-	s.logger.Info("serving", "address", s.on.Addr().String(), "records", s.log.Size())
+	s.logger.Info("serving", "address", s.listener.Addr().String(), "records", s.log.Size())
 	select {
 	case <-ctx.Done():
 	case <-failed.Done():
@@ -211,9 +210,7 @@ func (s *server) run(ctx context.Context) error {
 	if e := s.last(last); e != nil {
 		s.logger.Error("the last checkpoint was not published; the next start does it", "error", e)
 	}
-	if e := s.close(); e != nil {
-		err = errors.Join(err, e)
-	}
+	err = errors.Join(err, s.close())
 	s.logger.Info("stopped", "records", s.log.Size())
 	return err
 }
@@ -234,7 +231,7 @@ func (s *server) drain() error {
 // close gives back what start took.
 func (s *server) close() error {
 	var errs []error
-	for _, l := range []net.Listener{s.on, s.onPlain} {
+	for _, l := range []net.Listener{s.listener, s.healthListener} {
 		if l != nil {
 			if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 				errs = append(errs, err)

@@ -23,7 +23,7 @@ payloads and signatures fit, and names each file that doesn't. It asks nobody. T
 what is trusted: take it from elsewhere than the archive.`,
 		Example: `  tracedb verify trace-alg-7f3a9c21.zip --key checkpoint.pub
   tracedb verify trace-alg-7f3a9c21.zip --key checkpoint.pub -o json`,
-		Args: oneFile("the FILE to verify"),
+		Args: exactArgs("the FILE to verify"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if format != "text" && format != "json" {
 				return ui.Usage(fmt.Errorf("--output must be text or json, not %q", format))
@@ -51,11 +51,23 @@ what is trusted: take it from elsewhere than the archive.`,
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
-			write := writeVerified
 			if format == "json" {
-				write = writeJSON
+				enc := json.NewEncoder(cmd.OutOrStdout())
+				enc.SetIndent("", "  ")
+				err = enc.Encode(report)
+			} else {
+				err = writeVerified(cmd.OutOrStdout(), report)
 			}
-			return errors.Join(write(cmd.OutOrStdout(), report), unproven(report))
+			if report.OK {
+				return err
+			}
+			wrong := 0
+			for _, f := range report.Files {
+				if !f.OK {
+					wrong++
+				}
+			}
+			return errors.Join(err, ui.WithHint(fmt.Errorf("the archive isn't what the log signed: files that are wrong: %d", wrong), "export it again; if it stays wrong, ask who changed the log"))
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "the log's public key, or a file with it")
@@ -76,24 +88,4 @@ func writeVerified(w io.Writer, r *export.Report) error {
 	_, err := fmt.Fprintf(w, "%s: %d records (%d with their payload disposed of), all in the tree of %d records that %s signed; %d signatures of attestations fit\n",
 		r.Subject, r.Records, r.Disposed, r.Size, r.Origin, r.Signatures)
 	return err
-}
-
-func writeJSON(w io.Writer, r *export.Report) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	return enc.Encode(r)
-}
-
-// unproven is the error for an archive in which something is wrong.
-func unproven(r *export.Report) error {
-	if r.OK {
-		return nil
-	}
-	bad := 0
-	for _, f := range r.Files {
-		if !f.OK {
-			bad++
-		}
-	}
-	return ui.WithHint(fmt.Errorf("the archive isn't what the log signed: files that are wrong: %d", bad), "export it again; if it stays wrong, ask who changed the log")
 }

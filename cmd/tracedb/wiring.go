@@ -52,6 +52,19 @@ func (w *wiring) secret(part, key, name string) (*auth.File, error) {
 	return f, nil
 }
 
+// secretValue is what a secret's file holds; nil if its part is off.
+func (w *wiring) secretValue(part, key, name string) ([]byte, error) {
+	f, err := w.secret(part, key, name)
+	if err != nil || f == nil {
+		return nil, err
+	}
+	value, err := f.Value()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return []byte(value), nil
+}
+
 // cluster finds the Kubernetes API.
 func (w *wiring) cluster(given *rest.Config) (err error) {
 	switch {
@@ -75,11 +88,11 @@ func (w *wiring) cluster(given *rest.Config) (err error) {
 	return nil
 }
 
-// failing answers an error to whoever asked for a page.
-type failing func(w http.ResponseWriter, r *http.Request, err error)
+// errorPage answers an error with a page.
+type errorPage func(w http.ResponseWriter, r *http.Request, err error)
 
-// people wires who may ask. What goes wrong with a login is shown by fail.
-func (w *wiring) people(fail failing) (*auth.Authenticator, *auth.Login, error) {
+// authentication wires who may ask. What goes wrong with a login is answered by fail.
+func (w *wiring) authentication(fail errorPage) (*auth.Authenticator, *auth.Login, error) {
 	o := auth.Options{Logger: w.logger}
 	var err error
 	if o.AdmissionToken, err = w.secret("admission token", "admissionTokenFile", w.config.AdmissionTokenFile); err != nil {
@@ -103,7 +116,7 @@ func (w *wiring) people(fail failing) (*auth.Authenticator, *auth.Login, error) 
 	return auth.New(o), login, nil
 }
 
-func (w *wiring) login(o *auth.Options, fail failing) (*auth.Login, error) {
+func (w *wiring) login(o *auth.Options, fail errorPage) (*auth.Login, error) {
 	const name = "login"
 	c := w.config
 	if c.Gitea.URL == "" || c.Gitea.PublicURL == "" || c.OAuth.RedirectURL == "" {

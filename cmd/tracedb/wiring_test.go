@@ -14,7 +14,7 @@ func TestHTTPWithoutHTTP2(t *testing.T) {
 	t.Setenv("GODEBUG", "http2client=0")
 	server := httptest.NewTLSServer(http.NotFoundHandler())
 	defer server.Close()
-	h := &house{t: t, dir: t.TempDir(), pool: x509.NewCertPool()}
+	h := &fixture{t: t, dir: t.TempDir(), pool: x509.NewCertPool()}
 	h.certificate("trace.test")
 	h.write("ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	for ca, trusted := range map[string]bool{h.path("ca.crt"): true, h.path("tls.crt"): false} {

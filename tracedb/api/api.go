@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -79,20 +78,23 @@ type Options struct {
 type service struct {
 	Options
 	limiters limiters
-	pace     pace
+	timeouts timeouts
 	metrics  *metrics
 }
 
-// pace is how long things take that go on by themselves; tests are in a hurry.
-type pace struct {
+// timeouts are those that tests shorten.
+type timeouts struct {
+	// heartbeat keeps proxies from closing a stream in which nothing happens, and shows us a reader
+	// who is gone.
 	heartbeat time.Duration
-	sendIn    time.Duration
-	streamFor time.Duration
-	bodyIn    time.Duration
-}
-
-func newPace() pace {
-	return pace{heartbeat: heartbeat, sendIn: sendIn, streamFor: streamFor, bodyIn: bodyIn}
+	// send is how long one event may take to be sent: a reader who reads slower is disconnected, and comes
+	// back with the last id that it saw.
+	send time.Duration
+	// stream is how long a stream lasts, since who may read it was asked at its beginning alone. Its
+	// reader comes back with the last id that it saw, if it still may.
+	stream time.Duration
+	// body is how long a webhook's body may take to come in.
+	body time.Duration
 }
 
 // route is one line of the API.
@@ -117,7 +119,10 @@ func newService(o Options) *service {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	return &service{Options: o, limiters: newLimiters(), pace: newPace(), metrics: newMetrics(o.Metrics)}
+	return &service{
+		Options: o, limiters: newLimiters(), metrics: newMetrics(o.Metrics),
+		timeouts: timeouts{heartbeat: 15 * time.Second, send: 10 * time.Second, stream: 30 * time.Minute, body: 5 * time.Second},
+	}
 }
 
 func (s *service) handler() http.Handler {
@@ -142,7 +147,7 @@ func (s *service) handler() http.Handler {
 	} else {
 		mux.Handle("/", s.handle(unknown))
 	}
-	return s.observe(headers(clean(s.identified(mux))))
+	return s.observe(headers(requireCleanPath(s.authenticate(mux))))
 }
 
 // byMethod chooses among the routes of one path. A method that none of them has is answered like any
@@ -192,17 +197,17 @@ func (s *service) routes() []route {
 		{"GET", "/checkpoint", public, read, answerIn, s.checkpoint},
 		{"GET", "/tile/entries/{index...}", auditor, read, answerIn, s.entries},
 		{"GET", "/tile/{level}/{index...}", public, read, answerIn, s.tile},
-		// Logins need no place, which anonymous callers could hold: package auth bounds what they ask of Gitea.
+		// Logins have no limiter, which anonymous callers could hold: package auth bounds what they ask of Gitea.
 		{"GET", "/login", public, nil, answerIn, s.login((*auth.Login).Start)},
 		{"GET", "/login/callback", public, nil, answerIn, s.login((*auth.Login).Callback)},
 		{"POST", "/logout", public, nil, answerIn, s.login((*auth.Login).Logout)},
 	}
 }
 
-// handle checks the role, takes a place in the limiter, bounds the time, and answers an error.
+// handle checks the role, acquires from the limiter, bounds the time, and answers an error.
 func (s *service) handle(rt route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		exchangeOf(r.Context()).route = rt.path
+		infoOf(r.Context()).route = rt.path
 		err := func() error {
 			if err := auth.Require(r.Context(), rt.role); err != nil {
 				return err
@@ -220,22 +225,20 @@ func (s *service) handle(rt route) http.Handler {
 			return rt.serve(w, r)
 		}()
 		if err != nil {
-			wire.Error(w, late(r.Context(), err))
+			wire.Error(w, timeoutError(r.Context(), err))
 		}
 	})
 }
 
-// bodyIn is how long a webhook's body may take to come in.
-const bodyIn = 5 * time.Second
-
 // hook is a collector's handler, which checks who calls by a signature over the body. Until the body is
-// in the caller is anybody, who mustn't keep a place by sending it slowly.
+// in the caller is anybody, who mustn't hold the limiter by sending it slowly.
 func (s *service) hook(h http.Handler, what string) func(http.ResponseWriter, *http.Request) error {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		if h == nil {
 			return tracedb.ErrUnavailable.Says("%s aren't configured here", what)
 		}
-		if err := readUntil(w, time.Now().Add(s.pace.bodyIn)); err != nil {
+		control := http.NewResponseController(w)
+		if err := supported(control.SetReadDeadline(time.Now().Add(s.timeouts.body))); err != nil {
 			return err
 		}
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxEvent))
@@ -243,7 +246,7 @@ func (s *service) hook(h http.Handler, what string) func(http.ResponseWriter, *h
 			return wire.BodyError(err)
 		}
 		// What comes of the event may take longer.
-		if err := readUntil(w, time.Time{}); err != nil {
+		if err := supported(control.SetReadDeadline(time.Time{})); err != nil {
 			return err
 		}
 		r.Body = io.NopCloser(bytes.NewReader(body))
@@ -252,20 +255,12 @@ func (s *service) hook(h http.Handler, what string) func(http.ResponseWriter, *h
 	}
 }
 
-// readUntil sets until when the caller may send, writeUntil until when it must have read; zero: for ever.
-// A writer that isn't a connection's has no such times.
-func readUntil(w http.ResponseWriter, t time.Time) error {
-	if err := http.NewResponseController(w).SetReadDeadline(t); !errors.Is(err, http.ErrNotSupported) {
-		return err
+// supported is the error of setting a deadline. A writer that isn't a connection's has none.
+func supported(err error) error {
+	if errors.Is(err, http.ErrNotSupported) {
+		return nil
 	}
-	return nil
-}
-
-func writeUntil(w http.ResponseWriter, t time.Time) error {
-	if err := http.NewResponseController(w).SetWriteDeadline(t); !errors.Is(err, http.ErrNotSupported) {
-		return err
-	}
-	return nil
+	return err
 }
 
 func (s *service) login(step func(*auth.Login, http.ResponseWriter, *http.Request)) func(http.ResponseWriter, *http.Request) error {
@@ -278,41 +273,25 @@ func (s *service) login(step func(*auth.Login, http.ResponseWriter, *http.Reques
 	}
 }
 
-// noted records that an auditor reads something, before it is answered. What can't be recorded isn't
+// recordRead records that an auditor reads something, before it is answered. What can't be recorded isn't
 // shown, except that a full disk stops no reading: it must not blind those who look for the cause, and
 // the service's own log has the read.
-func (s *service) noted(r *http.Request, what, of string) error {
+func (s *service) recordRead(r *http.Request, what, of string) error {
 	who := auth.From(r.Context())
 	err := s.Ingester.RecordRead(r.Context(), who, tracedb.Read{What: what, Of: of})
-	if isFull(err) {
+	if errors.Is(err, tracedb.ErrFull) {
 		s.Logger.WarnContext(r.Context(), "a read could not be recorded: the disk is full", "who", who.Name, "what", what, "of", of)
 		return nil
 	}
 	return err
 }
 
-// params reads the query, in which every name must be known: a filter that was misspelled would
-// otherwise show more than was asked for.
-func params(r *http.Request, known ...string) (map[string][]string, error) {
-	q, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return nil, tracedb.ErrInvalid.Says("the query can't be read: names and values are percent-encoded, and & stands between them")
+// writeBody answers with bytes, which may be kept as cache says; empty: not at all. A caller who left needs no answer.
+func writeBody(w http.ResponseWriter, contentType, cache string, body []byte) error {
+	w.Header().Set("Content-Type", contentType)
+	if cache != "" {
+		w.Header().Set("Cache-Control", cache)
 	}
-	for _, name := range slices.Sorted(maps.Keys(q)) {
-		if !slices.Contains(known, name) {
-			return nil, tracedb.ErrInvalid.At("%s", name).Says("no such parameter").WithHint("known are: " + strings.Join(known, ", "))
-		}
-	}
-	return q, nil
-}
-
-// one is a parameter's only value.
-func one(q map[string][]string, name string) (string, error) {
-	switch v := q[name]; len(v) {
-	case 0:
-		return "", nil
-	case 1:
-		return v[0], nil
-	}
-	return "", tracedb.ErrInvalid.At("%s", name).Says("is given more than once")
+	_, _ = w.Write(body)
+	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -18,40 +19,40 @@ import (
 	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
-// exchange is what is learned about a request while it is answered, for its line in the log.
-type exchange struct {
+// requestInfo is what is found out about a request while it is answered, for its line in the log.
+type requestInfo struct {
 	route string
 	who   string
 }
 
-type exchangeKey struct{}
+type infoKey struct{}
 
-func exchangeOf(ctx context.Context) *exchange {
-	if x, ok := ctx.Value(exchangeKey{}).(*exchange); ok {
-		return x
+func infoOf(ctx context.Context) *requestInfo {
+	if info, ok := ctx.Value(infoKey{}).(*requestInfo); ok {
+		return info
 	}
-	return &exchange{}
+	return &requestInfo{}
 }
 
-// recorder notes how a request was answered.
-type recorder struct {
+// responseWriter keeps how a request was answered.
+type responseWriter struct {
 	http.ResponseWriter
 	status int
 	bytes  int64
 	err    error
 }
 
-func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
-func (w *recorder) Report(err error)            { w.err = err }
+func (w *responseWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+func (w *responseWriter) Report(err error)            { w.err = err }
 
-func (w *recorder) WriteHeader(status int) {
+func (w *responseWriter) WriteHeader(status int) {
 	if w.status == 0 && status >= 200 {
 		w.status = status
 	}
 	w.ResponseWriter.WriteHeader(status)
 }
 
-func (w *recorder) Write(b []byte) (int, error) {
+func (w *responseWriter) Write(b []byte) (int, error) {
 	if w.status == 0 {
 		w.status = http.StatusOK
 	}
@@ -61,7 +62,7 @@ func (w *recorder) Write(b []byte) (int, error) {
 }
 
 // Flush is for handlers that know no ResponseController.
-func (w *recorder) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+func (w *responseWriter) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
 
 // observe gives the request an id, logs and counts it, and turns a panic into an error. Neither the
 // query nor any header is logged: tokens and codes travel there.
@@ -69,19 +70,19 @@ func (s *service) observe(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun := time.Now()
 		id := rand.Text()
-		x := &exchange{route: "unknown"}
-		rec := &recorder{ResponseWriter: w}
+		info := &requestInfo{route: "unknown"}
+		rec := &responseWriter{ResponseWriter: w}
 		w.Header().Set("X-Request-Id", id)
-		r = r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x))
+		r = r.WithContext(context.WithValue(r.Context(), infoKey{}, info))
 		r.Body = http.MaxBytesReader(rec, r.Body, maxBody)
-		done := s.metrics.begin()
+		s.metrics.underWay.Inc()
 		aborted := false
 		defer func() {
 			if cause := recover(); cause != nil {
 				if err, ok := cause.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 					aborted = true
 				} else {
-					s.Logger.ErrorContext(r.Context(), "panic", "request", id, "route", x.route, "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
+					s.Logger.ErrorContext(r.Context(), "panic", "request", id, "route", info.route, "type", fmt.Sprintf("%T", cause), "stack", string(debug.Stack()))
 					aborted = rec.status != 0
 					if !aborted {
 						wire.Error(rec, fmt.Errorf("panic of %T", cause))
@@ -89,8 +90,10 @@ func (s *service) observe(next http.Handler) http.Handler {
 				}
 			}
 			took := time.Since(begun)
-			done(x.route, r.Method, rec.status, took)
-			s.log(r, x, rec, id, took, aborted)
+			s.metrics.underWay.Dec()
+			s.metrics.requests.WithLabelValues(info.route, method(r.Method), strconv.Itoa(rec.status)).Inc()
+			s.metrics.seconds.WithLabelValues(info.route).Observe(took.Seconds())
+			s.log(r, info, rec, id, took, aborted)
 			if aborted {
 				// The rest of the answer can't come: cutting it off is how the caller learns.
 				panic(http.ErrAbortHandler)
@@ -100,13 +103,13 @@ func (s *service) observe(next http.Handler) http.Handler {
 	})
 }
 
-func (s *service) log(r *http.Request, x *exchange, rec *recorder, id string, took time.Duration, aborted bool) {
+func (s *service) log(r *http.Request, info *requestInfo, rec *responseWriter, id string, took time.Duration, aborted bool) {
 	attrs := []any{
-		"request", id, "method", method(r.Method), "route", x.route, "path", strings.ToValidUTF8(r.URL.Path, "?"), "status", rec.status,
+		"request", id, "method", method(r.Method), "route", info.route, "path", strings.ToValidUTF8(r.URL.Path, "?"), "status", rec.status,
 		"bytes", rec.bytes, "milliseconds", float64(took.Microseconds()) / 1000,
 	}
-	if x.who != "" {
-		attrs = append(attrs, "who", x.who)
+	if info.who != "" {
+		attrs = append(attrs, "who", info.who)
 	}
 	if aborted {
 		attrs = append(attrs, "aborted", true)
@@ -145,11 +148,11 @@ func headers(next http.Handler) http.Handler {
 	})
 }
 
-// clean refuses paths that try to climb, before anything is made of them: the mux would answer with a
+// requireCleanPath refuses paths that aren't in their simplest form, before anything is made of them: the mux would answer with a
 // redirect, and who sends such a path isn't lost.
-func clean(next http.Handler) http.Handler {
+func requireCleanPath(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !simplest(r.URL.EscapedPath()) {
+		if !isClean(r.URL.EscapedPath()) {
 			wire.Error(w, tracedb.ErrInvalid.At("path").Says("is not in its simplest form: no empty parts, dots or control characters").
 				WithHint("in a subject, write each slash as %2F"))
 			return
@@ -158,9 +161,9 @@ func clean(next http.Handler) http.Handler {
 	})
 }
 
-// simplest says whether no part of a path is empty, climbs or stays, or has control characters. What
+// isClean says whether no part of a path is empty, climbs or stays, or has control characters. What
 // is escaped is a part's own, as the mux has it: a slash in a subject parts nothing.
-func simplest(escaped string) bool {
+func isClean(escaped string) bool {
 	rest, ok := strings.CutPrefix(escaped, "/")
 	parts := strings.Split(rest, "/")
 	for i, part := range parts {
@@ -171,10 +174,10 @@ func simplest(escaped string) bool {
 	return ok
 }
 
-// identified finds out who asks, but for those who sign their requests instead.
-func (s *service) identified(next http.Handler) http.Handler {
+// authenticate finds out who asks, but for those who sign their requests instead.
+func (s *service) authenticate(next http.Handler) http.Handler {
 	named := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		exchangeOf(r.Context()).who = auth.From(r.Context()).Name
+		infoOf(r.Context()).who = auth.From(r.Context()).Name
 		next.ServeHTTP(w, r)
 	})
 	if s.Auth == nil {
@@ -190,8 +193,8 @@ func (s *service) identified(next http.Handler) http.Handler {
 	})
 }
 
-// late tells a time that ran out from other failures.
-func late(ctx context.Context, err error) error {
+// timeoutError tells a timeout from other failures.
+func timeoutError(ctx context.Context, err error) error {
 	var e *tracedb.Error
 	if errors.As(err, &e) {
 		return err
@@ -204,5 +207,3 @@ func late(ctx context.Context, err error) error {
 	}
 	return err
 }
-
-func isFull(err error) bool { return errors.Is(err, tracedb.ErrFull) }

@@ -120,7 +120,7 @@ func TestSlowWebhooks(t *testing.T) {
 	hook := request{"POST", "/v1/events/gitea", "", "{}", signed("{}")}
 
 	w := newWorld(t)
-	w.service.limiters.hook.wait, w.service.pace.bodyIn = time.Hour, time.Hour
+	w.service.limiters.hook.wait, w.service.timeouts.body = time.Hour, time.Hour
 	server := w.serve(t, w.api)
 	for range 20 {
 		if _, err := io.WriteString(dial(t, server, "http/1.1"), begun); err != nil {
@@ -140,7 +140,7 @@ func TestSlowWebhooks(t *testing.T) {
 	}
 
 	w = newWorld(t)
-	w.service.pace.bodyIn = 50 * time.Millisecond
+	w.service.timeouts.body = 50 * time.Millisecond
 	conn := dial(t, w.serve(t, w.api), "http/1.1")
 	if _, err := io.WriteString(conn, begun); err != nil {
 		t.Fatal(err)

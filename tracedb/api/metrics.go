@@ -1,13 +1,6 @@
 package api
 
-import (
-	"strconv"
-	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
-
-	"github.com/druppie/druppie-up/tracedb/catalog"
-)
+import "github.com/prometheus/client_golang/prometheus"
 
 // metrics are the API's numbers. None of their labels holds a name, a path or a subject.
 type metrics struct {
@@ -32,18 +25,4 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		reg.MustRegister(m.requests, m.seconds, m.underWay, m.streams, m.decisions, m.records)
 	}
 	return m
-}
-
-func (m *metrics) begin() func(route, method string, status int, took time.Duration) {
-	m.underWay.Inc()
-	return func(route, verb string, status int, took time.Duration) {
-		m.underWay.Dec()
-		m.requests.WithLabelValues(route, method(verb), strconv.Itoa(status)).Inc()
-		m.seconds.WithLabelValues(route).Observe(took.Seconds())
-	}
-}
-
-// decided counts a decision. Codes are a fixed set of the catalog's.
-func (m *metrics) decided(d catalog.Decision) {
-	m.decisions.WithLabelValues(strconv.FormatBool(d.Allowed), d.Code).Inc()
 }

@@ -168,7 +168,7 @@ func TestQuietStream(t *testing.T) {
 	}{{"HTTP/2.0", true}, {"HTTP/1.1", false}} {
 		w := newWorld(t)
 		w.still()
-		w.service.pace = pace{heartbeat: 700 * time.Millisecond, sendIn: 500 * time.Millisecond, streamFor: 3 * time.Second}
+		w.service.timeouts = timeouts{heartbeat: 700 * time.Millisecond, send: 500 * time.Millisecond, stream: 3 * time.Second}
 		server := httptest.NewUnstartedServer(w.api)
 		server.EnableHTTP2 = tt.http2
 		server.Config.ReadTimeout, server.Config.WriteTimeout = time.Second, time.Second

@@ -16,17 +16,7 @@ import (
 var openAPI []byte
 
 func (s *service) openapi(w http.ResponseWriter, r *http.Request) error {
-	w.Header().Set("Content-Type", "application/yaml")
-	w.Header().Set("Cache-Control", "no-cache")
-	_, _ = w.Write(openAPI)
-	return nil
-}
-
-// keyList answers GET /v1/keys.
-type keyList struct {
-	Origin   string        `json:"origin"`
-	Verifier string        `json:"verifier"`
-	Keyring  []tracedb.Key `json:"keyring"`
+	return writeBody(w, "application/yaml", "no-cache", openAPI)
 }
 
 func (s *service) keys(w http.ResponseWriter, r *http.Request) error {
@@ -34,7 +24,7 @@ func (s *service) keys(w http.ResponseWriter, r *http.Request) error {
 	if s.Keys != nil {
 		keys = append(keys, s.Keys(s.Now())...)
 	}
-	wire.JSON(w, http.StatusOK, keyList{Origin: s.Log.Origin(), Verifier: s.VerifierKey, Keyring: keys})
+	wire.JSON(w, http.StatusOK, map[string]any{"origin": s.Log.Origin(), "verifier": s.VerifierKey, "keyring": keys})
 	return nil
 }
 
@@ -48,10 +38,7 @@ func (s *service) checkpoint(w http.ResponseWriter, r *http.Request) error {
 	if cp.Note == nil {
 		return tracedb.ErrUnavailable.Says("the log has no key to sign a checkpoint with")
 	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Header().Set("Cache-Control", "no-cache")
-	_, _ = w.Write(cp.Note)
-	return nil
+	return writeBody(w, "text/plain; charset=utf-8", "no-cache", cp.Note)
 }
 
 // tileHeight is that of C2SP tlog-tiles.
@@ -67,11 +54,8 @@ func (s *service) tile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	// The path promises that: another width has another path.
-	w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-	_, _ = w.Write(data)
-	return nil
+	// A tile's path names its width, so what it holds never changes.
+	return writeBody(w, "application/octet-stream", "public, max-age=31536000, immutable", data)
 }
 
 // entries is GET /tile/entries/<index>[.p/<width>]: the leaves themselves, which are for auditors. They
@@ -81,16 +65,14 @@ func (s *service) entries(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.noted(r, "entries", strconv.FormatInt(t.N, 10)); err != nil {
+	if err := s.recordRead(r, "entries", strconv.FormatInt(t.N, 10)); err != nil {
 		return err
 	}
 	data, err := s.Log.EntryBundle(r.Context(), t.N, t.W)
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/octet-stream")
-	_, _ = w.Write(data)
-	return nil
+	return writeBody(w, "application/octet-stream", "", data)
 }
 
 // parseTile reads a tile's path as C2SP writes it, which is as tlog does without the height.

@@ -157,7 +157,7 @@ func publicKey(r tracedb.Record) (tracedb.Key, bool) {
 // finish adds the files that follow from the others.
 func finish(all files, subject tracedb.Ref, records []tracedb.Record, checkpoint string, truncated bool) error {
 	slices.SortFunc(records, func(a, b tracedb.Record) int { return int(a.Seq - b.Seq) })
-	chain := why.Tell(subject, records)
+	chain := why.NewChain(subject, records)
 	chain.Checkpoint, chain.Truncated = checkpoint, truncated
 	var err error
 	if all[nameReport], err = render(reportTemplate, chain); err != nil {

@@ -114,9 +114,9 @@ func TestStory(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, s := range steps {
-				want := string(lit)
+				want := string(stateEvidence)
 				if slices.Contains([]string{"F1", "F3b", "F6", "F7b"}, s.ID) {
-					want = string(red)
+					want = string(stateFailed)
 				}
 				if got[s.ID] != want {
 					t.Errorf("%s is %q, want %q", s.ID, got[s.ID], want)
@@ -213,7 +213,7 @@ func TestLive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before["F4"] != string(dim) || before["F7a"] != string(dim) || before["F3a"] != string(lit) {
+	if before["F4"] != string(stateMissing) || before["F7a"] != string(stateMissing) || before["F3a"] != string(stateEvidence) {
 		t.Errorf("before the delivery: %v", before)
 	}
 	eventually(t, ctx, "the connection", `document.querySelector("[data-status]").textContent.includes("by themselves")`)

@@ -7,15 +7,15 @@ import (
 	"github.com/druppie/druppie-up/tracedb/why"
 )
 
-// light is what the log shows of a step of the flow.
-type light string
+// stepState is what the log shows of a step of the flow.
+type stepState string
 
-// The lights. A diagram that only explains the flow has them all plain.
+// The states, which are also classes of the style sheet. A diagram that only explains the flow has them all plain.
 const (
-	plain light = "plain"
-	lit   light = "lit" // there is evidence
-	dim   light = "dim" // there is none
-	red   light = "red" // the newest evidence is of a refusal or a failure
+	stateNone     stepState = "plain"
+	stateEvidence stepState = "lit" // there is evidence
+	stateMissing  stepState = "dim" // there is none
+	stateFailed   stepState = "red" // the newest evidence is of a refusal or a failure
 )
 
 // step is a step of the platform's flow, with the controls that guard it.
@@ -41,14 +41,14 @@ var steps = []step{
 	{"F8", nil, 8, 1},
 }
 
-// ways are the edges of the flow.
-var ways = [][2]string{
+// edges are those of the flow.
+var edges = [][2]string{
 	{"F0", "F1"}, {"F1", "F2"}, {"F2", "F3a"}, {"F2", "F3b"}, {"F2", "F3c"}, {"F3a", "F4"}, {"F3b", "F4"},
 	{"F3c", "F4"}, {"F4", "F5"}, {"F5", "F6"}, {"F6", "F7a"}, {"F6", "F7b"}, {"F7a", "F8"},
 }
 
-// lanes are the parts of the platform, by the columns of the wide drawing that they cover.
-var lanes = []struct {
+// swimlanes are the parts of the platform, by the columns of the wide drawing that they cover.
+var swimlanes = []struct {
 	key        string
 	first, end int
 }{{"ask", 0, 1}, {"foundry", 1, 4}, {"gitops", 4, 6}, {"runtime", 6, 8}, {"observe", 8, 9}}
@@ -57,12 +57,12 @@ var lanes = []struct {
 type drawing struct {
 	ID    string
 	W, H  int
-	Lanes []lane
+	Lanes []swimlane
 	Edges []edge
 	Nodes []node
 }
 
-type lane struct {
+type swimlane struct {
 	Key  string
 	X, W int
 	H    int
@@ -71,13 +71,13 @@ type lane struct {
 type edge struct {
 	X1, Y1, X2, Y2, MX, MY int
 	Tall                   bool // from below to above, instead of from the right to the left
-	Light                  light
+	State                  stepState
 }
 
 type node struct {
 	step
 	X, Y, W, H int
-	Light      light
+	State      stepState
 	Count      int    // records
 	Bad        int    // of which refusals and failures
 	Href       string // empty: no link
@@ -86,14 +86,6 @@ type node struct {
 // PillX is where the i-th control's badge stands.
 func (n node) PillX(i int) int { return n.X + 8 + i*30 }
 
-// Inner places are where a node's parts stand.
-func (n node) IDY() int   { return n.Y + 20 }
-func (n node) NameY() int { return n.Y + 41 }
-func (n node) PillY() int { return n.Y + 51 }
-func (n node) TextX() int { return n.X + 9 }
-func (n node) MarkX() int { return n.X + n.W - 16 }
-func (n node) MarkY() int { return n.Y + 15 }
-
 const (
 	nodeW, nodeH = 112, 76
 	pitchX       = 134
@@ -101,22 +93,22 @@ const (
 )
 
 // wide draws the flow from left to right.
-func wide(lights map[string]node) drawing {
-	d := drawing{ID: "wide", W: lanes[len(lanes)-1].end*pitchX + 8, H: 3*pitchY + 58}
-	for _, l := range lanes {
-		d.Lanes = append(d.Lanes, lane{Key: l.key, X: 4 + l.first*pitchX + 4, W: (l.end-l.first)*pitchX - 8, H: 3*pitchY + 34})
+func wide(nodes map[string]node) drawing {
+	d := drawing{ID: "wide", W: swimlanes[len(swimlanes)-1].end*pitchX + 8, H: 3*pitchY + 58}
+	for _, l := range swimlanes {
+		d.Lanes = append(d.Lanes, swimlane{Key: l.key, X: 4 + l.first*pitchX + 4, W: (l.end-l.first)*pitchX - 8, H: 3*pitchY + 34})
 	}
 	place := map[string]node{}
 	for _, s := range steps {
-		n := lights[s.ID]
+		n := nodes[s.ID]
 		n.step, n.W, n.H = s, nodeW, nodeH
 		n.X, n.Y = 4+s.col*pitchX+(pitchX-nodeW)/2, 36+s.row*pitchY
 		place[s.ID] = n
 		d.Nodes = append(d.Nodes, n)
 	}
-	for _, w := range ways {
+	for _, w := range edges {
 		a, b := place[w[0]], place[w[1]]
-		e := edge{X1: a.X + a.W, Y1: a.Y + a.H/2, X2: b.X - 1, Y2: b.Y + b.H/2, Light: between(a, b)}
+		e := edge{X1: a.X + a.W, Y1: a.Y + a.H/2, X2: b.X - 1, Y2: b.Y + b.H/2, State: between(a, b)}
 		e.MX = (e.X1 + e.X2) / 2
 		d.Edges = append(d.Edges, e)
 	}
@@ -124,7 +116,7 @@ func wide(lights map[string]node) drawing {
 }
 
 // tall draws the flow from top to bottom, for narrow windows.
-func tall(lights map[string]node) drawing {
+func tall(nodes map[string]node) drawing {
 	const w, gap = 104, 8
 	d := drawing{ID: "tall", W: 3*w + 2*gap + 4}
 	place := map[string]node{}
@@ -141,7 +133,7 @@ func tall(lights map[string]node) drawing {
 		}
 		x := (d.W - len(row)*width - (len(row)-1)*gap) / 2
 		for _, s := range row {
-			n := lights[s.ID]
+			n := nodes[s.ID]
 			n.step, n.X, n.Y, n.W, n.H = s, x, y, width, nodeH
 			place[s.ID] = n
 			d.Nodes = append(d.Nodes, n)
@@ -151,47 +143,47 @@ func tall(lights map[string]node) drawing {
 		i = j
 	}
 	d.H = y - 22
-	for _, w := range ways {
+	for _, w := range edges {
 		a, b := place[w[0]], place[w[1]]
-		e := edge{X1: a.X + a.W/2, Y1: a.Y + a.H, X2: b.X + b.W/2, Y2: b.Y - 1, Tall: true, Light: between(a, b)}
+		e := edge{X1: a.X + a.W/2, Y1: a.Y + a.H, X2: b.X + b.W/2, Y2: b.Y - 1, Tall: true, State: between(a, b)}
 		e.MY = (e.Y1 + e.Y2) / 2
 		d.Edges = append(d.Edges, e)
 	}
 	return d
 }
 
-// between is the light of the way from a to b.
-func between(a, b node) light {
+// between is the state of the edge from a to b.
+func between(a, b node) stepState {
 	switch {
-	case a.Light == plain:
-		return plain
-	case b.Light == red && a.Light != dim:
-		return red
-	case a.Light != dim && b.Light == lit:
-		return lit
+	case a.State == stateNone:
+		return stateNone
+	case b.State == stateFailed && a.State != stateMissing:
+		return stateFailed
+	case a.State != stateMissing && b.State == stateEvidence:
+		return stateEvidence
 	}
-	return dim
+	return stateMissing
 }
 
 // explain is a diagram in which every step is plain.
 func explain() []drawing {
-	lights := map[string]node{}
+	nodes := map[string]node{}
 	for _, s := range steps {
-		lights[s.ID] = node{Light: plain}
+		nodes[s.ID] = node{State: stateNone}
 	}
-	return []drawing{wide(lights), tall(lights)}
+	return []drawing{wide(nodes), tall(nodes)}
 }
 
-// diagram draws the flow with the steps lit that the chain has evidence of.
+// diagram draws the flow with the states that a chain gives its steps.
 func diagram(byStep map[string][]why.Link) []drawing {
-	lights := map[string]node{}
+	nodes := map[string]node{}
 	for _, s := range steps {
-		lights[s.ID] = shine(s.ID, evidence(s.ID, byStep))
+		nodes[s.ID] = newNode(s.ID, evidence(s.ID, byStep))
 	}
-	return []drawing{wide(lights), tall(lights)}
+	return []drawing{wide(nodes), tall(nodes)}
 }
 
-// evidence lists what lights a step. The door's refusals are told under F7b, and are decisions of F6.
+// evidence lists the records of a step. Refusals at admission are shown under F7b, and are decisions of F6.
 func evidence(id string, byStep map[string][]why.Link) []why.Link {
 	if id == "F6" {
 		return slices.Concat(byStep["F6"], byStep["F7b"])
@@ -199,10 +191,10 @@ func evidence(id string, byStep map[string][]why.Link) []why.Link {
 	return byStep[id]
 }
 
-// shine says how a step is lit by its records. Red is for what counts now: a gate that failed and
-// passed in a later run is lit, and its count of failures says that there is more to read.
-func shine(id string, links []why.Link) node {
-	n := node{Light: dim, Count: len(links), Href: "#" + id}
+// newNode is a step with the state that its records give it. Only what counts now makes it fail: a gate that
+// failed and passed in a later run has evidence, and the count of failures says that there is more to read.
+func newNode(id string, links []why.Link) node {
+	n := node{State: stateMissing, Count: len(links), Href: "#" + id}
 	for _, l := range links {
 		if bad(l.Outcome) {
 			n.Bad++
@@ -211,7 +203,7 @@ func shine(id string, links []why.Link) node {
 	if n.Count == 0 {
 		return n
 	}
-	n.Light = lit
+	n.State = stateEvidence
 	newest := map[tracedb.Kind]why.Link{}
 	for _, l := range links {
 		if old, ok := newest[l.Kind]; !ok || l.Seq > old.Seq {
@@ -221,7 +213,7 @@ func shine(id string, links []why.Link) node {
 	for _, l := range links {
 		last := newest[l.Kind]
 		if bad(l.Outcome) && (l.Seq == last.Seq || sameRun(l, last)) {
-			n.Light = red
+			n.State = stateFailed
 		}
 	}
 	return n
@@ -245,7 +237,7 @@ func bad(o tracedb.Outcome) bool {
 }
 
 // byStep sorts links under the steps of the flow. A pod that runs is evidence of F7a and a denial of
-// F7b, whatever step they are told under; a link of no step of the flow goes under the empty one.
+// F7b, whatever step they are listed under; a link of no step of the flow goes under the empty one.
 func byStep(links []why.Link) map[string][]why.Link {
 	out := map[string][]why.Link{}
 	for _, l := range links {

@@ -9,7 +9,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb/why"
 )
 
-func TestShine(t *testing.T) {
+func TestNodeState(t *testing.T) {
 	link := func(seq int64, kind tracedb.Kind, outcome tracedb.Outcome, run string) why.Link {
 		return why.Link{Entry: tracedb.Entry{Seq: seq, Kind: kind, Outcome: outcome, Refs: tracedb.SortRefs([]tracedb.Ref{{Type: tracedb.RefRun, Value: run}})}}
 	}
@@ -17,24 +17,24 @@ func TestShine(t *testing.T) {
 	tests := []struct {
 		name  string
 		links []why.Link
-		want  light
+		want  stepState
 		bad   int
 	}{
-		{"nothing", nil, dim, 0},
-		{"evidence", []why.Link{link(1, gate, tracedb.Passed, "a")}, lit, 0},
-		{"without an outcome", []why.Link{link(1, tracedb.KindSBOM, "", "a")}, lit, 0},
-		{"failed", []why.Link{link(1, gate, tracedb.Failed, "a")}, red, 1},
-		{"failed, and passed in a later run", []why.Link{link(1, gate, tracedb.Failed, "a"), link(2, gate, tracedb.Passed, "b")}, lit, 1},
-		{"one gate of the last run failed, another passed after it", []why.Link{link(1, gate, tracedb.Failed, "b"), link(2, gate, tracedb.Passed, "b")}, red, 1},
-		{"passed, and failed in a later run", []why.Link{link(1, gate, tracedb.Passed, "a"), link(2, gate, tracedb.Failed, "b")}, red, 1},
-		{"another kind passed later", []why.Link{link(1, tracedb.KindVulns, tracedb.Failed, "a"), link(2, tracedb.KindTestResult, tracedb.Passed, "a")}, red, 1},
-		{"refused, then allowed", []why.Link{link(1, tracedb.KindAdmission, tracedb.Denied, ""), link(2, tracedb.KindAdmission, tracedb.Allowed, "")}, lit, 1},
+		{"nothing", nil, stateMissing, 0},
+		{"evidence", []why.Link{link(1, gate, tracedb.Passed, "a")}, stateEvidence, 0},
+		{"without an outcome", []why.Link{link(1, tracedb.KindSBOM, "", "a")}, stateEvidence, 0},
+		{"failed", []why.Link{link(1, gate, tracedb.Failed, "a")}, stateFailed, 1},
+		{"failed, and passed in a later run", []why.Link{link(1, gate, tracedb.Failed, "a"), link(2, gate, tracedb.Passed, "b")}, stateEvidence, 1},
+		{"one gate of the last run failed, another passed after it", []why.Link{link(1, gate, tracedb.Failed, "b"), link(2, gate, tracedb.Passed, "b")}, stateFailed, 1},
+		{"passed, and failed in a later run", []why.Link{link(1, gate, tracedb.Passed, "a"), link(2, gate, tracedb.Failed, "b")}, stateFailed, 1},
+		{"another kind passed later", []why.Link{link(1, tracedb.KindVulns, tracedb.Failed, "a"), link(2, tracedb.KindTestResult, tracedb.Passed, "a")}, stateFailed, 1},
+		{"refused, then allowed", []why.Link{link(1, tracedb.KindAdmission, tracedb.Denied, ""), link(2, tracedb.KindAdmission, tracedb.Allowed, "")}, stateEvidence, 1},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			got := shine("F3b", tt.links)
-			if got.Light != tt.want || got.Bad != tt.bad || got.Count != len(tt.links) {
-				t.Errorf("shine = %s, %d bad of %d; want %s, %d", got.Light, got.Bad, got.Count, tt.want, tt.bad)
+			got := newNode("F3b", tt.links)
+			if got.State != tt.want || got.Bad != tt.bad || got.Count != len(tt.links) {
+				t.Errorf("state = %s, %d bad of %d; want %s, %d", got.State, got.Bad, got.Count, tt.want, tt.bad)
 			}
 		})
 	}
@@ -61,7 +61,7 @@ func TestByStep(t *testing.T) {
 // TestDrawings looks for nodes that lie on each other or outside of their drawing.
 func TestDrawings(t *testing.T) {
 	for _, d := range explain() {
-		if len(d.Nodes) != len(steps) || len(d.Edges) != len(ways) {
+		if len(d.Nodes) != len(steps) || len(d.Edges) != len(edges) {
 			t.Errorf("%s: %d nodes and %d edges", d.ID, len(d.Nodes), len(d.Edges))
 		}
 		for i, a := range d.Nodes {

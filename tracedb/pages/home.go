@@ -3,7 +3,7 @@ package pages
 import (
 	"cmp"
 	"context"
-	"errors"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"slices"
@@ -61,57 +61,51 @@ type line struct {
 	tracedb.Entry
 	Title, TitleNL string
 	About          string // the service, as far as the entry alone says
+	Details        []why.Detail
 }
 
-// newLine tells a record by its entry alone: lists are long, and payloads large.
-func newLine(e tracedb.Entry) line {
+// newLine describes a record; lists do by its entry alone: they are long, and payloads large.
+func newLine(e tracedb.Entry, payload json.RawMessage) line {
 	l := line{Entry: e, About: cmp.Or(refOf(e, tracedb.RefRepository), refOf(e, tracedb.RefAlgorithm), refOf(e, tracedb.RefPod))}
-	l.Title, l.TitleNL, _ = why.Describe(e, nil)
+	l.Title, l.TitleNL, l.Details = why.Describe(e, payload)
 	return l
 }
 
 func newLines(entries []tracedb.Entry) []line {
 	out := make([]line, len(entries))
 	for i, e := range entries {
-		out[i] = newLine(e)
+		out[i] = newLine(e, nil)
 	}
 	return out
 }
 
-// head is the signed head of the log, checked.
+// head is the signed tree head of the log, and what is wrong with it.
 type head struct {
+	tracedb.Checkpoint
 	Origin, Root, Key, Note string
-	Size                    int64
 	Problem                 *problem
 }
 
+// readHead checks the signature, and that the note says what the log says.
 func (s *Site) readHead(ctx context.Context) (head, error) {
 	cp, err := s.o.Reader.Checkpoint(ctx)
 	if err != nil {
 		return head{}, fmt.Errorf("read checkpoint: %w", err)
 	}
-	return s.checkHead(cp), nil
-}
-
-// checkHead checks the signature, and that the note says what the log says.
-func (s *Site) checkHead(cp tracedb.Checkpoint) head {
-	h := head{Root: hexOf(cp.Root), Size: cp.Size, Key: s.o.VerifierKey, Note: string(cp.Note)}
-	origin, tree, err := openCheckpoint(cp.Note, s.o.VerifierKey)
-	if !errors.As(err, &h.Problem) && (tree.N != cp.Size || tree.Hash != cp.Root) {
+	h := head{Checkpoint: cp, Root: hexOf(cp.Root), Key: s.o.VerifierKey, Note: string(cp.Note)}
+	signed, origin, problem := openCheckpoint(cp.Note, s.o.VerifierKey)
+	h.Origin, h.Problem = origin, problem
+	if problem == nil && (signed.Size != cp.Size || signed.Root != cp.Root) {
 		h.Problem = wrong("checkpoint.other-tree")
 	}
-	h.Origin = origin
-	return h
+	return h, nil
 }
 
 func (s *Site) home(w http.ResponseWriter, r *http.Request) error {
-	title, err := s.words(r).T("home.title")
-	if err != nil {
-		return err
-	}
 	d := homeData{Drawings: explain(), Register: s.o.Catalog.Algorithms()}
 	d.Register = d.Register[:min(len(d.Register), homeEntries)]
-	v := view{Title: title}
+	var err error
+	var v view
 	if auth.Require(r.Context(), tracedb.RoleAuditor) == nil {
 		if err := s.note(r, "page", "/"); err != nil {
 			return err
@@ -122,8 +116,7 @@ func (s *Site) home(w http.ResponseWriter, r *http.Request) error {
 		v.Live = true
 	}
 	v.Data = d
-	s.show(w, r, http.StatusOK, "home", v)
-	return nil
+	return s.show(w, r, http.StatusOK, "home", v)
 }
 
 func (s *Site) inside(ctx context.Context) (*inside, error) {
@@ -135,7 +128,7 @@ func (s *Site) inside(ctx context.Context) (*inside, error) {
 	if in.Services, err = s.services(ctx); err != nil {
 		return nil, err
 	}
-	latest, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: storyKinds(), Limit: latestRecords})
+	latest, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: serviceKinds(), Limit: latestRecords})
 	if err != nil {
 		return nil, fmt.Errorf("search the newest records: %w", err)
 	}
@@ -158,8 +151,8 @@ func (s *Site) inside(ctx context.Context) (*inside, error) {
 	return in, nil
 }
 
-// storyKinds lists the kinds that a service's story has: not what is about the log itself.
-func storyKinds() []tracedb.Kind {
+// serviceKinds lists the kinds that are about a service, not about the log itself.
+func serviceKinds() []tracedb.Kind {
 	var out []tracedb.Kind
 	for _, k := range tracedb.Kinds() {
 		if !k.Internal || k.Kind == tracedb.KindRefusal {
@@ -244,7 +237,7 @@ func (s *Site) look(ctx context.Context, c *serviceCard) error {
 		for _, e := range refused.Entries {
 			// Anybody may ask under the service's id, in a namespace of their own.
 			if why.InTenants(e, tenants) && (c.Refusal == nil || e.Seq > c.Refusal.Seq) {
-				l := newLine(e)
+				l := newLine(e, nil)
 				c.Refusal = &l
 			}
 		}

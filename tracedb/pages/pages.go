@@ -1,5 +1,5 @@
 // Package pages owns what an auditor sees: server-rendered pages, in Dutch and English, light and dark,
-// that tell a service's story from idea to container and show the proof. It refuses to show anything but
+// that show a service's history from idea to container and show the proof. It refuses to show anything but
 // the register and the explanation to who isn't an auditor, to load anything from elsewhere, and to
 // trust any text that a record holds.
 package pages

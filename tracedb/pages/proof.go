@@ -3,22 +3,23 @@ package pages
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/druppie/druppie-up/tracedb"
 )
 
-// pathStep is one combination on the way from a leaf to the root: the hash of 0x01, left and right.
+// pathStep is one combination on the path from a leaf to the root: the hash of 0x01, left and right.
 type pathStep struct {
 	Left, Right, Result string // hex
 	Ours                string // left or right: which of the two came from the step before
 }
 
-// climb combines a leaf's hash with those of its inclusion proof, from the leaf up, and gives every
+// hashPath combines a leaf's hash with those of its inclusion proof, from the leaf up, and gives every
 // combination and the root that they lead to (RFC 9162, section 2.1.3.2).
-func climb(leaf tlog.Hash, seq, size int64, path []tlog.Hash) ([]pathStep, tlog.Hash, error) {
+func hashPath(leaf tlog.Hash, seq, size int64, path []tlog.Hash) ([]pathStep, tlog.Hash, error) {
 	if seq < 0 || seq >= size {
 		return nil, tlog.Hash{}, wrong("proof.outside", size)
 	}
@@ -60,34 +61,22 @@ func decodeHashes(list []string) ([]tlog.Hash, error) {
 	return out, nil
 }
 
-// openCheckpoint checks a checkpoint's signature and reads its head.
-func openCheckpoint(raw []byte, verifierKey string) (origin string, tree tlog.Tree, err error) {
+// openCheckpoint verifies a checkpoint of this log, and gives what it says and its origin.
+func openCheckpoint(signed []byte, verifierKey string) (tracedb.Checkpoint, string, *problem) {
 	verifier, err := note.NewVerifier(verifierKey)
 	if err != nil {
-		return "", tlog.Tree{}, wrong("checkpoint.unsigned")
+		return tracedb.Checkpoint{}, "", wrong("checkpoint.unsigned")
 	}
-	n, err := note.Open(raw, note.VerifierList(verifier))
+	n, err := note.Open(signed, note.VerifierList(verifier))
 	if err != nil {
-		return "", tlog.Tree{}, wrong("checkpoint.unsigned")
+		return tracedb.Checkpoint{}, "", wrong("checkpoint.unsigned")
 	}
-	return parseHead(n.Text)
-}
-
-// parseHead reads the text of a checkpoint (C2SP tlog-checkpoint): origin, size and root, and
-// extension lines, which say nothing about the tree.
-func parseHead(text string) (origin string, tree tlog.Tree, err error) {
-	lines := strings.Split(text, "\n")
-	bad := wrong("checkpoint.none")
-	if len(lines) < 4 {
-		return "", tlog.Tree{}, bad
+	if origin, _, _ := strings.Cut(n.Text, "\n"); origin != verifier.Name() {
+		return tracedb.Checkpoint{}, "", wrong("checkpoint.other-log")
 	}
-	size, err := strconv.ParseInt(lines[1], 10, 64)
-	if err != nil || size < 0 {
-		return "", tlog.Tree{}, bad
-	}
-	hashes, err := decodeHashes(lines[2:3])
+	c, err := tracedb.ParseCheckpoint(signed, verifier)
 	if err != nil {
-		return "", tlog.Tree{}, bad
+		return tracedb.Checkpoint{}, "", wrong("checkpoint.none")
 	}
-	return lines[0], tlog.Tree{N: size, Hash: hashes[0]}, nil
+	return c, verifier.Name(), nil
 }

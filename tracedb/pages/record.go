@@ -12,7 +12,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/druppie/druppie-up/tracedb"
-	"github.com/druppie/druppie-up/tracedb/why"
 )
 
 // maxBody is how much of a payload a page shows.
@@ -72,9 +71,7 @@ func indent(raw []byte) string {
 }
 
 type recordData struct {
-	tracedb.Entry
-	Title, TitleNL string
-	Details        []why.Detail
+	line
 	Step           string
 	Controls       []string
 	Until          time.Time // when the payload's term ends; zero: never
@@ -122,11 +119,10 @@ func (s *Site) record(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d := recordData{Entry: e, Leaf: string(e.Leaf()), LeafHash: hexOf(e.Hash()), Body: body{Disposed: payload == nil}}
+	d := recordData{line: newLine(e, payload), Leaf: string(e.Leaf()), LeafHash: hexOf(e.Hash()), Body: body{Disposed: payload == nil}}
 	if payload != nil {
 		d.Body = newBody(e.Kind, payload, maxBody)
 	}
-	d.Title, d.TitleNL, d.Details = why.Describe(e, payload)
 	if info, ok := e.Kind.Info(); ok {
 		d.Step, d.Controls = info.Step, info.Controls
 		if info.Term > 0 {
@@ -137,9 +133,7 @@ func (s *Site) record(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s.show(w, r, http.StatusOK, "record", view{
-		Title: s.words(r).pick(d.TitleNL, d.Title), Data: d,
-		Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.search", Href: "/search"}, {Text: number}},
+	return s.show(w, r, http.StatusOK, "record", view{
+		Title: s.words(r).pick(d.TitleNL, d.Title), Data: d, Crumbs: []choice{{Key: "nav.search", Href: "/search"}, {Text: number}},
 	})
-	return nil
 }

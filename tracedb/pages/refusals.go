@@ -8,28 +8,26 @@ import (
 	"strconv"
 
 	"github.com/druppie/druppie-up/tracedb"
-	"github.com/druppie/druppie-up/tracedb/why"
 )
 
 const refusalsPage = 25
 
-// sources are where a refusal comes from, and what to search for.
-func sources() []struct {
+// source is where a refusal comes from, and what to search for.
+type source struct {
 	name    string
 	queries []tracedb.Query
-} {
-	door := tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindAdmission}, Outcome: tracedb.Denied}
+}
+
+func sources() []source {
+	admission := tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindAdmission}, Outcome: tracedb.Denied}
 	log := tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindRefusal}}
 	gates := tracedb.Query{Outcome: tracedb.Failed, Kinds: []tracedb.Kind{
 		tracedb.KindRun, tracedb.KindTestResult, tracedb.KindVulns, tracedb.KindSARIF, tracedb.KindVerdict, tracedb.KindDeployment,
 	}}
 	review := tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindReview}, Outcome: tracedb.Rejected}
-	return []struct {
-		name    string
-		queries []tracedb.Query
-	}{
-		{"all", []tracedb.Query{door, log, gates, review}},
-		{"door", []tracedb.Query{door}},
+	return []source{
+		{"all", []tracedb.Query{admission, log, gates, review}},
+		{"door", []tracedb.Query{admission}},
 		{"gates", []tracedb.Query{gates, review}},
 		{"log", []tracedb.Query{log}},
 	}
@@ -37,24 +35,13 @@ func sources() []struct {
 
 type refusalsData struct {
 	Tabs  []choice
-	Items []refusal
+	Items []line
 	Next  string
-}
-
-type refusal struct {
-	tracedb.Entry
-	Title, TitleNL string
-	Details        []why.Detail
 }
 
 func (s *Site) refusals(w http.ResponseWriter, r *http.Request) error {
 	which := cmp.Or(r.URL.Query().Get("what"), "all")
-	i := slices.IndexFunc(sources(), func(f struct {
-		name    string
-		queries []tracedb.Query
-	}) bool {
-		return f.name == which
-	})
+	i := slices.IndexFunc(sources(), func(f source) bool { return f.name == which })
 	if i < 0 {
 		return tracedb.ErrInvalid.Says("there is no such list of refusals").At("what").WithHint("all, door, gates and log are")
 	}
@@ -88,19 +75,12 @@ func (s *Site) refusals(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		item := refusal{Entry: e}
-		item.Title, item.TitleNL, item.Details = why.Describe(e, payload)
-		d.Items = append(d.Items, item)
+		d.Items = append(d.Items, newLine(e, payload))
 	}
 	if more && len(found) > 0 {
 		d.Next = here(r, "before", strconv.FormatInt(found[len(found)-1].Seq, 10))
 	}
-	title, err := s.words(r).T("refusals.title")
-	if err != nil {
-		return err
-	}
-	s.show(w, r, http.StatusOK, "refusals", view{Title: title, Data: d, Live: before == 0, Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.refusals"}}})
-	return nil
+	return s.show(w, r, http.StatusOK, "refusals", view{Data: d, Live: before == 0, Crumbs: []choice{{Key: "nav.refusals"}}})
 }
 
 // beforeParam reads where a page of results ends; 0: nowhere.
@@ -111,9 +91,7 @@ func beforeParam(r *http.Request) (int64, error) {
 	}
 	n, err := strconv.ParseInt(v, 10, 64)
 	if err != nil || n < 1 {
-		return 0, errBefore
+		return 0, tracedb.ErrInvalid.Says("a page ends before a record's number, a whole number from 1").At("before")
 	}
 	return n, nil
 }
-
-var errBefore = tracedb.ErrInvalid.Says("a page ends before a record's number, a whole number from 1").At("before")

@@ -53,12 +53,7 @@ type version struct {
 type change struct{ Key, Old, New string }
 
 func (s *Site) register(w http.ResponseWriter, r *http.Request) error {
-	title, err := s.words(r).T("register.title")
-	if err != nil {
-		return err
-	}
-	s.show(w, r, http.StatusOK, "register", view{Title: title, Data: s.o.Catalog.Algorithms(), Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.register"}}})
-	return nil
+	return s.show(w, r, http.StatusOK, "register", view{Data: s.o.Catalog.Algorithms(), Crumbs: []choice{{Key: "nav.register"}}})
 }
 
 func (s *Site) entry(w http.ResponseWriter, r *http.Request) error {
@@ -82,10 +77,9 @@ func (s *Site) entry(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	s.show(w, r, http.StatusOK, "entry", view{Title: a.Document.Register.Name, Data: d, Crumbs: []choice{
-		{Key: "nav.start", Href: "/"}, {Key: "nav.register", Href: "/register"}, {Text: a.Document.Register.Name},
-	}})
-	return nil
+	return s.show(w, r, http.StatusOK, "entry", view{
+		Title: a.Document.Register.Name, Data: d, Crumbs: []choice{{Key: "nav.register", Href: "/register"}, {Text: a.Document.Register.Name}},
+	})
 }
 
 // built lists the newest images that verified provenance says were built from the repository.

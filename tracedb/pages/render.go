@@ -22,7 +22,7 @@ var templateFiles embed.FS
 // view is what every page is made of.
 type view struct {
 	prefs
-	Title    string
+	Title    string // empty: the text <page>.title
 	Name     string // of the platform
 	Path     string // of the page, without the reader's choices
 	Kept     []param
@@ -32,9 +32,9 @@ type view struct {
 	LoginURL string
 	Langs    []choice
 	Nav      []choice
-	Crumbs   []choice
-	Subjects string // refs that the page is about, for live updates
-	Live     bool   // new records change this page
+	Crumbs   []choice // behind the start page
+	Subjects string   // refs that the page is about, for live updates
+	Live     bool     // new records change this page
 	Data     any
 }
 
@@ -105,8 +105,13 @@ func funcs(w words, assets *assets) template.FuncMap {
 			return cmp.Or(w.pick(nl, en), o)
 		},
 		"account": why.Account,
-		"less":    func(n int) int { return n - 1 },
-		"list":    func(s ...string) []string { return s },
+		"add": func(n ...int) (sum int) {
+			for _, v := range n {
+				sum += v
+			}
+			return sum
+		},
+		"list": func(s ...string) []string { return s },
 	}
 }
 
@@ -147,8 +152,16 @@ func outside(s string) string {
 
 // show writes a page. It is made whole before anything is sent, so that a fault of ours is an error
 // and never half a page.
-func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name string, v view) {
+func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name string, v view) (err error) {
 	p := readPrefs(r)
+	if v.Title == "" {
+		if v.Title, err = s.words(r).T(name + ".title"); err != nil {
+			return err
+		}
+	}
+	if len(v.Crumbs) > 0 {
+		v.Crumbs = append([]choice{{Key: "nav.start", Href: "/"}}, v.Crumbs...)
+	}
 	v.prefs, v.Name = p, s.o.Name
 	v.Who = s.who(r)
 	v.SignedIn, v.Auditor = v.Who.Name != "", v.Who.Has(tracedb.RoleAuditor)
@@ -163,7 +176,7 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name str
 	if err := s.templates[p.Lang+"/"+name].ExecuteTemplate(&b, "layout", v); err != nil {
 		s.report(w, r, fmt.Errorf("make page %s: %w", name, err))
 		http.Error(w, tracedb.ErrInternal.Message, http.StatusInternalServerError)
-		return
+		return nil
 	}
 	page := invisible.Replace(b.String())
 	remember(w, r, p)
@@ -175,6 +188,7 @@ func (s *Site) show(w http.ResponseWriter, r *http.Request, status int, name str
 	w.WriteHeader(status)
 	// A reader who left needs no page.
 	_, _ = w.Write([]byte(page))
+	return nil
 }
 
 // invisible writes out the characters that turn the direction of a text or can't be seen: with them
@@ -222,5 +236,5 @@ func (s *Site) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case ofLogin(r.URL.Path) && e.Code == tracedb.ErrUnauthenticated.Code:
 		help = "help.login"
 	}
-	s.show(w, r, e.Status, "error", view{Title: title, Data: failure{e, help}})
+	_ = s.show(w, r, e.Status, "error", view{Title: title, Data: failure{e, help}})
 }

@@ -16,7 +16,7 @@ import (
 type searchData struct {
 	About, Actor, From, Until string
 	Kinds, Outcomes           []option
-	Problems                  map[string]string // by field
+	Problems                  map[string]string // the texts of what is wrong, by field
 	Lines                     []line
 	Next, Newest              string
 }
@@ -49,7 +49,7 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) error {
 		d.Outcomes = append(d.Outcomes, option{string(o), q.Get("outcome") == string(o)})
 	}
 	query, problems := searchQuery(q, d)
-	words := s.words(r)
+	d.Problems = problems
 	var err error
 	if query.Before, err = beforeParam(r); err != nil {
 		return err
@@ -57,12 +57,6 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) error {
 	status := http.StatusOK
 	if len(problems) > 0 {
 		status = http.StatusBadRequest
-		d.Problems = map[string]string{}
-		for name, key := range problems {
-			if d.Problems[name], err = words.T(key); err != nil {
-				return err
-			}
-		}
 	} else {
 		if err := s.note(r, "search", asked(r, "about", "actor", "from", "until", "kind", "outcome", "before")); err != nil {
 			return err
@@ -79,12 +73,7 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) error {
 			d.Newest = here(r, "before", "")
 		}
 	}
-	title, err := words.T("search.title")
-	if err != nil {
-		return err
-	}
-	s.show(w, r, status, "search", view{Title: title, Data: d, Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.search"}}})
-	return nil
+	return s.show(w, r, status, "search", view{Data: d, Crumbs: []choice{{Key: "nav.search"}}})
 }
 
 // find searches. A name with a slash may be a repository's, a pod's or a run's: the first that

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/druppie/druppie-up/tracedb"
-	"github.com/druppie/druppie-up/tracedb/why"
 )
 
 type verifyData struct {
@@ -25,10 +24,9 @@ type verifyData struct {
 	OldSize    int64
 }
 
-// shown is a record's way to the signed root, calculated here.
+// shown is a record's path to the signed root, calculated here.
 type shown struct {
-	Entry          tracedb.Entry
-	Title, TitleNL string
+	line
 	Disposed       bool
 	PayloadHash    string
 	Leaf, LeafHash string
@@ -45,11 +43,10 @@ func (s *Site) verify(w http.ResponseWriter, r *http.Request) error {
 	if err := s.note(r, "page", asked(r, "seq")); err != nil {
 		return err
 	}
-	cp, err := s.o.Reader.Checkpoint(r.Context())
-	if err != nil {
-		return fmt.Errorf("read checkpoint: %w", err)
+	var err error
+	if d.Head, err = s.readHead(r.Context()); err != nil {
+		return err
 	}
-	d.Head = s.checkHead(cp)
 	status := http.StatusOK
 	if d.Seq != "" {
 		d.Shown, err = s.prove(r, d.Seq, d.Head)
@@ -63,18 +60,13 @@ func (s *Site) verify(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if d.Old != "" {
-		d.OldSize, err = s.consistent(r, d.Old, cp)
+		d.OldSize, err = s.consistent(r, d.Old, d.Head)
 		if err != nil && !errors.As(err, &d.OldProblem) {
 			return err
 		}
 		d.OldOK = err == nil
 	}
-	title, err := s.words(r).T("verify.title")
-	if err != nil {
-		return err
-	}
-	s.show(w, r, status, "verify", view{Title: title, Data: d, Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.verify"}}})
-	return nil
+	return s.show(w, r, status, "verify", view{Data: d, Crumbs: []choice{{Key: "nav.verify"}}})
 }
 
 // prove calculates everything between a record's payload and the signature, and trusts none of what
@@ -95,14 +87,13 @@ func (s *Site) prove(r *http.Request, number string, h head) (*shown, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prove record %d: %w", e.Seq, err)
 	}
-	out := &shown{Entry: e, Leaf: string(e.Leaf()), LeafHash: hexOf(e.Hash()), Head: h, Disposed: payload == nil}
-	out.Title, out.TitleNL, _ = why.Describe(e, nil)
+	out := &shown{line: newLine(e, nil), Leaf: string(e.Leaf()), LeafHash: hexOf(e.Hash()), Head: h, Disposed: payload == nil}
 	sum := sha256.Sum256(payload)
 	out.PayloadHash = "sha256:" + hex.EncodeToString(sum[:])
 	hashes, err := decodeHashes(proof.Hashes)
 	if err == nil {
 		var root tlog.Hash
-		out.Steps, root, err = climb(e.Hash(), e.Seq, h.Size, hashes)
+		out.Steps, root, err = hashPath(e.Hash(), e.Seq, h.Size, hashes)
 		out.Root = hexOf(root)
 	}
 	switch {
@@ -120,27 +111,25 @@ func (s *Site) prove(r *http.Request, number string, h head) (*shown, error) {
 
 // consistent checks that the log of now begins with the tree of a checkpoint that the reader kept, and
 // gives its size. What doesn't hold is a *problem.
-func (s *Site) consistent(r *http.Request, old string, now tracedb.Checkpoint) (int64, error) {
+func (s *Site) consistent(r *http.Request, old string, now head) (int64, error) {
 	// A browser sends a form's lines with carriage returns, and people leave out the last line's end.
 	old = strings.TrimRight(strings.ReplaceAll(old, "\r\n", "\n"), "\n") + "\n"
-	origin, then, err := openCheckpoint([]byte(old), s.o.VerifierKey)
-	if err != nil {
-		return 0, err
-	}
-	if nowOrigin, _, err := openCheckpoint(now.Note, s.o.VerifierKey); err != nil || nowOrigin != origin {
-		return 0, wrong("checkpoint.other-log")
-	}
+	then, _, problem := openCheckpoint([]byte(old), s.o.VerifierKey)
 	switch {
-	case then.N > now.Size:
-		return 0, wrong("checkpoint.removed", then.N, now.Size)
-	case then.N == 0:
+	case problem != nil:
+		return 0, problem
+	case now.Origin == "":
+		return 0, wrong("checkpoint.other-log")
+	case then.Size > now.Size:
+		return 0, wrong("checkpoint.removed", then.Size, now.Size)
+	case then.Size == 0:
 		return 0, nil
-	case then.N == now.Size && then.Hash != now.Root:
+	case then.Size == now.Size && then.Root != now.Checkpoint.Root:
 		return 0, wrong("checkpoint.rewritten")
-	case then.N == now.Size:
-		return then.N, nil
+	case then.Size == now.Size:
+		return then.Size, nil
 	}
-	list, err := s.o.Reader.Consistency(r.Context(), then.N, now.Size)
+	list, err := s.o.Reader.Consistency(r.Context(), then.Size, now.Size)
 	if err != nil {
 		return 0, fmt.Errorf("prove consistency: %w", err)
 	}
@@ -148,8 +137,8 @@ func (s *Site) consistent(r *http.Request, old string, now tracedb.Checkpoint) (
 	if err != nil {
 		return 0, err
 	}
-	if err := tlog.CheckTree(tlog.TreeProof(proof), now.Size, now.Root, then.N, then.Hash); err != nil {
+	if err := tlog.CheckTree(tlog.TreeProof(proof), now.Size, now.Checkpoint.Root, then.Size, then.Root); err != nil {
 		return 0, wrong("checkpoint.rewritten")
 	}
-	return then.N, nil
+	return then.Size, nil
 }

@@ -28,7 +28,7 @@ func readTexts(raw []byte) (map[string]text.Text, error) {
 	return table, nil
 }
 
-// words says things in one language.
+// words are the texts in one language.
 type words struct {
 	lang  string
 	table map[string]text.Text
@@ -91,13 +91,7 @@ func (w words) Number(n int64) string { return text.Number(w.lang, n) }
 var months = [...]string{"jan", "feb", "mrt", "apr", "mei", "jun", "jul", "aug", "sep", "okt", "nov", "dec"}
 
 // When writes t for people, in UTC; the script of the pages makes it the reader's own time.
-func (w words) When(t time.Time) string {
-	t = t.UTC()
-	if w.lang == text.Dutch {
-		return fmt.Sprintf("%d %s %s", t.Day(), months[t.Month()-1], t.Format("2006 15:04:05 UTC"))
-	}
-	return t.Format("2 Jan 2006 15:04:05 UTC")
-}
+func (w words) When(t time.Time) string { return w.Day(t) + t.UTC().Format(" 15:04:05 UTC") }
 
 // Day writes the day of t for people, in UTC.
 func (w words) Day(t time.Time) string {
@@ -108,7 +102,7 @@ func (w words) Day(t time.Time) string {
 	return t.Format("2 Jan 2006")
 }
 
-// time is an element that says t to people and to programs.
+// time is a time element.
 func (w words) time(t time.Time) template.HTML {
 	if t.IsZero() {
 		return ""

@@ -64,13 +64,13 @@ var named = regexp.MustCompile(`"((?:[a-z]+)\.[a-zA-Z0-9._-]+)"`)
 
 // composed are keys that code or templates put together, with what may stand at the end.
 func composed() map[string][]string {
-	out := map[string][]string{"light.": {string(plain), string(lit), string(dim), string(red)}, "control.": {"C1", "C2", "C3", "C4", "C5", "C6"}}
+	out := map[string][]string{"light.": {string(stateNone), string(stateEvidence), string(stateMissing), string(stateFailed)}, "control.": {"C1", "C2", "C3", "C4", "C5", "C6"}}
 	for _, s := range steps {
 		for _, p := range []string{"step.", "short.", "about."} {
 			out[p] = append(out[p], s.ID)
 		}
 	}
-	for _, l := range lanes {
+	for _, l := range swimlanes {
 		out["lane."] = append(out["lane."], l.key)
 	}
 	for _, k := range tracedb.Kinds() {

@@ -48,7 +48,7 @@ func Deliver(d Document) ([]byte, error) {
 	}
 	r := newReader()
 	if r.content(&root); len(r.out) > 0 && !r.out.Prohibited() {
-		return nil, fmt.Errorf("deliver %s: %w", d.ID, r.out.told())
+		return nil, fmt.Errorf("deliver %s: %w", d.ID, r.out.sorted())
 	}
 	body := struct {
 		Fields

@@ -21,7 +21,7 @@ const maxDepth = 16
 func Validate(data []byte) (Document, Violations) {
 	r := newReader()
 	d := r.document(data)
-	return d, r.out.told()
+	return d, r.out.sorted()
 }
 
 // reader walks over one file's nodes.
@@ -89,7 +89,7 @@ func (r *reader) object(table, path string, at, n *yaml.Node) *yaml.Node {
 		}
 	}
 	for _, name := range below[table] {
-		if f := fieldAt[join(table, name)]; f.tier == TierAlways && r.given[join(path, name)] == nil {
+		if f := fieldAt[join(table, name)]; f.tier == tierAlways && r.given[join(path, name)] == nil {
 			r.say(at, join(path, name), RuleRequired, f.wants()[0], "is missing")
 		}
 	}
@@ -141,7 +141,7 @@ func (r *reader) field(f field, path string, key, n *yaml.Node) *yaml.Node {
 	if null(n) {
 		return nil
 	}
-	if f.tier == TierNever {
+	if f.tier == tierNever {
 		r.say(key, path, RuleForbidden, f.note[0], "isn't for this file to say")
 		return nil
 	}
@@ -286,10 +286,7 @@ func (r *reader) free(path string, n *yaml.Node, depth int) *yaml.Node {
 
 // relate holds the file against one rule across fields.
 func (r *reader) relate(rel relation) {
-	parent := ""
-	if i := strings.LastIndexByte(rel.path, '.'); i >= 0 {
-		parent = rel.path[:i]
-	}
+	parent, _ := cutLast(rel.path)
 	at := r.place[parent]
 	if at == nil {
 		return // the parent is missing, and was missed
@@ -322,7 +319,7 @@ func (r *reader) relate(rel relation) {
 		r.say(n, rel.path, rel.rule, rel.why[0], "is %s", quote(n.Value))
 	case rel.must == mustBeAbsent:
 		r.say(n, rel.path, rel.rule, "leave it out: "+rel.why[0], "is given, while %s", because)
-	case n == nil && f.tier == TierAlways:
+	case n == nil && f.tier == tierAlways:
 		// It was missed already.
 	case n == nil:
 		r.say(at, rel.path, rel.rule, "write "+quoteAll(rel.want, " or ")+", or correct "+rel.when, "is missing, while %s", because)

@@ -216,12 +216,12 @@ func TestAliasBomb(t *testing.T) {
 
 func TestMoreThanAnybodyReads(t *testing.T) {
 	var b strings.Builder
-	for i := range 3 * maxTold {
+	for i := range 3 * maxListed {
 		fmt.Fprintf(&b, "x%d: 1\n", i)
 	}
 	_, got := Validate([]byte(small + b.String()))
-	want := Violation{"", 16 + maxTold, 1, RuleMore, "1000 more violations from here on aren't told", "mend these first"}
-	if len(got) != maxTold+1 || got[maxTold] != want {
+	want := Violation{"", 16 + maxListed, 1, RuleMore, "1000 more violations from here on aren't told", "mend these first"}
+	if len(got) != maxListed+1 || got[maxListed] != want {
 		t.Errorf("%d violations, the last %+v", len(got), got[len(got)-1])
 	}
 }

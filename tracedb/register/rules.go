@@ -1,7 +1,7 @@
 package register
 
 import (
-	"slices"
+	"regexp"
 	"strings"
 )
 
@@ -28,19 +28,19 @@ const (
 	RuleDocuments    = "documents"     // not exactly one YAML document
 	RuleMaxSize      = "max-size"      // the file is too big to read
 	RuleMaxDepth     = "max-depth"     // nested too deep
-	RuleMore         = "more"          // there are more violations than are told
+	RuleMore         = "more"          // there are more violations than are listed
 )
 
-// Tier says when a field must be there.
-type Tier string
+// tier says when a field must be there.
+type tier string
 
 // The tiers. Strict is the mandatory set of the register's publication standard; "Overige algoritmes"
 // alone need not meet it.
 const (
-	TierAlways   Tier = "always"
-	TierStrict   Tier = "strict"
-	TierOptional Tier = "optional"
-	TierNever    Tier = "never"
+	tierAlways   tier = "always"
+	tierStrict   tier = "strict"
+	tierOptional tier = "optional"
+	tierNever    tier = "never"
 )
 
 // Where the rules come from.
@@ -70,7 +70,7 @@ type field struct {
 	path   string // register.name; [] is every element of a list
 	title  string // in Dutch; the register's fields have the register's own
 	kind   kind
-	tier   Tier
+	tier   tier
 	max    int       // characters; 0: as many as fit in the file
 	values []string  // the only ones that exist
 	shape  *shape    // how it is written
@@ -87,83 +87,83 @@ var categories = []string{
 }
 
 // fields is the table of fields, parents before children, in the order in which what is missing is
-// told.
+// reported.
 var fields = []field{
-	{path: "schema", title: "Schema", tier: TierAlways, values: []string{Schema}, source: sourceOurs},
-	{path: "id", title: "Algoritme-id", tier: TierAlways, shape: shapeID, source: sourceOurs},
+	{path: "schema", title: "Schema", tier: tierAlways, values: []string{Schema}, source: sourceOurs},
+	{path: "id", title: "Algoritme-id", tier: tierAlways, shape: shapeID, source: sourceOurs},
 
-	{path: "register", title: "Registratie", kind: object, tier: TierAlways, source: sourceOurs},
-	{path: "register.standard_version", title: "Versie publicatiestandaard", tier: TierStrict, values: []string{"1.0"}, source: sourceAPI},
-	{path: "register.name", title: "Naam", tier: TierAlways, max: 100, source: sourceAPI},
-	{path: "register.description_short", title: "Korte omschrijving", tier: TierAlways, max: 400, source: sourceAPI},
-	{path: "register.organization", title: "Organisatienaam", tier: TierAlways, max: 100, source: sourceAPI},
-	{path: "register.status", title: "Status", tier: TierAlways, values: []string{InDevelopment, InUse, OutOfUse}, source: sourceAPI},
-	{path: "register.publication_category", title: "Publicatiecategorie", tier: TierAlways, values: []string{CategoryHighRisk, CategoryImpact, CategoryOther}, source: sourceAPI},
-	{path: "register.contact_email", title: "Contactgegevens", tier: TierAlways, max: 500, shape: shapeContact, source: sourceAPI},
-	{path: "register.lang", title: "Taal", tier: TierAlways, values: []string{"nld"}, source: sourceAPI},
+	{path: "register", title: "Registratie", kind: object, tier: tierAlways, source: sourceOurs},
+	{path: "register.standard_version", title: "Versie publicatiestandaard", tier: tierStrict, values: []string{"1.0"}, source: sourceAPI},
+	{path: "register.name", title: "Naam", tier: tierAlways, max: 100, source: sourceAPI},
+	{path: "register.description_short", title: "Korte omschrijving", tier: tierAlways, max: 400, source: sourceAPI},
+	{path: "register.organization", title: "Organisatienaam", tier: tierAlways, max: 100, source: sourceAPI},
+	{path: "register.status", title: "Status", tier: tierAlways, values: []string{InDevelopment, InUse, OutOfUse}, source: sourceAPI},
+	{path: "register.publication_category", title: "Publicatiecategorie", tier: tierAlways, values: []string{CategoryHighRisk, CategoryImpact, CategoryOther}, source: sourceAPI},
+	{path: "register.contact_email", title: "Contactgegevens", tier: tierAlways, max: 500, shape: shapeContact, source: sourceAPI},
+	{path: "register.lang", title: "Taal", tier: tierAlways, values: []string{"nld"}, source: sourceAPI},
 
-	{path: "register.category", title: "Thema", kind: texts, tier: TierStrict, values: categories, key: ".", source: sourceAPI},
-	{path: "register.begin_date", title: "Begindatum", tier: TierStrict, shape: shapeMonth, source: sourceAPI},
-	{path: "register.goal", title: "Doel en impact", tier: TierStrict, max: 2500, source: sourceAPI},
-	{path: "register.proportionality", title: "Afwegingen", tier: TierStrict, max: 2500, source: sourceAPI},
-	{path: "register.human_intervention", title: "Menselijke tussenkomst", tier: TierStrict, max: 2500, source: sourceAPI},
-	{path: "register.risks", title: "Risicobeheer", tier: TierStrict, max: 2500, source: sourceAPI},
-	{path: "register.impacttoetsen", title: "Toelichting op impacttoetsen", tier: TierStrict, max: 2500, source: sourceAPI},
-	{path: "register.source_data", title: "Gegevens", tier: TierStrict, max: 2500, source: sourceAPI},
-	{path: "register.methods_and_models", title: "Technische werking", tier: TierStrict, max: 5000, source: sourceAPI},
-	{path: "register.provider", title: "Leverancier", tier: TierStrict, max: 200, source: sourceAPI},
+	{path: "register.category", title: "Thema", kind: texts, tier: tierStrict, values: categories, key: ".", source: sourceAPI},
+	{path: "register.begin_date", title: "Begindatum", tier: tierStrict, shape: shapeMonth, source: sourceAPI},
+	{path: "register.goal", title: "Doel en impact", tier: tierStrict, max: 2500, source: sourceAPI},
+	{path: "register.proportionality", title: "Afwegingen", tier: tierStrict, max: 2500, source: sourceAPI},
+	{path: "register.human_intervention", title: "Menselijke tussenkomst", tier: tierStrict, max: 2500, source: sourceAPI},
+	{path: "register.risks", title: "Risicobeheer", tier: tierStrict, max: 2500, source: sourceAPI},
+	{path: "register.impacttoetsen", title: "Toelichting op impacttoetsen", tier: tierStrict, max: 2500, source: sourceAPI},
+	{path: "register.source_data", title: "Gegevens", tier: tierStrict, max: 2500, source: sourceAPI},
+	{path: "register.methods_and_models", title: "Technische werking", tier: tierStrict, max: 5000, source: sourceAPI},
+	{path: "register.provider", title: "Leverancier", tier: tierStrict, max: 200, source: sourceAPI},
 
-	{path: "register.end_date", title: "Einddatum", tier: TierOptional, shape: shapeMonth, source: sourceAPI},
-	{path: "register.lawful_basis", title: "Wettelijke basis", tier: TierOptional, max: 2500, source: sourceAPI},
-	{path: "register.lawful_basis_grouping", title: "Verwijzingen wettelijke basis", kind: objects, tier: TierOptional, source: sourceAPI},
-	{path: "register.lawful_basis_grouping[].title", title: "Titel van wettelijke basis", tier: TierAlways, max: 100, source: sourceAPI},
-	{path: "register.lawful_basis_grouping[].link", title: "Link naar wettelijke basis", tier: TierAlways, max: 500, shape: shapeLink, source: sourceAPI},
-	{path: "register.impacttoetsen_grouping", title: "Impacttoetsen", kind: objects, tier: TierOptional, source: sourceAPI},
-	{path: "register.impacttoetsen_grouping[].title", title: "Titel van impacttoets", tier: TierAlways, source: sourceAPI},
-	{path: "register.impacttoetsen_grouping[].link", title: "Link naar impacttoets", tier: TierOptional, max: 500, shape: shapeSecureLink, source: sourceAPI},
-	{path: "register.source_data_grouping", title: "Verwijzingen gegevensbronnen", kind: objects, tier: TierOptional, source: sourceAPI},
-	{path: "register.source_data_grouping[].title", title: "Titel van gegevensbron", tier: TierAlways, max: 500, source: sourceAPI},
-	{path: "register.source_data_grouping[].link", title: "Link naar gegevensbron", tier: TierAlways, max: 500, shape: shapeLink, source: sourceAPI},
-	{path: "register.publiccode", title: "Link naar broncode", tier: TierOptional, max: 500, shape: shapeSecureLink, source: sourceAPI},
-	{path: "register.url", title: "Link naar bronregistratie", tier: TierOptional, max: 500, shape: shapeSecureLink, source: sourceAPI},
-	{path: "register.website", title: "Link naar publiekspagina", tier: TierOptional, max: 500, shape: shapeSecureLink, source: sourceAPI},
-	{path: "register.process_index_url", title: "Link naar verwerkingsregister", tier: TierOptional, max: 500, shape: shapeLink, source: sourceAPI},
-	{path: "register.tags", title: "Zoektermen", tier: TierOptional, max: 2500, source: sourceAPI},
-	{path: "register.lars", title: "Algoritme-ID", tier: TierOptional, shape: shapeLars, source: sourceAPI},
-	{path: "register.source_id", title: "Bron-ID", tier: TierNever, source: sourceOurs, note: [2]string{
+	{path: "register.end_date", title: "Einddatum", tier: tierOptional, shape: shapeMonth, source: sourceAPI},
+	{path: "register.lawful_basis", title: "Wettelijke basis", tier: tierOptional, max: 2500, source: sourceAPI},
+	{path: "register.lawful_basis_grouping", title: "Verwijzingen wettelijke basis", kind: objects, tier: tierOptional, source: sourceAPI},
+	{path: "register.lawful_basis_grouping[].title", title: "Titel van wettelijke basis", tier: tierAlways, max: 100, source: sourceAPI},
+	{path: "register.lawful_basis_grouping[].link", title: "Link naar wettelijke basis", tier: tierAlways, max: 500, shape: shapeLink, source: sourceAPI},
+	{path: "register.impacttoetsen_grouping", title: "Impacttoetsen", kind: objects, tier: tierOptional, source: sourceAPI},
+	{path: "register.impacttoetsen_grouping[].title", title: "Titel van impacttoets", tier: tierAlways, source: sourceAPI},
+	{path: "register.impacttoetsen_grouping[].link", title: "Link naar impacttoets", tier: tierOptional, max: 500, shape: shapeSecureLink, source: sourceAPI},
+	{path: "register.source_data_grouping", title: "Verwijzingen gegevensbronnen", kind: objects, tier: tierOptional, source: sourceAPI},
+	{path: "register.source_data_grouping[].title", title: "Titel van gegevensbron", tier: tierAlways, max: 500, source: sourceAPI},
+	{path: "register.source_data_grouping[].link", title: "Link naar gegevensbron", tier: tierAlways, max: 500, shape: shapeLink, source: sourceAPI},
+	{path: "register.publiccode", title: "Link naar broncode", tier: tierOptional, max: 500, shape: shapeSecureLink, source: sourceAPI},
+	{path: "register.url", title: "Link naar bronregistratie", tier: tierOptional, max: 500, shape: shapeSecureLink, source: sourceAPI},
+	{path: "register.website", title: "Link naar publiekspagina", tier: tierOptional, max: 500, shape: shapeSecureLink, source: sourceAPI},
+	{path: "register.process_index_url", title: "Link naar verwerkingsregister", tier: tierOptional, max: 500, shape: shapeLink, source: sourceAPI},
+	{path: "register.tags", title: "Zoektermen", tier: tierOptional, max: 2500, source: sourceAPI},
+	{path: "register.lars", title: "Algoritme-ID", tier: tierOptional, shape: shapeLars, source: sourceAPI},
+	{path: "register.source_id", title: "Bron-ID", tier: tierNever, source: sourceOurs, note: [2]string{
 		"leave it out: delivery fills it with the id", "laat het weg: bij aanlevering komt de id hier"}},
-	{path: "register.publication_dt", title: "Publicatiedatum", tier: TierNever, source: sourceAPI, note: [2]string{
+	{path: "register.publication_dt", title: "Publicatiedatum", tier: tierNever, source: sourceAPI, note: [2]string{
 		"leave it out: the register fills it when it publishes", "laat het weg: het register vult dit bij publicatie"}},
 
-	{path: "ai_act_profile", title: "AI-verordening", kind: object, tier: TierAlways, source: sourceOurs},
-	{path: "ai_act_profile.type", title: "Soort toepassing", tier: TierAlways, source: sourceCard, values: []string{
+	{path: "ai_act_profile", title: "AI-verordening", kind: object, tier: tierAlways, source: sourceOurs},
+	{path: "ai_act_profile.type", title: "Soort toepassing", tier: tierAlways, source: sourceCard, values: []string{
 		"AI-systeem", "AI-systeem voor algemene doeleinden", "AI-model voor algemene doeleinden",
 		"impactvol algoritme", "niet-impactvol algoritme", "geen algoritme"}},
-	{path: "ai_act_profile.role", title: "Rol", kind: texts, tier: TierOptional, key: ".", source: sourceCard, values: []string{
+	{path: "ai_act_profile.role", title: "Rol", kind: texts, tier: tierOptional, key: ".", source: sourceCard, values: []string{
 		"aanbieder", "gebruiksverantwoordelijke", "distributeur", "importeur"}},
-	{path: "ai_act_profile.risk_group", title: "Risicogroep", tier: TierOptional, source: sourceCard, values: []string{
+	{path: "ai_act_profile.risk_group", title: "Risicogroep", tier: tierOptional, source: sourceCard, values: []string{
 		RiskHigh, RiskNotHigh, RiskForbidden, RiskException}},
-	{path: "ai_act_profile.transparency_obligations", title: "Transparantieverplichting", tier: TierOptional, source: sourceCard, values: []string{
+	{path: "ai_act_profile.transparency_obligations", title: "Transparantieverplichting", tier: tierOptional, source: sourceCard, values: []string{
 		"transparantieverplichting", "geen transparantieverplichting"}},
 
-	{path: "owners", title: "Eigenaren", kind: objects, tier: TierAlways, source: sourceOurs},
-	{path: "owners[].organization", title: "Organisatie van de eigenaar", tier: TierAlways, source: sourceOurs},
-	{path: "owners[].email", title: "E-mailadres van de eigenaar", tier: TierAlways, shape: shapeEmail, source: sourceOurs},
-	{path: "owners[].role", title: "Rol van de eigenaar", tier: TierOptional, source: sourceCard},
+	{path: "owners", title: "Eigenaren", kind: objects, tier: tierAlways, source: sourceOurs},
+	{path: "owners[].organization", title: "Organisatie van de eigenaar", tier: tierAlways, source: sourceOurs},
+	{path: "owners[].email", title: "E-mailadres van de eigenaar", tier: tierAlways, shape: shapeEmail, source: sourceOurs},
+	{path: "owners[].role", title: "Rol van de eigenaar", tier: tierOptional, source: sourceCard},
 
-	{path: "requirements", title: "Vereisten", kind: objects, tier: TierOptional, key: "urn", source: sourceCard},
-	{path: "requirements[].urn", title: "URN van de vereiste", tier: TierAlways, shape: shapeRequirement, source: sourceKader},
-	{path: "requirements[].state", title: "Stand van de vereiste", tier: TierAlways, source: sourceCard},
-	{path: "measures", title: "Maatregelen", kind: objects, tier: TierOptional, key: "urn", source: sourceCard},
-	{path: "measures[].urn", title: "URN van de maatregel", tier: TierAlways, shape: shapeMeasure, source: sourceKader},
-	{path: "measures[].state", title: "Stand van de maatregel", tier: TierAlways, source: sourceCard},
-	{path: "measures[].value", title: "Invulling van de maatregel", tier: TierAlways, source: sourceCard},
+	{path: "requirements", title: "Vereisten", kind: objects, tier: tierOptional, key: "urn", source: sourceCard},
+	{path: "requirements[].urn", title: "URN van de vereiste", tier: tierAlways, shape: shapeRequirement, source: sourceKader},
+	{path: "requirements[].state", title: "Stand van de vereiste", tier: tierAlways, source: sourceCard},
+	{path: "measures", title: "Maatregelen", kind: objects, tier: tierOptional, key: "urn", source: sourceCard},
+	{path: "measures[].urn", title: "URN van de maatregel", tier: tierAlways, shape: shapeMeasure, source: sourceKader},
+	{path: "measures[].state", title: "Stand van de maatregel", tier: tierAlways, source: sourceCard},
+	{path: "measures[].value", title: "Invulling van de maatregel", tier: tierAlways, source: sourceCard},
 
-	{path: "data", title: "Gegevensbestanden", kind: objects, tier: TierOptional, key: "uri", source: sourceOurs},
-	{path: "data[].uri", title: "Plaats van de gegevens", tier: TierAlways, shape: shapeURI, source: sourceOurs},
-	{path: "data[].sha256", title: "Hash van de gegevens", tier: TierAlways, shape: shapeSHA256, source: sourceOurs},
+	{path: "data", title: "Gegevensbestanden", kind: objects, tier: tierOptional, key: "uri", source: sourceOurs},
+	{path: "data[].uri", title: "Plaats van de gegevens", tier: tierAlways, shape: shapeURI, source: sourceOurs},
+	{path: "data[].sha256", title: "Hash van de gegevens", tier: tierAlways, shape: shapeSHA256, source: sourceOurs},
 
-	{path: "eu_database", title: "EU-databank", kind: free, tier: TierOptional, source: sourceAct, note: [2]string{
+	{path: "eu_database", title: "EU-databank", kind: free, tier: tierOptional, source: sourceAct, note: [2]string{
 		"fill in what Annex VIII, section A asks for: provider, trade name, intended purpose, inputs and operating logic, status, certificate, member states, declaration of conformity, instructions for use",
 		"vul in wat bijlage VIII, afdeling A vraagt: aanbieder, handelsnaam, beoogd doel, invoer en werking, status, certificaat, lidstaten, conformiteitsverklaring, gebruiksinstructies"}},
 }
@@ -214,7 +214,7 @@ var relations = append([]relation{
 func strict() []relation {
 	var out []relation
 	for _, f := range fields {
-		if f.tier == TierStrict {
+		if f.tier == tierStrict {
 			out = append(out, relation{rule: RuleRequired, when: "register.publication_category", in: []string{CategoryOther}, not: true,
 				path: f.path, must: mustBeGiven, source: sourceStandard})
 		}
@@ -223,7 +223,7 @@ func strict() []relation {
 }
 
 // otherNames are the fields' names in the publication standard, which is called 1.0 like the delivery
-// API: who took them from there hears what to write here.
+// API: who took them from there is told what to write here.
 var otherNames = map[string]string{
 	"register.schema": "standard_version", "register.theme": "category", "register.start_date": "begin_date",
 	"register.contact": "contact_email", "register.link": "website", "register.source_link": "url",
@@ -238,54 +238,6 @@ var otherNames = map[string]string{
 	"register.search_terms": "tags",
 }
 
-// Rule is one rule of the tables, for whoever documents or shows them.
-type Rule struct {
-	Path   string   `json:"path"`  // [] is every element of a list
-	Title  string   `json:"title"` // the field's, in Dutch
-	Rule   string   `json:"rule"`
-	Tier   Tier     `json:"tier"`             // of the field
-	Limit  int      `json:"limit,omitempty"`  // characters
-	Values []string `json:"values,omitempty"` // that exist, or that are wanted
-	When   string   `json:"when,omitempty"`   // condition: another field's value
-	Source string   `json:"source"`
-}
-
-// Rules lists every rule about fields and between them, in the order of the tables.
-func Rules() []Rule {
-	var out []Rule
-	for _, f := range fields {
-		r := Rule{Path: f.path, Title: f.title, Tier: f.tier, Source: f.source}
-		add := func(rule string, limit int, values []string) {
-			r.Rule, r.Limit, r.Values = rule, limit, values
-			out = append(out, r)
-		}
-		if f.tier == TierAlways {
-			add(RuleRequired, 0, nil)
-		}
-		if f.tier == TierNever {
-			add(RuleForbidden, 0, nil)
-		}
-		if len(f.values) > 0 {
-			add(RuleEnum, 0, slices.Clone(f.values))
-		}
-		if f.max > 0 {
-			add(RuleMaxLength, f.max, nil)
-		}
-		if f.shape != nil {
-			add(f.shape.rule, 0, nil)
-		}
-		if f.key != "" {
-			add(RuleUnique, 0, nil)
-		}
-	}
-	for _, rel := range relations {
-		f := fieldAt[rel.path]
-		out = append(out, Rule{Path: rel.path, Title: f.title, Rule: rel.rule, Tier: f.tier,
-			Values: slices.Clone(rel.want), When: rel.condition(), Source: rel.source})
-	}
-	return out
-}
-
 func (r relation) condition() string {
 	switch {
 	case r.must == mustNotPrecede:
@@ -297,40 +249,29 @@ func (r relation) condition() string {
 }
 
 // fieldAt finds a field by its path; below lists, by the path of their parent, the names of children.
-var fieldAt, below = index()
+var fieldAt, below = indexFields()
 
-func index() (map[string]field, map[string][]string) {
+func indexFields() (map[string]field, map[string][]string) {
 	at, names := map[string]field{}, map[string][]string{}
 	for _, f := range fields {
 		at[f.path] = f
-		parent, name := "", f.path
-		if i := strings.LastIndexByte(f.path, '.'); i >= 0 {
-			parent, name = f.path[:i], f.path[i+1:]
-		}
-		if f.tier != TierNever {
+		parent, name := cutLast(f.path)
+		if f.tier != tierNever {
 			names[parent] = append(names[parent], name)
 		}
 	}
 	return at, names
 }
 
+var index = regexp.MustCompile(`\[[^\]]*`)
+
 // generic is a violation's path as the tables name it: owners[0].email is owners[].email.
-func generic(path string) string {
-	var b strings.Builder
-	skip := false
-	for _, c := range path {
-		switch c {
-		case '[':
-			skip = true
-			b.WriteRune(c)
-		case ']':
-			skip = false
-			b.WriteRune(c)
-		default:
-			if !skip {
-				b.WriteRune(c)
-			}
-		}
+func generic(path string) string { return index.ReplaceAllString(path, "[") }
+
+// cutLast splits a path at its last dot; parent is empty where it has none.
+func cutLast(path string) (parent, name string) {
+	if i := strings.LastIndexByte(path, '.'); i >= 0 {
+		return path[:i], path[i+1:]
 	}
-	return b.String()
+	return "", path
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -103,7 +104,7 @@ func TestFullIsValid(t *testing.T) {
 	}
 	// A field that full.yaml lacked would be broken by no test.
 	for _, f := range fields {
-		if f.tier != TierNever && e.get(strings.ReplaceAll(f.path, "[]", "[0]")) == nil {
+		if f.tier != tierNever && e.get(strings.ReplaceAll(f.path, "[]", "[0]")) == nil {
 			t.Errorf("testdata/full.yaml lacks %s", f.path)
 		}
 	}
@@ -120,7 +121,7 @@ func longer(s *shape, n int) string {
 
 // TestFieldRules breaks every rule of the table of fields, once, and sees that one violation alone.
 func TestFieldRules(t *testing.T) {
-	for _, r := range Rules() {
+	for _, r := range tableRules() {
 		if r.When != "" {
 			continue
 		}
@@ -188,7 +189,7 @@ func TestRelations(t *testing.T) {
 		{RuleOrder, end, []change{{end, "2024-01"}}, []change{{end, "2024-02"}}},
 	}
 	for _, f := range fields {
-		if f.tier == TierStrict {
+		if f.tier == tierStrict {
 			tests = append(tests, struct {
 				rule, path string
 				breaks     []change
@@ -238,7 +239,7 @@ func TestStrictTier(t *testing.T) {
 	}
 	got := map[string]bool{}
 	for _, f := range fields {
-		if strings.HasPrefix(f.path, "register.") && !strings.Contains(f.path, "[]") && (f.tier == TierAlways || f.tier == TierStrict) {
+		if strings.HasPrefix(f.path, "register.") && !strings.Contains(f.path, "[]") && (f.tier == tierAlways || f.tier == tierStrict) {
 			got[f.path] = true
 		}
 	}
@@ -261,8 +262,56 @@ func TestOtherNames(t *testing.T) {
 // TestRulesGolden shows a change of any limit, value or source as what it is: a change of the rules.
 func TestRulesGolden(t *testing.T) {
 	var b strings.Builder
-	for _, r := range Rules() {
+	for _, r := range tableRules() {
 		fmt.Fprintf(&b, "%s\t%s\t%s\t%d\t%s\t%s\t%s\n", r.Path, r.Rule, r.Tier, r.Limit, strings.Join(r.Values, " | "), r.When, r.Source)
 	}
 	golden(t, "rules.tsv", b.String())
+}
+
+// tableRule is one rule of the tables.
+type tableRule struct {
+	Path   string // [] is every element of a list
+	Title  string // the field's, in Dutch
+	Rule   string
+	Tier   tier     // of the field
+	Limit  int      // characters
+	Values []string // that exist, or that are wanted
+	When   string   // condition: another field's value
+	Source string
+}
+
+// tableRules lists every rule about fields and between them, in the order of the tables.
+func tableRules() []tableRule {
+	var out []tableRule
+	for _, f := range fields {
+		r := tableRule{Path: f.path, Title: f.title, Tier: f.tier, Source: f.source}
+		add := func(rule string, limit int, values []string) {
+			r.Rule, r.Limit, r.Values = rule, limit, values
+			out = append(out, r)
+		}
+		if f.tier == tierAlways {
+			add(RuleRequired, 0, nil)
+		}
+		if f.tier == tierNever {
+			add(RuleForbidden, 0, nil)
+		}
+		if len(f.values) > 0 {
+			add(RuleEnum, 0, slices.Clone(f.values))
+		}
+		if f.max > 0 {
+			add(RuleMaxLength, f.max, nil)
+		}
+		if f.shape != nil {
+			add(f.shape.rule, 0, nil)
+		}
+		if f.key != "" {
+			add(RuleUnique, 0, nil)
+		}
+	}
+	for _, rel := range relations {
+		f := fieldAt[rel.path]
+		out = append(out, tableRule{Path: rel.path, Title: f.title, Rule: rel.rule, Tier: f.tier,
+			Values: slices.Clone(rel.want), When: rel.condition(), Source: rel.source})
+	}
+	return out
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"regexp"
 	"strconv"
 	"strings"
@@ -43,7 +44,7 @@ func ValidateTree(tree fs.FS) (Document, Violations, error) {
 			}
 		}
 	}
-	return d, r.out.told(), nil
+	return d, r.out.sorted(), nil
 }
 
 // read reads no more than Validate needs to see that it is too much.
@@ -60,13 +61,13 @@ func read(tree fs.FS) ([]byte, error) {
 	return data, nil
 }
 
-func (r *reader) hash(tree fs.FS, path string, s Source) error {
+func (r *reader) hash(tree fs.FS, at string, s Source) error {
 	found, err := regular(tree, s.URI)
 	if err != nil {
 		return err
 	}
 	if !found {
-		r.say(r.given[path+".uri"], path+".uri", RuleMissingFile, "add the file, or correct the path", "%s isn't a file of the repository", quote(s.URI))
+		r.say(r.given[at+".uri"], at+".uri", RuleMissingFile, "add the file, or correct the path", "%s isn't a file of the repository", quote(s.URI))
 		return nil
 	}
 	if !shapeSHA256.ok(s.SHA256) {
@@ -90,7 +91,7 @@ func (r *reader) hash(tree fs.FS, path string, s Source) error {
 		got, what = string(m[1]), "the data that "+what+", a Git LFS pointer, stands for"
 	}
 	if got != s.SHA256 {
-		r.say(r.given[path+".sha256"], path+".sha256", RuleSHA256,
+		r.say(r.given[at+".sha256"], at+".sha256", RuleSHA256,
 			"write "+strconv.Quote(got)+" if the file is what is meant, or put back the file that was declared",
 			"isn't the hash of %s", what)
 	}
@@ -107,19 +108,15 @@ var lfsPointer = regexp.MustCompile(`\Aversion https://git-lfs\.github\.com/spec
 // regular says whether there is a file of that name which no link leads to: a link could lead out of
 // the tree, and a pipe or a device would never end.
 func regular(tree fs.FS, name string) (bool, error) {
-	for i := 0; i < len(name); {
-		if j := strings.IndexByte(name[i+1:], '/'); j >= 0 {
-			i += 1 + j
-		} else {
-			i = len(name)
-		}
-		info, err := fs.Lstat(tree, name[:i])
+	parts := strings.Split(name, "/")
+	for i := range parts {
+		info, err := fs.Lstat(tree, path.Join(parts[:i+1]...))
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return false, nil
 		case err != nil:
 			return false, fmt.Errorf("look for %s: %w", name, err)
-		case i == len(name):
+		case i == len(parts)-1:
 			return info.Mode().IsRegular(), nil
 		case !info.IsDir():
 			return false, nil

@@ -1,6 +1,7 @@
 package register
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -92,7 +93,7 @@ func (v Violation) remedyNL() string {
 			return rel.why[1]
 		}
 	}
-	if f, ok := lookup(path); ok && (v.Rule != RuleForbidden || f.tier == TierNever) {
+	if f, ok := lookup(path); ok && (v.Rule != RuleForbidden || f.tier == tierNever) {
 		if f.kind == texts && strings.HasSuffix(path, "[]") {
 			f.kind = line
 		}
@@ -119,22 +120,17 @@ func (v Violations) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// maxTold is the most violations that are told: a file of nonsense could break a rule on every line.
-const maxTold = 500
+// maxListed is the most violations that are listed: a file of nonsense could break a rule on every line.
+const maxListed = 500
 
-// told are the violations in the file's order, and no more than anybody would read.
-func (v Violations) told() Violations {
+// sorted are the violations in the file's order, and no more than anybody would read.
+func (v Violations) sorted() Violations {
 	slices.SortStableFunc(v, func(a, b Violation) int {
-		for _, c := range []int{a.Line - b.Line, a.Column - b.Column, strings.Compare(a.Path, b.Path), strings.Compare(a.Rule, b.Rule)} {
-			if c != 0 {
-				return c
-			}
-		}
-		return 0
+		return cmp.Or(a.Line-b.Line, a.Column-b.Column, strings.Compare(a.Path, b.Path), strings.Compare(a.Rule, b.Rule))
 	})
-	if more := len(v) - maxTold; more > 0 {
-		last := v[maxTold]
-		v = append(slices.Clip(v[:maxTold]), Violation{Line: last.Line, Column: last.Column, Rule: RuleMore,
+	if more := len(v) - maxListed; more > 0 {
+		last := v[maxListed]
+		v = append(slices.Clip(v[:maxListed]), Violation{Line: last.Line, Column: last.Column, Rule: RuleMore,
 			Message: fmt.Sprintf("%d more violations from here on aren't told", more), Remedy: "mend these first"})
 	}
 	return v
@@ -156,12 +152,8 @@ func (f field) wants() [2]string {
 	case f.shape != nil:
 		en, nl = f.shape.is[0], f.shape.is[1]
 	case f.kind == object || f.kind == objects:
-		names := below[f.path]
-		if f.kind == objects {
-			names = below[f.path+"[]"]
-		}
-		en = "the fields " + strings.Join(names, ", ")
-		nl = "de velden " + strings.Join(names, ", ")
+		names := strings.Join(slices.Concat(below[f.path], below[f.path+"[]"]), ", ")
+		en, nl = "the fields "+names, "de velden "+names
 	default:
 		en, nl = "a text", "een tekst"
 	}
@@ -186,10 +178,7 @@ func unknownRemedy(path string) [2]string {
 	if name, ok := otherNames[path]; ok {
 		return [2]string{"the register's delivery API calls this " + name, "de aanlever-API van het register noemt dit " + name}
 	}
-	parent := ""
-	if i := strings.LastIndexByte(path, '.'); i >= 0 {
-		parent = path[:i]
-	}
+	parent, _ := cutLast(path)
 	names := strings.Join(below[parent], ", ")
 	return [2]string{"leave it out; the fields here are " + names, "laat het weg; de velden hier zijn " + names}
 }

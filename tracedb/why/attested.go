@@ -3,7 +3,6 @@ package why
 import (
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -29,7 +28,7 @@ func attested(kind tracedb.Kind) func(json.RawMessage, fields) error {
 		switch p := r.Detail.(type) {
 		case *attest.SLSA:
 			out["builder"], out["build_type"] = p.RunDetails.Builder.ID, p.BuildDefinition.BuildType
-			out["started"], out["finished"] = when(p.RunDetails.Metadata.StartedOn), when(p.RunDetails.Metadata.FinishedOn)
+			out["started"], out["finished"] = formatTime(p.RunDetails.Metadata.StartedOn), formatTime(p.RunDetails.Metadata.FinishedOn)
 			out["materials"] = materials(p.BuildDefinition.ResolvedDependencies)
 		case *attest.TestRun:
 			out["passed"], out["warned"], out["failed"] = commas(p.PassedTests), commas(p.WarnedTests), commas(p.FailedTests)
@@ -69,7 +68,7 @@ func vulnerabilities(p *attest.Vulnerabilities, out fields) {
 	}
 	out["scanner"] = strings.TrimSpace(p.Scanner.URI + " " + p.Scanner.Version)
 	if t := p.Scanner.DB.LastUpdate; !t.IsZero() {
-		out["database"] = when(t)
+		out["database"] = formatTime(t)
 	}
 }
 
@@ -125,11 +124,3 @@ func readRegister(raw json.RawMessage, out fields) error {
 }
 
 func commas(words []string) string { return strings.Join(words, ", ") }
-
-func numbers(list []int64) string {
-	words := make([]string, len(list))
-	for i, n := range slices.Sorted(slices.Values(list)) {
-		words[i] = strconv.FormatInt(n, 10)
-	}
-	return commas(words)
-}

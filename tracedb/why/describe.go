@@ -1,7 +1,9 @@
 package why
 
 import (
+	"cmp"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,60 +27,46 @@ type fields map[string]string
 // label is a field that is shown as a detail.
 type label struct{ field, en, nl string }
 
-// form says how records of a kind are told. Titles are templates of fields; what the payload doesn't
+// template says how records of a kind are described. Titles are templates of fields; what the payload doesn't
 // say, or no longer says, comes from the entry: the one ref of a type under the type's name, and the
 // actor. {outcome} is the word for the outcome.
-type form struct {
+type template struct {
 	en, nl   string
 	outcomes map[tracedb.Outcome]text.Text // where the common words don't fit
 	labels   []label
-	english  []string // fields that hold the service's own words, or a program's that it heard
-	read     func(json.RawMessage, fields) error
+	english  []string                            // fields that hold the service's own words, or those of a program that it collects from
+	read     func(json.RawMessage, fields) error // nil: readFields
 }
 
-// Describe tells a record to people, in English and Dutch. The title needs no payload: without one, as
+// Describe describes a record to people, in English and Dutch. The title needs no payload: without one, as
 // when it was disposed of, it comes from the entry alone. What people wrote is cut to a line and
 // cleared of control characters; it remains text that must be escaped wherever it is shown as markup.
 func Describe(e tracedb.Entry, payload json.RawMessage) (title, titleNL string, details []Detail) {
-	return describe(e, said(e, payload))
+	return describe(record{e, fieldsOf(e, payload)})
 }
 
-func describe(e tracedb.Entry, said fields) (title, titleNL string, details []Detail) {
-	f, ok := forms[e.Kind]
+func describe(r record) (title, titleNL string, details []Detail) {
+	t, ok := templates[r.Kind]
 	if !ok {
-		return clean(string(e.Kind), maxQuote), clean(string(e.Kind), maxQuote), nil
+		return singleLine(string(r.Kind), maxQuote), singleLine(string(r.Kind), maxQuote), nil
 	}
-	for _, l := range f.labels {
-		v := clean(said[l.field], maxValue)
+	for _, l := range t.labels {
+		v := singleLine(r.fields[l.field], maxValue)
 		if v == "" {
 			continue
 		}
-		d := Detail{Name: l.en, NameNL: l.nl, Value: v, ValueNL: clean(said[l.field+"_nl"], maxValue)}
-		if slices.Contains(f.english, l.field) && byService(e.Writer) {
+		d := Detail{Name: l.en, NameNL: l.nl, Value: v, ValueNL: singleLine(r.fields[l.field+"_nl"], maxValue)}
+		if slices.Contains(t.english, l.field) && (r.Writer == itself || strings.HasPrefix(r.Writer, collectors)) {
 			d.Lang = "en"
 		}
 		details = append(details, d)
 	}
-	value := func(name string) text.Text {
-		if name != "outcome" {
-			v := said.of(e, name)
-			if name == "object" && v.EN == "" {
-				return text.Of("Something", "Iets")
-			}
-			return v
-		}
-		if word, ok := f.outcomes[e.Outcome]; ok {
-			return word
-		}
-		return outcomes[e.Outcome]
+	w := words{"outcome": cmp.Or(t.outcomes[r.Outcome], outcomes[r.Outcome])}
+	if r.get("object").EN == "" {
+		w["object"] = text.Of("Something", "Iets")
 	}
-	t := text.Of(f.en, f.nl).Fill(value)
-	return t.EN, t.NL, details
-}
-
-// byService says whether the service itself wrote a record, as it does for what it hears.
-func byService(writer string) bool {
-	return writer == itself || strings.HasPrefix(writer, collectors)
+	out := r.say(t.en, t.nl, w)
+	return out.EN, out.NL, details
 }
 
 // of is a field's value as a line for people: from the payload, or else from the entry.
@@ -90,17 +78,21 @@ func (f fields) of(e tracedb.Entry, name string) text.Text {
 	if nl == "" {
 		nl = en
 	}
-	return text.Of(clean(brief(en), maxQuote), clean(brief(nl), maxQuote))
+	return text.Of(singleLine(abbreviate(en), maxQuote), singleLine(abbreviate(nl), maxQuote))
 }
 
-// said is what the payload says. One that can't be read says nothing: the title still stands.
-func said(e tracedb.Entry, payload json.RawMessage) fields {
+// fieldsOf is what the payload says. One that can't be read says nothing: the title still stands.
+func fieldsOf(e tracedb.Entry, payload json.RawMessage) fields {
 	out := fields{}
-	f, ok := forms[e.Kind]
+	t, ok := templates[e.Kind]
 	if !ok || payload == nil || e.Kind == tracedb.KindSBOM && e.Size > MaxSBOM {
 		return out
 	}
-	if err := f.read(payload, out); err != nil {
+	read := readFields
+	if t.read != nil {
+		read = t.read
+	}
+	if read(payload, out) != nil {
 		return fields{}
 	}
 	return out
@@ -116,41 +108,33 @@ func fromEntry(e tracedb.Entry, name string) string {
 	case "object":
 		name = string(tracedb.RefPod)
 	}
-	if one := values(e.Refs, tracedb.RefType(name)); len(one) == 1 {
+	if one := values(e, tracedb.RefType(name)); len(one) == 1 {
 		return one[0]
 	}
 	return ""
 }
 
-// plain reads a payload of our own: every field that is a text, a number, a moment or a list of texts.
-func plain[T any](raw json.RawMessage, out fields) error {
-	var typed T
-	if err := json.Unmarshal(raw, &typed); err != nil {
-		return err
-	}
-	again, err := json.Marshal(typed)
-	if err != nil {
-		return err
-	}
+// readFields reads a payload of our own: every field that is a text, a number, a time or a list of texts.
+func readFields(raw json.RawMessage, out fields) error {
 	var all map[string]any
-	if err := json.Unmarshal(again, &all); err != nil {
+	if err := json.Unmarshal(raw, &all); err != nil {
 		return err
 	}
 	for name, v := range all {
-		out[name] = spoken(v)
+		out[name] = formatValue(v)
 	}
 	return nil
 }
 
-// spoken is a value of JSON as people read it; empty for objects and what says nothing.
-func spoken(v any) string {
+// formatValue is a value of JSON as people read it; empty for objects and what says nothing.
+func formatValue(v any) string {
 	switch v := v.(type) {
 	case string:
 		if t, err := time.Parse(time.RFC3339Nano, v); err == nil {
 			if t.IsZero() {
 				return ""
 			}
-			return when(t)
+			return formatTime(t)
 		}
 		return v
 	case float64:
@@ -170,10 +154,10 @@ func spoken(v any) string {
 	return ""
 }
 
-// also lets a reader be followed by what more is to be made of its fields.
-func also(read func(json.RawMessage, fields) error, more func(fields)) func(json.RawMessage, fields) error {
+// readThen is readFields, followed by what else is made of the fields.
+func readThen(more func(fields)) func(json.RawMessage, fields) error {
 	return func(raw json.RawMessage, out fields) error {
-		if err := read(raw, out); err != nil {
+		if err := readFields(raw, out); err != nil {
 			return err
 		}
 		more(out)
@@ -181,8 +165,20 @@ func also(read func(json.RawMessage, fields) error, more func(fields)) func(json
 	}
 }
 
-// inPull names a pull request with its repository, where the field has only its number.
-func inPull(repository string) func(fields) {
+// readTyped is readFields, followed by what else is made of the typed payload.
+func readTyped[T any](more func(T, fields)) func(json.RawMessage, fields) error {
+	return func(raw json.RawMessage, out fields) error {
+		var typed T
+		if err := errors.Join(json.Unmarshal(raw, &typed), readFields(raw, out)); err != nil {
+			return err
+		}
+		more(typed, out)
+		return nil
+	}
+}
+
+// qualifyPull names a pull request with its repository, where the field has only its number.
+func qualifyPull(repository string) func(fields) {
 	return func(f fields) {
 		if f["pull"] != "" {
 			f["pull"] = f[repository] + "#" + f["pull"]

@@ -2,7 +2,7 @@ package why
 
 import "github.com/druppie/druppie-up/tracedb"
 
-// Verdict is a story's state in one word: what the gatekeeper and the cluster said last. It decides
+// Verdict is a chain's state in one word: what the gatekeeper and the cluster said last. It decides
 // nothing.
 type Verdict string
 
@@ -16,16 +16,16 @@ const (
 	NotAsked    Verdict = "nothing" // nothing was decided yet
 )
 
-func (s *story) verdict() Verdict {
+func (h *history) verdict() Verdict {
 	running, stopped, allowed, refused := int64(-1), int64(-1), int64(-1), int64(-1)
-	for _, t := range s.pods("") {
+	for _, t := range h.pods("") {
 		if t.Outcome == tracedb.Running {
 			running = max(running, t.Seq)
 		} else {
 			stopped = max(stopped, t.Seq)
 		}
 	}
-	for _, t := range s.all {
+	for _, t := range h.all {
 		switch {
 		case t.Kind == tracedb.KindAdmission && t.Outcome == tracedb.Allowed:
 			allowed = max(allowed, t.Seq)

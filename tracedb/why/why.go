@@ -1,7 +1,7 @@
 // Package why answers the question that the log is kept for: why does this run, or why was it
-// refused? It owns the way from a subject to everything that the log holds about it, the order in
-// which that is told, what is missing from it, and the words in which a record is told to people. It
-// refuses to judge: what may run was decided at the door, and is quoted.
+// refused? It owns the traversal from a subject to everything that the log holds about it, the order of
+// these records, what is missing from them, and the words that describe a record to people. It refuses to
+// decide: what may run was decided at admission, and is quoted.
 package why
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// Chain is everything that the log holds about a subject, as a story from idea to container.
+// Chain is everything that the log holds about a subject, from idea to container.
 type Chain struct {
 	Subject    tracedb.Ref `json:"subject"`
 	Repository string      `json:"repository,omitempty"` // of the service
@@ -65,21 +65,21 @@ func Ask(ctx context.Context, r tracedb.Reader, subject tracedb.Ref, opts Option
 	if err := subject.Check(); err != nil {
 		return nil, invalid(err.Error(), Forms)
 	}
-	w, err := follow(ctx, r, subject)
+	t, err := traverse(ctx, r, subject)
 	if err != nil {
 		return nil, fmt.Errorf("follow %s: %w", subject, err)
 	}
 	var records []tracedb.Record
-	for _, e := range w.sorted() {
-		b := w.bodies[e.Seq]
-		records = append(records, tracedb.Record{Entry: e, Payload: b.raw, Disposed: b.disposed})
+	for _, e := range t.sorted() {
+		payload, loaded := t.payloads[e.Seq]
+		records = append(records, tracedb.Record{Entry: e, Payload: payload, Disposed: loaded && payload == nil})
 	}
 	checkpoint, err := r.Checkpoint(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("read the checkpoint: %w", err)
 	}
-	c := Tell(w.subject, records)
-	c.Size, c.Checkpoint, c.Truncated = checkpoint.Size, string(checkpoint.Note), w.truncated
+	c := NewChain(t.subject, records)
+	c.Size, c.Checkpoint, c.Truncated = checkpoint.Size, string(checkpoint.Note), t.truncated
 	if !opts.Proofs {
 		return c, nil
 	}
@@ -93,85 +93,65 @@ func Ask(ctx context.Context, r tracedb.Reader, subject tracedb.Ref, opts Option
 	return c, nil
 }
 
-// follow gathers the records of the subject's story. Whose records don't belong to it is known only when
-// all are there; then they are gathered again without those, and without what these led to.
-func follow(ctx context.Context, r tracedb.Reader, subject tracedb.Ref) (*walk, error) {
-	w := newWalk(r)
-	var err error
-	if w.subject, err = w.meant(ctx, subject); err != nil {
-		return nil, err
-	}
+// traverse gathers the records of the subject's chain. Which of them are unrelated is known only when all are
+// there; then they are gathered again without those, and without what these led to.
+func traverse(ctx context.Context, r tracedb.Reader, subject tracedb.Ref) (*traversal, error) {
+	t := newTraversal(ctx, r)
+	t.subject = t.resolve(subject)
 	for {
-		if err := w.gather(ctx); err != nil {
-			return nil, err
-		}
-		left, err := w.bystanders(ctx)
+		t.gather()
+		unrelated := t.unrelated()
 		switch {
-		case err != nil:
-			return nil, err
-		case len(left) == 0:
-			return w, nil
-		case w.left != nil:
-			// What took the room of the first ones; a third time would find others again.
-			maps.DeleteFunc(w.entries, func(seq int64, _ tracedb.Entry) bool { return left[seq] })
-			return w, nil
+		case t.err != nil:
+			return nil, t.err
+		case len(t.entries) == 0:
+			return nil, tracedb.ErrNotFound.Says("the log knows nothing about %s", t.subject).WithHint(Forms)
+		case len(unrelated) == 0:
+			return t, nil
+		case t.excluded != nil:
+			// These came in for the first ones; a third time would find others again.
+			maps.DeleteFunc(t.entries, func(seq int64, _ tracedb.Entry) bool { return unrelated[seq] })
+			return t, nil
 		}
-		again := newWalk(r)
-		again.subject, again.bodies, again.promoted, again.left = w.subject, w.bodies, w.promoted, left
-		w = again
+		again := newTraversal(ctx, r)
+		again.subject, again.payloads, again.tenantsOf, again.excluded = t.subject, t.payloads, t.tenantsOf, unrelated
+		t = again
 	}
 }
 
-// gather walks from the subject.
-func (w *walk) gather(ctx context.Context) error {
-	subject := w.subject
-	var err error
-	switch subject.Type {
+// gather traverses the log from the subject. What that finds names algorithms, keys and other records, in this
+// order.
+func (t *traversal) gather() {
+	switch t.subject.Type {
 	case tracedb.RefRepository, tracedb.RefAlgorithm, tracedb.RefNamespace:
-		err = w.now(ctx, subject)
+		t.enqueueCurrent()
 	case tracedb.RefRecord:
-		err = w.one(ctx, subject)
+		t.enqueueRecord()
 	case tracedb.RefKey:
 		// What it signed is everything: its own records are the answer.
 	default:
-		w.both(subject)
+		t.enqueueBoth(t.subject)
 	}
-	// What the walk finds names algorithms, keys and other records, in this order.
-	for _, next := range []func() error{
-		func() error { return err },
-		func() error { return w.run(ctx) },
-		func() error { return w.decisions(ctx) },
-		func() error { return w.registered(ctx) },
-		func() error { return w.records(ctx) },
-		func() error { return w.keys(ctx) },
-		func() error { return w.pods(ctx) },
-		func() error { return w.read(ctx) },
-		func() error { return w.disposals(ctx) },
-	} {
-		if err := next(); err != nil {
-			return err
-		}
-	}
-	if len(w.entries) == 0 {
-		return tracedb.ErrNotFound.Says("the log knows nothing about %s", subject).WithHint(Forms)
-	}
-	return nil
+	t.visit()
+	t.addDecisions()
+	t.addRegister()
+	t.addNamedRecords()
+	t.addKeys()
+	t.addPods()
+	t.loadAll()
+	t.addDisposals()
 }
 
-// meant is the first reading of the subject that the log has a record about.
-func (w *walk) meant(ctx context.Context, subject tracedb.Ref) (tracedb.Ref, error) {
+// resolve is the first reading of the subject that the log has a record about.
+func (t *traversal) resolve(subject tracedb.Ref) tracedb.Ref {
 	all := readings(subject)
 	if len(all) == 1 {
-		return subject, nil
+		return subject
 	}
 	for _, ref := range all {
-		entries, err := w.ByRef(ctx, ref, 1)
-		if err != nil {
-			return subject, err
-		}
-		if len(entries) > 0 {
-			return ref, nil
+		if len(t.byRef(ref, 1)) > 0 {
+			return ref
 		}
 	}
-	return subject, nil
+	return subject
 }

@@ -183,7 +183,7 @@ func TestTellIsPure(t *testing.T) {
 		records = append(records, tracedb.Record{Entry: link.Entry, Payload: body})
 	}
 	slices.Reverse(records)
-	again := why.Tell(c.Subject, records)
+	again := why.NewChain(c.Subject, records)
 	again.Size, again.Checkpoint = c.Size, c.Checkpoint
 	if diff := cmp.Diff(c, again); diff != "" {
 		t.Errorf("told anew (-first +second):\n%s", diff)

@@ -16,12 +16,9 @@ const (
 	maxValue = 1000
 )
 
-// clean takes out of a text what doesn't belong on one line of it: line breaks, control characters,
+// singleLine takes out of a text what doesn't belong on one line of it: line breaks, control characters,
 // and the marks that turn the direction of writing, with which one text can pose as another.
-func clean(s string, most int) string {
-	if len(s) <= most && fine(s) {
-		return s
-	}
+func singleLine(s string, most int) string {
 	var b strings.Builder
 	space, letters := false, 0
 	for _, r := range s {
@@ -47,22 +44,9 @@ func clean(s string, most int) string {
 	return b.String()
 }
 
-// fine says of a text that nothing of it needs cleaning, which holds for most: words of ASCII with one space
-// between them.
-func fine(s string) bool {
-	last := byte(' ')
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == ' ' && last == ' ' {
-			return false
-		}
-		last = s[i]
-	}
-	return last != ' ' || s == ""
-}
-
-// brief is enough of a name for people to tell two apart: a digest's or hash's start, a ServiceAccount
+// abbreviate is enough of a name for people to tell two apart: a digest's or hash's start, a ServiceAccount
 // without what all of them share.
-func brief(s string) string {
+func abbreviate(s string) string {
 	if digest, ok := strings.CutPrefix(s, "sha256:"); ok {
 		return "sha256:" + digest[:min(12, len(digest))]
 	}
@@ -83,8 +67,8 @@ func Account(name string) string {
 	return name
 }
 
-// when is a moment for people: the same in both languages.
-func when(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
+// formatTime is a time for people: the same in both languages.
+func formatTime(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // outcomes are the words for how something ended.
 var outcomes = map[tracedb.Outcome]text.Text{

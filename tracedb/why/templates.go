@@ -1,47 +1,45 @@
 package why
 
 import (
-	"encoding/json"
+	"slices"
+	"strconv"
 
 	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// forms says for every kind how its records are told.
-var forms = map[tracedb.Kind]form{
+// templates says for every kind how its records are described.
+var templates = map[tracedb.Kind]template{
 	tracedb.KindSpec: {
 		en:     "Spec {spec}[: “{title}”][, asked for by {requested_by}]",
 		nl:     "Spec {spec}[: “{title}”][, gevraagd door {requested_by}]",
 		labels: []label{{"title", "title", "titel"}, {"requested_by", "asked for by", "gevraagd door"}, {"text", "text", "tekst"}, {"repository", "repository", "repository"}},
-		read:   plain[tracedb.Spec],
 	},
 	tracedb.KindSession: {
 		en: "Session {session}[ of {tool}][ with {model}][, asked for by {asked_by}]",
 		nl: "Sessie {session}[ van {tool}][ met {model}][, gevraagd door {asked_by}]",
 		labels: []label{{"asked_by", "asked for by", "gevraagd door"}, {"tool", "tool", "hulpmiddel"}, {"model", "model", "model"},
 			{"prompt_digest", "digest of the prompt", "digest van de prompt"}, {"spec", "spec", "spec"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"}},
-		read: plain[tracedb.Session],
 	},
 	tracedb.KindCommit: {
 		en: "Push[ of {commit}][ to {repository}][ ({branch})][ by {pusher}][: “{message}”]",
 		nl: "Push[ van {commit}][ naar {repository}][ ({branch})][ door {pusher}][: “{message}”]",
 		labels: []label{{"commit", "commit", "commit"}, {"branch", "branch", "branch"}, {"author", "author", "auteur"}, {"pusher", "pushed by", "gepusht door"},
 			{"message", "message", "bericht"}, {"others", "with these commits", "met deze commits"}, {"before", "before", "ervoor"}},
-		read: plain[tracedb.Commit],
 	},
 	tracedb.KindReview: {
 		en: "Review[ of {pull}] by {reviewer}: {outcome}[, “{reason}”]",
 		nl: "Beoordeling[ van {pull}] door {reviewer}: {outcome}[, “{reason}”]",
 		labels: []label{{"pull", "pull request", "pull request"}, {"title", "title", "titel"}, {"author", "author", "auteur"}, {"reviewer", "reviewer", "beoordelaar"},
 			{"reason", "reason", "reden"}, {"commit", "commit that was judged", "beoordeelde commit"}},
-		read: also(plain[tracedb.Review], inPull("repository")),
+		read: readThen(qualifyPull("repository")),
 	},
 	tracedb.KindMerge: {
 		en: "Merge[ of {pull}] by {merged_by}[: “{title}”]",
 		nl: "Samenvoeging[ van {pull}] door {merged_by}[: “{title}”]",
 		labels: []label{{"pull", "pull request", "pull request"}, {"title", "title", "titel"}, {"author", "author", "auteur"}, {"merged_by", "merged by", "samengevoegd door"},
 			{"head", "commit that was reviewed", "beoordeelde commit"}, {"commit", "commit on main", "commit op main"}},
-		read: also(plain[tracedb.Merge], inPull("repository")),
+		read: readThen(qualifyPull("repository")),
 	},
 	tracedb.KindRun: {
 		en: "Pipeline run {run}: {outcome}[ ({reason})]",
@@ -51,7 +49,7 @@ var forms = map[tracedb.Kind]form{
 			{"neither", "tasks without an outcome", "taken zonder uitkomst"}, {"message", "message", "melding"},
 			{"started", "started", "begonnen"}, {"finished", "finished", "klaar"}},
 		english: []string{"message"},
-		read:    readRun,
+		read:    readTyped(readRun),
 	},
 	tracedb.KindProvenance: {
 		en: "Provenance[: {summary}]",
@@ -98,13 +96,12 @@ var forms = map[tracedb.Kind]form{
 		nl: "Image {digest} gepusht[ als {name}]",
 		labels: []label{{"digest", "digest", "digest"}, {"name", "name", "naam"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"},
 			{"run", "pipeline run", "pijplijnrun"}},
-		read: also(plain[tracedb.Image], func(f fields) { f["name"] = f["image"] }),
+		read: readThen(func(f fields) { f["name"] = f["image"] }),
 	},
 	tracedb.KindSignature: {
 		en:     "Image {digest} signed[ with key {key}]",
 		nl:     "Image {digest} ondertekend[ met sleutel {key}]",
 		labels: []label{{"digest", "digest", "digest"}, {"key", "key", "sleutel"}, {"run", "pipeline run", "pijplijnrun"}, {"commit", "commit", "commit"}},
-		read:   plain[tracedb.Signature],
 	},
 	tracedb.KindRegister: {
 		en: "Register entry[ {algorithm}][: “{name}”][, status {status}]",
@@ -119,14 +116,13 @@ var forms = map[tracedb.Kind]form{
 		nl: "Uitzondering[ op {rule}][ voor {algorithm}][ tot {until}], verleend door {granted_by}[: “{reason}”]",
 		labels: []label{{"algorithm", "algorithm", "algoritme"}, {"rule", "rule that is lifted", "opgeheven regel"}, {"image", "only for image", "alleen voor image"},
 			{"until", "until", "tot"}, {"granted_by", "granted by", "verleend door"}, {"reason", "reason", "reden"}, {"ticket", "ticket", "ticket"}},
-		read: plain[tracedb.Exception],
 	},
 	tracedb.KindPromotion: {
 		en: "Promotion of {digest}[ to {tenant}][ through {pull}][, in the fleet at {revision}]",
 		nl: "Promotie van {digest}[ naar {tenant}][ via {pull}][, in de vloot op {revision}]",
 		labels: []label{{"digest", "digest", "digest"}, {"repository", "repository", "repository"}, {"commit", "commit", "commit"}, {"fleet", "fleet", "vloot"},
 			{"pull", "pull request", "pull request"}, {"revision", "revision of the fleet", "revisie van de vloot"}, {"tenant", "tenant", "tenant"}, {"run", "pipeline run", "pijplijnrun"}},
-		read: also(plain[tracedb.Promotion], inPull("fleet")),
+		read: readThen(qualifyPull("fleet")),
 	},
 	tracedb.KindAdmission: {
 		en: "Admission[ of {resource}][ to {namespace}]: {outcome}[ by {policy}][, “{reason}”]",
@@ -134,7 +130,6 @@ var forms = map[tracedb.Kind]form{
 		labels: []label{{"namespace", "namespace", "namespace"}, {"resource", "what asked", "wat erom vroeg"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
 			{"policy", "policy", "beleid"}, {"reason", "reason", "reden"}, {"remedy", "what to do", "wat te doen"}, {"exception", "exception, record", "uitzondering, record"}},
 		english: []string{"reason", "remedy"},
-		read:    plain[tracedb.Admission],
 	},
 	tracedb.KindDeployment: {
 		en:       "{object}[ in {namespace}]: {outcome}[ ({reason})]",
@@ -143,7 +138,6 @@ var forms = map[tracedb.Kind]form{
 		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
 			{"source", "from", "uit"}, {"revision", "revision", "revisie"}, {"node", "node", "node"}, {"reason", "reason", "reden"}, {"message", "message", "melding"}},
 		english: []string{"reason", "message"},
-		read:    plain[tracedb.Deployment],
 	},
 	tracedb.KindDrift: {
 		en:       "{object}[ in {namespace}] {outcome}[, changed by {by}]",
@@ -152,7 +146,6 @@ var forms = map[tracedb.Kind]form{
 		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"want", "Git says", "Git zegt"}, {"got", "found", "gevonden"},
 			{"by", "changed by", "gewijzigd door"}, {"revision", "revision", "revisie"}, {"message", "message", "melding"}},
 		english: []string{"want", "got", "message"},
-		read:    plain[tracedb.Drift],
 	},
 	tracedb.KindIncident: {
 		en: "Incident[ in {namespace}][: “{summary}”]",
@@ -160,96 +153,66 @@ var forms = map[tracedb.Kind]form{
 		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
 			{"summary", "summary", "samenvatting"}, {"detail", "detail", "toelichting"}},
 		english: []string{"summary", "detail"},
-		read:    plain[tracedb.Incident],
 	},
 	tracedb.KindRepair: {
 		en: "Repair[ in {commit}][: “{summary}”]",
 		nl: "Reparatie[ in {commit}][: “{summary}”]",
 		labels: []label{{"incident", "incident, record", "incident, record"}, {"summary", "summary", "samenvatting"}, {"repository", "repository", "repository"},
 			{"commit", "commit", "commit"}, {"session", "session", "sessie"}},
-		read: plain[tracedb.Repair],
 	},
 	tracedb.KindKey: {
 		en:     "Key[ “{name}”] {key} {event}",
 		nl:     "Sleutel[ “{name}”] {key} {event}",
 		labels: []label{{"name", "name", "naam"}, {"fingerprint", "fingerprint", "vingerafdruk"}, {"kinds", "may sign only", "mag alleen ondertekenen"}},
-		read:   readKey,
+		read:   readTyped(readKey),
 	},
 	tracedb.KindRefusal: {
 		en:      "The log refused a record[ of kind {kind}][: “{reason}”]",
 		nl:      "Het logboek weigerde een record[ van soort {kind}][: “{reason}”]",
 		labels:  []label{{"kind", "kind", "soort"}, {"code", "code", "code"}, {"reason", "reason", "reden"}, {"id", "id", "id"}, {"payload", "digest of what was offered", "digest van wat werd aangeboden"}},
 		english: []string{"reason"},
-		read:    plain[tracedb.Refusal],
 	},
 	tracedb.KindRead: {
 		en:     "{actor} read[ {what}][ of {of}]",
 		nl:     "{actor} las[ {what}][ van {of}]",
 		labels: []label{{"what", "what", "wat"}, {"of", "of", "van"}},
-		read:   plain[tracedb.Read],
 	},
 	tracedb.KindDisposal: {
 		en:      "Payloads[ of kind {kind}] disposed of after their term[, taken before {before}]",
 		nl:      "Inhoud[ van soort {kind}] opgeruimd na de bewaartermijn[, van voor {before}]",
 		labels:  []label{{"kind", "kind", "soort"}, {"before", "taken before", "van voor"}, {"seqs", "records", "records"}, {"reason", "reason", "reden"}},
 		english: []string{"reason"},
-		read:    readDisposal,
+		read:    readTyped(readDisposal),
 	},
 }
 
-// readRun tells a run's tasks by how they ended.
-func readRun(raw json.RawMessage, out fields) error {
-	var r tracedb.Run
-	if err := json.Unmarshal(raw, &r); err != nil {
-		return err
-	}
-	if err := plain[tracedb.Run](raw, out); err != nil {
-		return err
-	}
-	var passed, failed, neither []string
+// readRun lists a run's tasks by how they ended.
+func readRun(r tracedb.Run, out fields) {
+	tasks := map[tracedb.Outcome][]string{}
 	for _, t := range r.Tasks {
 		name := t.Name
 		if t.Message != "" && t.Outcome != tracedb.Passed {
-			name += " (" + clean(t.Message, maxQuote) + ")"
+			name += " (" + singleLine(t.Message, maxQuote) + ")"
 		}
-		switch t.Outcome {
-		case tracedb.Passed:
-			passed = append(passed, name)
-		case tracedb.Failed:
-			failed = append(failed, name)
-		default: // it was skipped, as one that there was no need for, or nobody knows any more
-			neither = append(neither, name)
-		}
+		tasks[t.Outcome] = append(tasks[t.Outcome], name)
 	}
-	out["passed"], out["failed"], out["neither"] = commas(passed), commas(failed), commas(neither)
-	return nil
+	out["passed"], out["failed"] = commas(tasks[tracedb.Passed]), commas(tasks[tracedb.Failed])
+	out["neither"] = commas(tasks[""]) // it was skipped, or how it ended isn't known any more
 }
 
-// readKey tells whether the key came or went.
-func readKey(raw json.RawMessage, out fields) error {
-	var k tracedb.Key
-	if err := json.Unmarshal(raw, &k); err != nil {
-		return err
-	}
-	if err := plain[tracedb.Key](raw, out); err != nil {
-		return err
-	}
+// readKey says whether the key joined or left the keyring.
+func readKey(k tracedb.Key, out fields) {
 	out["event"], out["event_nl"] = "joined the keyring", "kwam in de sleutelbos"
 	if k.Retired {
 		out["event"], out["event_nl"] = "left the keyring", "ging uit de sleutelbos"
 	}
-	return nil
 }
 
-// readDisposal lists the places of those that were disposed of.
-func readDisposal(raw json.RawMessage, out fields) error {
-	var d tracedb.Disposal
-	if err := json.Unmarshal(raw, &d); err != nil {
-		return err
+// readDisposal lists the places of the records whose payloads were disposed of.
+func readDisposal(d tracedb.Disposal, out fields) {
+	var seqs []string
+	for _, seq := range slices.Sorted(slices.Values(d.Seqs)) {
+		seqs = append(seqs, strconv.FormatInt(seq, 10))
 	}
-	if err := plain[tracedb.Disposal](raw, out); err != nil {
-		return err
-	}
-	out["seqs"] = numbers(d.Seqs)
-	return nil
+	out["seqs"] = commas(seqs)
 }

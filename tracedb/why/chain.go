@@ -38,26 +38,26 @@ func StepName(step string) (en, nl string) { return steps[step].EN, steps[step].
 // OutcomeName is an outcome in words, in English and Dutch; empty for none.
 func OutcomeName(o tracedb.Outcome) (en, nl string) { return outcomes[o].EN, outcomes[o].NL }
 
-// Tell makes a chain of records, from nothing but them: the same records are told the same way years
-// later and elsewhere. Their order doesn't matter. The caller adds what proves them.
-func Tell(subject tracedb.Ref, records []tracedb.Record) *Chain {
+// NewChain makes a chain of records, from nothing but them: the same records make the same chain years later
+// and elsewhere. Their order doesn't matter. The caller adds what proves them.
+func NewChain(subject tracedb.Ref, records []tracedb.Record) *Chain {
 	c := &Chain{Subject: subject, Links: make([]Link, 0, len(records)), Gaps: []Gap{}}
-	all := make([]told, 0, len(records))
+	all := make([]record, 0, len(records))
 	for _, r := range records {
 		info, _ := r.Kind.Info()
-		t := told{r.Entry, said(r.Entry, r.Payload)}
+		one := record{r.Entry, fieldsOf(r.Entry, r.Payload)}
 		l := Link{Entry: r.Entry, Step: step(r.Entry), Controls: info.Controls, Disposed: r.Disposed}
-		l.Title, l.TitleNL, l.Details = describe(r.Entry, t.said)
+		l.Title, l.TitleNL, l.Details = describe(one)
 		c.Links = append(c.Links, l)
-		all = append(all, t)
+		all = append(all, one)
 	}
 	slices.SortFunc(c.Links, func(a, b Link) int {
 		return cmp.Or(cmp.Compare(order(a.Step), order(b.Step)), a.At.Compare(b.At), cmp.Compare(a.Seq, b.Seq))
 	})
-	s := newStory(subject, all)
-	c.Repository, c.Algorithm = s.repository, s.algorithm
-	c.Gaps, c.Verdict = s.gaps(), s.verdict()
-	answer := s.answer()
+	h := newHistory(subject, all)
+	c.Repository, c.Algorithm = h.repository, h.algorithm
+	c.Gaps, c.Verdict = h.gaps(), h.verdict()
+	answer := h.answer()
 	c.Answer, c.AnswerNL = answer.EN, answer.NL
 	return c
 }
@@ -69,7 +69,7 @@ func step(e tracedb.Entry) string {
 	switch e.Kind {
 	case tracedb.KindCommit, tracedb.KindReview, tracedb.KindMerge:
 		// Only what the fleet and the platform hold are revisions.
-		if len(values(e.Refs, tracedb.RefRevision)) > 0 {
+		if first(e, tracedb.RefRevision) != "" {
 			return stepPull
 		}
 	case tracedb.KindDeployment:
@@ -83,8 +83,8 @@ func step(e tracedb.Entry) string {
 	return info.Step
 }
 
-// order is the place of a step in the story. What F3 and F7 hold happens side by side: within them
-// only time counts.
+// order is the place of a step in the chain. The parts of F3 and of F7 happen side by side: within them only
+// time counts.
 func order(step string) int {
 	if len(step) < 2 {
 		return 10

@@ -1,9 +1,11 @@
 package api
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -24,25 +26,19 @@ func (s *service) chain(r *http.Request, what string, opts why.Options) (*why.Ch
 	if err != nil {
 		return nil, err
 	}
-	// To write down who asks takes as long as to answer, so both are done at once; nothing is shown before.
+	// To record the read takes as long as to answer, so both are done at once; nothing is shown before.
 	recorded := make(chan error, 1)
-	go func() { recorded <- s.noted(r, what, subject.String()) }()
+	go func() { recorded <- s.recordRead(r, what, subject.String()) }()
 	chain, err := why.Ask(r.Context(), s.Log, subject, opts)
-	if noted := <-recorded; noted != nil {
-		return nil, noted
-	}
-	return chain, err
+	return chain, cmp.Or(<-recorded, err)
 }
 
 // why is GET /v1/why/{subject}.
 func (s *service) why(w http.ResponseWriter, r *http.Request) error {
-	q, err := params(r, "proofs")
-	if err != nil {
-		return err
-	}
-	proofs, err := boolean(q, "proofs")
-	if err != nil {
-		return err
+	q := params(r, "proofs")
+	proofs := q.boolean("proofs")
+	if q.err != nil {
+		return q.err
 	}
 	chain, err := s.chain(r, "why", why.Options{Proofs: proofs})
 	if err != nil {
@@ -55,16 +51,16 @@ func (s *service) why(w http.ResponseWriter, r *http.Request) error {
 // export is GET /v1/export/{subject}. The archive is written as it is made; if that fails halfway, the
 // connection is cut, so that half an archive can't pass for a whole one.
 func (s *service) export(w http.ResponseWriter, r *http.Request) error {
-	if _, err := params(r); err != nil {
-		return err
+	if q := params(r); q.err != nil {
+		return q.err
 	}
 	chain, err := s.chain(r, "export", why.Options{Proofs: true})
 	if err != nil {
 		return err
 	}
 	// The server's own limits are for requests and answers of ordinary size.
-	until := time.Now().Add(exportIn)
-	if err := errors.Join(readUntil(w, until), writeUntil(w, until)); err != nil {
+	until, control := time.Now().Add(exportIn), http.NewResponseController(w)
+	if err := errors.Join(supported(control.SetReadDeadline(until)), supported(control.SetWriteDeadline(until))); err != nil {
 		return err
 	}
 	out := &archive{w: w, name: "trace-" + fileName(chain.Subject.Value) + ".zip"}
@@ -117,27 +113,15 @@ type version struct {
 	Time time.Time `json:"time"`
 }
 
-// algorithms answers GET /v1/register.
-type algorithms struct {
-	Algorithms []entry `json:"algorithms"`
-}
-
-// versionList answers GET /v1/register/{id}/versions.
-type versionList struct {
-	Versions []version `json:"versions"`
-}
-
-// seen gives the way in which the reader sees entries. Where the code is and how to reach those who answer
-// for it are for auditors, whose look is recorded; the contact address is meant for everybody. The pages
+// viewer is the form in which the reader sees entries. Where the code is and how to reach those who answer
+// for it are for auditors, whose reads are recorded; the contact address is meant for everybody. The pages
 // show the same.
-func (s *service) seen(r *http.Request, id string) (func(catalog.Algorithm) entry, error) {
+func (s *service) viewer(r *http.Request, id string) (func(catalog.Algorithm) entry, error) {
 	if auth.Require(r.Context(), tracedb.RoleAuditor) != nil {
 		return public, nil
 	}
-	return whole, s.noted(r, "register", id)
+	return func(a catalog.Algorithm) entry { return entry{a, a.Repository} }, s.recordRead(r, "register", id)
 }
-
-func whole(a catalog.Algorithm) entry { return entry{a, a.Repository} }
 
 func public(a catalog.Algorithm) entry {
 	a.Document.Owners = slices.Clone(a.Document.Owners)
@@ -148,25 +132,25 @@ func public(a catalog.Algorithm) entry {
 }
 
 func (s *service) register(w http.ResponseWriter, r *http.Request) error {
-	if _, err := params(r); err != nil {
-		return err
+	if q := params(r); q.err != nil {
+		return q.err
 	}
-	see, err := s.seen(r, "")
+	view, err := s.viewer(r, "")
 	if err != nil {
 		return err
 	}
 	list := []entry{}
 	for _, a := range s.Register.Algorithms() {
-		list = append(list, see(a))
+		list = append(list, view(a))
 	}
-	wire.JSON(w, http.StatusOK, algorithms{list})
+	wire.JSON(w, http.StatusOK, map[string][]entry{"algorithms": list})
 	return nil
 }
 
 // algorithm is the entry that the path names.
 func (s *service) algorithm(r *http.Request) (catalog.Algorithm, error) {
-	if _, err := params(r); err != nil {
-		return catalog.Algorithm{}, err
+	if q := params(r); q.err != nil {
+		return catalog.Algorithm{}, q.err
 	}
 	id := tracedb.Ref{Type: tracedb.RefAlgorithm, Value: r.PathValue("id")}
 	if err := id.Check(); err != nil {
@@ -184,11 +168,11 @@ func (s *service) entry(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	see, err := s.seen(r, a.ID)
+	view, err := s.viewer(r, a.ID)
 	if err != nil {
 		return err
 	}
-	wire.JSON(w, http.StatusOK, see(a))
+	wire.JSON(w, http.StatusOK, view(a))
 	return nil
 }
 
@@ -197,7 +181,7 @@ func (s *service) versions(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	see, err := s.seen(r, a.ID)
+	view, err := s.viewer(r, a.ID)
 	if err != nil {
 		return err
 	}
@@ -207,9 +191,9 @@ func (s *service) versions(w http.ResponseWriter, r *http.Request) error {
 	}
 	list := make([]version, len(all))
 	for i, v := range all {
-		list[i] = version{see(v.Algorithm), v.Time}
+		list[i] = version{view(v.Algorithm), v.Time}
 	}
-	wire.JSON(w, http.StatusOK, versionList{list})
+	wire.JSON(w, http.StatusOK, map[string][]version{"versions": list})
 	return nil
 }
 
@@ -223,17 +207,14 @@ func (s *service) delivery(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", "application/json")
-	// A caller who left needs no answer.
-	_, _ = w.Write(raw)
-	return nil
+	return writeBody(w, "application/json", "", raw)
 }
 
 // maxQuestion bounds the gatekeeper's question: a pod has few images, and a name isn't long.
 const maxQuestion = 256 << 10
 
 // admission is POST /v1/admission. A readable question always gets 200, so that "no" can't be taken
-// for a failure; whoever gets anything else was given no leave.
+// for a failure; whoever gets anything else was given no permission.
 func (s *service) admission(w http.ResponseWriter, r *http.Request) error {
 	var q catalog.Request
 	if err := wire.Read(w, r, maxQuestion, &q); err != nil {
@@ -244,7 +225,8 @@ func (s *service) admission(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !q.DryRun {
-		s.metrics.decided(d)
+		// Codes are a fixed set of the catalog's.
+		s.metrics.decisions.WithLabelValues(strconv.FormatBool(d.Allowed), d.Code).Inc()
 	}
 	wire.JSON(w, http.StatusOK, d)
 	return nil

@@ -28,7 +28,7 @@ import (
 // TestService tells one service's story to the real service, as it is wired, over TLS: written, asked
 // about, let in, exported, checked offline, backed up, stopped, restored and started again.
 func TestService(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.start()
 	ctx := t.Context()
 	service := apitest.NewService("druppie/dike-service", "alg-d1jk0001", 1)
@@ -184,7 +184,7 @@ func TestService(t *testing.T) {
 }
 
 // prove checks every link's proof with the public key, and nothing that the service says beside it.
-func (h *house) prove(chain *why.Chain) {
+func (h *fixture) prove(chain *why.Chain) {
 	h.t.Helper()
 	verifier, err := note.NewVerifier(h.verifier)
 	if err != nil {
@@ -219,7 +219,7 @@ func (h *house) prove(chain *why.Chain) {
 }
 
 // search lists records of a kind, newest first.
-func (h *house) search(kind tracedb.Kind) []tracedb.Entry {
+func (h *fixture) search(kind tracedb.Kind) []tracedb.Entry {
 	h.t.Helper()
 	q := tracedb.Query{Limit: tracedb.MaxPage}
 	if kind != "" {
@@ -234,7 +234,7 @@ func (h *house) search(kind tracedb.Kind) []tracedb.Entry {
 
 // restore loses the database and puts the backup in its place, which the newest checkpoint shows to be
 // older than it.
-func (h *house) restore(config string, before, after []byte) {
+func (h *fixture) restore(config string, before, after []byte) {
 	h.t.Helper()
 	backup := h.path("backup.db")
 	if _, errOut := h.tool(1, "restore", backup, "--config", config, "--checkpoint", h.path("before.txt")); !strings.Contains(errOut, "is there already") {
@@ -258,7 +258,7 @@ func (h *house) restore(config string, before, after []byte) {
 
 // TestRefused offers what must not be taken, and holds what each is told.
 func TestRefused(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.start()
 	service := apitest.NewService("druppie/dike-service", "alg-d1jk0001", 1)
 	h.release(service)
@@ -357,7 +357,7 @@ func TestRefused(t *testing.T) {
 }
 
 // payload is that of the newest record of a kind.
-func (h *house) payload(kind tracedb.Kind) json.RawMessage {
+func (h *fixture) payload(kind tracedb.Kind) json.RawMessage {
 	h.t.Helper()
 	r, err := h.client(auditor).Payload(h.t.Context(), h.search(kind)[0].Seq)
 	if err != nil {
@@ -368,9 +368,9 @@ func (h *house) payload(kind tracedb.Kind) json.RawMessage {
 
 // TestHealth asks the plain port, and holds what is off.
 func TestHealth(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.start()
-	base := "http://" + h.server.onPlain.Addr().String()
+	base := "http://" + h.server.healthListener.Addr().String()
 	status, body := h.get(base+"/readyz", "")
 	var got struct {
 		Ready bool   `json:"ready"`
@@ -408,7 +408,7 @@ func TestHealth(t *testing.T) {
 
 // TestCertificateChanges renews the certificate under the running service.
 func TestCertificateChanges(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.start()
 	ask := func(name string) error {
 		resp, err := h.http(name).Get("https://" + name + "/v1/register")
@@ -427,7 +427,7 @@ func TestCertificateChanges(t *testing.T) {
 	h.soon("the renewed certificate", func() bool { return ask("renewed.test") == nil })
 	// One that can't be read leaves the last one in use.
 	h.write("tls.crt", "broken")
-	time.Sleep(2 * checkEvery)
+	time.Sleep(2 * reloadInterval)
 	if err := ask("renewed.test"); err != nil {
 		t.Errorf("with a broken file: %v", err)
 	}
@@ -438,7 +438,7 @@ func TestCertificateChanges(t *testing.T) {
 
 // TestDrain stops the service while a request is on its way: it is answered.
 func TestDrain(t *testing.T) {
-	h := newHouse(t)
+	h := newFixture(t)
 	h.start()
 	drafts, err := apitest.Release(h.signer, apitest.NewService("druppie/dike-service", "", 5))
 	if err != nil {
@@ -470,7 +470,7 @@ func TestDrain(t *testing.T) {
 	}()
 	<-slow.begun
 	h.soon("the request to be under way", func() bool {
-		_, body := h.get("http://"+h.server.onPlain.Addr().String()+"/metrics", "")
+		_, body := h.get("http://"+h.server.healthListener.Addr().String()+"/metrics", "")
 		return strings.Contains(body, "tracedb_http_under_way 1")
 	})
 	stopped := make(chan error, 1)

@@ -19,30 +19,30 @@ const (
 	maxGroups  = 6        // of a step, shown at once; the rest has a page of its own
 	maxEarlier = 5        // records like one that is shown, listed below it
 	perPage    = 25       // records of a step's own page
-	inlineBody = 12 << 10 // bytes of a payload that is shown within a story
+	inlineBody = 12 << 10 // bytes of a payload that is shown within a history
 )
 
-type storyData struct {
+type historyData struct {
 	Chain        *why.Chain
 	Name         string // in the register
 	Organization string
 	Status       string
 	Look         string // of the verdict
 	Drawings     []drawing
-	Steps        []storyStep
-	Other        storyStep
+	Steps        []historyStep
+	Other        historyStep
 	Export, JSON string
 }
 
-// storyStep is a step of the flow with its evidence.
-type storyStep struct {
+// historyStep is a step of the flow with its evidence.
+type historyStep struct {
 	step
-	Light  light
+	State  stepState
 	Gaps   []why.Gap
 	Groups []linkGroup
 	Left   int    // records that aren't shown here
 	All    string // address of the page that shows every record of the step
-	// Elsewhere is how much evidence of the step is told under another one.
+	// Elsewhere is how much evidence of the step is shown under another one.
 	Elsewhere int
 }
 
@@ -79,39 +79,35 @@ func (s *Site) service(w http.ResponseWriter, r *http.Request) error {
 	if err := subject.Check(); err != nil {
 		return tracedb.ErrNotFound.Says("this is no service's name: %s", err)
 	}
-	return s.story(w, r, subject, choice{Key: "nav.start", Href: "/"})
+	return s.history(w, r, subject)
 }
 
 func (s *Site) why(w http.ResponseWriter, r *http.Request) error {
 	q := strings.TrimSpace(r.URL.Query().Get("q"))
 	if q == "" {
-		return s.askAgain(w, r, http.StatusOK, whyData{})
+		return s.form(w, r, http.StatusOK, whyData{})
 	}
 	subject, err := why.Subject(q)
 	if err == nil {
-		err = s.story(w, r, subject, choice{Key: "nav.why", Href: "/why"})
+		err = s.history(w, r, subject, choice{Key: "nav.why", Href: "/why"})
 	}
 	switch {
 	case errors.Is(err, tracedb.ErrInvalid):
-		return s.askAgain(w, r, tracedb.ErrInvalid.Status, whyData{Query: q, Problem: wrong("why.unreadable")})
+		return s.form(w, r, tracedb.ErrInvalid.Status, whyData{Query: q, Problem: wrong("why.unreadable")})
 	case errors.Is(err, tracedb.ErrNotFound):
-		return s.askAgain(w, r, tracedb.ErrNotFound.Status, whyData{Query: q, Problem: wrong("why.unknown")})
+		return s.form(w, r, tracedb.ErrNotFound.Status, whyData{Query: q, Problem: wrong("why.unknown")})
 	}
 	return err
 }
 
-func (s *Site) askAgain(w http.ResponseWriter, r *http.Request, status int, d whyData) error {
-	title, err := s.words(r).T("why.title")
-	if err != nil {
-		return err
-	}
+// form is the page that asks for a subject.
+func (s *Site) form(w http.ResponseWriter, r *http.Request, status int, d whyData) error {
 	d.Examples = examples()
-	s.show(w, r, status, "why", view{Title: title, Data: d, Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Key: "nav.why"}}})
-	return nil
+	return s.show(w, r, status, "why", view{Data: d, Crumbs: []choice{{Key: "nav.why"}}})
 }
 
-// story shows everything that is known about a subject.
-func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref, from choice) error {
+// history shows everything that is known about a subject.
+func (s *Site) history(w http.ResponseWriter, r *http.Request, subject tracedb.Ref, crumbs ...choice) error {
 	if err := s.note(r, "why", subject.String()); err != nil {
 		return err
 	}
@@ -119,7 +115,7 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 	if err != nil {
 		return fmt.Errorf("ask why %s: %w", subject, err)
 	}
-	d := storyData{Chain: chain, Export: "/v1/export/" + why.Path(subject), JSON: "/v1/why/" + why.Path(subject)}
+	d := historyData{Chain: chain, Export: "/v1/export/" + why.Path(subject), JSON: "/v1/why/" + why.Path(subject)}
 	if a, ok := s.o.Catalog.Algorithm(chain.Algorithm); ok {
 		f := a.Document.Register
 		d.Name, d.Organization, d.Status = f.Name, f.Organization, f.Status
@@ -131,7 +127,7 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 	}
 	d.Drawings = diagram(sorted)
 	for _, st := range append(slices.Clone(steps), step{}) {
-		one := s.storyStep(r.Context(), st, sorted, chain.Gaps)
+		one := s.historyStep(r.Context(), st, sorted, chain.Gaps)
 		one.All = here(r, "step", cmp.Or(st.ID, noStep))
 		if st.ID == "" {
 			d.Other = one
@@ -140,12 +136,8 @@ func (s *Site) story(w http.ResponseWriter, r *http.Request, subject tracedb.Ref
 		}
 	}
 	d.Look = cmp.Or(looks[chain.Verdict], "plain")
-	crumbs := []choice{from, {Text: title}}
-	if from.Href != "/" {
-		crumbs = append([]choice{{Key: "nav.start", Href: "/"}}, crumbs...)
-	}
-	s.show(w, r, http.StatusOK, "story", view{Title: title, Crumbs: crumbs, Live: true, Subjects: subjects(chain), Data: d})
-	return nil
+	crumbs = append(crumbs, choice{Text: title})
+	return s.show(w, r, http.StatusOK, "history", view{Title: title, Crumbs: crumbs, Live: true, Subjects: subjects(chain), Data: d})
 }
 
 // looks says how a verdict is shown.
@@ -173,13 +165,13 @@ const noStep = "other"
 
 type stepData struct {
 	step
-	Back           string // address of the story
+	Back           string // address of the history
 	Lines          []line
 	Newer, Older   string
 	First, Last, N int
 }
 
-// oneStep shows every record of a step of a story, the newest first.
+// oneStep shows every record of a step of a history, the newest first.
 func (s *Site) oneStep(w http.ResponseWriter, r *http.Request, id, title string, sorted map[string][]why.Link) error {
 	i := slices.IndexFunc(steps, func(st step) bool { return st.ID == id })
 	if i < 0 && id != noStep {
@@ -206,16 +198,15 @@ func (s *Site) oneStep(w http.ResponseWriter, r *http.Request, id, title string,
 	if d.Last < d.N {
 		d.Older = here(r, "page", strconv.Itoa(page+1))
 	}
-	s.show(w, r, http.StatusOK, "step", view{Title: title, Data: d, Crumbs: []choice{{Key: "nav.start", Href: "/"}, {Text: title, Href: d.Back}, {Text: cmp.Or(d.ID, noStep)}}})
-	return nil
+	return s.show(w, r, http.StatusOK, "step", view{Title: title, Data: d, Crumbs: []choice{{Text: title, Href: d.Back}, {Text: cmp.Or(d.ID, noStep)}}})
 }
 
-// linkLine is a record of a story in a list.
+// linkLine is a record of a history in a list.
 func linkLine(l why.Link) line { return line{Entry: l.Entry, Title: l.Title, TitleNL: l.TitleNL} }
 
-func (s *Site) storyStep(ctx context.Context, st step, sorted map[string][]why.Link, gaps []why.Gap) storyStep {
+func (s *Site) historyStep(ctx context.Context, st step, sorted map[string][]why.Link, gaps []why.Gap) historyStep {
 	links, all := sorted[st.ID], evidence(st.ID, sorted)
-	out := storyStep{step: st, Light: shine(st.ID, all).Light, Elsewhere: len(all) - len(links)}
+	out := historyStep{step: st, State: newNode(st.ID, all).State, Elsewhere: len(all) - len(links)}
 	for _, g := range gaps {
 		if g.Step == st.ID && len(all) == 0 {
 			out.Gaps = append(out.Gaps, g)
@@ -269,7 +260,7 @@ var single = []tracedb.Kind{
 	tracedb.KindSpec, tracedb.KindSession, tracedb.KindCommit, tracedb.KindReview, tracedb.KindMerge, tracedb.KindRegister, tracedb.KindException, tracedb.KindRepair,
 }
 
-// alike says whether two records tell the same of different things. What a policy says counts, but not of
+// alike says whether two records say the same of different things. What a policy says counts, but not of
 // which pod or image it says so.
 func alike(a, b why.Link) bool {
 	said := func(l why.Link, name string) string {
