@@ -118,21 +118,13 @@ func start(ctx context.Context, c *config, o environment) (_ *server, err error)
 	if err != nil {
 		return nil, err
 	}
-	w := &wiring{config: c, server: s, ingester: ingester, logger: o.logger}
-	if err := w.cluster(o.kube); err != nil {
-		return nil, err
-	}
+	w := newWiring(c, s, ingester, o)
 	site := pages.New(pages.Options{Reader: l, Catalog: cat, Ingester: ingester, VerifierKey: verifier, Name: c.Name, Logger: o.logger})
-	authenticator, login, err := w.authentication(site.Fail)
-	if err != nil {
-		return nil, err
-	}
-	giteaHook, fluxHook, err := w.collectors()
-	if err != nil {
-		return nil, err
-	}
-	if err := w.publisher(verifier); err != nil {
-		return nil, err
+	authenticator, login := w.authentication(site.Fail)
+	giteaHook, fluxHook := w.collectors()
+	w.publisher(verifier)
+	if w.err != nil {
+		return nil, w.err
 	}
 	s.health.records(ingester, decides)
 	s.loops = append(s.loops, loop{"catalog", cat.Run}, loop{"admission", decides.Run}, loop{"retention", s.retain})

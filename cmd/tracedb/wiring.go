@@ -18,146 +18,159 @@ import (
 )
 
 // wiring gives each part what it needs. A part whose files or cluster aren't there is off: the log and
-// /readyz say so, since a platform may do without it, but nobody should have to guess.
+// /readyz say so, since a platform may do without it, but nobody should have to guess. What can't be wired is
+// nil, and err is the first reason that isn't that it is off.
 type wiring struct {
 	config   *config
 	server   *server
 	ingester *ingest.Ingester
 	logger   *slog.Logger
-
-	kube *rest.Config // nil: there is no cluster
+	kube     dynamic.Interface // nil: there is no cluster
+	err      error
 }
 
-// off notes that a part isn't there.
+func newWiring(c *config, s *server, in *ingest.Ingester, o environment) *wiring {
+	w := &wiring{config: c, server: s, ingester: in, logger: o.logger}
+	if kube, err := clusterConfig(c, o.kube); err != nil {
+		w.fail("find the cluster", err)
+	} else if kube != nil {
+		w.kube, err = dynamic.NewForConfig(kube)
+		w.fail("talk to the cluster", err)
+	}
+	return w
+}
+
+// fail keeps the first error, and says whether there is one.
+func (w *wiring) fail(what string, err error) bool {
+	if err != nil && w.err == nil {
+		w.err = fmt.Errorf("%s: %w", what, err)
+	}
+	return err != nil
+}
+
+// off records that a part isn't there.
 func (w *wiring) off(name, why string) {
 	w.logger.Warn("this part is off", "part", name, "why", why)
 	w.server.health.off = append(w.server.health.off, part{Name: name, Detail: why})
 }
 
+// noCluster is why parts are off that need the cluster.
+const noCluster = "there is no cluster: no kubeconfig is named, and this is no pod"
+
 // secret opens a secret's file. One that isn't named or isn't there leaves its part off; one that is
 // there and can't be used is an error.
-func (w *wiring) secret(part, key, name string) (*auth.File, error) {
+func (w *wiring) secret(part, key, name string) *auth.File {
 	if name == "" {
 		w.off(part, "the configuration has no "+key)
-		return nil, nil
+		return nil
 	}
 	f, err := auth.NewFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		w.off(part, key+": "+name+" isn't there")
-		return nil, nil
+		return nil
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
+	if w.fail(key, err) {
+		return nil
 	}
-	return f, nil
+	return f
 }
 
-// secretValue is what a secret's file holds; nil if its part is off.
-func (w *wiring) secretValue(part, key, name string) ([]byte, error) {
-	f, err := w.secret(part, key, name)
-	if err != nil || f == nil {
-		return nil, err
+// secretValue is what a secret's file holds.
+func (w *wiring) secretValue(part, key, name string) []byte {
+	f := w.secret(part, key, name)
+	if f == nil {
+		return nil
 	}
 	value, err := f.Value()
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", key, err)
+	if w.fail(key, err) {
+		return nil
 	}
-	return []byte(value), nil
+	return []byte(value)
 }
 
-// cluster finds the Kubernetes API.
-func (w *wiring) cluster(given *rest.Config) (err error) {
+// clusterConfig finds the Kubernetes API; nil if there is none.
+func clusterConfig(c *config, kube *rest.Config) (*rest.Config, error) {
+	var err error
 	switch {
-	case given != nil:
-		w.kube = given
-	case w.config.Kubeconfig != "":
-		if w.kube, err = clientcmd.BuildConfigFromFlags("", w.config.Kubeconfig); err != nil {
-			return fmt.Errorf("kubeconfig: %w", err)
-		}
+	case kube != nil:
+	case c.Kubeconfig != "":
+		kube, err = clientcmd.BuildConfigFromFlags("", c.Kubeconfig)
 	default:
-		if w.kube, err = rest.InClusterConfig(); errors.Is(err, rest.ErrNotInCluster) {
-			return nil
-		} else if err != nil {
-			return fmt.Errorf("find the cluster: %w", err)
+		if kube, err = rest.InClusterConfig(); errors.Is(err, rest.ErrNotInCluster) {
+			return nil, nil
 		}
 	}
-	w.kube = rest.CopyConfig(w.kube)
-	w.kube.UserAgent = "tracedb"
+	if err != nil {
+		return nil, err
+	}
+	kube = rest.CopyConfig(kube)
+	kube.UserAgent = "tracedb"
 	// Token reviews come with the requests of others: the client's default of 5 a second is for one user.
-	w.kube.QPS, w.kube.Burst = 50, 100
-	return nil
+	kube.QPS, kube.Burst = 50, 100
+	return kube, nil
 }
 
 // errorPage answers an error with a page.
 type errorPage func(w http.ResponseWriter, r *http.Request, err error)
 
 // authentication wires who may ask. What goes wrong with a login is answered by fail.
-func (w *wiring) authentication(fail errorPage) (*auth.Authenticator, *auth.Login, error) {
-	o := auth.Options{Logger: w.logger}
-	var err error
-	if o.AdmissionToken, err = w.secret("admission token", "admissionTokenFile", w.config.AdmissionTokenFile); err != nil {
-		return nil, nil, err
-	}
+func (w *wiring) authentication(fail errorPage) (*auth.Authenticator, *auth.Login) {
+	o := auth.Options{Logger: w.logger, AdmissionToken: w.secret("admission token", "admissionTokenFile", w.config.AdmissionTokenFile)}
 	if w.kube == nil {
-		w.off("service accounts", "there is no cluster: no kubeconfig is named, and this is no pod")
+		w.off("service accounts", noCluster)
 	} else {
-		client, err := dynamic.NewForConfig(w.kube)
-		if err != nil {
-			return nil, nil, fmt.Errorf("talk to the cluster: %w", err)
-		}
-		if o.Tokens, err = auth.NewReviewer(client, w.config.Audience, w.config.Roles, nil); err != nil {
-			return nil, nil, err
-		}
+		var err error
+		o.Tokens, err = auth.NewReviewer(w.kube, w.config.Audience, w.config.Roles, nil)
+		w.fail("service accounts", err)
 	}
-	login, err := w.login(&o, fail)
-	if err != nil {
-		return nil, nil, err
-	}
-	return auth.New(o), login, nil
+	login := w.login(&o, fail)
+	return auth.New(o), login
 }
 
-func (w *wiring) login(o *auth.Options, fail errorPage) (*auth.Login, error) {
+func (w *wiring) login(o *auth.Options, fail errorPage) *auth.Login {
 	const name = "login"
 	c := w.config
 	if c.Gitea.URL == "" || c.Gitea.PublicURL == "" || c.OAuth.RedirectURL == "" {
 		w.off(name, "the configuration lacks one of gitea.url, gitea.publicURL and oauth.redirectURL")
-		return nil, nil
+		return nil
 	}
 	var files [3]*auth.File
 	for i, f := range []struct{ key, file string }{
 		{"sessionKeyFile", c.SessionKeyFile}, {"oauth.clientIDFile", c.OAuth.ClientIDFile}, {"oauth.clientSecretFile", c.OAuth.ClientSecretFile},
 	} {
-		var err error
-		if files[i], err = w.secret(name, f.key, f.file); err != nil || files[i] == nil {
-			return nil, err
+		if files[i] = w.secret(name, f.key, f.file); files[i] == nil {
+			return nil
 		}
 	}
 	sessions, err := auth.NewSessions(files[0], c.OAuth.Auditors, nil)
-	if err != nil {
-		return nil, fmt.Errorf("sessionKeyFile: %w", err)
-	}
-	client, err := w.http()
-	if err != nil {
-		return nil, err
+	if w.fail("sessionKeyFile", err) {
+		return nil
 	}
 	login, err := auth.NewLogin(auth.LoginOptions{
 		PublicURL: c.Gitea.PublicURL, URL: c.Gitea.URL, RedirectURL: c.OAuth.RedirectURL,
-		ClientID: files[1], ClientSecret: files[2], HTTP: client, Sessions: sessions, Fail: fail,
+		ClientID: files[1], ClientSecret: files[2], HTTP: w.http(), Sessions: sessions, Fail: fail,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("oauth: %w", err)
-	}
+	w.fail("oauth", err)
 	o.Sessions = sessions
-	return login, nil
+	return login
 }
 
-// http is a client that trusts the platform's CA, and nobody else if there is one.
-func (w *wiring) http() (*http.Client, error) {
-	o := httpclient.Options{SystemCAs: w.config.CA == "", Proxy: true, Timeout: 30 * time.Second}
-	var err error
-	if w.config.CA != "" {
-		if o.CA, err = httpclient.ReadCA(w.config.CA); err != nil {
-			return nil, fmt.Errorf("ca: %w", err)
+// http is newHTTPClient's client; after an error one that nobody will use.
+func (w *wiring) http() *http.Client {
+	c, err := newHTTPClient(w.config.CA)
+	if w.fail("ca", err) {
+		return &http.Client{}
+	}
+	return c
+}
+
+// newHTTPClient is a client that trusts the CA of that file, and nobody else if there is one.
+func newHTTPClient(ca string) (*http.Client, error) {
+	o := httpclient.Options{SystemCAs: ca == "", Proxy: true, Timeout: 30 * time.Second}
+	if ca != "" {
+		var err error
+		if o.CA, err = httpclient.ReadCA(ca); err != nil {
+			return nil, err
 		}
 	}
 	return httpclient.New(o)

@@ -18,7 +18,7 @@ func TestHTTPWithoutHTTP2(t *testing.T) {
 	h.certificate("trace.test")
 	h.write("ca.crt", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
 	for ca, trusted := range map[string]bool{h.path("ca.crt"): true, h.path("tls.crt"): false} {
-		client, err := (&wiring{config: &config{CA: ca}}).http()
+		client, err := newHTTPClient(ca)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -86,19 +86,34 @@ type head struct {
 	Problem                 *problem
 }
 
-// readHead checks the signature, and that the note says what the log says.
-func (s *Site) readHead(ctx context.Context) (head, error) {
-	cp, err := s.o.Reader.Checkpoint(ctx)
-	if err != nil {
-		return head{}, fmt.Errorf("read checkpoint: %w", err)
+// pageReader reads for one page. It keeps the first error, after which it reads nothing more.
+type pageReader struct {
+	*Site
+	ctx context.Context
+	err error
+}
+
+func (r *pageReader) search(q tracedb.Query) (page tracedb.Page) {
+	if r.err == nil {
+		page, r.err = r.o.Reader.Search(r.ctx, q)
 	}
-	h := head{Checkpoint: cp, Root: hexOf(cp.Root), Key: s.o.VerifierKey, Note: string(cp.Note)}
-	signed, origin, problem := openCheckpoint(cp.Note, s.o.VerifierKey)
+	return page
+}
+
+// head checks the signature, and that the note says what the log says.
+func (r *pageReader) head() head {
+	if r.err != nil {
+		return head{}
+	}
+	cp, err := r.o.Reader.Checkpoint(r.ctx)
+	r.err = err
+	h := head{Checkpoint: cp, Root: hexOf(cp.Root), Key: r.o.VerifierKey, Note: string(cp.Note)}
+	signed, origin, problem := openCheckpoint(cp.Note, r.o.VerifierKey)
 	h.Origin, h.Problem = origin, problem
 	if problem == nil && (signed.Size != cp.Size || signed.Root != cp.Root) {
 		h.Problem = wrong("checkpoint.other-tree")
 	}
-	return h, nil
+	return h
 }
 
 func (s *Site) home(w http.ResponseWriter, r *http.Request) error {
@@ -120,23 +135,13 @@ func (s *Site) home(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Site) inside(ctx context.Context) (*inside, error) {
-	in := &inside{}
-	var err error
-	if in.Head, err = s.readHead(ctx); err != nil {
-		return nil, err
-	}
-	if in.Services, err = s.services(ctx); err != nil {
-		return nil, err
-	}
-	latest, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: serviceKinds(), Limit: latestRecords})
-	if err != nil {
-		return nil, fmt.Errorf("search the newest records: %w", err)
-	}
-	in.Latest = newLines(latest.Entries)
-	refused, more, err := s.refusedLately(ctx)
-	if err != nil {
-		return nil, err
-	}
+	r := &pageReader{Site: s, ctx: ctx}
+	in := &inside{Head: r.head(), Services: r.services(), Latest: newLines(r.search(tracedb.Query{Kinds: serviceKinds(), Limit: latestRecords}).Entries)}
+	// What was refused at admission or by the log, as far as one page of results goes.
+	refused := r.search(tracedb.Query{
+		From: s.o.Now().Add(-refusedSince), Outcome: tracedb.Denied, Limit: tracedb.MaxPage,
+		Kinds: []tracedb.Kind{tracedb.KindAdmission, tracedb.KindRefusal},
+	})
 	running := 0
 	for _, c := range in.Services {
 		running += len(c.Runs)
@@ -146,9 +151,9 @@ func (s *Site) inside(ctx context.Context) (*inside, error) {
 		{Key: "total.services", N: int64(len(in.Services)), More: len(in.Services) == maxServices},
 		{Key: "total.running", N: int64(running)},
 		{Key: "total.register", N: int64(len(s.o.Catalog.Algorithms())), Href: "/register"},
-		{Key: "total.refusals", N: refused, More: more, Href: "/refusals"},
+		{Key: "total.refusals", N: int64(len(refused.Entries)), More: refused.Next != 0, Href: "/refusals"},
 	}
-	return in, nil
+	return in, r.err
 }
 
 // serviceKinds lists the kinds that are about a service, not about the log itself.
@@ -162,79 +167,53 @@ func serviceKinds() []tracedb.Kind {
 	return out
 }
 
-// refusedLately counts what was refused at the door or by the log, as far as one page of results goes.
-func (s *Site) refusedLately(ctx context.Context) (n int64, more bool, err error) {
-	page, err := s.o.Reader.Search(ctx, tracedb.Query{
-		From: s.o.Now().Add(-refusedSince), Outcome: tracedb.Denied, Limit: tracedb.MaxPage,
-		Kinds: []tracedb.Kind{tracedb.KindAdmission, tracedb.KindRefusal},
-	})
-	if err != nil {
-		return 0, false, fmt.Errorf("search refusals: %w", err)
-	}
-	return int64(len(page.Entries)), page.Next != 0, nil
-}
-
 // services lists what the platform makes or runs: every repository of the register, and those that
 // were asked for or built lately. A repository that only has commits, as the fleet, is no service.
-func (s *Site) services(ctx context.Context) ([]serviceCard, error) {
-	cards := map[string]*serviceCard{}
-	for _, a := range s.o.Catalog.Algorithms() {
+func (r *pageReader) services() []serviceCard {
+	cards := map[string]serviceCard{}
+	for _, a := range r.o.Catalog.Algorithms() {
 		f := a.Document.Register
-		cards[a.Repository] = &serviceCard{Repository: a.Repository, Name: f.Name, Organization: f.Organization, Status: f.Status, Algorithm: a.ID}
+		cards[a.Repository] = serviceCard{Repository: a.Repository, Name: f.Name, Organization: f.Organization, Status: f.Status, Algorithm: a.ID}
 	}
-	recent, err := s.o.Reader.Search(ctx, tracedb.Query{
+	recent := r.search(tracedb.Query{
 		Kinds: []tracedb.Kind{tracedb.KindSpec, tracedb.KindSession, tracedb.KindRun, tracedb.KindImage}, Limit: recentRecords,
 	})
-	if err != nil {
-		return nil, fmt.Errorf("search for services: %w", err)
-	}
 	for _, e := range recent.Entries {
-		if repo := refOf(e, tracedb.RefRepository); repo != "" && cards[repo] == nil {
-			cards[repo] = &serviceCard{Repository: repo, Name: repo}
+		repo := refOf(e, tracedb.RefRepository)
+		if _, ok := cards[repo]; !ok && repo != "" {
+			cards[repo] = serviceCard{Repository: repo, Name: repo}
 		}
 	}
-	out := make([]serviceCard, 0, len(cards))
-	for _, c := range cards {
-		out = append(out, *c)
-	}
-	slices.SortFunc(out, func(a, b serviceCard) int {
+	out := slices.SortedFunc(maps.Values(cards), func(a, b serviceCard) int {
 		return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Repository, b.Repository))
 	})
 	out = out[:min(len(out), maxServices)]
 	for i := range out {
-		if err := s.look(ctx, &out[i]); err != nil {
-			return nil, err
-		}
+		r.addState(&out[i])
 	}
-	return out, nil
+	return out
 }
 
-// look adds what runs now and what was refused last.
-func (s *Site) look(ctx context.Context, c *serviceCard) error {
+// addState adds what runs now and what was refused last.
+func (r *pageReader) addState(c *serviceCard) {
 	about := []tracedb.Ref{{Type: tracedb.RefRepository, Value: c.Repository}}
 	if c.Algorithm != "" {
 		about = append(about, tracedb.Ref{Type: tracedb.RefAlgorithm, Value: c.Algorithm})
 	}
-	tenants, err := why.Tenants(ctx, s.o.Reader, c.Repository)
-	if err != nil {
-		return fmt.Errorf("search the tenants of %s: %w", c.Repository, err)
+	if r.err != nil {
+		return
 	}
+	tenants, err := why.Tenants(r.ctx, r.o.Reader, c.Repository)
+	r.err = err
 	pods := map[string]tracedb.Entry{}
 	for _, ref := range about {
-		deployed, err := s.o.Reader.Search(ctx, tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindDeployment}, Refs: []tracedb.Ref{ref}, Limit: recentRecords})
-		if err != nil {
-			return fmt.Errorf("search what runs of %s: %w", c.Repository, err)
-		}
-		for _, e := range deployed.Entries {
+		refs := []tracedb.Ref{ref}
+		for _, e := range r.search(tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindDeployment}, Refs: refs, Limit: recentRecords}).Entries {
 			if pod := refOf(e, tracedb.RefPod); pod != "" && e.Seq >= pods[pod].Seq {
 				pods[pod] = e
 			}
 		}
-		refused, err := s.o.Reader.Search(ctx, tracedb.Query{Outcome: tracedb.Denied, Refs: []tracedb.Ref{ref}, Limit: latestRecords})
-		if err != nil {
-			return fmt.Errorf("search refusals of %s: %w", c.Repository, err)
-		}
-		for _, e := range refused.Entries {
+		for _, e := range r.search(tracedb.Query{Outcome: tracedb.Denied, Refs: refs, Limit: latestRecords}).Entries {
 			// Anybody may ask under the service's id, in a namespace of their own.
 			if why.InTenants(e, tenants) && (c.Refusal == nil || e.Seq > c.Refusal.Seq) {
 				l := newLine(e, nil)
@@ -247,15 +226,14 @@ func (s *Site) look(ctx context.Context, c *serviceCard) error {
 			continue
 		}
 		c.Runs = append(c.Runs, pod)
-		for _, r := range e.Refs {
-			if r.Type == tracedb.RefImage && !slices.Contains(c.Digests, r.Value) {
-				c.Digests = append(c.Digests, r.Value)
+		for _, ref := range e.Refs {
+			if ref.Type == tracedb.RefImage && !slices.Contains(c.Digests, ref.Value) {
+				c.Digests = append(c.Digests, ref.Value)
 			}
 		}
 	}
 	slices.Sort(c.Runs)
 	slices.Sort(c.Digests)
-	return nil
 }
 
 // refOf is the first thing of that type that the record is about.

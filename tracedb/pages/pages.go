@@ -96,21 +96,10 @@ func (s *Site) Fail(w http.ResponseWriter, r *http.Request, err error) {
 
 func (s *Site) who(r *http.Request) tracedb.Identity { return auth.From(r.Context()) }
 
-// report tells the cause of an answer that isn't a success to the request's own line in the service's
-// log, or, where nobody keeps one, to the logger.
+// report logs the cause of an answer that isn't a success: in the request's own line of the service's
+// log, or, where there is none, by itself.
 func (s *Site) report(w http.ResponseWriter, r *http.Request, err error) {
-	for {
-		if to, ok := w.(wire.Reporter); ok {
-			to.Report(err)
-			return
-		}
-		inner, ok := w.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			break
-		}
-		w = inner.Unwrap()
-	}
-	if tracedb.AsError(err).Status >= http.StatusInternalServerError {
+	if !wire.Report(w, err) && tracedb.AsError(err).Status >= http.StatusInternalServerError {
 		s.o.Logger.ErrorContext(r.Context(), "page", "path", r.URL.Path, "error", err)
 	}
 }

@@ -43,8 +43,10 @@ func (s *Site) verify(w http.ResponseWriter, r *http.Request) error {
 	if err := s.note(r, "page", asked(r, "seq")); err != nil {
 		return err
 	}
-	var err error
-	if d.Head, err = s.readHead(r.Context()); err != nil {
+	reads := &pageReader{Site: s, ctx: r.Context()}
+	d.Head = reads.head()
+	err := reads.err
+	if err != nil {
 		return err
 	}
 	status := http.StatusOK

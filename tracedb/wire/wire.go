@@ -26,19 +26,24 @@ type ErrorBody struct {
 // line has the cause, which the caller doesn't get.
 type Reporter interface{ Report(err error) }
 
+// Report gives an error to the Reporter that w is or wraps; false if there is none.
+func Report(w http.ResponseWriter, err error) bool {
+	for {
+		if r, ok := w.(Reporter); ok {
+			r.Report(err)
+			return true
+		}
+		u, ok := w.(interface{ Unwrap() http.ResponseWriter })
+		if !ok {
+			return false
+		}
+		w = u.Unwrap()
+	}
+}
+
 // Error answers err.
 func Error(w http.ResponseWriter, err error) {
-	for rw := w; ; {
-		if r, ok := rw.(Reporter); ok {
-			r.Report(err)
-			break
-		}
-		u, ok := rw.(interface{ Unwrap() http.ResponseWriter })
-		if !ok {
-			break
-		}
-		rw = u.Unwrap()
-	}
+	Report(w, err)
 	var tooLarge *http.MaxBytesError
 	e := tracedb.AsError(err)
 	if e.Code == tracedb.ErrInternal.Code && errors.As(err, &tooLarge) {
