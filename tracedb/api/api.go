@@ -71,7 +71,6 @@ type Options struct {
 	Logger  *slog.Logger          // nil: silent
 	Metrics prometheus.Registerer // nil: none
 	Done    <-chan struct{}       // closed: streams end, so that the server can
-	Now     func() time.Time      // nil: time.Now
 }
 
 // service is the handlers' receiver.
@@ -115,9 +114,6 @@ func New(o Options) http.Handler { return newService(o).handler() }
 func newService(o Options) *service {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
 	}
 	return &service{
 		Options: o, limiters: newLimiters(), metrics: newMetrics(o.Metrics),

@@ -69,7 +69,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		return control.SetWriteDeadline(time.Time{})
 	}
-	// An id without data makes no event, but tells the reader where to go on: also when nothing came
+	// An id without data makes no event, but gives the reader where to go on: also when nothing came
 	// before the connection broke, or nothing of the kinds that it wants.
 	seen := from - 1
 	if send("retry: 2000\nid: %d\n\n", seen) != nil {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -22,7 +23,7 @@ func (s *service) openapi(w http.ResponseWriter, r *http.Request) error {
 func (s *service) keys(w http.ResponseWriter, r *http.Request) error {
 	keys := []tracedb.Key{}
 	if s.Keys != nil {
-		keys = append(keys, s.Keys(s.Now())...)
+		keys = append(keys, s.Keys(time.Now())...)
 	}
 	wire.JSON(w, http.StatusOK, map[string]any{"origin": s.Log.Origin(), "verifier": s.VerifierKey, "keyring": keys})
 	return nil

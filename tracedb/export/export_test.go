@@ -68,7 +68,7 @@ func newLogBy(t testing.TB, clock func() time.Time, parts ...whytest.Part) (*log
 		}
 	})
 	if parts == nil {
-		parts = whytest.Story(t)
+		parts = whytest.History(t)
 	}
 	for _, p := range parts {
 		if _, err := l.Append(t.Context(), p.Writer, p.Drafts); err != nil {
@@ -174,7 +174,7 @@ func contents(t testing.TB, archive []byte) map[string][]byte {
 func small(t testing.TB) ([]byte, string) {
 	t.Helper()
 	var parts []whytest.Part
-	for _, p := range whytest.Story(t) {
+	for _, p := range whytest.History(t) {
 		switch k := p.Drafts[0].Kind; {
 		case k == tracedb.KindKey, k == tracedb.KindVerdict, k == tracedb.KindImage:
 			parts = append(parts, p)
@@ -481,7 +481,7 @@ func TestDisposedAlways(t *testing.T) {
 		busy = append(busy, log.Prepared{Draft: tracedb.Draft{ID: fmt.Sprint("disposal-", i), Kind: tracedb.KindDisposal, Payload: []byte(`{"kind":"commit","seqs":[]}`)}})
 	}
 	clock, age := whytest.Aging()
-	l, key := newLogBy(t, clock, append(whytest.Story(t), whytest.Part{Writer: "foundry", Drafts: []log.Prepared{large}})...)
+	l, key := newLogBy(t, clock, append(whytest.History(t), whytest.Part{Writer: "foundry", Drafts: []log.Prepared{large}})...)
 	before, err := why.Ask(t.Context(), l, image, why.Options{})
 	if err != nil {
 		t.Fatal(err)

@@ -194,7 +194,7 @@ func TestChoices(t *testing.T) {
 
 // TestLive opens the story of a service that is being built, and watches it arrive.
 func TestLive(t *testing.T) {
-	parts := whytest.Story(t)
+	parts := whytest.History(t)
 	cut := slices.IndexFunc(parts, func(p whytest.Part) bool { return p.Drafts[0].Kind == tracedb.KindPromotion })
 	end := slices.IndexFunc(parts[cut:], func(p whytest.Part) bool {
 		return refOf(tracedb.Entry{Refs: p.Drafts[0].Refs}, tracedb.RefRepository) == whytest.Other

@@ -53,10 +53,10 @@ func (s *Site) closed(p page) http.HandlerFunc {
 	})
 }
 
-// note records that the reader reads something, before it is shown: what can't be recorded isn't
+// recordRead records that the reader reads something, before it is shown: what can't be recorded isn't
 // shown. Only a full disk stops no reading, since who looks for the cause must not be blind; the
 // service's own log has the read then.
-func (s *Site) note(r *http.Request, what, of string) error {
+func (s *Site) recordRead(r *http.Request, what, of string) error {
 	err := s.o.Ingester.RecordRead(r.Context(), s.who(r), tracedb.Read{What: what, Of: of})
 	if errors.Is(err, tracedb.ErrFull) {
 		s.o.Logger.WarnContext(r.Context(), "a read could not be recorded: the disk is full", "who", s.who(r).Name, "what", what, "of", of)

@@ -108,7 +108,7 @@ func (s *Site) form(w http.ResponseWriter, r *http.Request, status int, d whyDat
 
 // history shows everything that is known about a subject.
 func (s *Site) history(w http.ResponseWriter, r *http.Request, subject tracedb.Ref, crumbs ...choice) error {
-	if err := s.note(r, "why", subject.String()); err != nil {
+	if err := s.recordRead(r, "why", subject.String()); err != nil {
 		return err
 	}
 	chain, err := why.Ask(r.Context(), s.o.Reader, subject, why.Options{Proofs: true})

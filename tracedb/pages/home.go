@@ -100,7 +100,7 @@ func (r *pageReader) search(q tracedb.Query) (page tracedb.Page) {
 	return page
 }
 
-// head checks the signature, and that the note says what the log says.
+// head checks the signature, and that the signed text says what the log says.
 func (r *pageReader) head() head {
 	if r.err != nil {
 		return head{}
@@ -122,7 +122,7 @@ func (s *Site) home(w http.ResponseWriter, r *http.Request) error {
 	var err error
 	var v view
 	if auth.Require(r.Context(), tracedb.RoleAuditor) == nil {
-		if err := s.note(r, "page", "/"); err != nil {
+		if err := s.recordRead(r, "page", "/"); err != nil {
 			return err
 		}
 		if d.Inside, err = s.inside(r.Context()); err != nil {

@@ -112,7 +112,7 @@ func (s *Site) record(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.note(r, "payload", strconv.FormatInt(e.Seq, 10)); err != nil {
+	if err := s.recordRead(r, "payload", strconv.FormatInt(e.Seq, 10)); err != nil {
 		return err
 	}
 	payload, err := s.payloadOf(r, e.Seq)

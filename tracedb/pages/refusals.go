@@ -49,7 +49,7 @@ func (s *Site) refusals(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.note(r, "page", asked(r, "what", "before")); err != nil {
+	if err := s.recordRead(r, "page", asked(r, "what", "before")); err != nil {
 		return err
 	}
 	var d refusalsData

@@ -70,7 +70,7 @@ func (s *Site) entry(w http.ResponseWriter, r *http.Request) error {
 	d := entryData{Newest: a, Groups: groups(a.Document, a.Repository, auditor), Versions: compare(versions)}
 	d.MayRun, d.Reason, d.Remedy = a.Document.MayRun()
 	if auditor {
-		if err := s.note(r, "page", "/register/"+id); err != nil {
+		if err := s.recordRead(r, "page", "/register/"+id); err != nil {
 			return err
 		}
 		if d.Built, err = s.built(r.Context(), a.Repository); err != nil {

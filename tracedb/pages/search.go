@@ -58,7 +58,7 @@ func (s *Site) search(w http.ResponseWriter, r *http.Request) error {
 	if len(problems) > 0 {
 		status = http.StatusBadRequest
 	} else {
-		if err := s.note(r, "search", asked(r, "about", "actor", "from", "until", "kind", "outcome", "before")); err != nil {
+		if err := s.recordRead(r, "search", asked(r, "about", "actor", "from", "until", "kind", "outcome", "before")); err != nil {
 			return err
 		}
 		page, err := s.find(r.Context(), query)

@@ -40,7 +40,7 @@ type shown struct {
 func (s *Site) verify(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	d := verifyData{Seq: strings.TrimSpace(q.Get("seq")), Old: q.Get("old")}
-	if err := s.note(r, "page", asked(r, "seq")); err != nil {
+	if err := s.recordRead(r, "page", asked(r, "seq")); err != nil {
 		return err
 	}
 	reads := &pageReader{Site: s, ctx: r.Context()}

@@ -168,7 +168,7 @@ func entered(t testing.TB, p whytest.Part, d register.Document, repository, comm
 // auditor meets: a gate that failed, a review that said no, a refused record, drift, an incident.
 func story(t testing.TB) []whytest.Part {
 	t.Helper()
-	parts := whytest.Story(t)
+	parts := whytest.History(t)
 	statuses := []string{register.InUse, register.OutOfUse}
 	for i, p := range parts {
 		if p.Drafts[0].Kind != tracedb.KindRegister {

@@ -24,7 +24,7 @@ func Validate(data []byte) (Document, Violations) {
 	return d, r.out.sorted()
 }
 
-// reader walks over one file's nodes.
+// reader reads one file's nodes.
 type reader struct {
 	out Violations
 	// given are the fields that say something, by path, with their values, whether right or wrong.

@@ -67,7 +67,7 @@ var dutch = map[string]string{
 	RuleMaxSize: "is te groot", RuleMaxDepth: "is te diep genest", RuleMore: "er zijn meer overtredingen dan hier staan",
 }
 
-// dutchRemedies says what would be right where the field doesn't tell.
+// dutchRemedies says what would be right where it doesn't follow from the field.
 var dutchRemedies = map[string]string{
 	RuleUnique: "noem elk maar één keer", RuleCharacters: "schrijf gewone leesbare tekst, een naam of titel op één regel", RuleDuplicateKey: "laat een van de twee staan",
 	RuleOrder: "een einddatum op of na de begindatum", RuleMissingFile: "voeg het bestand toe, of verbeter het pad",

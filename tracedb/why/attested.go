@@ -1,6 +1,7 @@
 package why
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -29,7 +30,7 @@ func attested(kind tracedb.Kind) func(json.RawMessage, fields) error {
 		case *attest.SLSA:
 			out["builder"], out["build_type"] = p.RunDetails.Builder.ID, p.BuildDefinition.BuildType
 			out["started"], out["finished"] = formatTime(p.RunDetails.Metadata.StartedOn), formatTime(p.RunDetails.Metadata.FinishedOn)
-			out["materials"] = materials(p.BuildDefinition.ResolvedDependencies)
+			out["materials"] = list(p.BuildDefinition.ResolvedDependencies, ", ", material)
 		case *attest.TestRun:
 			out["passed"], out["warned"], out["failed"] = commas(p.PassedTests), commas(p.WarnedTests), commas(p.FailedTests)
 			if len(p.Configuration) > 0 {
@@ -39,9 +40,9 @@ func attested(kind tracedb.Kind) func(json.RawMessage, fields) error {
 			vulnerabilities(p, out)
 		case *attest.Analysis:
 			out["tool"] = strings.TrimSpace(p.Tool + " " + p.Version)
-			out["findings"] = findings(p.Results)
+			out["findings"] = list(p.Results, "; ", finding)
 		case *attest.BOM:
-			out["components"] = components(p.Components)
+			out["components"] = list(p.Components, ", ", component)
 		case *attest.SVR:
 			out["verifier"], out["passed"], out["failed"] = p.Verifier.ID, commas(p.Properties), commas(p.Failed)
 		}
@@ -49,7 +50,7 @@ func attested(kind tracedb.Kind) func(json.RawMessage, fields) error {
 	}
 }
 
-// The fields of a scan that tell the known vulnerabilities by how bad they are, worst first.
+// The fields of a scan that list the known vulnerabilities by severity, worst first.
 var severities = []string{"critical", "high", "medium", "low", "unknown"}
 
 func vulnerabilities(p *attest.Vulnerabilities, out fields) {
@@ -72,42 +73,34 @@ func vulnerabilities(p *attest.Vulnerabilities, out fields) {
 	}
 }
 
-func materials(list []attest.Dependency) string {
-	var words []string
-	for _, d := range list {
-		name := d.Name
-		if name == "" {
-			name = d.URI
-		}
-		for _, algorithm := range []string{"gitCommit", "sha256"} {
-			if hash, ok := d.Digest[algorithm]; ok {
-				name += "@" + hash
-			}
-		}
-		words = append(words, name)
+// list describes each of a list, with sep between.
+func list[T any](all []T, sep string, describe func(T) string) string {
+	words := make([]string, len(all))
+	for i, one := range all {
+		words[i] = strings.TrimSpace(describe(one))
 	}
-	return commas(words)
+	return strings.Join(words, sep)
 }
 
-func findings(list []attest.Finding) string {
-	var words []string
-	for _, f := range list {
-		where := f.File
-		if f.Line > 0 {
-			where += ":" + strconv.Itoa(f.Line)
+func material(d attest.Dependency) string {
+	name := cmp.Or(d.Name, d.URI)
+	for _, algorithm := range []string{"gitCommit", "sha256"} {
+		if hash, ok := d.Digest[algorithm]; ok {
+			name += "@" + hash
 		}
-		words = append(words, strings.TrimSpace(fmt.Sprintf("%s %s %s: %s", f.Level, f.Rule, where, f.Message)))
 	}
-	return strings.Join(words, "; ")
+	return name
 }
 
-func components(list []attest.Component) string {
-	var words []string
-	for _, c := range list {
-		words = append(words, strings.TrimSpace(c.Name+" "+c.Version))
+func finding(f attest.Finding) string {
+	where := f.File
+	if f.Line > 0 {
+		where += ":" + strconv.Itoa(f.Line)
 	}
-	return commas(words)
+	return fmt.Sprintf("%s %s %s: %s", f.Level, f.Rule, where, f.Message)
 }
+
+func component(c attest.Component) string { return c.Name + " " + c.Version }
 
 // readRegister reads the version of an entry from the file that the record holds.
 func readRegister(raw json.RawMessage, out fields) error {
@@ -116,7 +109,7 @@ func readRegister(raw json.RawMessage, out fields) error {
 		return err
 	}
 	out["repository"], out["commit"] = r.Repository, r.Commit
-	d, _ := register.Validate([]byte(r.Source)) // as much as can be read is enough to tell it
+	d, _ := register.Validate([]byte(r.Source)) // as much as can be read is enough to describe it
 	out["algorithm"], out["name"], out["organization"] = d.ID, d.Register.Name, d.Register.Organization
 	out["status"], out["category"] = d.Register.Status, d.Register.PublicationCategory
 	out["type"], out["risk"] = d.AIActProfile.Type, d.AIActProfile.RiskGroup

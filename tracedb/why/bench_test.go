@@ -78,7 +78,7 @@ func many(b *testing.B, records int) (*log.Log, int) {
 		options = append(options, logtest.At(path))
 	}
 	l := logtest.New(b, options...)
-	c := copies{whytest.Story(b)}
+	c := copies{whytest.History(b)}
 	stories := records / len(c.story)
 	for n := int(l.Size()) / (len(c.story) - 1); n < stories; {
 		byWriter := map[string][]log.Prepared{}

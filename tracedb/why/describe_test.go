@@ -53,7 +53,7 @@ func samples(t *testing.T) []tracedb.Record {
 		record(tracedb.KindDisposal, "", tracedb.Disposal{Kind: tracedb.KindSession, Before: until, Seqs: []int64{9, 4}, Reason: "seven years are over"}),
 	}
 	seen := map[tracedb.Kind]bool{}
-	for _, p := range whytest.Story(t) {
+	for _, p := range whytest.History(t) {
 		for _, d := range p.Drafts {
 			if !seen[d.Kind] {
 				seen[d.Kind] = true

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -74,15 +75,8 @@ func Path(ref tracedb.Ref) string {
 // typed reads type:value.
 func typed(s string) (tracedb.Ref, bool) {
 	kind, value, ok := strings.Cut(s, ":")
-	if !ok {
-		return tracedb.Ref{}, false
-	}
-	for _, t := range tracedb.RefTypes() {
-		if string(t) == kind {
-			return tracedb.Ref{Type: t, Value: value}, true
-		}
-	}
-	return tracedb.Ref{}, false
+	t := tracedb.RefType(kind)
+	return tracedb.Ref{Type: t, Value: value}, ok && slices.Contains(tracedb.RefTypes(), t)
 }
 
 // address reads the address of a page in Gitea.

@@ -60,7 +60,7 @@ type Options struct {
 	Proofs bool // add each link's inclusion proof
 }
 
-// Ask tells why a subject runs, or was refused. Nothing known is ErrNotFound.
+// Ask answers why a subject runs, or was refused. Nothing known is ErrNotFound.
 func Ask(ctx context.Context, r tracedb.Reader, subject tracedb.Ref, opts Options) (*Chain, error) {
 	if err := subject.Check(); err != nil {
 		return nil, invalid(err.Error(), Forms)

@@ -1,5 +1,5 @@
-// Package whytest tells one service's story to a log, for the tests of everybody who shows it: from
-// the spec to the pod, a second version that the door refuses, and another service in the same fleet
+// Package whytest fills a log with one service's history, for the tests of everybody who shows it: from
+// the spec to the pod, a second version that admission refuses, and another service in the same fleet
 // that must stay out of it. Its foundry has every gate that the log has a kind for. The platform's own
 // attests provenance, test result and verdict, no static analysis, scan or list of parts yet, and its
 // promotions are read from the fleet, without pull request or run. It owns no assertions, and refuses
@@ -24,7 +24,7 @@ import (
 	"github.com/druppie/druppie-up/tracedb/log"
 )
 
-// The names in the story.
+// The names in the history.
 const (
 	Repository = "druppie/drone-service"
 	Fleet      = "druppie/fleet"
@@ -40,7 +40,7 @@ const (
 	OtherID    = "alg-p2mp5rv1"
 )
 
-// The hashes in the story.
+// The hashes in the history.
 var (
 	Image    = "sha256:" + hex64("image 1")
 	Refused  = "sha256:" + hex64("image 2") // the second version
@@ -51,7 +51,7 @@ var (
 	Revision = hex40("revision of the fleet")
 )
 
-// Key signs the story's attestations.
+// Key signs the history's attestations.
 func Key() ed25519.PrivateKey {
 	seed := sha256.Sum256([]byte("the key of whytest's foundry"))
 	return ed25519.NewKeyFromSeed(seed[:])
@@ -60,10 +60,10 @@ func Key() ed25519.PrivateKey {
 // Fingerprint names the key.
 func Fingerprint() string { return attest.Fingerprint(Key().Public()) }
 
-// Start is when the story begins.
+// Start is when the history begins.
 var Start = time.Date(2026, 2, 2, 9, 0, 0, 0, time.UTC)
 
-// Clock is a clock for the story's log: it goes a second further whenever it is read.
+// Clock is a clock for the history's log: it goes a second further whenever it is read.
 func Clock() func() time.Time {
 	t := Start
 	return func() time.Time {
@@ -96,20 +96,20 @@ type Part struct {
 	Drafts []log.Prepared
 }
 
-// Fill tells the whole story to the log.
+// Fill adds the whole history to the log.
 func Fill(t testing.TB, l *log.Log) {
 	t.Helper()
-	for _, p := range Story(t) {
+	for _, p := range History(t) {
 		if _, err := l.Append(t.Context(), p.Writer, p.Drafts); err != nil {
-			t.Fatalf("tell the story: %v", err)
+			t.Fatalf("add to the log: %v", err)
 		}
 	}
 }
 
-// Story is all of it, in order.
-func Story(t testing.TB) []Part {
+// History is all of it, in order.
+func History(t testing.TB) []Part {
 	t.Helper()
-	b := &book{t: t, at: Start}
+	b := &builder{t: t, at: Start}
 	b.keyring()
 	b.idea()
 	b.code()
@@ -124,8 +124,8 @@ func Story(t testing.TB) []Part {
 func hex64(s string) string { h := sha256.Sum256([]byte(s)); return hex.EncodeToString(h[:]) }
 func hex40(s string) string { return hex64(s)[:40] }
 
-// book is a story as it is written.
-type book struct {
+// builder collects the parts of a history.
+type builder struct {
 	t     testing.TB
 	at    time.Time
 	parts []Part
@@ -133,7 +133,7 @@ type book struct {
 }
 
 // add writes one record; refs are type and value by turns.
-func (b *book) add(writer string, kind tracedb.Kind, actor string, outcome tracedb.Outcome, payload any, refs ...string) {
+func (b *builder) add(writer string, kind tracedb.Kind, actor string, outcome tracedb.Outcome, payload any, refs ...string) {
 	b.t.Helper()
 	raw, ok := payload.(json.RawMessage)
 	if !ok {
@@ -155,7 +155,7 @@ func (b *book) add(writer string, kind tracedb.Kind, actor string, outcome trace
 	b.parts = append(b.parts, Part{writer, []log.Prepared{{Draft: d, Facts: facts}}})
 }
 
-func (b *book) keyring() {
+func (b *builder) keyring() {
 	der, err := x509.MarshalPKIXPublicKey(Key().Public())
 	if err != nil {
 		b.t.Fatal(err)
@@ -165,7 +165,7 @@ func (b *book) keyring() {
 	}, "key", Fingerprint())
 }
 
-func (b *book) idea() {
+func (b *builder) idea() {
 	b.add("gitea:builder", tracedb.KindSpec, "user", "", tracedb.Spec{
 		Spec: Spec, Title: "Plan flights over a dike section", RequestedBy: "user", Repository: Repository,
 		Text: "Inspectors draw a section of a dike and get a flight plan.\nThe drone must come back with a tenth of its battery left.",
@@ -176,7 +176,7 @@ func (b *book) idea() {
 	}, "session", Session, "spec", Spec, "repository", Repository, "commit", Head)
 }
 
-func (b *book) code() {
+func (b *builder) code() {
 	b.add("collector:gitea", tracedb.KindCommit, "builder", "", tracedb.Commit{
 		Repository: Repository, Branch: "flight-plan", Commit: Head, Author: "builder", Pusher: "builder",
 		Message: "Plan parallel tracks with overlap", Others: []string{hex40("first commit")},
@@ -198,7 +198,7 @@ func (b *book) code() {
 }
 
 // foundry is a run that ends in an image.
-func (b *book) foundry(image, commit, run string, found []attest.Vulnerability) {
+func (b *builder) foundry(image, commit, run string, found []attest.Vulnerability) {
 	about := attest.About{Image: names.RegistryHost + "/" + Repository, Digest: image, Repository: Repository, Commit: commit, Run: run}
 	refs := []string{"image", image, "commit", commit, "repository", Repository, "run", run}
 	signed := append([]string{"key", Fingerprint()}, refs...)
@@ -254,13 +254,13 @@ owners:
 `, id, status)
 }
 
-func (b *book) register(status, commit string) {
+func (b *builder) register(status, commit string) {
 	b.add("system:serviceaccount:foundry:step-record", tracedb.KindRegister, "system:serviceaccount:foundry:step-record", "", tracedb.RegisterEntry{
 		Repository: Repository, Commit: commit, Source: Source(Algorithm, status),
 	}, "repository", Repository, "commit", commit, "algorithm", Algorithm)
 }
 
-func (b *book) delivery() {
+func (b *builder) delivery() {
 	b.add("collector:gitea", tracedb.KindReview, "reviewer", tracedb.Approved, tracedb.Review{
 		Repository: Fleet, Pull: 8, Author: "promoter", Reviewer: "reviewer", Reason: "the trace proves this digest", Commit: hex40("fleet branch"),
 	}, "repository", Fleet, "pull", FleetPull, "revision", hex40("fleet branch"))
@@ -282,8 +282,8 @@ func (b *book) delivery() {
 	}, "image", Image, "namespace", Tenant, "algorithm", Algorithm, "pod", Pod)
 }
 
-// elsewhere is another service's life: the same session's agent, the same fleet, the same tenant.
-func (b *book) elsewhere() {
+// elsewhere is what happens to another service: the same session's agent, the same fleet, the same tenant.
+func (b *builder) elsewhere() {
 	commit := hex40("commit of another service")
 	b.add("gitea:builder", tracedb.KindSession, "builder", "", tracedb.Session{Session: "session-8", Spec: "spec-13", AskedBy: "user", Model: "a-large-model", Tool: "builder-agent", Repository: Other, Commit: commit},
 		"session", "session-8", "spec", "spec-13", "repository", Other, "commit", commit)
@@ -299,8 +299,8 @@ func (b *book) elsewhere() {
 }
 
 // secondVersion is built while its entry says that it is out of use, with a vulnerability, and is
-// refused at the door.
-func (b *book) secondVersion() {
+// refused at admission.
+func (b *builder) secondVersion() {
 	run := "foundry/release-drone-service-q9w3z"
 	b.add("collector:gitea", tracedb.KindCommit, "builder", "", tracedb.Commit{
 		Repository: Repository, Branch: "main", Commit: Commit2, Author: "builder", Pusher: "reviewer", Message: "Take the planner out of use",
