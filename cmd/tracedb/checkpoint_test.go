@@ -88,7 +88,7 @@ func TestClockAhead(t *testing.T) {
 	if !strings.Contains(h.out.String(), "the log's time is ahead of the clock") {
 		t.Error("nobody is told that the log's time stands still")
 	}
-	_, metrics := h.get("http://"+h.server.onPlain.Addr().String()+"/metrics", "")
+	_, metrics := h.get("http://"+h.server.healthListener.Addr().String()+"/metrics", "")
 	var ahead float64
 	for line := range strings.Lines(metrics) {
 		_, _ = fmt.Sscanf(line, "tracedb_log_ahead_seconds %g", &ahead)
