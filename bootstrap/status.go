@@ -14,6 +14,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/cluster"
 	"github.com/druppie/druppie-up/bootstrap/flux"
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // Status is what there is of a platform and how it is.
@@ -99,12 +100,28 @@ func parts(ctx context.Context, c *kube.Client) ([]Condition, error) {
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range installed {
-		out = append(out, Condition{Name: s.Name, Ready: s.Ready, Suspended: s.Suspended, Message: s.Message})
-	}
 	workloads, err := platformWorkloads(ctx, c)
 	if err != nil {
 		return nil, err
+	}
+	there := map[string]bool{}
+	for _, o := range workloads {
+		there[workloadName(o)] = true
+	}
+	for _, s := range installed {
+		cond := Condition{Name: s.Name, Ready: s.Ready, Suspended: s.Suspended, Message: s.Message}
+		for _, o := range s.Workloads {
+			if isListed := o.GetKind() == "Deployment" || o.GetKind() == "StatefulSet"; isListed && isPlatformNamespace(o.GetNamespace()) && !there[workloadName(o)] {
+				cond.fail(workloadName(o) + ": is gone")
+			}
+		}
+		out = append(out, cond)
+	}
+	for _, name := range flux.Controllers() {
+		o := "Deployment/" + names.NamespaceFlux + "/" + name
+		if len(installed) > 0 && !there[o] {
+			out = append(out, Condition{Name: names.NamespaceFlux + "/" + name, Message: o + ": is gone"})
+		}
 	}
 	for _, o := range workloads {
 		if out, err = withWorkload(ctx, c, out, o); err != nil {
@@ -120,7 +137,7 @@ func parts(ctx context.Context, c *kube.Client) ([]Condition, error) {
 func withWorkload(ctx context.Context, c *kube.Client, parts []Condition, o *unstructured.Unstructured) ([]Condition, error) {
 	why := ""
 	if replicas, set, _ := unstructured.NestedInt64(o.Object, "spec", "replicas"); set && replicas == 0 {
-		why = o.GetKind() + "/" + o.GetNamespace() + "/" + o.GetName() + ": scaled to nothing"
+		why = workloadName(o) + ": scaled to nothing"
 	} else {
 		causes, err := c.Check(ctx, []*unstructured.Unstructured{o})
 		if err != nil || len(causes) == 0 {
@@ -133,13 +150,27 @@ func withWorkload(ctx context.Context, c *kube.Client, parts []Condition, o *uns
 		name = o.GetName()
 	}
 	i := slices.IndexFunc(parts, func(p Condition) bool { return p.Name == name })
-	switch {
-	case i < 0:
+	if i < 0 {
 		return append(parts, Condition{Name: o.GetNamespace() + "/" + name, Message: why}), nil
-	case parts[i].Ready:
-		parts[i].Ready, parts[i].Message = false, why
 	}
+	parts[i].fail(why)
 	return parts, nil
+}
+
+// fail makes a part not ready. Where it isn't already, with a cause, that is why; that
+// Flux is suspended explains no pod that is missing, so both are told.
+func (c *Condition) fail(why string) {
+	switch {
+	case c.Ready || c.Message == "":
+		c.Message = why
+	case c.Suspended:
+		c.Message = why + "; " + c.Message
+	}
+	c.Ready = false
+}
+
+func workloadName(o *unstructured.Unstructured) string {
+	return o.GetKind() + "/" + o.GetNamespace() + "/" + o.GetName()
 }
 
 func foundationConditions(ctx context.Context, c *kube.Client) ([]Condition, error) {

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"slices"
 	"testing"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -15,11 +16,12 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
 
+	"github.com/druppie/druppie-up/bootstrap/flux"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 )
 
 // deployment has so many pods wanted and as many ready; owner is the
-// Kustomization that Flux applied it from.
+// Kustomization that Flux applied it from. Fewer than none wanted: it was deleted.
 func deployment(namespace, name, owner string, wanted, ready int32) *appsv1.Deployment {
 	d := &appsv1.Deployment{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}}
 	if owner != "" {
@@ -56,12 +58,30 @@ func TestPartsSaysWhatIsNotReady(t *testing.T) {
 			func() client.Object { k := kyverno(); k.Spec.Suspend = true; return k }(),
 			deployment("kyverno", "admission", "kyverno", 1, 1),
 		}, map[string]string{"kyverno": "suspended: Flux neither updates it nor puts back what was changed; `druppie-up up` resumes it"}},
+		{"suspended and scaled to nothing", []client.Object{
+			func() client.Object { k := kyverno(); k.Spec.Suspend = true; return k }(),
+			deployment("kyverno", "admission", "kyverno", 0, 0),
+		}, map[string]string{"kyverno": "Deployment/kyverno/admission: scaled to nothing; suspended: Flux neither updates it nor puts back what was changed; `druppie-up up` resumes it"}},
+		{"a Deployment deleted", []client.Object{func() client.Object {
+			k := kyverno()
+			k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{{ID: "kyverno_admission_apps_Deployment", Version: "v1"}}}
+			return k
+		}()}, map[string]string{"kyverno": "Deployment/kyverno/admission: is gone"}},
+		{"a tenant's Deployment deleted", []client.Object{kyverno(), func() client.Object {
+			k := installed("tenant-drones", "ReconciliationSucceeded", "True")
+			k.Status.Inventory = &kustomizev1.ResourceInventory{Entries: []kustomizev1.ResourceRef{{ID: "drones_drone-service_apps_Deployment", Version: "v1"}}}
+			return k
+		}()}, nil},
 		{"scaled to nothing", []client.Object{kyverno(), deployment("kyverno", "admission", "kyverno", 0, 0)},
 			map[string]string{"kyverno": "Deployment/kyverno/admission: scaled to nothing"}},
 		{"fewer pods than wanted", []client.Object{kyverno(), deployment("kyverno", "admission", "kyverno", 2, 1)},
 			map[string]string{"kyverno": "Deployment/kyverno/admission: Available: 1/2"}},
 		{"a controller of Flux itself", []client.Object{kyverno(), deployment("flux-system", "source-controller", "", 1, 0)},
 			map[string]string{"flux-system/source-controller": "Deployment/flux-system/source-controller: Available: 0/1"}},
+		{"a controller of Flux deleted", []client.Object{kyverno(), deployment("flux-system", "notification-controller", "", -1, -1)},
+			map[string]string{"flux-system/notification-controller": "Deployment/flux-system/notification-controller: is gone"}},
+		{"Gitea scaled to nothing", []client.Object{kyverno(), deployment("gitea", "gitea", "", 0, 0)},
+			map[string]string{"gitea": "Deployment/gitea/gitea: scaled to nothing"}},
 		{"a tenant's", []client.Object{kyverno(), deployment("drones", "drone-service", "tenant-drones", 1, 0)}, nil},
 	}
 	for _, tt := range tests {
@@ -74,14 +94,33 @@ func TestPartsSaysWhatIsNotReady(t *testing.T) {
 			}
 			source := &sourcev1.GitRepository{ObjectMeta: metav1.ObjectMeta{Namespace: "flux-system", Name: "flux-system"}}
 			source.Status.Artifact = &meta.Artifact{Revision: "main@sha1:1", LastUpdateTime: metav1.Now()}
+			// What the case doesn't have otherwise is healthy.
+			objs := append(slices.Clone(tt.objs), source)
+			healthy := func(namespace, name string) *appsv1.Deployment {
+				for _, o := range tt.objs {
+					if d, ok := o.(*appsv1.Deployment); ok && d.Namespace == namespace && d.Name == name {
+						return d
+					}
+				}
+				d := deployment(namespace, name, "", 1, 1)
+				objs = append(objs, d)
+				return d
+			}
+			for _, name := range flux.Controllers() {
+				healthy("flux-system", name)
+			}
 			foundation := kubefake.NewClientset()
 			for _, q := range foundationParts() {
-				if err := foundation.Tracker().Add(deployment(q.Namespace, q.Name, "", 1, 1)); err != nil {
+				if err := foundation.Tracker().Add(healthy(q.Namespace, q.Name)); err != nil {
 					t.Fatal(err)
 				}
 			}
+			objs = slices.DeleteFunc(objs, func(o client.Object) bool {
+				d, ok := o.(*appsv1.Deployment)
+				return ok && *d.Spec.Replicas < 0
+			})
 			c := &kube.Client{
-				Client:    fake.NewClientBuilder().WithScheme(scheme).WithObjects(append(tt.objs, source)...).Build(),
+				Client:    fake.NewClientBuilder().WithScheme(scheme).WithObjects(objs...).Build(),
 				Clientset: foundation,
 			}
 			got, err := parts(t.Context(), c)

@@ -53,6 +53,12 @@ const (
 	retry = 5 * time.Second
 )
 
+// Controllers are the Deployments of Flux itself. Nothing else tells that one is gone:
+// what it did stands as it was.
+func Controllers() []string {
+	return []string{"source-controller", "kustomize-controller", "notification-controller"}
+}
+
 // Applier is the part of the Kubernetes client that writes whole objects.
 type Applier interface {
 	Apply(ctx context.Context, objs []*unstructured.Unstructured) ([]string, error)

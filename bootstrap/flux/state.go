@@ -24,6 +24,8 @@ type State struct {
 	Ready     bool
 	Suspended bool
 	Message   string
+	// Workloads are the objects with pods that it has applied, by kind and name.
+	Workloads []*unstructured.Unstructured
 }
 
 const suspendedMessage = "suspended: Flux neither updates it nor puts back what was changed; `druppie-up up` resumes it"
@@ -42,12 +44,23 @@ func Inspect(ctx context.Context, c client.Reader) ([]State, error) {
 	}
 	var out []State
 	for _, k := range installed {
-		s := State{Name: k.Name, Ready: isReady(k, revisions[k.Spec.SourceRef.Name]), Suspended: k.Spec.Suspend, Message: "not reconciled yet"}
-		if cond := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition); cond != nil {
-			s.Message = cond.Message
+		revision := revisions[k.Spec.SourceRef.Name]
+		if k.Spec.SourceRef.Name == fleet {
+			// A promotion that is just being applied takes nothing away from what runs.
+			revision = k.Status.LastAppliedRevision
 		}
-		if s.Suspended {
+		s := State{Name: k.Name, Ready: isReady(k, revision), Suspended: k.Spec.Suspend, Message: "not reconciled yet"}
+		if s.Workloads, err = workloads(k); err != nil {
+			return nil, err
+		}
+		cond := apimeta.FindStatusCondition(k.Status.Conditions, meta.ReadyCondition)
+		switch {
+		case s.Suspended:
 			s.Message = suspendedMessage
+		case s.Ready:
+			s.Message = "Applied revision: " + k.Status.LastAppliedRevision
+		case cond != nil:
+			s.Message = cond.Message
 		}
 		out = append(out, s)
 	}

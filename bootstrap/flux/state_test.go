@@ -38,6 +38,9 @@ func TestInspectTellsReconcilingFromFailing(t *testing.T) {
 		{"can't be built any more", lastly(at(newRevision, "False", "BuildFailed"), succeeded), false},
 		{"ready at an older commit", at(oldRevision, "True", succeeded), false},
 		{"on its way to a newer commit", lastly(at(oldRevision, "Unknown", "Progressing"), succeeded), false},
+		{"a tenant to which a promotion is being applied", lastly(fluxPart("tenant-drones", "fleet", oldRevision, "Unknown", "Progressing", ""), succeeded), true},
+		{"a tenant whose promotion failed", lastly(fluxPart("tenant-drones", "fleet", oldRevision, "False", failed, ""), failed), false},
+		{"a tenant that was never applied", fluxPart("tenant-drones", "fleet", "", "Unknown", "Progressing", ""), false},
 		{"changed since", func() *kustomizev1.Kustomization {
 			k := at(newRevision, "True", succeeded)
 			k.Generation = 2
@@ -56,7 +59,10 @@ func TestInspectTellsReconcilingFromFailing(t *testing.T) {
 				t.Fatal(err)
 			}
 			if len(got) != 1 || got[0].Ready != tt.want {
-				t.Errorf("got %+v, want ready %v", got, tt.want)
+				t.Fatalf("got %+v, want ready %v", got, tt.want)
+			}
+			if applied := "Applied revision: " + tt.k.Status.LastAppliedRevision; (got[0].Message == applied) != tt.want {
+				t.Errorf("ready %v with the message %q", tt.want, got[0].Message)
 			}
 		})
 	}
