@@ -2,12 +2,13 @@ package bootstrap
 
 import (
 	"crypto/sha256"
-	"debug/elf"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
+	"os"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -84,18 +85,14 @@ func (r renderer) values() map[string]any {
 // key stands for all that parts are rendered from: this program, the variables and
 // the digests in the store.
 func (r renderer) key() (string, error) {
-	program, err := elf.Open("/proc/self/exe")
+	program, err := os.Open("/proc/self/exe")
 	if err != nil {
-		return "", fmt.Errorf("read this program's build ID: %w", err)
+		return "", fmt.Errorf("read this program: %w", err)
 	}
 	defer program.Close()
-	note := program.Section(".note.go.buildid")
-	if note == nil {
-		return "", errors.New("this program has no build ID: build it without -buildid")
-	}
-	buildID, err := note.Data()
-	if err != nil {
-		return "", fmt.Errorf("read this program's build ID: %w", err)
+	h := sha256.New()
+	if _, err := io.Copy(h, program); err != nil {
+		return "", fmt.Errorf("read this program: %w", err)
 	}
 	entries, err := r.store.Entries()
 	if err != nil {
@@ -105,8 +102,7 @@ func (r renderer) key() (string, error) {
 	for _, e := range entries {
 		refs = append(refs, e.Pinned())
 	}
-	h := sha256.New()
-	if err := json.NewEncoder(h).Encode([]any{buildID, r.values(), r.vars, refs}); err != nil {
+	if err := json.NewEncoder(h).Encode([]any{r.values(), r.vars, refs}); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil
