@@ -119,9 +119,9 @@ func writeChain(w io.Writer, c *why.Chain, lang string, proven bool) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	if len(c.Gaps) == 0 {
+	if c.Complete() {
 		fmt.Fprintln(w, words["whole"])
-	} else {
+	} else if len(c.Gaps) > 0 {
 		fmt.Fprintln(w, words["missing"])
 		for _, g := range c.Gaps {
 			what := g.What

@@ -13,14 +13,25 @@ import (
 // who asked, who wrote, who approved, what was tested, which vulnerabilities were known, who signed,
 // under which entry of the register, and who admitted it.
 func (h *history) answer() text.Text {
-	built := h.image != "" || slices.ContainsFunc(h.all, func(r record) bool { return r.has(tracedb.RefCommit) || r.has(tracedb.RefRepository) })
-	if !built {
-		return say("The log holds {records} about {subject}, none of them about something that was built.",
+	if h.image == "" && !slices.ContainsFunc(h.all, func(r record) bool { return isBuilt(r.Entry) }) {
+		out := say("The log holds {records} about {subject}, none of them about something that was built.",
 			"Het logboek bevat {records} over {subject}, waarvan geen over iets dat gebouwd is.",
 			words{"records": count(len(h.all)), "subject": h.name()})
+		if refusal, ok := h.refusal(); ok {
+			no := refusal.describeRefusal()
+			out = text.Join(out, text.Of("It "+no.EN, "Het "+no.NL).Sentence())
+		}
+		return out
 	}
 	return text.Join(h.state(), h.requestedBy(), h.written(), h.approved(), h.tested(), h.vulnerable(), h.signed(), h.registered(),
 		h.promoted(), h.admitted(), h.incidents(), h.otherImages(), h.outsideTenants())
+}
+
+// isBuilt says whether a record is about something that a pipeline makes, or is to make.
+func isBuilt(e tracedb.Entry) bool {
+	return slices.ContainsFunc(e.Refs, func(r tracedb.Ref) bool {
+		return r.Type == tracedb.RefImage || r.Type == tracedb.RefCommit || r.Type == tracedb.RefRepository
+	})
 }
 
 func count(n int) text.Text {
@@ -100,8 +111,8 @@ func (h *history) state() text.Text {
 func earlier(a, b record) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Seq, b.Seq)) }
 
 func (r record) describeRefusal() text.Text {
-	return r.say("was refused[ at the door of {namespace}] on {when}[ by {policy}][: “{reason}”].[ What to do: “{remedy}”.]",
-		"werd[ aan de deur van {namespace}] geweigerd op {when}[ door {policy}][: “{reason}”].[ Wat te doen: “{remedy}”.]", nil)
+	return r.say("was refused[ admission to {namespace}] on {when}[ by {policy}][: “{reason}”].[ What to do: “{remedy}”.]",
+		"werd[ bij toelating tot {namespace}] geweigerd op {when}[ door {policy}][: “{reason}”].[ Wat te doen: “{remedy}”.]", nil)
 }
 
 // refused says of the image that it was refused.

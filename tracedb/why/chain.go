@@ -25,7 +25,7 @@ var steps = map[string]text.Text{
 	"F3c": text.Of("Recorded in the register", "Vastgelegd in het register"),
 	"F4":  text.Of("Promoted to the cluster", "Klaargezet voor het cluster"),
 	"F5":  text.Of("Applied to the cluster", "Toegepast op het cluster"),
-	"F6":  text.Of("Validated at the door", "Getoetst aan de deur"),
+	"F6":  text.Of("Validated at admission", "Getoetst bij toelating"),
 	"F7a": text.Of("Allowed and started", "Toegelaten en gestart"),
 	"F7b": text.Of("Denied", "Geweigerd"),
 	"F8":  text.Of("Observed", "Waargenomen"),

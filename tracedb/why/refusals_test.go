@@ -36,3 +36,32 @@ func TestMostImportantRefusalComesFirst(t *testing.T) {
 		t.Errorf("of one version, what was tried last is told: %s", got)
 	}
 }
+
+// TestRefusedPodIsFound asks about a pod that was refused with an image of the service under another's id: it is
+// no part of the service's history, but all of its own.
+func TestRefusedPodIsFound(t *testing.T) {
+	l := filled(t)
+	pod := whytest.Tenant + "/by-hand"
+	seq := (&scribe{t: t, log: l}).add(tracedb.KindAdmission, tracedb.Denied,
+		tracedb.Admission{Namespace: whytest.Tenant, Resource: "Pod/by-hand", Images: []string{whytest.Image}, Algorithm: whytest.OtherID, Policy: "register", Reason: "not its id"},
+		"image", whytest.Image, "namespace", whytest.Tenant, "algorithm", whytest.OtherID, "pod", pod)
+	c := ask(t, l, pod)
+	if !has(c, seq) || !strings.Contains(c.Answer, "not its id") {
+		t.Errorf("the refusal (record %d) isn't told: %s", seq, c.Answer)
+	}
+}
+
+// TestRefusalOfWhatNobodyBuilt has the answer say the refusal, and nobody say that evidence is complete.
+func TestRefusalOfWhatNobodyBuilt(t *testing.T) {
+	l := filled(t)
+	pod := whytest.Tenant + "/stray"
+	(&scribe{t: t, log: l}).add(tracedb.KindAdmission, tracedb.Denied,
+		tracedb.Admission{Namespace: whytest.Tenant, Resource: "Pod/stray", Policy: "foundry-image", Reason: "not from the foundry"}, "namespace", whytest.Tenant, "pod", pod)
+	c := ask(t, l, pod)
+	if !strings.Contains(c.Answer, "not from the foundry") || !strings.Contains(c.AnswerNL, "geweigerd") {
+		t.Errorf("the refusal isn't in the answer: %s\n%s", c.Answer, c.AnswerNL)
+	}
+	if c.Complete() {
+		t.Error("evidence of something that was never built is called complete")
+	}
+}

@@ -32,7 +32,8 @@ var repositoryKinds = []tracedb.Kind{
 // unrelated are the records that have an image, a commit or a revision in common with the services of the
 // chain, and are about something else: what was done in another repository with the same commit or image, and
 // what was asked of the cluster for another service, in a namespace that the service was never promoted to, or
-// as a dry run. Asked about a single record, a namespace or a key, everything about it is the answer.
+// as a dry run. Asked about a single record, a namespace or a key, everything about it is the answer, and asked
+// about a pod, what was recorded of that very pod.
 func (t *traversal) unrelated() map[int64]bool {
 	switch t.subject.Type {
 	case tracedb.RefRecord, tracedb.RefNamespace, tracedb.RefKey:
@@ -55,6 +56,9 @@ func (t *traversal) unrelated() map[int64]bool {
 	}
 	out := map[int64]bool{}
 	for _, r := range all {
+		if t.subject.Type == tracedb.RefPod && slices.Contains(r.Refs, t.subject) {
+			continue
+		}
 		var candidates []service // that the record may be about
 		images := values(r.Entry, tracedb.RefImage)
 		for image, s := range services {

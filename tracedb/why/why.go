@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -25,6 +26,12 @@ type Chain struct {
 	Checkpoint string      `json:"checkpoint"`
 	Truncated  bool        `json:"truncated,omitempty"` // there is more than was looked at
 	Verdict    Verdict     `json:"-"`
+}
+
+// Complete says whether there is evidence of every step. Where nothing was built there are no steps, and none
+// that is missing.
+func (c *Chain) Complete() bool {
+	return len(c.Gaps) == 0 && slices.ContainsFunc(c.Links, func(l Link) bool { return isBuilt(l.Entry) })
 }
 
 // Link is one record of the chain.
