@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -195,9 +196,9 @@ func TestAttestAndRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, d := range records.drafts[:3] {
-		st, _, err := ring.Verify(d.Kind, d.Payload)
-		if err != nil || fmt.Sprint("sha256:", st.Subject[0].Digest["sha256"]) != digest {
-			t.Errorf("%s: %+v, %v", d.Kind, st.Subject, err)
+		v, err := ring.Verify(d.Kind, d.Payload, time.Now())
+		if err != nil || fmt.Sprint("sha256:", v.Statement.Subject[0].Digest["sha256"]) != digest {
+			t.Errorf("%s: %+v, %v", d.Kind, v, err)
 		}
 	}
 	for _, tt := range []struct {

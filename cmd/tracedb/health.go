@@ -54,10 +54,10 @@ func (h *health) gauge(name, help string, labels prometheus.Labels, value func()
 
 // records adds what is counted of records that were refused, and of decisions.
 func (h *health) records(in *ingest.Ingester, decides *admission.Controller) {
-	h.gauge("desk_refused", "Records that were refused since the start.", nil, func() float64 { return float64(in.Stats().Refused) })
-	h.gauge("desk_refusals_unrecorded", "Refusals that weren't written down.", nil, func() float64 { return float64(in.Stats().RefusalsUnrecorded) })
-	h.gauge("desk_decisions_waiting", "Admission decisions that aren't in the log yet.", nil, func() float64 { return float64(decides.Stats().Waiting) })
-	h.gauge("desk_decisions_dropped", "Admission decisions that never will be.", nil, func() float64 { return float64(decides.Stats().Dropped) })
+	h.gauge("ingest_refused", "Records that were refused since the start.", nil, func() float64 { return float64(in.Stats().Refused) })
+	h.gauge("ingest_refusals_unrecorded", "Refusals that weren't written down.", nil, func() float64 { return float64(in.Stats().RefusalsUnrecorded) })
+	h.gauge("admission_decisions_waiting", "Admission decisions that aren't in the log yet.", nil, func() float64 { return float64(decides.Stats().Waiting) })
+	h.gauge("admission_decisions_dropped", "Admission decisions that never will be.", nil, func() float64 { return float64(decides.Stats().Dropped) })
 }
 
 func unix(t time.Time) float64 {

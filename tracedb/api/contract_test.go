@@ -130,7 +130,7 @@ func contract(t *testing.T, w *world) {
 		{"why of nothing known", request{"GET", "/v1/why/" + strings.Repeat("0", 40), auditorToken, "", nil}, want{status: 404, code: "not_found"}},
 		{"why of nonsense", request{"GET", "/v1/why/%3Cscript%3E", auditorToken, "", nil}, want{400, "invalid", "subject"}},
 		{"why as nobody", request{"GET", "/v1/why/" + whytest.Algorithm, "", "", nil}, want{401, "unauthenticated", ""}},
-		{"why as the door", request{"GET", "/v1/why/" + whytest.Algorithm, admissionToken, "", nil}, want{403, "forbidden", ""}},
+		{"why as the gatekeeper", request{"GET", "/v1/why/" + whytest.Algorithm, admissionToken, "", nil}, want{403, "forbidden", ""}},
 
 		{"export", request{"GET", "/v1/export/" + whytest.Algorithm, auditorToken, "", nil}, want{status: 200}},
 		{"export with options", request{"GET", "/v1/export/" + whytest.Algorithm + "?all=true", auditorToken, "", nil}, want{400, "invalid", "all"}},

@@ -240,7 +240,7 @@ func (w *world) ask(who tracedb.Identity, method, path string, headers ...string
 	return rec
 }
 
-// denied is the newest record of the story that the door refused.
+// denied is the newest record that admission refused.
 func (w *world) denied() int64 {
 	w.t.Helper()
 	page, err := w.log.Search(w.t.Context(), tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindAdmission}, Outcome: tracedb.Denied, Limit: 1})

@@ -32,7 +32,11 @@ func (c Client) Approve(ctx context.Context, number int64, s fleet.Service, r fl
 		return "", fmt.Errorf("read pull request %d of %s: %w", number, c.Fleet, err)
 	}
 	review := func(state gitea.ReviewStateType, text string) error {
-		_, _, err := api.CreatePullReview(owner, name, number, gitea.CreatePullReviewOptions{State: state, CommitID: pr.Head.Sha, Body: text})
+		options := gitea.CreatePullReviewOptions{State: state, Body: text}
+		if pr.Head != nil { // else there is nothing to approve, only to say so
+			options.CommitID = pr.Head.Sha
+		}
+		_, _, err := api.CreatePullReview(owner, name, number, options)
 		return err
 	}
 	if reasons := c.check(ctx, api, pr, s, r); reasons != nil {
