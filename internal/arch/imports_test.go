@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"path"
 	"slices"
@@ -258,5 +259,22 @@ func list(t *testing.T) []pkg {
 			t.Fatal(err)
 		}
 		pkgs = append(pkgs, p)
+	}
+}
+
+// TestArchitectureNamesEveryPackage: what the document's tree doesn't show, a newcomer doesn't find.
+func TestArchitectureNamesEveryPackage(t *testing.T) {
+	text, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree, _, _ := strings.Cut(string(text), "**Who may import whom.**")
+	words := strings.FieldsFunc(tree, func(r rune) bool { return strings.ContainsRune(" /,()\n", r) })
+	for _, p := range list(t) {
+		name := path.Base(p.rel())
+		if strings.HasSuffix(name, "test") || slices.Contains(words, name) {
+			continue
+		}
+		t.Errorf("docs/architecture.md doesn't name %s", p.rel())
 	}
 }
