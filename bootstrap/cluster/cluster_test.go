@@ -219,23 +219,6 @@ func TestStateCheck(t *testing.T) {
 	}
 }
 
-func TestLacksSysResource(t *testing.T) {
-	tests := []struct {
-		name, status string
-		want         bool
-	}{
-		{"full", "Name:\tx\nCapBnd:\t000001ffffffffff\n", false},
-		{"without", "CapBnd:\t000001fffeffffff\n", true},
-		{"not said", "Name:\tx\n", false},
-		{"not a number", "CapBnd:\tzz\n", false},
-	}
-	for _, tt := range tests {
-		if got := lacksSysResource(tt.status); got != tt.want {
-			t.Errorf("%s: %v", tt.name, got)
-		}
-	}
-}
-
 func TestRemoveState(t *testing.T) {
 	root := t.TempDir()
 	mine, other := filepath.Join(root, "c"), filepath.Join(root, "home")

@@ -5,11 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 
 	"sigs.k8s.io/kind/pkg/apis/config/v1alpha4"
 	"sigs.k8s.io/yaml"
+
+	"github.com/druppie/druppie-up/internal/capability"
 )
 
 // Label and resource of GPU nodes.
@@ -40,20 +42,12 @@ func hostLimits(ctx context.Context) limits {
 	if out, err := docker(ctx, "info", "--format", "{{.CgroupVersion}}"); err == nil {
 		lim.CgroupV1 = strings.TrimSpace(out) == "1"
 	}
-	if data, err := os.ReadFile("/proc/self/status"); err == nil {
-		lim.NoSysResource = lacksSysResource(string(data))
+	if status, err := os.ReadFile("/proc/self/status"); err == nil {
+		// What this process lacks, none on this machine can give to a container.
+		missing, err := capability.Missing(string(status), capability.Last)
+		lim.NoSysResource = err == nil && slices.Contains(missing, capability.SysResource)
 	}
 	return lim
-}
-
-// lacksSysResource reads the bounding set out of a /proc status file: what it
-// lacks, no process on this machine can give to a container.
-func lacksSysResource(status string) bool {
-	const capSysResource = 24
-	_, after, _ := strings.Cut(status, "CapBnd:")
-	hex, _, _ := strings.Cut(after, "\n")
-	set, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-	return err == nil && set&(1<<capSysResource) == 0
 }
 
 // kindConfig is the configuration that kind gets, as YAML.

@@ -3,26 +3,20 @@ package main
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/druppie/druppie-up/internal/capability"
 )
 
 // host is what this process, and so the runc that it becomes, can hand on.
 type host struct {
-	bounding uint64            // capability bounding set, a bit each
+	missing  []string          // capabilities
 	oomScore int               // its own oom_score_adj
 	limits   map[string]uint64 // hard resource limits by their name in a specification
 }
-
-// capabilities in the order of their numbers in linux/capability.h.
-var capabilities = strings.Fields(`
-	CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_KILL CAP_SETGID CAP_SETUID
-	CAP_SETPCAP CAP_LINUX_IMMUTABLE CAP_NET_BIND_SERVICE CAP_NET_BROADCAST CAP_NET_ADMIN CAP_NET_RAW
-	CAP_IPC_LOCK CAP_IPC_OWNER CAP_SYS_MODULE CAP_SYS_RAWIO CAP_SYS_CHROOT CAP_SYS_PTRACE CAP_SYS_PACCT
-	CAP_SYS_ADMIN CAP_SYS_BOOT CAP_SYS_NICE CAP_SYS_RESOURCE CAP_SYS_TIME CAP_SYS_TTY_CONFIG CAP_MKNOD
-	CAP_LEASE CAP_AUDIT_WRITE CAP_AUDIT_CONTROL CAP_SETFCAP CAP_MAC_OVERRIDE CAP_MAC_ADMIN CAP_SYSLOG
-	CAP_WAKE_ALARM CAP_BLOCK_SUSPEND CAP_AUDIT_READ CAP_PERFMON CAP_BPF CAP_CHECKPOINT_RESTORE`)
 
 // limitNumbers are the resources of getrlimit(2) by name; the numbers are
 // those of all Linux platforms that Kubernetes runs on.
@@ -35,12 +29,7 @@ var limitNumbers = map[string]int{
 // has says whether the host can give a capability. One that is unknown here
 // is newer than this program: it stays, and runc decides.
 func (h host) has(name string) bool {
-	for i, c := range capabilities {
-		if strings.EqualFold(c, name) {
-			return h.bounding&(1<<i) != 0
-		}
-	}
-	return true
+	return !slices.ContainsFunc(h.missing, func(c string) bool { return strings.EqualFold(c, name) })
 }
 
 // readHost asks the kernel about this process.
@@ -50,8 +39,8 @@ func readHost() (host, error) {
 	if err != nil {
 		return h, fmt.Errorf("read own capabilities: %w", err)
 	}
-	if h.bounding, err = boundingSet(string(status)); err != nil {
-		return h, err
+	if h.missing, err = capability.Missing(string(status), capability.Last); err != nil {
+		return h, fmt.Errorf("read own capabilities: %w", err)
 	}
 	score, err := os.ReadFile("/proc/self/oom_score_adj")
 	if err != nil {
@@ -67,18 +56,4 @@ func readHost() (host, error) {
 		}
 	}
 	return h, nil
-}
-
-// boundingSet finds the bounding set in a /proc/<pid>/status.
-func boundingSet(status string) (uint64, error) {
-	for _, line := range strings.Split(status, "\n") {
-		if hex, ok := strings.CutPrefix(line, "CapBnd:"); ok {
-			set, err := strconv.ParseUint(strings.TrimSpace(hex), 16, 64)
-			if err != nil {
-				return 0, fmt.Errorf("read own capabilities: %w", err)
-			}
-			return set, nil
-		}
-	}
-	return 0, fmt.Errorf("read own capabilities: no CapBnd in /proc/self/status")
 }

@@ -5,8 +5,8 @@
 // limits than its own), and then becomes runc.
 //
 // It refuses to add anything, and leaves a specification alone that the host
-// can serve as it is. It starts at every container call, so it has no
-// dependencies beside the standard library.
+// can serve as it is. It starts at every container call, so it depends on the
+// standard library and on what names capabilities, nothing else.
 package main
 
 import (

@@ -2,10 +2,13 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/druppie/druppie-up/internal/capability"
 )
 
 // narrowFile takes out of the specification in path what h can't give. A
@@ -107,14 +110,14 @@ func narrowOOMScore(raw json.RawMessage, h host) (json.RawMessage, error) {
 	if err := json.Unmarshal(raw, &score); err != nil {
 		return nil, err
 	}
-	if h.has("CAP_SYS_RESOURCE") || score >= h.oomScore {
+	if h.has(capability.SysResource) || score >= h.oomScore {
 		return nil, nil
 	}
 	return json.Marshal(h.oomScore)
 }
 
 func narrowLimits(raw json.RawMessage, h host) (json.RawMessage, error) {
-	if h.has("CAP_SYS_RESOURCE") {
+	if h.has(capability.SysResource) {
 		return nil, nil
 	}
 	var limits []struct {
@@ -152,13 +155,7 @@ func replace(path string, content []byte) error {
 	}
 	defer os.Remove(f.Name()) // gone already when all went well
 	_, err = f.Write(content)
-	if err == nil {
-		err = f.Chmod(st.Mode().Perm())
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err == nil {
+	if err = errors.Join(err, f.Chmod(st.Mode().Perm()), f.Close()); err == nil {
 		err = os.Rename(f.Name(), path)
 	}
 	if err != nil {

@@ -86,6 +86,7 @@ var allowed = []struct{ pkg, imports string }{
 	{"internal/names", ""},
 	{"internal/text", ""},
 	{"internal/command", ""},
+	{"internal/capability", ""},
 	{"internal/httpclient", ""},
 	{"internal/giteaclient", "internal/httpclient internal/names"},
 	{"internal/tekton", "internal/names"},
@@ -93,7 +94,7 @@ var allowed = []struct{ pkg, imports string }{
 }
 
 // leaf are the packages that every other may import besides: data and thin clients, without a decision.
-var leaf = []string{"internal/names", "internal/text", "internal/command", "internal/httpclient", "internal/giteaclient", "internal/tekton"}
+var leaf = []string{"internal/names", "internal/text", "internal/command", "internal/capability", "internal/httpclient", "internal/giteaclient", "internal/tekton"}
 
 // exclusive says which packages of others belong to one package of ours, because that package is the
 // adapter around them.
