@@ -127,48 +127,47 @@ func Fix(ctx context.Context, opt Options, findings []Finding, confirm func([]st
 }
 
 func (h *Host) fix(ctx context.Context, checks []Check, findings []Finding, confirm func([]string) (bool, error), rep ui.Reporter) error {
-	safe, foreign := map[string]bool{}, map[string]bool{}
-	var safeLines, foreignLines []string
+	var ours, foreign []Finding
 	for _, f := range findings {
 		switch {
 		case !f.Fixable:
 		case !f.Consent:
-			safe[f.Name] = true
-			safeLines = append(safeLines, f.FixDoes...)
+			ours = append(ours, f)
 		case h.opt.Unattended && !h.opt.ChangeEngine:
 			rep.Note("%s: left alone, since the engine isn't one that druppie-up installed (allow it with --change-engine)", f.Title)
 		default:
-			foreign[f.Name] = true
-			foreignLines = append(foreignLines, f.FixDoes...)
+			foreign = append(foreign, f)
 		}
 	}
-	if len(safe)+len(foreign) == 0 {
+	if len(ours)+len(foreign) == 0 {
 		return nil
 	}
-	agreed := 0
-	for _, group := range []struct {
-		names map[string]bool
-		lines []string
-	}{{safe, safeLines}, {foreign, foreignLines}} {
-		if len(group.names) == 0 {
+	agreed := map[string]bool{}
+	for _, group := range [][]Finding{ours, foreign} {
+		if len(group) == 0 {
 			continue
 		}
-		yes, err := confirm(group.lines)
+		var lines []string
+		for _, f := range group {
+			lines = append(lines, f.FixDoes...)
+		}
+		yes, err := confirm(lines)
 		if err != nil {
 			return err
 		}
 		if !yes {
-			clear(group.names)
 			continue
 		}
-		agreed++
+		for _, f := range group {
+			agreed[f.Name] = true
+		}
 	}
-	if agreed == 0 {
+	if len(agreed) == 0 {
 		return ErrDeclined
 	}
 	var failures []error
 	for _, c := range checks {
-		if !safe[c.Name] && !foreign[c.Name] {
+		if !agreed[c.Name] {
 			continue
 		}
 		fix := func(ui.Task) (string, error) { return "", c.Fix(h, ctx) }

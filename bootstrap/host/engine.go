@@ -116,14 +116,15 @@ func (h *Host) alive(pid, name string) bool {
 	if err != nil {
 		return false
 	}
-	state := procField(status, "State")
-	return procField(status, "Name") == name && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+	state := field(status, "State:")
+	return field(status, "Name:") == name && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
 }
 
-// procField is a field of a /proc/<pid>/status, empty if it isn't there.
-func procField(status, name string) string {
-	for line := range strings.Lines(status) {
-		if value, ok := strings.CutPrefix(line, name+":"); ok {
+// field is what stands behind a name at the beginning of a line, as in a
+// /proc/<pid>/status; empty if it isn't there.
+func field(text, name string) string {
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(line, name); ok {
 			return strings.TrimSpace(value)
 		}
 	}

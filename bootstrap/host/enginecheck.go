@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 
+	"k8s.io/apimachinery/pkg/util/version"
+
+	"github.com/druppie/druppie-up/internal/capability"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -47,13 +48,6 @@ func (h *Host) checkCapabilities(_ context.Context) Finding {
 	return f
 }
 
-// capabilityNames are those that a container can be given, by number.
-var capabilityNames = strings.Fields(`
-	CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE
-	NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT
-	SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP
-	MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`)
-
 // missingCapabilities are those that the kernel knows and that neither the
 // engine nor what it starts can have.
 func (h *Host) missingCapabilities() ([]string, error) {
@@ -69,23 +63,7 @@ func (h *Host) missingCapabilities() ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lackingCapabilities(status, int(last))
-}
-
-// lackingCapabilities compares the bounding set in a /proc/<pid>/status with
-// what the kernel knows.
-func lackingCapabilities(status string, last int) ([]string, error) {
-	set, err := strconv.ParseUint(procField(status, "CapBnd"), 16, 64)
-	if err != nil {
-		return nil, fmt.Errorf("read the bounding set of the process's status: %w", err)
-	}
-	var missing []string
-	for n, name := range capabilityNames {
-		if n <= last && set&(1<<n) == 0 {
-			missing = append(missing, "CAP_"+name)
-		}
-	}
-	return missing, nil
+	return capability.Missing(status, int(last))
 }
 
 func (h *Host) checkEngine(ctx context.Context) Finding {
@@ -102,16 +80,14 @@ func (h *Host) checkEngine(ctx context.Context) Finding {
 		return Finding{Status: OK, Found: found}
 	}
 	bad := Finding{Status: Fail, Found: f.err.Error(), Mend: ui.Hint(withEngineHint(f.err))}
-	if errors.Is(f.err, ErrEngineSilent) || strings.Contains(f.err.Error(), "permission denied") || os.Getenv("DOCKER_HOST") != "" {
-		switch {
-		case os.Getenv("DOCKER_HOST") != "":
-			bad.Mend = "start the engine that DOCKER_HOST names, or unset the variable"
-		case strings.Contains(f.err.Error(), "permission denied"):
-			bad.Mend = "run as root, or join the group docker and log in again: usermod -aG docker $USER"
-		}
-		return bad
+	switch {
+	case os.Getenv("DOCKER_HOST") != "":
+		bad.Mend = "start the engine that DOCKER_HOST names, or unset the variable"
+	case strings.Contains(f.err.Error(), "permission denied"):
+		bad.Mend = "run as root, or join the group docker and log in again: usermod -aG docker $USER"
+	case !errors.Is(f.err, ErrEngineSilent):
+		h.planEngine(&bad)
 	}
-	h.planEngine(&bad)
 	return bad
 }
 
@@ -139,24 +115,9 @@ func (h *Host) planEngine(f *Finding) {
 	}
 }
 
-// atLeast compares versions by their numbers, up to the first that isn't one.
-func atLeast(version, least string) bool {
-	return slices.Compare(numbers(version), numbers(least)) >= 0
-}
-
-var number = regexp.MustCompile(`^\.?(\d+)`)
-
-func numbers(version string) []int {
-	var out []int
-	for m := number.FindStringSubmatch(version); m != nil; m = number.FindStringSubmatch(version) {
-		n, err := strconv.Atoi(m[1])
-		if err != nil {
-			return out
-		}
-		out = append(out, n)
-		version = version[len(m[0]):]
-	}
-	return out
+func atLeast(have, least string) bool {
+	v, err := version.ParseGeneric(have)
+	return err == nil && v.AtLeast(version.MustParseGeneric(least))
 }
 
 func (h *Host) checkEngineKind(ctx context.Context) Finding {

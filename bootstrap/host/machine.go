@@ -18,21 +18,11 @@ func (h *Host) checkPlatform(_ context.Context) Finding {
 	if runtime.GOOS != "linux" || (runtime.GOARCH != "amd64" && runtime.GOARCH != "arm64") {
 		return Finding{Status: Fail, Found: found + " is not supported", Mend: "use a Linux machine, or a virtual one, with an amd64 or arm64 processor"}
 	}
-	if name := osRelease(h, "PRETTY_NAME"); name != "" {
+	release, _ := h.read("/etc/os-release")
+	if name := strings.Trim(field(release, "PRETTY_NAME="), `"'`); name != "" {
 		found = name + ", " + found
 	}
 	return Finding{Status: OK, Found: found}
-}
-
-// osRelease is a field of the distribution's description.
-func osRelease(h *Host, key string) string {
-	text, _ := h.read("/etc/os-release")
-	for line := range strings.Lines(text) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {
-			return strings.Trim(value, `"'`)
-		}
-	}
-	return ""
 }
 
 func (h *Host) checkProcessors(_ context.Context) Finding {
@@ -71,23 +61,11 @@ func (h *Host) checkMemory(_ context.Context) Finding {
 
 // parseMeminfo returns total and available memory in bytes.
 func parseMeminfo(text string) (total, available int64) {
-	for line := range strings.Lines(text) {
-		fields := strings.Fields(line)
-		if len(fields) < 2 {
-			continue
-		}
-		n, err := strconv.ParseInt(fields[1], 10, 64)
-		if err != nil {
-			continue
-		}
-		switch fields[0] {
-		case "MemTotal:":
-			total = n << 10
-		case "MemAvailable:":
-			available = n << 10
-		}
+	bytes := func(name string) int64 {
+		kib, _ := strconv.ParseInt(strings.TrimSuffix(field(text, name), " kB"), 10, 64) // 0 where it isn't said
+		return kib << 10
 	}
-	return total, available
+	return bytes("MemTotal:"), bytes("MemAvailable:")
 }
 
 // need is the disk that a folder wants.

@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net"
 	"net/netip"
@@ -43,8 +42,7 @@ func (h *Host) checkNetworks(ctx context.Context) Finding {
 		return Finding{Status: Warn, Found: "overlap of " + strings.Join(clashes, "; "),
 			Mend: "disconnect that network (a VPN, often) while the platform is used, if pods have to reach it"}
 	}
-	subnets := h.kindSubnets(ctx)
-	for _, s := range subnets {
+	for _, s := range h.kindSubnets(ctx) {
 		for _, r := range routes {
 			// The engine's own route to it goes by its bridge.
 			if r.net.Overlaps(s) && !strings.HasPrefix(r.device, "br-") && !strings.HasPrefix(r.device, "docker") {
@@ -62,28 +60,14 @@ func (h *Host) kindSubnets(ctx context.Context) []netip.Prefix {
 	if h.facts(ctx).err != nil {
 		return nil
 	}
-	out, err := h.run(ctx, "docker", "network", "inspect", "kind")
+	out, err := h.run(ctx, "docker", "network", "inspect", "kind", "--format", "{{range .IPAM.Config}}{{println .Subnet}}{{end}}")
 	if err != nil {
 		return nil
 	}
-	return parseSubnets(out)
-}
-
-func parseSubnets(inspect []byte) []netip.Prefix {
-	var networks []struct {
-		IPAM struct {
-			Config []struct{ Subnet string }
-		}
-	}
-	if json.Unmarshal(inspect, &networks) != nil {
-		return nil
-	}
 	var subnets []netip.Prefix
-	for _, n := range networks {
-		for _, c := range n.IPAM.Config {
-			if p, err := netip.ParsePrefix(c.Subnet); err == nil && p.Addr().Is4() {
-				subnets = append(subnets, p)
-			}
+	for _, subnet := range strings.Fields(string(out)) {
+		if p, err := netip.ParsePrefix(subnet); err == nil && p.Addr().Is4() {
+			subnets = append(subnets, p)
 		}
 	}
 	return subnets

@@ -56,31 +56,6 @@ func TestMergeDaemon(t *testing.T) {
 // flat takes out white space: none of the tests' values has any.
 func flat(s string) string { return strings.Join(strings.Fields(s), "") }
 
-func TestLackingCapabilities(t *testing.T) {
-	for _, tt := range []struct {
-		name, status string
-		last         int
-		want         []string
-		wantErr      bool
-	}{
-		{name: "all", status: "CapBnd:\t000001ffffffffff\n", last: 40},
-		{name: "a sandbox", status: "Name:\tx\nCapBnd:\t000001fffeffffff\n", last: 40, want: []string{"CAP_SYS_RESOURCE"}},
-		{name: "an old kernel has fewer", status: "CapBnd:\t0000003fffffffff\n", last: 37},
-		{name: "a container", status: "CapBnd:\t0000003fffffffff\n", last: 40, want: []string{"CAP_PERFMON", "CAP_BPF", "CAP_CHECKPOINT_RESTORE"}},
-		{name: "absent", status: "Name:\tx\n", wantErr: true},
-	} {
-		t.Run(tt.name, func(t *testing.T) {
-			got, err := lackingCapabilities(tt.status, tt.last)
-			if (err != nil) != tt.wantErr {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(tt.want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
 func TestAtLeast(t *testing.T) {
 	for _, tt := range []struct {
 		version string
@@ -142,7 +117,7 @@ tun0	0000600A	00000000	0001	0	0	0	0000F0FF	0	0	0
 
 func TestNetworksClash(t *testing.T) {
 	const head = "Iface	Destination	Gateway 	Flags	RefCnt	Use	Metric	Mask		MTU	Window	IRTT\n"
-	const kind = `[{"IPAM":{"Config":[{"Subnet":"fc00::/64"},{"Subnet":"172.18.0.0/16"}]}}]`
+	const kind = "fc00::/64\n172.18.0.0/16\n\n"
 	for _, tt := range []struct {
 		name, routes, resolvers string
 		want                    Status

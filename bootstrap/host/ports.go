@@ -87,25 +87,13 @@ func (h *Host) portOwner(ctx context.Context, port int) (owner PortOwner, free b
 	// The engine publishes by a proxy process or in the kernel alone: only it knows for whom.
 	if f := h.facts(ctx); f.err == nil {
 		out, err := h.run(ctx, "docker", "ps", "--filter", fmt.Sprintf("publish=%d", port), "--format",
-			`{{.Names}}|{{.Label "io.druppie.cluster"}}|{{.Label "io.x-k8s.kind.cluster"}}`)
+			`{{.Names}} {{or (.Label "io.druppie.cluster") (.Label "io.x-k8s.kind.cluster")}}`)
 		if err == nil {
-			owner.Container, owner.Cluster = parsePublisher(string(out))
+			first, _, _ := strings.Cut(strings.TrimSpace(string(out)), "\n")
+			owner.Container, owner.Cluster, _ = strings.Cut(first, " ")
 		}
 	}
 	return owner, false, nil
-}
-
-// parsePublisher reads the first line of the engine's answer.
-func parsePublisher(out string) (container, cluster string) {
-	line, _, _ := strings.Cut(strings.TrimSpace(out), "\n")
-	fields := strings.Split(line, "|")
-	if len(fields) != 3 {
-		return "", ""
-	}
-	if fields[1] == "" {
-		fields[1] = fields[2]
-	}
-	return fields[0], fields[1]
 }
 
 // listener finds the process behind a port in /proc.

@@ -63,9 +63,9 @@ func TestPortCheck(t *testing.T) {
 	}{
 		{name: "a default moves", want: Warn, found: "will be taken"},
 		{name: "a choice does not", chosen: true, want: Fail, found: "in use"},
-		{name: "our own platform", publisher: "druppie-control-plane||druppie", chosen: true, want: OK, found: "running platform"},
-		{name: "another cluster", publisher: "x-control-plane||x", chosen: true, want: Fail, found: "container x-control-plane of cluster x"},
-		{name: "another container", publisher: "web||", chosen: true, want: Fail, found: "by container web"},
+		{name: "our own platform", publisher: "druppie-control-plane druppie", chosen: true, want: OK, found: "running platform"},
+		{name: "another cluster", publisher: "x-control-plane x", chosen: true, want: Fail, found: "container x-control-plane of cluster x"},
+		{name: "another container", publisher: "web ", chosen: true, want: Fail, found: "by container web"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			h := machine(t, nil, map[string]string{"docker ps": tt.publisher + "\n"})
