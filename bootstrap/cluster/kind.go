@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"k8s.io/apimachinery/pkg/util/wait"
@@ -31,7 +31,7 @@ func (r *run) kindCreate(ctx context.Context, config []byte) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, createLimit, fmt.Errorf("kind didn't end within %s", createLimit))
 	defer cancel()
 	defer exemptFromProxy(mirrorName(r.opt.Name))()
-	provider := kindcluster.NewProvider(kindcluster.ProviderWithDocker(), kindcluster.ProviderWithLogger(&logger{task: r.task}))
+	provider := kindcluster.NewProvider(kindcluster.ProviderWithDocker(), kindcluster.ProviderWithLogger(logger{task: r.task}))
 	done := make(chan error, 1)
 	go func() {
 		done <- provider.Create(r.opt.Name,
@@ -56,19 +56,16 @@ func (r *run) kindCreate(ctx context.Context, config []byte) error {
 // reads the proxies from the environment and offers no other way; the returned
 // function restores the environment.
 func exemptFromProxy(host string) (restore func()) {
-	restore = func() {}
 	if os.Getenv("HTTP_PROXY")+os.Getenv("http_proxy")+os.Getenv("HTTPS_PROXY")+os.Getenv("https_proxy") == "" {
-		return restore
+		return func() {}
 	}
-	for _, k := range []string{"NO_PROXY", "no_proxy"} {
-		old, before := os.Getenv(k), restore
-		os.Setenv(k, strings.Trim(old+","+host, ","))
-		restore = func() {
-			os.Setenv(k, old)
-			before()
-		}
+	upper, lower := os.Getenv("NO_PROXY"), os.Getenv("no_proxy")
+	os.Setenv("NO_PROXY", strings.Trim(upper+","+host, ","))
+	os.Setenv("no_proxy", strings.Trim(lower+","+host, ","))
+	return func() {
+		os.Setenv("NO_PROXY", upper)
+		os.Setenv("no_proxy", lower)
 	}
-	return restore
 }
 
 // exportKubeconfig writes the cluster's own kubeconfig; the user's is never read.
@@ -167,9 +164,7 @@ func (r *run) explainNode(ctx context.Context, err error) error {
 
 // lastError is the last line of a log that is an error.
 func lastError(log string) string {
-	lines := strings.Split(strings.TrimSpace(log), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		l := lines[i]
+	for _, l := range slices.Backward(strings.Split(strings.TrimSpace(log), "\n")) {
 		if strings.HasPrefix(l, "E") && len(l) > 1 && l[1] >= '0' && l[1] <= '9' || strings.Contains(l, "level=error") || strings.Contains(l, "level=fatal") {
 			const most = 400
 			if len(l) > most {
@@ -181,13 +176,14 @@ func lastError(log string) string {
 	return ""
 }
 
-// logger turns kind's lines into the details of a task.
+// logger turns kind's lines into the details of a task, but for its warnings:
+// they are about what our configuration says on purpose.
 type logger struct {
+	log.NoopLogger
 	task ui.Task
-	mu   sync.Mutex
 }
 
-func (l *logger) detail(s string) {
+func (l logger) detail(s string) {
 	s = strings.TrimSpace(strings.Map(func(r rune) rune {
 		if r > 0x2000 { // kind's pictures
 			return -1
@@ -195,35 +191,21 @@ func (l *logger) detail(s string) {
 		return r
 	}, s))
 	s = strings.TrimSpace(strings.TrimSuffix(strings.TrimSpace(strings.TrimLeft(s, "•✓✗ ")), "..."))
-	if s == "" {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.task.Detail("kind: %s", s)
-}
-
-func (l *logger) Warn(string)                  {} // about what our configuration says on purpose
-func (l *logger) Warnf(string, ...any)         {}
-func (l *logger) Error(message string)         { l.detail(message) }
-func (l *logger) Errorf(f string, a ...any)    { l.detail(fmt.Sprintf(f, a...)) }
-func (l *logger) V(n log.Level) log.InfoLogger { return infoLogger{l, n == 0} }
-
-type infoLogger struct {
-	l  *logger
-	on bool
-}
-
-func (i infoLogger) Info(message string) {
-	if i.on {
-		i.l.detail(message)
+	if s != "" {
+		l.task.Detail("kind: %s", s)
 	}
 }
 
-func (i infoLogger) Infof(f string, a ...any) {
-	if i.on {
-		i.l.detail(fmt.Sprintf(f, a...))
+func (l logger) Error(message string)      { l.detail(message) }
+func (l logger) Errorf(f string, a ...any) { l.detail(fmt.Sprintf(f, a...)) }
+
+func (l logger) V(n log.Level) log.InfoLogger {
+	if n > 0 {
+		return log.NoopInfoLogger{}
 	}
+	return l
 }
 
-func (i infoLogger) Enabled() bool { return i.on }
+func (l logger) Info(message string)      { l.detail(message) }
+func (l logger) Infof(f string, a ...any) { l.detail(fmt.Sprintf(f, a...)) }
+func (l logger) Enabled() bool            { return true }
