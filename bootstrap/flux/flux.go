@@ -53,6 +53,9 @@ const (
 	retry = 5 * time.Second
 )
 
+// rootKey is where the root's source and Kustomization are.
+var rootKey = client.ObjectKey{Namespace: names.NamespaceFlux, Name: root}
+
 // Controllers are the Deployments of Flux itself. Nothing else tells that one is gone:
 // what it did stands as it was.
 func Controllers() []string {
@@ -70,12 +73,12 @@ const renderedFrom = "druppie.io/rendered-from"
 
 // RenderedFrom is what Sync was last given; empty where Flux isn't installed.
 func RenderedFrom(ctx context.Context, c client.Reader) (string, error) {
-	source := fluxObject(sourcev1.GitRepositoryKind, root)
-	err := c.Get(ctx, client.ObjectKeyFromObject(source), source)
+	source := &sourcev1.GitRepository{}
+	err := c.Get(ctx, rootKey, source)
 	if err != nil && !apierrors.IsNotFound(err) && !apimeta.IsNoMatchError(err) {
 		return "", fmt.Errorf("read the source %s: %w", root, err)
 	}
-	return source.GetAnnotations()[renderedFrom], nil
+	return source.Annotations[renderedFrom], nil
 }
 
 // Sync points Flux at the platform repository with the objects that

@@ -69,7 +69,7 @@ func (w *waiter) restoreDeleted(ctx context.Context) error {
 	}
 	byKind := map[schema.GroupVersionKind][]inventoryEntry{}
 	for _, k := range all {
-		entries, err := inventory(k)
+		entries, err := inventory(&k)
 		if err != nil {
 			return err
 		}

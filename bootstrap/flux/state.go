@@ -10,7 +10,6 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -43,7 +42,8 @@ func Inspect(ctx context.Context, c client.Reader) ([]State, error) {
 		return nil, err
 	}
 	var out []State
-	for _, k := range installed {
+	for i := range installed {
+		k := &installed[i]
 		revision := revisions[k.Spec.SourceRef.Name]
 		if k.Spec.SourceRef.Name == fleet {
 			// A promotion that is just being applied takes nothing away from what runs.
@@ -130,11 +130,12 @@ func suspendable() []schema.GroupVersionKind {
 func suspended(ctx context.Context, c client.Reader) ([]unstructured.Unstructured, error) {
 	var out []unstructured.Unstructured
 	for _, kind := range suspendable() {
-		objs, err := list(ctx, c, kind, client.MatchingLabels{"app.kubernetes.io/part-of": "druppie"})
-		if err != nil {
+		objs := &unstructured.UnstructuredList{}
+		objs.SetGroupVersionKind(kind.GroupVersion().WithKind(kind.Kind + "List"))
+		if err := list(ctx, c, kind.Kind, objs, client.MatchingLabels{"app.kubernetes.io/part-of": "druppie"}); err != nil {
 			return nil, err
 		}
-		for _, o := range objs {
+		for _, o := range objs.Items {
 			if yes, _, _ := unstructured.NestedBool(o.Object, "spec", "suspend"); yes { // absent is false
 				out = append(out, o)
 			}
@@ -143,48 +144,33 @@ func suspended(ctx context.Context, c client.Reader) ([]unstructured.Unstructure
 	return out, nil
 }
 
-func kustomizations(ctx context.Context, c client.Reader) ([]*kustomizev1.Kustomization, error) {
-	objs, err := list(ctx, c, kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind))
-	if err != nil {
-		return nil, err
-	}
-	var out []*kustomizev1.Kustomization
-	for _, u := range objs {
-		k := &kustomizev1.Kustomization{}
-		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, k); err != nil {
-			return nil, fmt.Errorf("flux: read %s: %w", u.GetName(), err)
-		}
-		out = append(out, k)
-	}
-	return out, nil
+func kustomizations(ctx context.Context, c client.Reader) ([]kustomizev1.Kustomization, error) {
+	found := &kustomizev1.KustomizationList{}
+	err := list(ctx, c, kustomizev1.KustomizationKind, found)
+	return found.Items, err
 }
 
 // sourceRevisions are the revisions that Flux has of its sources, by name.
 func sourceRevisions(ctx context.Context, c client.Reader) (map[string]string, error) {
-	objs, err := list(ctx, c, sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind))
-	if err != nil {
+	found := &sourcev1.GitRepositoryList{}
+	if err := list(ctx, c, sourcev1.GitRepositoryKind, found); err != nil {
 		return nil, err
 	}
 	out := map[string]string{}
-	for _, o := range objs {
-		revision, _, err := unstructured.NestedString(o.Object, "status", "artifact", "revision")
-		if err != nil {
-			return nil, fmt.Errorf("flux: read %s: %w", o.GetName(), err)
+	for _, s := range found.Items {
+		if s.Status.Artifact != nil {
+			out[s.Name] = s.Status.Artifact.Revision
 		}
-		out[o.GetName()] = revision
 	}
 	return out, nil
 }
 
 // list lists Flux's objects of a kind; there are none of a kind that the cluster
 // doesn't know.
-func list(ctx context.Context, c client.Reader, kind schema.GroupVersionKind, opts ...client.ListOption) ([]unstructured.Unstructured, error) {
-	found := &unstructured.UnstructuredList{}
-	kind.Kind += "List"
-	found.SetGroupVersionKind(kind)
+func list(ctx context.Context, c client.Reader, kind string, found client.ObjectList, opts ...client.ListOption) error {
 	err := c.List(ctx, found, append(opts, client.InNamespace(names.NamespaceFlux))...)
 	if err != nil && !apimeta.IsNoMatchError(err) {
-		return nil, fmt.Errorf("flux: list %ss: %w", strings.TrimSuffix(kind.Kind, "List"), err)
+		return fmt.Errorf("flux: list %ss: %w", kind, err)
 	}
-	return found.Items, nil
+	return nil
 }

@@ -15,7 +15,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/kube"
@@ -130,13 +129,9 @@ const hint = "`druppie-up status` shows every part; run `druppie-up up` again wh
 
 // check counts the parts that are ready and says of the others what they wait for.
 func (w *waiter) check(ctx context.Context) (ready int, waiting []string, err error) {
-	u := fluxObject(sourcev1.GitRepositoryKind, root)
-	if err := w.Get(ctx, client.ObjectKeyFromObject(u), u); err != nil {
-		return 0, nil, fmt.Errorf("flux: %w", err)
-	}
 	src := &sourcev1.GitRepository{}
-	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, src); err != nil {
-		return 0, nil, fmt.Errorf("flux: read %s: %w", root, err)
+	if err := w.Get(ctx, rootKey, src); err != nil {
+		return 0, nil, fmt.Errorf("flux: %w", err)
 	}
 	if a := src.Status.Artifact; a == nil || a.Revision != w.want {
 		if err := w.requestReconcile(ctx, sourcev1.GitRepositoryKind, root); err != nil {
@@ -149,7 +144,8 @@ func (w *waiter) check(ctx context.Context) (ready int, waiting []string, err er
 	if err != nil {
 		return 0, nil, err
 	}
-	for _, k := range all {
+	for i := range all {
+		k := &all[i]
 		if k.Spec.SourceRef.Name != root {
 			continue // a tenant's: its failures are none of the platform
 		}

@@ -12,8 +12,10 @@ import (
 	"time"
 
 	"github.com/fluxcd/cli-utils/pkg/kstatus/polling"
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/ssa"
 	"github.com/fluxcd/pkg/ssa/normalize"
+	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/go-logr/logr"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -91,7 +93,7 @@ func newClient(c client.Client, set kubernetes.Interface, cfg *rest.Config) *Cli
 
 func newScheme() (*runtime.Scheme, error) {
 	s := runtime.NewScheme()
-	return s, errors.Join(clientscheme.AddToScheme(s), apiextensionsv1.AddToScheme(s))
+	return s, errors.Join(clientscheme.AddToScheme(s), apiextensionsv1.AddToScheme(s), kustomizev1.AddToScheme(s), sourcev1.AddToScheme(s))
 }
 
 // Decode reads the objects of a YAML stream, lists unfolded. A document that
