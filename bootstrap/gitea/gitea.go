@@ -150,7 +150,7 @@ gitea create --admin --must-change-password=false --username "$0" --email "$1" -
 // is in no audit log and no process list outside of the container.
 func (s *setup) ensureAdmin(ctx context.Context) error {
 	id := identities()[0]
-	data, err := s.identity(ctx, id.name)
+	data, err := identityData(ctx, s, id.name)
 	if err != nil {
 		return err
 	}
@@ -195,7 +195,7 @@ func (s *setup) ensureUsers(ctx context.Context) error {
 		} else if giteaclient.Status(resp) != http.StatusNotFound {
 			return fmt.Errorf("%s: %w", id.name, err)
 		}
-		data, err := s.identity(ctx, id.name)
+		data, err := identityData(ctx, s, id.name)
 		if err != nil {
 			return err
 		}
@@ -221,10 +221,10 @@ func (s *setup) ensureOrganisation(context.Context) error {
 	return err
 }
 
-// identity reads what the cluster keeps of an identity.
-func (s *setup) identity(ctx context.Context, name string) (map[string][]byte, error) {
+// identityData reads what the cluster keeps of an identity.
+func identityData(ctx context.Context, c client.Reader, name string) (map[string][]byte, error) {
 	secret := &corev1.Secret{}
-	if err := s.Get(ctx, client.ObjectKey{Namespace: names.NamespaceGitea, Name: names.IdentitySecret(name)}, secret); err != nil {
+	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceGitea, Name: names.IdentitySecret(name)}, secret); err != nil {
 		return nil, fmt.Errorf("credentials of %s: %w", name, err)
 	}
 	return secret.Data, nil

@@ -3,12 +3,12 @@ package gitea
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"path"
 	"slices"
+	"sort"
 	"strings"
 	"time"
 
@@ -22,7 +22,6 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"github.com/go-git/go-git/v5/storage/memory"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/frontdoor"
@@ -78,11 +77,11 @@ func PlatformFolders(ctx context.Context, c client.Client, endpoint frontdoor.En
 }
 
 func newInstaller(ctx context.Context, c client.Client, endpoint frontdoor.Endpoint) (*pusher, error) {
-	s := &corev1.Secret{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceGitea, Name: names.IdentitySecret(names.UserInstaller)}, s); err != nil {
-		return nil, fmt.Errorf("credentials of %s: %w", names.UserInstaller, err)
+	data, err := identityData(ctx, c, names.UserInstaller)
+	if err != nil {
+		return nil, err
 	}
-	return newPusher(ctx, endpoint, names.UserInstaller, string(s.Data["token"]))
+	return newPusher(ctx, endpoint, names.UserInstaller, string(data["token"]))
 }
 
 // pusher pushes whole trees. It uses Git's protocol through go-git but below
@@ -243,7 +242,12 @@ func writeTree(store *memory.Storage, files map[string][]byte) (plumbing.Hash, e
 			folders[first][rest] = files[name]
 			continue
 		}
-		hash, err := putBlob(store, files[name])
+		blob := &plumbing.MemoryObject{}
+		blob.SetType(plumbing.BlobObject)
+		if _, err := blob.Write(files[name]); err != nil {
+			return plumbing.ZeroHash, err
+		}
+		hash, err := store.SetEncodedObject(blob)
 		if err != nil {
 			return plumbing.ZeroHash, err
 		}
@@ -260,30 +264,8 @@ func writeTree(store *memory.Storage, files map[string][]byte) (plumbing.Hash, e
 		entries[name] = object.TreeEntry{Name: name, Mode: filemode.Dir, Hash: hash}
 	}
 	tree := &object.Tree{Entries: slices.Collect(maps.Values(entries))}
-	// Git orders a folder as if its name ended in a slash.
-	slices.SortFunc(tree.Entries, func(a, b object.TreeEntry) int { return strings.Compare(treeKey(a), treeKey(b)) })
+	sort.Sort(object.TreeEntrySorter(tree.Entries))
 	return put(store, tree)
-}
-
-func treeKey(e object.TreeEntry) string {
-	if e.Mode == filemode.Dir {
-		return e.Name + "/"
-	}
-	return e.Name
-}
-
-func putBlob(store *memory.Storage, content []byte) (hash plumbing.Hash, err error) {
-	o := store.NewEncodedObject()
-	o.SetType(plumbing.BlobObject)
-	w, err := o.Writer()
-	if err != nil {
-		return hash, err
-	}
-	_, err = w.Write(content)
-	if err = errors.Join(err, w.Close()); err != nil {
-		return hash, err
-	}
-	return store.SetEncodedObject(o)
 }
 
 func put(store *memory.Storage, v interface {

@@ -60,7 +60,7 @@ func (s *setup) ensureTokens(ctx context.Context) error {
 }
 
 func (s *setup) ensureToken(ctx context.Context, id identity) (string, error) {
-	data, err := s.identity(ctx, id.name)
+	data, err := identityData(ctx, s, id.name)
 	if err != nil {
 		return "", err
 	}
