@@ -120,7 +120,7 @@ type Web struct {
 	Tools []string `json:"tools"`
 	// Script is what builds, run in the source folder by pnpm exec.
 	Script []string `json:"script"`
-	// Output are folders or files that hold the result.
+	// Output are the folders that hold the result.
 	Output  []string `json:"output"`
 	Seconds int      `json:"seconds,omitempty"`
 }

@@ -18,8 +18,6 @@ import (
 
 // Go is how the go command is called.
 type Go struct {
-	// Program is a path, or a name in PATH; "go" when left out.
-	Program string
 	// Toolchain is the Go toolchain by name; the installed one when left out.
 	Toolchain string
 	// ModCache is the module cache, an absolute path.
@@ -34,14 +32,6 @@ type Module struct {
 	Zip string // its archive
 }
 
-// program is the go command's path or name.
-func (g Go) program() string {
-	if g.Program == "" {
-		return "go"
-	}
-	return g.Program
-}
-
 // Run calls the go command in dir, or away from any go.mod when dir is empty; set comes last in its environment.
 func (g Go) Run(ctx context.Context, dir string, set []string, args ...string) ([]byte, error) {
 	env, err := g.Environ(ctx, set...)
@@ -51,7 +41,7 @@ func (g Go) Run(ctx context.Context, dir string, set []string, args ...string) (
 	if dir == "" {
 		dir = "/"
 	}
-	return command.Command{Name: g.program(), Args: args, Dir: dir, Env: env}.Output(ctx)
+	return command.Command{Name: "go", Args: args, Dir: dir, Env: env}.Output(ctx)
 }
 
 // ignored change results too, and are no settings of today's Go.
@@ -63,7 +53,7 @@ var ignored = []string{"GONOSUMCHECK", "LD_LIBRARY_PATH", "LD_PRELOAD"}
 // GOSUMDB=off, GONOSUMDB, GOPRIVATE, GOINSECURE and flags count from there too, and an empty variable wouldn't
 // override it.
 func (g Go) Environ(ctx context.Context, set ...string) ([]string, error) {
-	settings, err := g.settings(ctx)
+	settings, err := settings(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -74,7 +64,7 @@ func (g Go) Environ(ctx context.Context, set ...string) ([]string, error) {
 	})
 	database := g.Database
 	if database == "" {
-		if database, err = g.trusted(ctx, env, settings["GOSUMDB"]); err != nil {
+		if database, err = trusted(ctx, env, settings["GOSUMDB"]); err != nil {
 			return nil, err
 		}
 	}
@@ -92,8 +82,8 @@ func (g Go) Environ(ctx context.Context, set ...string) ([]string, error) {
 }
 
 // settings are the go command's on this machine, from the environment and from its file.
-func (g Go) settings(ctx context.Context) (map[string]string, error) {
-	out, err := command.Command{Name: g.program(), Args: []string{"env", "-json"}, Dir: "/"}.Output(ctx)
+func settings(ctx context.Context) (map[string]string, error) {
+	out, err := command.Command{Name: "go", Args: []string{"env", "-json"}, Dir: "/"}.Output(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -110,12 +100,12 @@ var ErrNoDatabase = errors.New("this Go knows no checksum database")
 // trusted keeps a GOSUMDB without a key in it, also one that says where else the database answers: the go
 // command takes only those whose key is built in. For any other it is the toolchain's own default; env holds
 // none of the go command's settings.
-func (g Go) trusted(ctx context.Context, env []string, database string) (string, error) {
+func trusted(ctx context.Context, env []string, database string) (string, error) {
 	if named(database) {
 		return database, nil
 	}
 	env = append(slices.Clone(env), "GOENV=off")
-	out, err := command.Command{Name: g.program(), Args: []string{"env", "GOSUMDB"}, Dir: "/", Env: env}.Output(ctx)
+	out, err := command.Command{Name: "go", Args: []string{"env", "GOSUMDB"}, Dir: "/", Env: env}.Output(ctx)
 	if err != nil {
 		return "", err
 	}

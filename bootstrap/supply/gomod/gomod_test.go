@@ -137,13 +137,14 @@ func TestToolchainWithoutDatabaseIsRefused(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	program := filepath.Join(t.TempDir(), "go")
+	dir := t.TempDir()
 	script := "#!/bin/sh\n[ \"$*\" != 'env GOSUMDB' ] || { echo off; exit; }\nexec '" + real + "' \"$@\"\n"
-	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "go"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("PATH", dir)
 	t.Setenv("GOSUMDB", "off")
-	if _, err := (Go{Program: program, ModCache: "/cache"}).Environ(t.Context()); !errors.Is(err, ErrNoDatabase) {
+	if _, err := (Go{ModCache: "/cache"}).Environ(t.Context()); !errors.Is(err, ErrNoDatabase) {
 		t.Errorf("err = %v, want %v", err, ErrNoDatabase)
 	}
 }

@@ -2,10 +2,12 @@ package modules
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -43,10 +45,7 @@ func (b *Builder) rootfs(ctx context.Context, d component.Debian, m *progress) (
 	if err != nil {
 		return nil, err
 	}
-	b.mu.Lock()
-	r, ok := b.rootfss[key]
-	b.mu.Unlock()
-	if ok {
+	if r, ok := b.rootfss[key]; ok {
 		return r, nil
 	}
 	dir, err := b.dir("debian")
@@ -54,7 +53,7 @@ func (b *Builder) rootfs(ctx context.Context, d component.Debian, m *progress) (
 		return nil, err
 	}
 	base := filepath.Join(dir, key[:16])
-	r = &rootfs{tar: base + ".tar"}
+	r := &rootfs{tar: base + ".tar"}
 	if raw, err := os.ReadFile(base + ".json"); err == nil {
 		if err := json.Unmarshal(raw, &r.debs); err != nil {
 			return nil, err
@@ -68,9 +67,7 @@ func (b *Builder) rootfs(ctx context.Context, d component.Debian, m *progress) (
 			return nil, err
 		}
 	}
-	b.mu.Lock()
 	b.rootfss[key] = r
-	b.mu.Unlock()
 	return r, nil
 }
 
@@ -93,7 +90,7 @@ func (b *Builder) mmdebstrap(ctx context.Context, base string, packages []string
 	args = append(args, aptSources("/etc/apt")...)
 	env := []string{"SOURCE_DATE_EPOCH=" + strconv.FormatInt(debianEpoch, 10), "LC_ALL=C.UTF-8"}
 	if _, err := b.tool(ctx, "", env, "mmdebstrap", args...); err != nil {
-		return errors.Join(err, removeIfThere(tmp))
+		return errors.Join(err, os.RemoveAll(tmp))
 	}
 	hashes, err := archiveHashes(lists)
 	if err != nil {
@@ -116,13 +113,6 @@ func (b *Builder) mmdebstrap(ctx context.Context, base string, packages []string
 // times from packages stay what they are, since byte-compiled Python records
 // them.
 const debianEpoch = 1793491200
-
-func removeIfThere(file string) error {
-	if err := os.Remove(file); !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
-}
 
 // aptSources are this machine's own sources for the suite; none of them means
 // that mmdebstrap takes Debian's.
@@ -182,7 +172,7 @@ func archiveHashes(dir string) (map[string]string, error) {
 			return err
 		}
 		defer f.Close()
-		return stanzas(bufio.NewReader(f), func(s map[string]string) {
+		return stanzas(f, func(s map[string]string) {
 			hashes[s["Package"]+"/"+s["Version"]+"/"+s["Architecture"]] = s["SHA256"]
 		})
 	})
@@ -190,7 +180,7 @@ func archiveHashes(dir string) (map[string]string, error) {
 }
 
 // stanzas reads the one-line fields of a Debian control file.
-func stanzas(r *bufio.Reader, each func(map[string]string)) error {
+func stanzas(r io.Reader, each func(map[string]string)) error {
 	s := map[string]string{}
 	sc := bufio.NewScanner(r)
 	sc.Buffer(nil, 1<<20)
@@ -220,7 +210,7 @@ func installed(tarFile string, hashes map[string]string) ([]deb, error) {
 		return nil, err
 	}
 	var debs []deb
-	err = stanzas(bufio.NewReader(strings.NewReader(string(status))), func(s map[string]string) {
+	err = stanzas(bytes.NewReader(status), func(s map[string]string) {
 		if s["Status"] != "install ok installed" {
 			return
 		}

@@ -2,8 +2,6 @@ package modules
 
 import (
 	"archive/tar"
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -111,8 +109,8 @@ func ownersOf(tarFile string, files map[string]bool) (map[string]bool, error) {
 		if err != nil {
 			return err
 		}
-		for sc := bufio.NewScanner(bytes.NewReader(data)); sc.Scan(); {
-			p := strings.TrimPrefix(sc.Text(), "/")
+		for line := range strings.Lines(string(data)) {
+			p := strings.TrimPrefix(strings.TrimRight(line, "\r\n"), "/")
 			// /lib and /bin are links into /usr in a merged file system.
 			if strings.Count(p, "/") >= 2 && (files[p] || files["usr/"+p]) {
 				owners[pkg] = true

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"os"
 	"path"
@@ -34,11 +33,12 @@ func (b *Builder) source(ctx context.Context, c component.Component, s component
 	if len(s.Edit.Main) > 0 {
 		return dir, writeMain(dir, c, s)
 	}
-	from, err := b.golang.Download(ctx, s.Module, s.Version)
+	from, err := b.opt.Go.Download(ctx, s.Module, s.Version)
 	if err != nil {
 		return "", err
 	}
-	if err := copyTree(dir, from.Dir); err != nil {
+	// What the module cache holds is read-only; the copy isn't.
+	if err := os.CopyFS(dir, os.DirFS(from.Dir)); err != nil {
 		return "", err
 	}
 	file := filepath.Join(dir, "go.mod")
@@ -234,33 +234,4 @@ func (b *Builder) compileC(ctx context.Context, c component.Component, src strin
 		"-o", filepath.Join(out, bin.Name), bin.C}
 	_, err := b.tool(ctx, src, nil, "gcc", args...)
 	return err
-}
-
-// copyTree copies a folder, writable, without following links.
-func copyTree(to, from string) error {
-	return filepath.WalkDir(from, func(p string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		rel, err := filepath.Rel(from, p)
-		if err != nil {
-			return err
-		}
-		dst := filepath.Join(to, rel)
-		if d.IsDir() {
-			return os.MkdirAll(dst, 0o755)
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		if !info.Mode().IsRegular() {
-			return nil
-		}
-		data, err := os.ReadFile(p)
-		if err != nil {
-			return err
-		}
-		return os.WriteFile(dst, data, info.Mode().Perm()|0o200)
-	})
 }

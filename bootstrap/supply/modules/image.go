@@ -174,7 +174,7 @@ func (a *assembly) tree(ctx context.Context, f component.Content, e layer.Entry)
 		root, err = a.b.binaries(ctx, a.c, src, a.progress)
 	} else {
 		var mod gomod.Module
-		mod, err = a.b.golang.Download(ctx, src.Module, src.Version)
+		mod, err = a.b.opt.Go.Download(ctx, src.Module, src.Version)
 		root = mod.Dir
 	}
 	if err != nil {

@@ -14,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/gofrs/flock"
@@ -52,12 +51,9 @@ type Options struct {
 	Log io.Writer
 }
 
-// Builder builds images. It is a supply.Supply.
+// Builder builds images, one at a time. It is a supply.Supply.
 type Builder struct {
-	opt    Options
-	golang gomod.Go
-
-	mu      sync.Mutex
+	opt     Options
 	comps   map[string]component.Component
 	rootfss map[string]*rootfs
 }
@@ -67,34 +63,26 @@ func New(opt Options) *Builder {
 	opt.Peak, opt.Rest = cmp.Or(opt.Peak, defaultPeak), cmp.Or(opt.Rest, defaultRest)
 	opt.Go.Toolchain = cmp.Or(opt.Go.Toolchain, defaultToolchain)
 	opt.Go.ModCache = cmp.Or(opt.Go.ModCache, filepath.Join(opt.CacheDir, modCacheName))
-	return &Builder{opt: opt, golang: opt.Go, rootfss: map[string]*rootfs{}}
+	return &Builder{opt: opt, comps: map[string]component.Component{}, rootfss: map[string]*rootfs{}}
 }
 
 // Name is the supply's name.
 func (b *Builder) Name() string { return Name }
 
-// tools are the programs a build calls, and the Debian package that has each.
-var tools = []struct{ program, pkg string }{
-	{"gcc", "gcc libc6-dev"},
-	{"mmdebstrap", "mmdebstrap"},
-	{"npm", "npm"},
-}
-
-// Packages lists the Debian packages that a build needs and this machine lacks.
-func Packages() []string {
-	var missing []string
-	for _, t := range tools {
-		if _, err := exec.LookPath(t.program); err != nil {
-			missing = append(missing, strings.Fields(t.pkg)...)
-		}
-	}
-	return missing
-}
-
 // Available says whether this machine can build: the tools are there, and the
 // module proxy answers.
 func (b *Builder) Available(ctx context.Context) error {
-	if missing := Packages(); len(missing) > 0 {
+	var missing []string // Debian packages
+	for _, t := range []struct{ program, packages string }{
+		{"gcc", "gcc libc6-dev"},
+		{"mmdebstrap", "mmdebstrap"},
+		{"npm", "npm"},
+	} {
+		if _, err := exec.LookPath(t.program); err != nil {
+			missing = append(missing, t.packages)
+		}
+	}
+	if len(missing) > 0 {
 		return ui.WithHint(
 			fmt.Errorf("building from modules needs %s", strings.Join(missing, " ")),
 			"apt-get install --no-install-recommends "+strings.Join(missing, " "))
@@ -102,7 +90,7 @@ func (b *Builder) Available(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	// A small module that every build needs, so that nothing is fetched in vain.
-	if _, err := b.golang.Download(ctx, "golang.org/x/sync", "v0.19.0"); err != nil {
+	if _, err := b.opt.Go.Download(ctx, "golang.org/x/sync", "v0.19.0"); err != nil {
 		return ui.WithHint(fmt.Errorf("the Go module proxy doesn't answer: %w", err), "check GOPROXY and the network")
 	}
 	return nil
@@ -203,11 +191,6 @@ func hint(err error) error {
 const lockInterval = time.Second
 
 func (b *Builder) addComponents(comps []component.Component) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.comps == nil {
-		b.comps = map[string]component.Component{}
-	}
 	for _, c := range comps {
 		b.comps[c.Name] = c
 	}

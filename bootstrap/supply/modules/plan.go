@@ -96,9 +96,7 @@ func stale(s *store.Store, ref, key string) (bool, error) {
 // binary finds a binary by name, or by component/name.
 func (b *Builder) binary(c component.Component, ref string) (component.Component, component.Source, component.Binary, error) {
 	if owner, name, ok := strings.Cut(ref, "/"); ok {
-		b.mu.Lock()
 		other, known := b.comps[owner]
-		b.mu.Unlock()
 		if !known {
 			return c, component.Source{}, component.Binary{}, fmt.Errorf("component %q of binary %q is not among those to build", owner, ref)
 		}

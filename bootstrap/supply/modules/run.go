@@ -22,7 +22,7 @@ func (b *Builder) goTool(ctx context.Context, dir string, cgo bool, args ...stri
 	if cgo {
 		enabled = "1"
 	}
-	return b.golang.Run(ctx, dir, []string{
+	return b.opt.Go.Run(ctx, dir, []string{
 		"GOCACHE=" + b.path("go"), "GOFLAGS=-trimpath -buildvcs=false -modcacherw -mod=mod",
 		"GOOS=linux", "GOARCH=" + arch, "CGO_ENABLED=" + enabled,
 	}, args...)

@@ -66,8 +66,6 @@ func (b *Builder) pinned(m sbom.Module) string {
 	if m.Version != "" && m.Version != "(devel)" {
 		return m.Version
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	for _, c := range b.comps {
 		for _, s := range c.Sources {
 			if s.Module == m.Path {

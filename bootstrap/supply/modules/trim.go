@@ -15,21 +15,16 @@ import (
 // later ones share little with the first. Modules go when that isn't enough;
 // the proxy has them.
 func (b *Builder) trimPeak() error {
-	total, err := size(b.opt.CacheDir)
-	if err != nil || total <= b.opt.Peak {
+	excess, err := b.excess(b.opt.Peak)
+	if err != nil || excess == 0 {
 		return err
 	}
-	objects := b.path("go")
-	own, err := size(objects)
-	if err != nil {
+	// No more than half of what is compiled stays: trimming at every step would
+	// walk the whole cache each time.
+	if err := trimOldest(b.path("go"), func(size int64) int64 { return min(size/2, size-excess) }); err != nil {
 		return err
 	}
-	// Half of what is compiled stays: trimming at every step would walk the
-	// whole cache each time.
-	if err := trimOldest(objects, min(own/2, max(own-(total-b.opt.Peak), 0))); err != nil {
-		return err
-	}
-	if total, err = size(b.opt.CacheDir); err != nil || total <= b.opt.Peak {
+	if excess, err = b.excess(b.opt.Peak); err != nil || excess == 0 {
 		return err
 	}
 	return os.RemoveAll(b.path(modCacheName))
@@ -43,29 +38,24 @@ func (b *Builder) trimRest() error {
 			return err
 		}
 	}
-	total, err := size(b.opt.CacheDir)
-	if err != nil || total <= b.opt.Rest {
+	excess, err := b.excess(b.opt.Rest)
+	if err != nil || excess == 0 {
 		return err
 	}
 	if err := os.RemoveAll(b.path(modCacheName)); err != nil {
 		return err
 	}
-	if total, err = size(b.opt.CacheDir); err != nil || total <= b.opt.Rest {
+	if excess, err = b.excess(b.opt.Rest); err != nil || excess == 0 {
 		return err
 	}
-	objects := b.path("go")
-	own, err := size(objects)
-	if err != nil {
-		return err
-	}
-	return trimOldest(objects, max(own-(total-b.opt.Rest), 0))
+	return trimOldest(b.path("go"), func(size int64) int64 { return size - excess })
 }
 
-// size is the space that the files below dir take on the disk.
-func size(dir string) (int64, error) {
+// excess is by how many bytes on the disk the build caches are over a budget.
+func (b *Builder) excess(budget int64) (int64, error) {
 	var total int64
-	err := eachFile(dir, func(_ string, info fs.FileInfo) { total += onDisk(info) })
-	return total, err
+	err := eachFile(b.opt.CacheDir, func(_ string, info fs.FileInfo) { total += onDisk(info) })
+	return max(total-budget, 0), err
 }
 
 // onDisk is what a file takes: millions of small ones take more than they hold.
@@ -77,9 +67,9 @@ func onDisk(info fs.FileInfo) int64 {
 }
 
 // trimOldest removes the files below dir that were used longest ago until no
-// more than budget bytes are left. The go command sets a file's time when it
-// uses it, and builds again what it misses.
-func trimOldest(dir string, budget int64) error {
+// more bytes are left than keep says of their size. The go command sets a file's
+// time when it uses it, and builds again what it misses.
+func trimOldest(dir string, keep func(size int64) int64) error {
 	type file struct {
 		path string
 		used time.Time
@@ -96,6 +86,7 @@ func trimOldest(dir string, budget int64) error {
 	if err != nil {
 		return err
 	}
+	budget := keep(total)
 	slices.SortFunc(files, func(a, b file) int { return a.used.Compare(b.used) })
 	for _, f := range files {
 		if total <= budget {

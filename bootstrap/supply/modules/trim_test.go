@@ -28,7 +28,7 @@ func TestTrimOldest(t *testing.T) {
 			for name, age := range map[string]time.Duration{"b/new": 0, "a/old": time.Hour, "a/older": 2 * time.Hour} {
 				writeFile(t, filepath.Join(dir, name), block, now.Add(-age))
 			}
-			if err := trimOldest(dir, tt.budget); err != nil {
+			if err := trimOldest(dir, func(int64) int64 { return tt.budget }); err != nil {
 				t.Fatal(err)
 			}
 			var got []string

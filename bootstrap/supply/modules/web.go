@@ -43,12 +43,9 @@ func (b *Builder) web(ctx context.Context, c component.Component, s component.So
 		}
 	}
 	for _, o := range w.Output {
-		from := filepath.Join(src, filepath.FromSlash(o))
-		if _, err := os.Stat(from); err != nil {
+		from := os.DirFS(filepath.Join(src, filepath.FromSlash(o)))
+		if err := os.CopyFS(filepath.Join(out, "web", filepath.FromSlash(o)), from); err != nil {
 			return fmt.Errorf("web assets: %w", err)
-		}
-		if err := copyTree(filepath.Join(out, "web", filepath.FromSlash(o)), from); err != nil {
-			return err
 		}
 	}
 	return nil
