@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -157,13 +158,7 @@ func (s *Store) writeFile(name string, data []byte) error {
 // finish makes a file readable to the mirror, which is another user, and brings
 // it to disk before a rename can make it visible.
 func finish(f *os.File) error {
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return f.Close()
+	return errors.Join(f.Chmod(0o644), f.Sync(), f.Close())
 }
 
 // ctxReader ends a long copy when its context does.
