@@ -20,15 +20,12 @@ type SigningKey struct {
 
 // NewSigningKey makes a key pair that opens only with its own random password.
 func NewSigningKey() (SigningKey, error) {
-	password, err := Secret()
-	if err != nil {
-		return SigningKey{}, err
-	}
-	keys, err := cosign.GenerateKeyPair(func(bool) ([]byte, error) { return []byte(password), nil })
+	password := []byte(Secret())
+	keys, err := cosign.GenerateKeyPair(func(bool) ([]byte, error) { return password, nil })
 	if err != nil {
 		return SigningKey{}, fmt.Errorf("generate signing key: %w", err)
 	}
-	return SigningKey{Private: keys.PrivateBytes, Public: keys.PublicBytes, Password: []byte(password)}, nil
+	return SigningKey{Private: keys.PrivateBytes, Public: keys.PublicBytes, Password: password}, nil
 }
 
 // NoteKey is the key pair of a signed note (golang.org/x/mod/sumdb/note): how a
@@ -48,12 +45,10 @@ func NewNoteKey(name string) (NoteKey, error) {
 }
 
 // Secret returns 256 random bits, safe in URLs, shells and configuration files.
-func Secret() (string, error) {
+func Secret() string {
 	b := make([]byte, 32)
-	if _, err := rand.Read(b); err != nil {
-		return "", fmt.Errorf("generate secret: %w", err)
-	}
-	return base64.RawURLEncoding.EncodeToString(b), nil
+	_, _ = rand.Read(b) // it never fails
+	return base64.RawURLEncoding.EncodeToString(b)
 }
 
 // Hash returns the bcrypt hash that a web server compares a password with. The

@@ -62,7 +62,7 @@ func Ensure(ctx context.Context, c client.Client, opt Options) (Material, error)
 		return Material{}, err
 	}
 	for _, ns := range namespaces() {
-		if err := k.configMap(ctx, ns.Name, names.CA, map[string]string{names.CAKey: string(ca.Cert)}); err != nil {
+		if err := kube.EnsureConfigMap(ctx, k, ns.Name, names.CA, map[string]string{names.CAKey: string(ca.Cert)}); err != nil {
 			return Material{}, err
 		}
 	}
@@ -100,7 +100,7 @@ func (k writer) namespaces(ctx context.Context) error {
 		if ns.PodSecurity != "" {
 			labels = map[string]string{"pod-security.kubernetes.io/enforce": ns.PodSecurity}
 		}
-		if err := kube.EnsureNamespace(ctx, k.Client, ns.Name, labels); err != nil {
+		if err := kube.EnsureNamespace(ctx, k, ns.Name, labels); err != nil {
 			return err
 		}
 	}
@@ -110,20 +110,8 @@ func (k writer) namespaces(ctx context.Context) error {
 // writer writes secrets and config maps into the cluster.
 type writer struct{ client.Client }
 
-func (k writer) once(ctx context.Context, namespace, name string, typ corev1.SecretType, make func() (map[string][]byte, error)) (map[string][]byte, error) {
-	return kube.SecretOnce(ctx, k.Client, namespace, name, typ, make)
-}
-
-func (k writer) secret(ctx context.Context, namespace, name string, typ corev1.SecretType, data map[string][]byte) error {
-	return kube.EnsureSecret(ctx, k.Client, namespace, name, typ, data)
-}
-
-func (k writer) configMap(ctx context.Context, namespace, name string, data map[string]string) error {
-	return kube.EnsureConfigMap(ctx, k.Client, namespace, name, data)
-}
-
 func (k writer) authority(ctx context.Context, opt Options) (pki.CA, error) {
-	data, err := k.once(ctx, names.NamespaceSystem, names.CA, corev1.SecretTypeTLS, func() (map[string][]byte, error) {
+	data, err := kube.SecretOnce(ctx, k, names.NamespaceSystem, names.CA, corev1.SecretTypeTLS, func() (map[string][]byte, error) {
 		if opt.CA != nil {
 			return tlsData(opt.CA.Pair), nil
 		}
@@ -165,7 +153,7 @@ func (k writer) certificates(ctx context.Context, ca pki.CA) error {
 			pair, err := ca.Issue(c.request)
 			return tlsData(pair), err
 		}
-		data, err := k.once(ctx, c.namespace, c.name, corev1.SecretTypeTLS, issue)
+		data, err := kube.SecretOnce(ctx, k, c.namespace, c.name, corev1.SecretTypeTLS, issue)
 		if err != nil {
 			return err
 		}
@@ -175,7 +163,7 @@ func (k writer) certificates(ctx context.Context, ca pki.CA) error {
 		if data, err = issue(); err != nil {
 			return err
 		}
-		if err := k.secret(ctx, c.namespace, c.name, corev1.SecretTypeTLS, data); err != nil {
+		if err := kube.EnsureSecret(ctx, k, c.namespace, c.name, corev1.SecretTypeTLS, data); err != nil {
 			return err
 		}
 	}
@@ -183,7 +171,7 @@ func (k writer) certificates(ctx context.Context, ca pki.CA) error {
 }
 
 func (k writer) signingKey(ctx context.Context) ([]byte, error) {
-	data, err := k.once(ctx, names.NamespaceFoundry, "signing-key", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+	data, err := kube.SecretOnce(ctx, k, names.NamespaceFoundry, "signing-key", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		key, err := pki.NewSigningKey()
 		return map[string][]byte{
 			"cosign.key": key.Private, "cosign.pub": key.Public, "cosign.password": key.Password,
@@ -195,7 +183,7 @@ func (k writer) signingKey(ctx context.Context) ([]byte, error) {
 	public := data["cosign.pub"]
 	// The trace checks what the foundry signed.
 	for _, ns := range []string{names.NamespaceFoundry, names.NamespaceSystem} {
-		if err := k.configMap(ctx, ns, "signing-public-key", map[string]string{"cosign.pub": string(public)}); err != nil {
+		if err := kube.EnsureConfigMap(ctx, k, ns, "signing-public-key", map[string]string{"cosign.pub": string(public)}); err != nil {
 			return nil, err
 		}
 	}
@@ -204,11 +192,8 @@ func (k writer) signingKey(ctx context.Context) ([]byte, error) {
 
 func (k writer) registryWriter(ctx context.Context) error {
 	const username = "foundry"
-	data, err := k.once(ctx, names.NamespaceFoundry, names.RegistryWriter, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
-		password, err := pki.Secret()
-		if err != nil {
-			return nil, err
-		}
+	data, err := kube.SecretOnce(ctx, k, names.NamespaceFoundry, names.RegistryWriter, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+		password := pki.Secret()
 		config, err := dockerConfig(names.RegistryHost, username, password)
 		return map[string][]byte{
 			"username": []byte(username), "password": []byte(password), "config.json": config,
@@ -217,15 +202,14 @@ func (k writer) registryWriter(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = k.once(ctx, names.NamespaceFoundry, "registry-htpasswd", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+	_, err = kube.SecretOnce(ctx, k, names.NamespaceFoundry, "registry-htpasswd", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		hash, err := pki.Hash(string(data["password"]))
 		if err != nil {
 			return nil, err
 		}
-		session, err := pki.Secret()
 		return map[string][]byte{
-			"username": data["username"], "hash": []byte(hash), "http-secret": []byte(session),
-		}, err
+			"username": data["username"], "hash": []byte(hash), "http-secret": []byte(pki.Secret()),
+		}, nil
 	})
 	return err
 }
@@ -240,11 +224,10 @@ func (k writer) giteaSecrets(ctx context.Context, users []string) error {
 		return err
 	}
 	for _, user := range users {
-		if _, err := k.once(ctx, names.NamespaceGitea, names.IdentitySecret(user), corev1.SecretTypeBasicAuth, func() (map[string][]byte, error) {
-			password, err := pki.Secret()
+		if _, err := kube.SecretOnce(ctx, k, names.NamespaceGitea, names.IdentitySecret(user), corev1.SecretTypeBasicAuth, func() (map[string][]byte, error) {
 			return map[string][]byte{
-				"username": []byte(user), "password": []byte(password), "email": []byte(user + "@" + names.Domain),
-			}, err
+				"username": []byte(user), "password": []byte(pki.Secret()), "email": []byte(user + "@" + names.Domain),
+			}, nil
 		}); err != nil {
 			return err
 		}
@@ -258,14 +241,10 @@ func tlsData(p pki.Pair) map[string][]byte {
 
 // generate makes a secret with a random value at each of the keys.
 func (k writer) generate(ctx context.Context, namespace, name string, keys ...string) (map[string][]byte, error) {
-	return k.once(ctx, namespace, name, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+	return kube.SecretOnce(ctx, k, namespace, name, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		out := map[string][]byte{}
 		for _, key := range keys {
-			s, err := pki.Secret()
-			if err != nil {
-				return nil, err
-			}
-			out[key] = []byte(s)
+			out[key] = []byte(pki.Secret())
 		}
 		return out, nil
 	})

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/pki"
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -18,7 +19,7 @@ const (
 // traceSecrets makes what the trace and those who talk to it share. What only
 // Gitea can make follows when it runs.
 func (k writer) traceSecrets(ctx context.Context, platform string, ca []byte) error {
-	keys, err := k.once(ctx, names.NamespaceSystem, "tracedb-checkpoint-key", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+	keys, err := kube.SecretOnce(ctx, k, names.NamespaceSystem, "tracedb-checkpoint-key", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		key, err := pki.NewNoteKey(names.TraceOrigin(platform))
 		return map[string][]byte{"checkpoint.key": []byte(key.Signer), names.CheckpointKeyFile: []byte(key.Verifier)}, err
 	})
@@ -37,12 +38,12 @@ func (k writer) traceSecrets(ctx context.Context, platform string, ca []byte) er
 		}
 	}
 	// Flux signs its events, and reads the authority beside the key.
-	if err := k.secret(ctx, names.NamespaceFlux, traceFlux, corev1.SecretTypeOpaque, map[string][]byte{
+	if err := kube.EnsureSecret(ctx, k, names.NamespaceFlux, traceFlux, corev1.SecretTypeOpaque, map[string][]byte{
 		"token": made[traceFlux]["token"], names.CAKey: ca,
 	}); err != nil {
 		return err
 	}
-	return k.configMap(ctx, names.NamespaceSystem, names.CheckpointKey, map[string]string{
+	return kube.EnsureConfigMap(ctx, k, names.NamespaceSystem, names.CheckpointKey, map[string]string{
 		names.CheckpointKeyFile: string(keys[names.CheckpointKeyFile]),
 	})
 }

@@ -3,9 +3,12 @@ package secretstest
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -14,22 +17,16 @@ func Versions(t *testing.T, c client.Client) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	for _, list := range []client.ObjectList{&corev1.SecretList{}, &corev1.ConfigMapList{}, &corev1.NamespaceList{}} {
-		if err := c.List(context.Background(), list); err != nil {
-			t.Fatal(err)
+		err := c.List(context.Background(), list)
+		if err == nil {
+			err = meta.EachListItem(list, func(item runtime.Object) error {
+				o, err := meta.Accessor(item)
+				out[fmt.Sprintf("%T %s/%s", item, o.GetNamespace(), o.GetName())] = o.GetResourceVersion()
+				return err
+			})
 		}
-		switch l := list.(type) {
-		case *corev1.SecretList:
-			for _, o := range l.Items {
-				out["secret "+o.Namespace+"/"+o.Name] = o.ResourceVersion
-			}
-		case *corev1.ConfigMapList:
-			for _, o := range l.Items {
-				out["config map "+o.Namespace+"/"+o.Name] = o.ResourceVersion
-			}
-		case *corev1.NamespaceList:
-			for _, o := range l.Items {
-				out["namespace "+o.Name] = o.ResourceVersion
-			}
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
 	return out
