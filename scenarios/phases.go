@@ -3,6 +3,7 @@ package scenarios
 import (
 	"fmt"
 	"strings"
+	"text/tabwriter"
 	"time"
 
 	"github.com/druppie/druppie-up/internal/ui"
@@ -70,25 +71,16 @@ func (c *clock) finish(failed bool) []Phase {
 
 // table writes the phases for people.
 func table(phases []Phase, total time.Duration) string {
-	type row struct {
-		name string
-		took time.Duration
-	}
-	var rows []row
+	var b strings.Builder
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	row := func(name string, took time.Duration) { fmt.Fprintf(w, "%s\t%7.1f s\n", name, took.Seconds()) }
 	for _, l := range phases {
-		rows = append(rows, row{l.Name, l.Duration})
+		row(l.Name, l.Duration)
 		for _, p := range l.Parts {
-			rows = append(rows, row{"  " + p.Name, p.Duration})
+			row("  "+p.Name, p.Duration)
 		}
 	}
-	rows = append(rows, row{"total", total})
-	width := 0
-	for _, r := range rows {
-		width = max(width, len([]rune(r.name)))
-	}
-	var b strings.Builder
-	for _, r := range rows {
-		fmt.Fprintf(&b, "%-*s  %7.1f s\n", width, r.name, r.took.Seconds())
-	}
+	row("total", total)
+	_ = w.Flush() // into memory: it can't fail
 	return b.String()
 }
