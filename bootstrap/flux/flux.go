@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/fluxcd/flux2/v2/pkg/manifestgen/sync"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -85,14 +84,9 @@ func RenderedFrom(ctx context.Context, c client.Reader) (string, error) {
 // `flux bootstrap` makes, and notes what it was rendered from. Flux's controllers
 // and definitions must be there.
 func Sync(ctx context.Context, c Applier, from string) error {
-	objs, err := syncObjects()
+	objs, err := syncObjects(from)
 	if err != nil {
 		return err
-	}
-	for _, o := range objs {
-		if o.GetKind() == sourcev1.GitRepositoryKind && from != "" {
-			o.SetAnnotations(map[string]string{renderedFrom: from})
-		}
 	}
 	if _, err := c.Apply(ctx, objs); err != nil {
 		return fmt.Errorf("point flux at the platform repository: %w", err)
@@ -102,32 +96,16 @@ func Sync(ctx context.Context, c Applier, from string) error {
 
 // syncObjects are the source that is the platform repository, and what applies
 // its entry point.
-func syncObjects() ([]*unstructured.Unstructured, error) {
-	opts := sync.MakeDefaultOptions()
-	opts.Name, opts.Namespace = root, names.NamespaceFlux
-	opts.URL, opts.Branch, opts.Secret = repositoryURL(names.RepoPlatform), names.MainBranch, names.FluxGit
-	opts.Interval, opts.TargetPath = fetchPlatform, entry
-	manifest, err := sync.Generate(opts)
-	if err != nil {
-		return nil, fmt.Errorf("generate flux's own objects: %w", err)
+func syncObjects(from string) ([]*unstructured.Unstructured, error) {
+	src := source(root, names.RepoPlatform, fetchPlatform)
+	src.Spec.Timeout = nil // Flux's default
+	if from != "" {
+		src.Annotations = map[string]string{renderedFrom: from}
 	}
-	objs, err := kube.Decode([]byte(manifest.Content))
-	if err != nil {
-		return nil, fmt.Errorf("generate flux's own objects: %w", err)
-	}
-	for _, o := range objs {
-		o.SetLabels(kube.PartOf())
-		unstructured.RemoveNestedField(o.Object, "status")
-		if o.GetKind() != kustomizev1.KustomizationKind {
-			continue
-		}
-		for field, value := range map[string]string{"interval": compareRoot.String(), "retryInterval": retry.String()} {
-			if err := unstructured.SetNestedField(o.Object, value, "spec", field); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return objs, nil
+	return objects(src, kustomization(root, compareRoot, kustomizev1.KustomizationSpec{
+		Path:      "./" + entry,
+		SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: root},
+	}))
 }
 
 // Tree returns the entry point of the platform repository, by path: what applies
@@ -135,7 +113,11 @@ func syncObjects() ([]*unstructured.Unstructured, error) {
 func Tree(parts []part.Part) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	add := func(name string, objs ...any) error {
-		doc, err := encode(objs...)
+		all, err := objects(objs...)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		doc, err := kube.Encode(all)
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
@@ -239,8 +221,8 @@ func repositoryURL(repo string) string {
 	return "https://" + names.GiteaHost + "/" + names.Organisation + "/" + repo + ".git"
 }
 
-// encode writes objects as one YAML stream, without what only the cluster may set.
-func encode(objs ...any) ([]byte, error) {
+// objects are without what only the cluster may set.
+func objects(objs ...any) ([]*unstructured.Unstructured, error) {
 	var all []*unstructured.Unstructured
 	for _, o := range objs {
 		m, err := runtime.DefaultUnstructuredConverter.ToUnstructured(o)
@@ -251,5 +233,5 @@ func encode(objs ...any) ([]byte, error) {
 		unstructured.RemoveNestedField(m, "metadata", "creationTimestamp")
 		all = append(all, &unstructured.Unstructured{Object: m})
 	}
-	return kube.Encode(all)
+	return all, nil
 }

@@ -12,6 +12,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // inventoryEntry is an object that a part has applied.
@@ -87,7 +89,8 @@ func (w *waiter) restoreDeleted(ctx context.Context) error {
 				continue
 			}
 			w.task.Detail("%s: %s %s is gone or scaled to nothing, it is applied again", e.part, e.kind.Kind, e.key.Name)
-			if err := w.requestReconcile(ctx, kustomizev1.KustomizationKind, e.part); err != nil {
+			k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: names.NamespaceFlux, Name: e.part}}
+			if err := w.requestReconcile(ctx, k); err != nil {
 				return err
 			}
 		}

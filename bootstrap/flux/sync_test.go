@@ -10,7 +10,7 @@ import (
 
 // Whoever changed by hand what applies a part could keep its controls from being put back until this one looks.
 func TestPartsChangedByHandDontStaySo(t *testing.T) {
-	objs, err := syncObjects()
+	objs, err := syncObjects("")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -134,7 +134,7 @@ func (w *waiter) check(ctx context.Context) (ready int, waiting []string, err er
 		return 0, nil, fmt.Errorf("flux: %w", err)
 	}
 	if a := src.Status.Artifact; a == nil || a.Revision != w.want {
-		if err := w.requestReconcile(ctx, sourcev1.GitRepositoryKind, root); err != nil {
+		if err := w.requestReconcile(ctx, src); err != nil {
 			return 0, nil, err
 		}
 		cond := apimeta.FindStatusCondition(src.Status.Conditions, meta.ReadyCondition)
@@ -183,7 +183,7 @@ func sorted(waiting []string) []string {
 }
 
 func (w *waiter) ready(k *kustomizev1.Kustomization) bool {
-	if r, ok := w.requested[kustomizev1.KustomizationKind+"/"+k.Name]; ok && k.Status.LastHandledReconcileAt != r {
+	if r, ok := w.requested[requestKey(k)]; ok && k.Status.LastHandledReconcileAt != r {
 		return false
 	}
 	return isReady(k, w.want)
@@ -262,28 +262,18 @@ func (w *waiter) explain(name, why string) {
 }
 
 // requestReconcile asks Flux to reconcile an object now, once for each.
-func (w *waiter) requestReconcile(ctx context.Context, kind, name string) error {
-	if w.requested[kind+"/"+name] != "" {
+func (w *waiter) requestReconcile(ctx context.Context, o client.Object) error {
+	key := requestKey(o)
+	if w.requested[key] != "" {
 		return nil
 	}
 	at := time.Now().Format(time.RFC3339Nano)
-	u := fluxObject(kind, name)
 	patch := fmt.Sprintf(`{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, at)
-	if err := w.Patch(ctx, u, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
-		return fmt.Errorf("flux: request reconciliation of %s: %w", name, err)
+	if err := w.Patch(ctx, o, client.RawPatch("application/merge-patch+json", []byte(patch))); err != nil {
+		return fmt.Errorf("flux: request reconciliation of %s: %w", o.GetName(), err)
 	}
-	w.requested[kind+"/"+name] = at
+	w.requested[key] = at
 	return nil
 }
 
-func fluxObject(kind, name string) *unstructured.Unstructured {
-	u := &unstructured.Unstructured{}
-	gv := kustomizev1.GroupVersion
-	if kind == sourcev1.GitRepositoryKind {
-		gv = sourcev1.GroupVersion
-	}
-	u.SetGroupVersionKind(gv.WithKind(kind))
-	u.SetNamespace(names.NamespaceFlux)
-	u.SetName(name)
-	return u
-}
+func requestKey(o client.Object) string { return fmt.Sprintf("%T/%s", o, o.GetName()) }
