@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/wait"
+
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -150,18 +152,14 @@ func (h *Host) stopEngine(ctx context.Context) error {
 	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
 		return fmt.Errorf("stop the engine (pid %d): %w", pid, err)
 	}
-	for range 150 {
-		if h.enginePID() != pid {
-			h.engine = nil
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(200 * time.Millisecond):
-		}
+	err := wait.PollUntilContextTimeout(ctx, 200*time.Millisecond, 30*time.Second, true, func(context.Context) (bool, error) {
+		return h.enginePID() != pid, nil
+	})
+	if err != nil {
+		return fmt.Errorf("the engine (pid %d) does not end: %w", pid, err)
 	}
-	return fmt.Errorf("the engine (pid %d) does not end", pid)
+	h.engine = nil
+	return nil
 }
 
 // purge removes the packages that came, and not those that were there.

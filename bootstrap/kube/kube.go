@@ -60,11 +60,6 @@ func New(kubeconfig string) (*Client, error) {
 	cfg.Timeout = 60 * time.Second
 	// Deprecation warnings are for the authors of manifests, not for users.
 	cfg.WarningHandler = rest.NoWarnings{}
-	return NewForConfig(cfg)
-}
-
-// NewForConfig opens the cluster of a REST configuration.
-func NewForConfig(cfg *rest.Config) (*Client, error) {
 	// Both loggers write to stderr by themselves, into the progress lines.
 	ctrllog.SetLogger(logr.Discard())
 	klog.SetLogger(logr.Discard())
