@@ -1,13 +1,11 @@
 package modules
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"iter"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -73,10 +71,7 @@ func (b *Builder) rootfs(ctx context.Context, d component.Debian, m *progress) (
 
 func (b *Builder) mmdebstrap(ctx context.Context, base string, packages []string, r *rootfs) error {
 	lists := base + ".lists"
-	if err := os.RemoveAll(lists); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(lists, 0o755); err != nil {
+	if err := errors.Join(os.RemoveAll(lists), os.MkdirAll(lists, 0o755)); err != nil {
 		return err
 	}
 	defer os.RemoveAll(lists)
@@ -117,7 +112,7 @@ const debianEpoch = 1793491200
 // aptSources are this machine's own sources for the suite; none of them means
 // that mmdebstrap takes Debian's.
 func aptSources(dir string) []string {
-	word := regexp.MustCompile(`(?m)(^|[\s:])` + suite + `(-updates|-security|/updates)?(\s|$)`)
+	word := regexp.MustCompile(`(^|[\s:])` + suite + `(-updates|-security|/updates)?(\s|$)`)
 	files, err := filepath.Glob(filepath.Join(dir, "sources.list.d", "*"))
 	if err != nil {
 		return nil
@@ -125,22 +120,14 @@ func aptSources(dir string) []string {
 	var found []string
 	for _, f := range append([]string{filepath.Join(dir, "sources.list")}, files...) {
 		text, err := os.ReadFile(f)
-		if err != nil || !word.Match(uncommented(text)) {
-			continue
+		lines := slices.Collect(strings.Lines(string(text)))
+		if err == nil && slices.ContainsFunc(lines, func(line string) bool {
+			return !strings.HasPrefix(strings.TrimSpace(line), "#") && word.MatchString(line)
+		}) {
+			found = append(found, f)
 		}
-		found = append(found, f)
 	}
 	return found
-}
-
-func uncommented(text []byte) []byte {
-	var keep []string
-	for line := range strings.Lines(string(text)) {
-		if !strings.HasPrefix(strings.TrimSpace(line), "#") {
-			keep = append(keep, line)
-		}
-	}
-	return []byte(strings.Join(keep, ""))
 }
 
 // proxyOptions hands on the proxies that this machine's apt goes through.
@@ -167,40 +154,33 @@ func archiveHashes(dir string) (map[string]string, error) {
 		if err != nil || d.IsDir() || !strings.HasSuffix(p, "_Packages") {
 			return err
 		}
-		f, err := os.Open(p)
+		text, err := os.ReadFile(p)
 		if err != nil {
 			return err
 		}
-		defer f.Close()
-		return stanzas(f, func(s map[string]string) {
+		for s := range stanzas(string(text)) {
 			hashes[s["Package"]+"/"+s["Version"]+"/"+s["Architecture"]] = s["SHA256"]
-		})
+		}
+		return nil
 	})
 	return hashes, err
 }
 
-// stanzas reads the one-line fields of a Debian control file.
-func stanzas(r io.Reader, each func(map[string]string)) error {
-	s := map[string]string{}
-	sc := bufio.NewScanner(r)
-	sc.Buffer(nil, 1<<20)
-	for sc.Scan() {
-		line := sc.Text()
-		if line == "" {
-			if len(s) > 0 {
-				each(s)
-				s = map[string]string{}
+// stanzas are the one-line fields of each paragraph of a Debian control file.
+func stanzas(text string) iter.Seq[map[string]string] {
+	return func(yield func(map[string]string) bool) {
+		for paragraph := range strings.SplitSeq(text, "\n\n") {
+			s := map[string]string{}
+			for line := range strings.Lines(paragraph) {
+				if k, v, ok := strings.Cut(line, ":"); ok && line[0] != ' ' {
+					s[k] = strings.TrimSpace(v)
+				}
 			}
-			continue
-		}
-		if k, v, ok := strings.Cut(line, ":"); ok && line[0] != ' ' {
-			s[k] = strings.TrimSpace(v)
+			if len(s) > 0 && !yield(s) {
+				return
+			}
 		}
 	}
-	if len(s) > 0 {
-		each(s)
-	}
-	return sc.Err()
 }
 
 // installed lists the packages in a root file system.
@@ -210,15 +190,11 @@ func installed(tarFile string, hashes map[string]string) ([]deb, error) {
 		return nil, err
 	}
 	var debs []deb
-	err = stanzas(bytes.NewReader(status), func(s map[string]string) {
-		if s["Status"] != "install ok installed" {
-			return
+	for s := range stanzas(string(status)) {
+		if s["Status"] == "install ok installed" {
+			debs = append(debs, deb{s["Package"], s["Version"], s["Architecture"],
+				hashes[s["Package"]+"/"+s["Version"]+"/"+s["Architecture"]]})
 		}
-		debs = append(debs, deb{s["Package"], s["Version"], s["Architecture"],
-			hashes[s["Package"]+"/"+s["Version"]+"/"+s["Architecture"]]})
-	})
-	if err != nil {
-		return nil, err
 	}
 	if len(debs) == 0 {
 		return nil, fmt.Errorf("%s: dpkg knows of no package", filepath.Base(tarFile))

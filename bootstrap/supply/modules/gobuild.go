@@ -154,17 +154,11 @@ func (b *Builder) binaries(ctx context.Context, c component.Component, s compone
 		return "", err
 	}
 	tmp := final + ".tmp"
-	if err := os.RemoveAll(tmp); err != nil {
-		return "", err
-	}
-	if err := os.MkdirAll(tmp, 0o755); err != nil {
+	if err := errors.Join(os.RemoveAll(tmp), os.MkdirAll(tmp, 0o755)); err != nil {
 		return "", err
 	}
 	var pkgs []string
-	for _, bin := range c.Binaries {
-		if own, _ := c.Source(bin.Source); own.Name != s.Name {
-			continue
-		}
+	for _, bin := range binariesOf(c, s) {
 		if bin.C != "" {
 			if err := b.compileC(ctx, c, src, bin, tmp); err != nil {
 				return "", err
@@ -208,8 +202,8 @@ func nameBinaries(c component.Component, s component.Source, src, out string) er
 	if err != nil {
 		return err
 	}
-	for _, bin := range c.Binaries {
-		if own, _ := c.Source(bin.Source); own.Name != s.Name || bin.C != "" {
+	for _, bin := range binariesOf(c, s) {
+		if bin.C != "" {
 			continue
 		}
 		made := path.Base(bin.Package)

@@ -1,9 +1,6 @@
 package modules
 
 import (
-	"errors"
-	"fmt"
-
 	"github.com/druppie/druppie-up/bootstrap/component"
 	"github.com/druppie/druppie-up/bootstrap/supply/store"
 )
@@ -19,18 +16,11 @@ func (b *Builder) Outdated(s *store.Store, comps []component.Component) ([]strin
 	var refs []string
 	for _, c := range comps {
 		for _, img := range c.Images {
-			e, err := s.Entry(img.Name)
-			if errors.Is(err, store.ErrNotFound) || err == nil && !Built(e) {
-				continue
-			}
+			_, outdated, err := b.compare(s, c, img)
 			if err != nil {
 				return nil, err
 			}
-			key, err := b.imageKey(c, img)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", img.Name, err)
-			}
-			if e.Annotations[recipeAnnotation] != key {
+			if outdated {
 				refs = append(refs, img.Name)
 			}
 		}

@@ -46,15 +46,11 @@ func (b *Builder) plan(s *store.Store, comps []component.Component) (plan, error
 	}
 	for _, c := range comps {
 		for _, img := range c.Images {
-			key, err := b.imageKey(c, img)
-			if err != nil {
-				return p, fmt.Errorf("%s: %w", img.Name, err)
-			}
-			stale, err := stale(s, img.Name, key)
+			missing, outdated, err := b.compare(s, c, img)
 			if err != nil {
 				return p, err
 			}
-			if !stale {
+			if !missing && !outdated {
 				continue
 			}
 			p.refs[img.Name] = true
@@ -80,17 +76,18 @@ func (b *Builder) plan(s *store.Store, comps []component.Component) (plan, error
 	return p, nil
 }
 
-// stale says whether ref has to be made: it is missing, or was made here from
-// another recipe. What another supply brought is as good.
-func stale(s *store.Store, ref, key string) (bool, error) {
-	e, err := s.Entry(ref)
-	if errors.Is(err, store.ErrNotFound) {
-		return true, nil
-	}
+// compare says whether the store lacks an image, or has one that was made here
+// from another recipe. What another supply brought is as good.
+func (b *Builder) compare(s *store.Store, c component.Component, img component.Image) (missing, outdated bool, err error) {
+	key, err := b.imageKey(c, img)
 	if err != nil {
-		return false, err
+		return false, false, fmt.Errorf("%s: %w", img.Name, err)
 	}
-	return Built(e) && e.Annotations[recipeAnnotation] != key, nil
+	e, err := s.Entry(img.Name)
+	if errors.Is(err, store.ErrNotFound) {
+		return true, false, nil
+	}
+	return false, Built(e) && e.Annotations[recipeAnnotation] != key, err
 }
 
 // binary finds a binary by name, or by component/name.
@@ -110,14 +107,20 @@ func (b *Builder) binary(c component.Component, ref string) (component.Component
 	return c, src, bin, nil
 }
 
-// sourceKey stands for everything that goes into a source's binaries.
-func (b *Builder) sourceKey(c component.Component, s component.Source) (string, error) {
+// binariesOf are the component's binaries that are built from one of its sources.
+func binariesOf(c component.Component, s component.Source) []component.Binary {
 	var bins []component.Binary
 	for _, bin := range c.Binaries {
 		if own, _ := c.Source(bin.Source); own.Name == s.Name {
 			bins = append(bins, bin)
 		}
 	}
+	return bins
+}
+
+// sourceKey stands for everything that goes into a source's binaries.
+func (b *Builder) sourceKey(c component.Component, s component.Source) (string, error) {
+	bins := binariesOf(c, s)
 	// What only weighs or lists doesn't change the bytes.
 	s.Build.Seconds, s.Files = 0, nil
 	if s.Build.Web != nil {
