@@ -10,7 +10,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"maps"
 	"path"
 	"slices"
@@ -65,7 +65,7 @@ func pack(ctx context.Context, s *store.Store, golang gomod.Go, c component.Comp
 		if err != nil {
 			return err
 		}
-		if err := moduleFiles(mod.Zip, src, src.Module, files); err != nil {
+		if err := moduleFiles(mod.Zip, src, files); err != nil {
 			return err
 		}
 	}
@@ -89,41 +89,23 @@ func inputKey(sources []component.Source) string {
 
 // moduleFiles reads the wanted files, or all files of wanted folders, from a
 // module's archive. One that isn't there is an error.
-func moduleFiles(zipFile string, src component.Source, prefix string, files map[string][]byte) error {
+func moduleFiles(zipFile string, src component.Source, files map[string][]byte) error {
 	z, err := zip.OpenReader(zipFile)
 	if err != nil {
 		return err
 	}
 	defer z.Close()
-	root := src.Module + "@" + src.Version + "/"
-	found := map[string]bool{}
-	for _, f := range z.File {
-		name, ok := strings.CutPrefix(f.Name, root)
-		if !ok || strings.HasSuffix(name, "/") {
-			continue
-		}
-		i := slices.IndexFunc(src.Files, func(want string) bool {
-			want = path.Clean(want)
-			return want == "." || name == want || strings.HasPrefix(name, want+"/")
-		})
-		if i < 0 {
-			continue
-		}
-		found[src.Files[i]] = true
-		r, err := f.Open()
-		if err != nil {
-			return err
-		}
-		data, err := io.ReadAll(r)
-		r.Close()
-		if err != nil {
-			return err
-		}
-		files[path.Join(prefix, name)] = data
-	}
+	root := src.Module + "@" + src.Version
 	for _, want := range src.Files {
-		if !found[want] {
-			return fmt.Errorf("%s@%s has nothing at %s", src.Module, src.Version, want)
+		err := fs.WalkDir(z, path.Join(root, want), func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			files[src.Module+strings.TrimPrefix(name, root)], err = fs.ReadFile(z, name)
+			return err
+		})
+		if err != nil {
+			return fmt.Errorf("%s of %s: %w", want, root, err)
 		}
 	}
 	return nil
