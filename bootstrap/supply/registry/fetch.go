@@ -34,28 +34,22 @@ type fetcher struct {
 	base  http.RoundTripper
 	stall time.Duration // a transfer in which no byte came for so long is cut off
 
-	mu       sync.Mutex
-	sessions map[string]http.RoundTripper // by repository: tokens are for one
+	sessions sync.Map // http.RoundTripper by repository: tokens are for one
 }
 
 func (f *fetcher) session(ctx context.Context, repo name.Repository) (http.RoundTripper, error) {
-	f.mu.Lock()
-	rt, ok := f.sessions[repo.Name()]
-	f.mu.Unlock()
-	if ok {
-		return rt, nil
+	if rt, ok := f.sessions.Load(repo.Name()); ok {
+		return rt.(http.RoundTripper), nil
 	}
 	auth, err := authn.Resolve(ctx, authn.DefaultKeychain, repo)
 	if err != nil {
 		return nil, err
 	}
-	rt, err = transport.NewWithContext(ctx, repo.Registry, auth, f.base, []string{repo.Scope(transport.PullScope)})
+	rt, err := transport.NewWithContext(ctx, repo.Registry, auth, f.base, []string{repo.Scope(transport.PullScope)})
 	if err != nil {
 		return nil, err
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.sessions[repo.Name()] = rt
+	f.sessions.Store(repo.Name(), rt)
 	return rt, nil
 }
 

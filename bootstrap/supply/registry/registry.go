@@ -78,9 +78,7 @@ func New(opt Options) (*Registry, error) {
 	opt.Budget = cmp.Or(opt.Budget, 5*time.Minute)
 	opt.Stall = cmp.Or(opt.Stall, 45*time.Second)
 	opt.Pause = cmp.Or(opt.Pause, time.Second)
-	r := &Registry{opt: opt, fetch: &fetcher{
-		base: upstreamTransport(), stall: opt.Stall, sessions: map[string]http.RoundTripper{},
-	}}
+	r := &Registry{opt: opt, fetch: &fetcher{base: upstreamTransport(), stall: opt.Stall}}
 	if opt.Mirror != "" {
 		if _, err := r.source("docker.io/library/a"); err != nil {
 			return nil, ui.Usage(ui.WithHint(fmt.Errorf("registry mirror %q: %w", opt.Mirror, err), "write HOST[:PORT][/PATH]"))

@@ -11,6 +11,7 @@ import (
 	"os"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/partial"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -37,30 +38,24 @@ func (s *Store) writeImage(img v1.Image) error {
 	if err != nil {
 		return err
 	}
-	g, _ := errgroup.WithContext(context.Background())
+	config, err := partial.ConfigLayer(img)
+	if err != nil {
+		return err
+	}
+	var g errgroup.Group
 	g.SetLimit(layersAtOnce)
-	for _, l := range layers {
+	for _, l := range append(layers, config) {
 		g.Go(func() error { return s.writeLayer(l) })
 	}
 	if err := g.Wait(); err != nil {
-		return err
-	}
-	config, err := img.ConfigName()
-	if err != nil {
-		return err
-	}
-	raw, err := img.RawConfigFile()
-	if err != nil {
-		return err
-	}
-	if err := s.writeBlob(config, int64(len(raw)), bytes.NewReader(raw)); err != nil {
 		return err
 	}
 	digest, err := img.Digest()
 	if err != nil {
 		return err
 	}
-	if raw, err = img.RawManifest(); err != nil {
+	raw, err := img.RawManifest()
+	if err != nil {
 		return err
 	}
 	return s.writeBlob(digest, int64(len(raw)), bytes.NewReader(raw))
@@ -93,8 +88,8 @@ func (s *Store) hasBlob(h v1.Hash, size int64) bool {
 	return err == nil && info.Mode().IsRegular() && (size < 0 || info.Size() == size)
 }
 
-// writeBlob takes a blob in if r yields what the digest and, where it is known
-// (not negative), the size promise; a DigestError otherwise.
+// writeBlob takes a blob in if r yields what the digest and the size promise; a
+// DigestError otherwise.
 func (s *Store) writeBlob(want v1.Hash, size int64, r io.Reader) error {
 	if want.Algorithm != "sha256" {
 		return fmt.Errorf("blob %s: only sha256 digests are supported", want)
@@ -102,15 +97,13 @@ func (s *Store) writeBlob(want v1.Hash, size int64, r io.Reader) error {
 	if s.hasBlob(want, size) {
 		return nil
 	}
-	if size >= 0 {
-		r = io.LimitReader(r, size+1) // one more, so that a longer body is seen
-	}
-	tmp, got, n, err := s.spool(r)
+	// One byte more, so that a longer body is seen.
+	tmp, got, n, err := s.spool(io.LimitReader(r, size+1))
 	if err != nil {
 		return fmt.Errorf("blob %s: %w", want, err)
 	}
 	defer os.Remove(tmp)
-	if got != want || size >= 0 && n != size {
+	if got != want || n != size {
 		return &DigestError{Want: want, Got: got, WantSize: size, GotSize: n}
 	}
 	return os.Rename(tmp, s.blobPath(want))
