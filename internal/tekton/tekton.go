@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"time"
 
@@ -159,18 +160,13 @@ func List(ctx context.Context, client dynamic.Interface, kind schema.GroupVersio
 			return nil, err
 		}
 	}
-	slices.SortStableFunc(runs, func(a, b *Run) int {
-		switch s, t := a.Status.StartTime, b.Status.StartTime; {
-		case s.IsZero() && t.IsZero():
-			return 0
-		case s.IsZero():
-			return 1
-		case t.IsZero():
-			return -1
-		default:
-			return s.Compare(t.Time)
+	begun := func(r *Run) int64 {
+		if r.Status.StartTime.IsZero() {
+			return math.MaxInt64
 		}
-	})
+		return r.Status.StartTime.UnixNano()
+	}
+	slices.SortStableFunc(runs, func(a, b *Run) int { return cmp.Compare(begun(a), begun(b)) })
 	return runs, nil
 }
 
