@@ -3,6 +3,7 @@ package flux
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/fluxcd/cli-utils/pkg/object"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -12,32 +13,24 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	"github.com/druppie/druppie-up/internal/names"
 )
 
-// inventoryEntry is an object that a part has applied.
-type inventoryEntry struct {
-	part string
-	kind schema.GroupVersionKind
-	key  client.ObjectKey
-}
-
-func inventory(k *kustomizev1.Kustomization) ([]inventoryEntry, error) {
+// inventory are the objects that a part has applied: their kinds and names.
+func inventory(k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, error) {
 	if k.Status.Inventory == nil {
 		return nil, nil
 	}
-	var out []inventoryEntry
+	var out []*unstructured.Unstructured
 	for _, ref := range k.Status.Inventory.Entries {
 		o, err := object.ParseObjMetadata(ref.ID)
 		if err != nil {
 			return nil, fmt.Errorf("flux: inventory of %s: %w", k.Name, err)
 		}
-		out = append(out, inventoryEntry{
-			part: k.Name,
-			kind: schema.GroupVersionKind{Group: o.GroupKind.Group, Version: ref.Version, Kind: o.GroupKind.Kind},
-			key:  client.ObjectKey{Namespace: o.Namespace, Name: o.Name},
-		})
+		u := &unstructured.Unstructured{}
+		u.SetGroupVersionKind(o.GroupKind.WithVersion(ref.Version))
+		u.SetNamespace(o.Namespace)
+		u.SetName(o.Name)
+		out = append(out, u)
 	}
 	return out, nil
 }
@@ -45,21 +38,9 @@ func inventory(k *kustomizev1.Kustomization) ([]inventoryEntry, error) {
 // workloads are the objects of a part that run pods.
 func workloads(k *kustomizev1.Kustomization) ([]*unstructured.Unstructured, error) {
 	all, err := inventory(k)
-	if err != nil {
-		return nil, err
-	}
-	var out []*unstructured.Unstructured
-	for _, e := range all {
-		switch e.kind.Kind {
-		case "Deployment", "StatefulSet", "DaemonSet", "Job":
-			u := &unstructured.Unstructured{}
-			u.SetGroupVersionKind(e.kind)
-			u.SetNamespace(e.key.Namespace)
-			u.SetName(e.key.Name)
-			out = append(out, u)
-		}
-	}
-	return out, nil
+	return slices.DeleteFunc(all, func(o *unstructured.Unstructured) bool {
+		return !slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "Job"}, o.GetKind())
+	}), err
 }
 
 // restoreDeleted requests a reconciliation of the parts of which an object is
@@ -69,28 +50,24 @@ func (w *waiter) restoreDeleted(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	byKind := map[schema.GroupVersionKind][]inventoryEntry{}
-	for _, k := range all {
-		entries, err := inventory(&k)
+	have := map[schema.GroupVersionKind]map[client.ObjectKey]bool{}
+	for i := range all {
+		want, err := inventory(&all[i])
 		if err != nil {
 			return err
 		}
-		for _, e := range entries {
-			byKind[e.kind] = append(byKind[e.kind], e)
-		}
-	}
-	for kind, want := range byKind {
-		have, err := w.existing(ctx, kind)
-		if err != nil {
-			return err
-		}
-		for _, e := range want {
-			if have[e.key] {
+		for _, o := range want {
+			kind := o.GroupVersionKind()
+			if _, listed := have[kind]; !listed {
+				if have[kind], err = w.existing(ctx, kind); err != nil {
+					return err
+				}
+			}
+			if have[kind][client.ObjectKeyFromObject(o)] {
 				continue
 			}
-			w.task.Detail("%s: %s %s is gone or scaled to nothing, it is applied again", e.part, e.kind.Kind, e.key.Name)
-			k := &kustomizev1.Kustomization{ObjectMeta: metav1.ObjectMeta{Namespace: names.NamespaceFlux, Name: e.part}}
-			if err := w.requestReconcile(ctx, k); err != nil {
+			w.task.Detail("%s: %s %s is gone or scaled to nothing, it is applied again", all[i].Name, kind.Kind, o.GetName())
+			if err := w.requestReconcile(ctx, &all[i]); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -117,12 +118,11 @@ func Resume(ctx context.Context, c kube.Objects) ([]string, error) {
 // suspendable are the kinds of Flux's that the platform is made of and that can
 // be suspended.
 func suspendable() []schema.GroupVersionKind {
-	notification := schema.GroupVersion{Group: "notification.toolkit.fluxcd.io", Version: "v1"}
 	return []schema.GroupVersionKind{
 		sourcev1.GroupVersion.WithKind(sourcev1.GitRepositoryKind),
 		kustomizev1.GroupVersion.WithKind(kustomizev1.KustomizationKind),
-		notification.WithKind("Receiver"),
-		{Group: notification.Group, Version: "v1beta3", Kind: "Alert"},
+		notificationv1.GroupVersion.WithKind(notificationv1.ReceiverKind),
+		{Group: notificationv1.GroupVersion.Group, Version: "v1beta3", Kind: "Alert"},
 	}
 }
 
