@@ -223,9 +223,13 @@ func (s *setup) ensureOrganisation(context.Context) error {
 
 // identityData reads what the cluster keeps of an identity.
 func identityData(ctx context.Context, c client.Reader, name string) (map[string][]byte, error) {
+	return secretData(ctx, c, names.NamespaceGitea, names.IdentitySecret(name))
+}
+
+func secretData(ctx context.Context, c client.Reader, namespace, name string) (map[string][]byte, error) {
 	secret := &corev1.Secret{}
-	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceGitea, Name: names.IdentitySecret(name)}, secret); err != nil {
-		return nil, fmt.Errorf("credentials of %s: %w", name, err)
+	if err := c.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret); err != nil {
+		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
 	}
 	return secret.Data, nil
 }

@@ -8,9 +8,6 @@ import (
 	"net/http"
 	"slices"
 
-	corev1 "k8s.io/api/core/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
-
 	"github.com/druppie/druppie-up/bootstrap/secrets"
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -56,17 +53,17 @@ func (h hook) is(want hook) bool {
 
 // ensureWebhooks has Gitea send its events to the foundry, Flux and the trace.
 func (s *setup) ensureWebhooks(ctx context.Context) error {
-	foundry, err := s.secretKey(ctx, names.NamespaceFoundry, secrets.FoundryWebhook)
+	foundry, err := secretData(ctx, s, names.NamespaceFoundry, secrets.FoundryWebhook)
 	if err != nil {
 		return err
 	}
-	trace, err := s.secretKey(ctx, names.NamespaceSystem, secrets.TraceWebhook)
+	trace, err := secretData(ctx, s, names.NamespaceSystem, secrets.TraceWebhook)
 	if err != nil {
 		return err
 	}
-	toFoundry := newHook("foundry", Webhook{"http://" + names.ListenerHost, foundry}, names.MainBranch, "push")
+	toFoundry := newHook("foundry", Webhook{"http://" + names.ListenerHost, foundry["secret"]}, names.MainBranch, "push")
 	toFlux := newHook("flux", s.flux, names.MainBranch, "push")
-	toTrace := traceHook(trace)
+	toTrace := traceHook(trace["secret"])
 	for _, w := range []struct {
 		repo  string
 		hooks []hook
@@ -89,15 +86,6 @@ func (s *setup) ensureWebhooks(ctx context.Context) error {
 func traceHook(secret []byte) hook {
 	return newHook("trace", Webhook{"https://" + names.TraceHost + "/v1/events/gitea", secret}, "",
 		"push", "pull_request_only", "pull_request_sync", "pull_request_review")
-}
-
-// secretKey reads what a webhook is signed with.
-func (s *setup) secretKey(ctx context.Context, namespace, name string) ([]byte, error) {
-	secret := &corev1.Secret{}
-	if err := s.Get(ctx, client.ObjectKey{Namespace: namespace, Name: name}, secret); err != nil {
-		return nil, fmt.Errorf("secret %s/%s: %w", namespace, name, err)
-	}
-	return secret.Data["secret"], nil
 }
 
 // ensureHooks makes the repository have each of these hooks once, and no other to
