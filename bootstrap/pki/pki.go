@@ -16,7 +16,6 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
 	"net"
 	"slices"
 	"time"
@@ -56,10 +55,7 @@ func NewCA(commonName string) (CA, error) {
 	if err != nil {
 		return CA{}, fmt.Errorf("generate ca key: %w", err)
 	}
-	tmpl, err := template(commonName, caLifetime)
-	if err != nil {
-		return CA{}, err
-	}
+	tmpl := template(commonName, caLifetime)
 	tmpl.IsCA = true
 	tmpl.BasicConstraintsValid = true
 	tmpl.MaxPathLenZero = true
@@ -116,10 +112,7 @@ func (ca CA) Issue(req Request) (Pair, error) {
 	if err != nil {
 		return Pair{}, fmt.Errorf("generate key for %s: %w", req.DNS[0], err)
 	}
-	tmpl, err := template(req.DNS[0], leafLifetime)
-	if err != nil {
-		return Pair{}, err
-	}
+	tmpl := template(req.DNS[0], leafLifetime)
 	tmpl.DNSNames = req.DNS
 	tmpl.IPAddresses = ips
 	tmpl.KeyUsage = x509.KeyUsageDigitalSignature
@@ -146,18 +139,14 @@ func (ca CA) Serves(certPEM []byte, req Request, margin time.Duration) bool {
 	return sameIPs && slices.Equal(cert.DNSNames, req.DNS) && time.Now().Add(margin).Before(cert.NotAfter)
 }
 
-func template(commonName string, lifetime time.Duration) (*x509.Certificate, error) {
-	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 127))
-	if err != nil {
-		return nil, fmt.Errorf("generate serial: %w", err)
-	}
+// template has no serial number: a random one is made when it is signed.
+func template(commonName string, lifetime time.Duration) *x509.Certificate {
 	now := time.Now()
 	return &x509.Certificate{
-		SerialNumber: serial,
-		Subject:      pkix.Name{CommonName: commonName, Organization: []string{"Druppie"}},
-		NotBefore:    now.Add(-backdate),
-		NotAfter:     now.Add(lifetime),
-	}, nil
+		Subject:   pkix.Name{CommonName: commonName, Organization: []string{"Druppie"}},
+		NotBefore: now.Add(-backdate),
+		NotAfter:  now.Add(lifetime),
+	}
 }
 
 func encode(der []byte, key *ecdsa.PrivateKey) (Pair, error) {
