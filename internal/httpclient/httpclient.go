@@ -99,18 +99,12 @@ func CheckRedirect(req *http.Request, via []*http.Request) error {
 	return nil
 }
 
-type httpsOnly struct{ next http.RoundTripper }
+// httpsOnly has the transport's other methods too: http.Client.CloseIdleConnections asks for one.
+type httpsOnly struct{ *http.Transport }
 
 func (t httpsOnly) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Scheme != "https" {
 		return nil, fmt.Errorf("%w: %s", ErrPlainHTTP, req.URL.Host)
 	}
-	return t.next.RoundTrip(req)
-}
-
-// CloseIdleConnections lets http.Client.CloseIdleConnections reach the transport.
-func (t httpsOnly) CloseIdleConnections() {
-	if c, ok := t.next.(interface{ CloseIdleConnections() }); ok {
-		c.CloseIdleConnections()
-	}
+	return t.Transport.RoundTrip(req)
 }
