@@ -137,15 +137,9 @@ func inspectContainers(ctx context.Context, containers ...string) ([]container, 
 // isAbsent says whether the engine answered that there is no such thing.
 func isAbsent(err error) bool {
 	var ee *engineError
-	if !errors.As(err, &ee) {
-		return false
-	}
-	for _, s := range []string{"No such", "not found", "Could not find the file"} {
-		if strings.Contains(ee.failed.Stderr, s) {
-			return true
-		}
-	}
-	return false
+	return errors.As(err, &ee) && slices.ContainsFunc([]string{"No such", "not found", "Could not find the file"}, func(s string) bool {
+		return strings.Contains(ee.failed.Stderr, s)
+	})
 }
 
 // loadImage loads an image of the store into the engine, unless it is there, and

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,14 +95,9 @@ func transient(err error) bool {
 		meta.IsNoMatchError(err), errors.As(err, &netErr):
 		return true
 	}
-	msg := err.Error()
-	for _, s := range []string{"failed calling webhook", "connection refused", "connection reset", "unexpected EOF",
-		"no endpoints available", "not yet ready to handle request", "failed to wait for caches", "leader changed"} {
-		if strings.Contains(msg, s) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc([]string{"failed calling webhook", "connection refused", "connection reset", "unexpected EOF",
+		"no endpoints available", "not yet ready to handle request", "failed to wait for caches", "leader changed"},
+		func(s string) bool { return strings.Contains(err.Error(), s) })
 }
 
 func applyError(err error) error {

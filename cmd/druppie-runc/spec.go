@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/druppie/druppie-up/internal/capability"
@@ -90,12 +91,8 @@ func narrowCapabilities(raw json.RawMessage, h host) (json.RawMessage, error) {
 	}
 	changed := false
 	for name, caps := range sets {
-		kept := make([]string, 0, len(caps))
-		for _, c := range caps {
-			if h.has(c) {
-				kept = append(kept, c)
-			}
-		}
+		// Never nil, which would be written as null.
+		kept := slices.DeleteFunc(append([]string{}, caps...), func(c string) bool { return !h.has(c) })
 		changed = changed || len(kept) != len(caps)
 		sets[name] = kept
 	}

@@ -19,10 +19,6 @@ type descriptor struct {
 	Annotations map[string]string `json:"annotations"`
 }
 
-type index struct {
-	Manifests []descriptor `json:"manifests"`
-}
-
 // layout reads a store that others write.
 type layout struct {
 	dir string
@@ -65,7 +61,9 @@ func readIndex(file string) ([]descriptor, error) {
 	if err != nil {
 		return nil, err
 	}
-	var ix index
+	var ix struct {
+		Manifests []descriptor `json:"manifests"`
+	}
 	if err := json.Unmarshal(raw, &ix); err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
