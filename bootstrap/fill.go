@@ -83,6 +83,6 @@ func (f *fill) await(ctx context.Context, images *store.Store, task ui.Task, ref
 	stop := context.AfterFunc(f.failed, func() { cancel(context.Cause(f.failed)) })
 	defer stop()
 	return supply.Wait(ctx, images, refs, func(missing []string) {
-		task.Detail("waits for %s from %s", firstOf(missing), f.name())
+		task.Detail("waits for %s from %s", summarize(missing), f.name())
 	})
 }

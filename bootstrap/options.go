@@ -12,8 +12,8 @@ import (
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// Options say which platform to make and where its parts are kept. The zero
-// value of each field stands for the default that Defaults names.
+// Options say which platform to make and where its parts are kept. Complete
+// puts the default into each field that has its zero value.
 type Options struct {
 	Name     string // cluster's name
 	Workers  int    // worker nodes beside the control plane

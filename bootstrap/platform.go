@@ -103,8 +103,8 @@ func plural(n int, noun string) string {
 	return fmt.Sprintf("%d %ss", n, noun)
 }
 
-// firstOf shows one of many, since a line has no room for all.
-func firstOf(names []string) string {
+// summarize shows one of many, since a line has no room for all.
+func summarize(names []string) string {
 	switch len(names) {
 	case 0:
 		return "nothing"

@@ -25,18 +25,18 @@ type Images interface {
 	Image(ref string) (v1.Image, error)
 }
 
-// seeds are what services are built on: Kaniko asks the foundry's registry for
+// baseImages are what services are built on: Kaniko asks the foundry's registry for
 // them, and nothing else.
-func seeds() map[string]string {
+func baseImages() map[string]string {
 	return map[string]string{"base/python:3.11": "docker.io/library/python:3.11-slim-bookworm"}
 }
 
-// seedImages are the images that seeds are made from.
-func seedImages() []string { return slices.Sorted(maps.Values(seeds())) }
+// baseImageRefs are the images that baseImages are made from.
+func baseImageRefs() []string { return slices.Sorted(maps.Values(baseImages())) }
 
-// SeedRegistry puts the base images of services into the foundry's registry,
+// PushBaseImages puts the base images of services into the foundry's registry,
 // unless they are there already.
-func SeedRegistry(ctx context.Context, c client.Reader, endpoint frontdoor.Endpoint, images Images) error {
+func PushBaseImages(ctx context.Context, c client.Reader, endpoint frontdoor.Endpoint, images Images) error {
 	s := &corev1.Secret{}
 	if err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceFoundry, Name: names.RegistryWriter}, s); err != nil {
 		return fmt.Errorf("credentials of the registry: %w", err)
@@ -49,7 +49,7 @@ func SeedRegistry(ctx context.Context, c client.Reader, endpoint frontdoor.Endpo
 		remote.WithContext(ctx), remote.WithTransport(rt),
 		remote.WithAuth(&authn.Basic{Username: string(s.Data["username"]), Password: string(s.Data["password"])}),
 	}
-	for to, from := range seeds() {
+	for to, from := range baseImages() {
 		ref, err := name.ParseReference(endpoint.Address("registry")+"/"+to, name.StrictValidation)
 		if err != nil {
 			return fmt.Errorf("seed %s: %w", to, err)

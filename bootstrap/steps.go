@@ -290,10 +290,10 @@ func keeps(folders []string, known []part.Part) bool {
 
 // seed puts the base image of services where builds find it.
 func (p *platform) seed(ctx context.Context, task ui.Task) (string, error) {
-	if err := p.fill.await(ctx, p.inputs.store, task, seedImages()); err != nil {
+	if err := p.fill.await(ctx, p.inputs.store, task, baseImageRefs()); err != nil {
 		return "", fmt.Errorf("base images of services: %w", err)
 	}
-	return "", SeedRegistry(ctx, p.kube, p.endpoint, p.inputs.store)
+	return "", PushBaseImages(ctx, p.kube, p.endpoint, p.inputs.store)
 }
 
 // ready waits until Flux has installed everything at the pushed revision, and
@@ -302,16 +302,16 @@ func (p *platform) ready(ctx context.Context, task ui.Task) (string, error) {
 	if err := flux.Wait(ctx, p.kube, p.revision, task); err != nil {
 		return "", err
 	}
-	if err := p.settled(ctx, task); err != nil {
+	if err := p.waitWorkloads(ctx, task); err != nil {
 		return "", err
 	}
 	return "", p.fill.wait()
 }
 
-// settled waits until the platform's own Deployments and StatefulSets are ready,
+// waitWorkloads waits until the platform's own Deployments and StatefulSets are ready,
 // whoever installed them: what Flux found ready may have been restarted with its
 // node since. Tenants are not the installer's matter.
-func (p *platform) settled(ctx context.Context, task ui.Task) error {
+func (p *platform) waitWorkloads(ctx context.Context, task ui.Task) error {
 	objs, err := platformWorkloads(ctx, p.kube)
 	if err != nil {
 		return err
@@ -364,6 +364,6 @@ func (p *platform) install(ctx context.Context, task ui.Task, parts ...part.Part
 func (p *platform) waitReady(ctx context.Context, task ui.Task, objs []*unstructured.Unstructured) error {
 	return p.kube.WaitReady(ctx, objs, kube.WaitOptions{
 		Timeout: 10 * time.Minute,
-		OnWait:  func(waiting []string) { task.Detail("waits for %s", firstOf(waiting)) },
+		OnWait:  func(waiting []string) { task.Detail("waits for %s", summarize(waiting)) },
 	})
 }

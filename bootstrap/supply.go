@@ -261,8 +261,8 @@ func SupplyLock(ctx context.Context, o Options) ([]registry.Locked, error) {
 	return upstream.Lock(ctx, in.components), nil
 }
 
-// chooseSupply takes the supply that the options name, or for auto the first
-// that this machine can reach, and says why.
+// chooseSupply takes the supply that the options name, or for auto falls back from one
+// to the next until it finds one that this machine can reach, and says why.
 func chooseSupply(ctx context.Context, o Options, comps []component.Component) (supply.Supply, string, error) {
 	puller, err := registrySupply(o, comps, false)
 	if err != nil {

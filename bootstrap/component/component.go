@@ -1,4 +1,4 @@
-// Package component owns the description of the platform's parts: one
+// Package component owns the description of what images are made of: one
 // component.yaml each, saying which upstream sources, binaries and images make
 // it up. A component is data. This package reads and checks it; it refuses to
 // know how anything is fetched, built or installed.
@@ -19,7 +19,7 @@ func Stages() []string {
 	return []string{StageCluster, StageFoundation, StagePlatform, StageBuild}
 }
 
-// Component is one part of the platform.
+// Component is what some of the platform's images are made of.
 type Component struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`

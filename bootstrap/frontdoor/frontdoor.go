@@ -1,5 +1,5 @@
-// Package frontdoor is how programs on this machine reach the platform: its names
-// at one port of the loopback address, with the platform's CA. It refuses every
+// Package frontdoor is how programs on this machine reach the platform: through the
+// reverse proxy on one port of the loopback address, by its names and with its CA. It refuses every
 // other name, plain http and proxies, which couldn't reach it.
 package frontdoor
 
