@@ -9,6 +9,7 @@ require (
 	github.com/chromedp/cdproto v0.0.0-20250724212937-08a3db8b4327
 	github.com/chromedp/chromedp v0.14.2
 	github.com/docker/docker v28.5.2+incompatible
+	github.com/fluxcd/flux2/v2 v2.7.5
 	github.com/fluxcd/kustomize-controller/api v1.7.3
 	github.com/fluxcd/pkg/apis/event v0.21.0
 	github.com/fluxcd/pkg/ssa v0.61.0
