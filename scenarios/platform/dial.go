@@ -18,14 +18,19 @@ import (
 	"github.com/druppie/druppie-up/internal/names"
 )
 
+// frontDoorHost is where Gitea is on this machine.
+const frontDoorHost = "gitea." + names.Domain
+
 // dial connects to Gitea and the registry by their names, and to nothing else. Names of the cluster mean
 // nothing on this machine, and resolvers needn't know *.localhost.
 func (p *Platform) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	switch addr {
-	case p.giteaURL().Host:
+	switch {
+	case p.port != 0 && addr == net.JoinHostPort(frontDoorHost, strconv.Itoa(p.port)):
 		var d net.Dialer
 		return d.DialContext(ctx, network, net.JoinHostPort("127.0.0.1", strconv.Itoa(p.port)))
-	case names.RegistryHost:
+	case addr == names.GiteaHost:
+		return p.dialService(ctx, names.NamespaceGitea, "gitea")
+	case addr == names.RegistryHost:
 		return p.dialService(ctx, names.NamespaceFoundry, "registry")
 	}
 	return nil, fmt.Errorf("%s is not a part of the platform that scenarios reach", addr)

@@ -52,9 +52,11 @@ func (p *Platform) GitURL(repo string) string {
 	return p.proxyURL + "/" + names.Organisation + "/" + repo + ".git"
 }
 
-// giteaURL is Gitea behind the front door of this machine.
 func (p *Platform) giteaURL() *url.URL {
-	return &url.URL{Scheme: "https", Host: net.JoinHostPort("gitea."+names.Domain, strconv.Itoa(p.port))}
+	if p.port == 0 {
+		return &url.URL{Scheme: "https", Host: names.GiteaHost}
+	}
+	return &url.URL{Scheme: "https", Host: net.JoinHostPort(frontDoorHost, strconv.Itoa(p.port))}
 }
 
 // startProxy forwards git's requests from the loopback address: the git library takes a

@@ -28,7 +28,7 @@ import (
 // Options say which platform.
 type Options struct {
 	Kubeconfig string // path of the cluster's own kubeconfig
-	Port       int    // front door on 127.0.0.1
+	Port       int    // front door on 127.0.0.1; 0: Gitea is reached through the Kubernetes API
 }
 
 // Platform is a connection; Close ends it.
