@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/fluxcd/flux2/v2/pkg/manifestgen/sync"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	notificationv1 "github.com/fluxcd/notification-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
@@ -95,17 +96,36 @@ func Sync(ctx context.Context, c Applier, from string) error {
 }
 
 // syncObjects are the source that is the platform repository, and what applies
-// its entry point.
+// its entry point: Flux's own generator makes them, as it does for `flux bootstrap`.
 func syncObjects(from string) ([]*unstructured.Unstructured, error) {
-	src := source(root, names.RepoPlatform, fetchPlatform)
-	src.Spec.Timeout = nil // Flux's default
-	if from != "" {
-		src.Annotations = map[string]string{renderedFrom: from}
+	opts := sync.MakeDefaultOptions()
+	opts.Name, opts.Namespace = root, names.NamespaceFlux
+	opts.URL, opts.Branch, opts.Secret = repositoryURL(names.RepoPlatform), names.MainBranch, names.FluxGit
+	opts.Interval, opts.TargetPath = fetchPlatform, entry
+	manifest, err := sync.Generate(opts)
+	if err != nil {
+		return nil, fmt.Errorf("generate flux's own objects: %w", err)
 	}
-	return objects(src, kustomization(root, compareRoot, kustomizev1.KustomizationSpec{
-		Path:      "./" + entry,
-		SourceRef: kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: root},
-	}))
+	objs, err := kube.Decode([]byte(manifest.Content))
+	if err != nil {
+		return nil, fmt.Errorf("generate flux's own objects: %w", err)
+	}
+	for _, o := range objs {
+		o.SetLabels(kube.PartOf())
+		unstructured.RemoveNestedField(o.Object, "status")
+		if o.GetKind() != kustomizev1.KustomizationKind {
+			if from != "" {
+				o.SetAnnotations(map[string]string{renderedFrom: from})
+			}
+			continue
+		}
+		for field, value := range map[string]string{"interval": compareRoot.String(), "retryInterval": retry.String()} {
+			if err := unstructured.SetNestedField(o.Object, value, "spec", field); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return objs, nil
 }
 
 // Tree returns the entry point of the platform repository, by path: what applies
