@@ -58,8 +58,8 @@ func kindConfig(opt Options, lim limits) ([]byte, error) {
 		Networking: v1alpha4.Networking{
 			IPFamily:         v1alpha4.IPv4Family,
 			APIServerAddress: "127.0.0.1",
-			// The registry's fixed address lies in the band of this subnet
-			// that Kubernetes never hands out by itself.
+			// The registry's fixed address is in the part of this subnet that
+			// Kubernetes doesn't assign by itself.
 			ServiceSubnet:     "10.96.0.0/16",
 			PodSubnet:         "10.244.0.0/16",
 			DisableDefaultCNI: !opt.BuiltinCNI,
@@ -78,9 +78,9 @@ func kindConfig(opt Options, lim limits) ([]byte, error) {
 		Protocol:      v1alpha4.PortMappingProtocolTCP,
 	}}
 	if opt.Workers+opt.GPUNodes > 0 {
-		// kind takes the control plane's taint away only where it stands
-		// alone, but on one machine it has room for pods in any case, and
-		// beside GPU nodes alone there would be none.
+		// kind removes the control plane's taint only in a cluster of one node.
+		// On one machine the control plane can run pods in any case, and beside
+		// GPU nodes alone no other node would take them.
 		first.KubeadmConfigPatches = []string{"kind: InitConfiguration\nnodeRegistration:\n  taints: []\n"}
 	}
 	c.Nodes = append(c.Nodes, first)
@@ -102,7 +102,7 @@ func kindConfig(opt Options, lim limits) ([]byte, error) {
 }
 
 // What the nodes mount, and where. kind can't put our label on its containers:
-// these mounts are how a cluster is known as ours, and what a node is for.
+// by these mounts a cluster is recognised as ours, and the role of a node.
 const (
 	nodeDir      = "/etc/druppie"
 	nodeCerts    = "/etc/containerd/certs.d"

@@ -51,7 +51,7 @@ func Delete(ctx context.Context, name, stateDir string, task ui.Task) (left []st
 	for _, name := range after.containerNames() {
 		left = append(left, "container "+name)
 	}
-	// The folder goes last: while containers are left it says where they belong.
+	// The folder is removed last: without it nobody could tell which images were loaded for the containers that are left.
 	if len(left) == 0 {
 		for _, dir := range slices.Compact([]string{stateDir, state.StateDir}) {
 			if err := removeState(dir, name); err != nil {

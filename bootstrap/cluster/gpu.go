@@ -10,15 +10,15 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// SimulatedAnnotation marks what only stands for the real thing.
+// SimulatedAnnotation marks what is simulated.
 const SimulatedAnnotation = "druppie.io/simulated"
 
 // gpus is how many GPUs a simulated GPU node says it has.
 const gpus = "1"
 
 // AdvertiseGPU has the GPU nodes say that they have GPUs, and returns the names
-// of those that didn't. No device stands behind it: the scheduler
-// counts, the pod finds nothing, and an annotation says so. A kubelet that
+// of those that didn't. There is no device: the scheduler counts GPUs, a pod
+// finds none, and an annotation says that they are simulated. A kubelet that
 // starts forgets a resource it doesn't manage itself, so this is called at
 // every run and not only at the first.
 func AdvertiseGPU(ctx context.Context, set kubernetes.Interface) (changed []string, err error) {

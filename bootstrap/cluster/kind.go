@@ -21,7 +21,7 @@ import (
 )
 
 // createLimit is how long kind may take. A busy machine with two cores needs
-// two minutes: after more than this the engine hangs.
+// two minutes: if it takes longer than this, the engine hangs.
 const createLimit = 12 * time.Minute
 
 // kindCreate runs kind. kind takes no context: when ours ends, its containers

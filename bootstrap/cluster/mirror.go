@@ -18,7 +18,7 @@ import (
 const network = "kind"
 
 // ensureMirror has the container run that serves the store to the nodes. It
-// comes before the nodes: they pull the control plane from it.
+// starts before the nodes, which pull the control plane's images from it.
 func (r *run) ensureMirror(ctx context.Context, found *container) error {
 	image := names.OwnImage("mirror")
 	id, err := r.loadImage(ctx, image)
@@ -106,8 +106,8 @@ func (r *run) checkMirror(ctx context.Context) error {
 	return nil
 }
 
-// ensureNetwork makes kind's network the way kind does, since the mirror must
-// stand before kind comes to it. The label says who made it; kind ignores it.
+// ensureNetwork makes kind's network the way kind does, since the mirror has to
+// run before kind makes it. The label says who made it; kind ignores it.
 func ensureNetwork(ctx context.Context, cluster string) error {
 	out, err := docker(ctx, "network", "ls", "--filter", "name=^"+network+"$", "--format", "{{.Name}}")
 	if err != nil || strings.TrimSpace(out) != "" {

@@ -14,8 +14,8 @@ import (
 // Status is how a check came out.
 type Status string
 
-// OK needs nothing; Warn may hurt later; Fail stops `up`; Skip doesn't apply
-// here.
+// OK: nothing is to be done. Warn: it may cause trouble later. Fail: `up` stops.
+// Skip: the check doesn't apply to this machine.
 const (
 	OK   Status = "ok"
 	Warn Status = "warn"

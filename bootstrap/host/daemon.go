@@ -16,8 +16,8 @@ import (
 const runtimeName = "druppie-runc"
 
 // mergeDaemon returns the engine's configuration with the wrapper as its
-// default runtime, and what the default was. Settings of others stay as they
-// are; a configuration that has it all stays byte for byte.
+// default runtime, and what the default was. Other settings stay; a configuration
+// that has the wrapper already is returned as it is.
 func mergeDaemon(raw []byte) (merged []byte, before string, err error) {
 	conf, runtimes, err := parseDaemon(raw)
 	if err != nil {
@@ -105,7 +105,7 @@ func (h *Host) installWrapper(ctx context.Context) error {
 	if !bytes.Equal(merged, old) || absent {
 		change := &daemonChange{Path: daemonPath, Created: absent, Written: digest(merged), DefaultRuntime: before}
 		if s.Daemon != nil {
-			// Changed before: what was there before that is what to go back to.
+			// It was changed before: Undo goes back to what was there at first.
 			change.Created, change.Backup, change.DefaultRuntime = s.Daemon.Created, s.Daemon.Backup, s.Daemon.DefaultRuntime
 		} else if !absent {
 			change.Backup = daemonPath + ".before-druppie-up"

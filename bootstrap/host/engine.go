@@ -109,8 +109,8 @@ func (h *Host) enginePID() int {
 	return pid
 }
 
-// alive says whether a process runs and has the name. One that ended and
-// that nobody waited for still has a name, and does nothing any more.
+// alive says whether a process runs and has the name. A zombie has its name
+// still.
 func (h *Host) alive(pid, name string) bool {
 	status, err := h.read(filepath.Join("/proc", pid, "status"))
 	if err != nil {

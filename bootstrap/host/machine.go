@@ -75,7 +75,7 @@ type need struct {
 }
 
 func (h *Host) checkDisk(ctx context.Context) Finding {
-	// The store is what the builds are for: with it there, little more is written.
+	// The builds fill the store: when it is full, little more is written.
 	store := need{"the store " + h.opt.StoreDir, 5 * gib, 8 * gib}
 	needs := map[string]need{}
 	switch {

@@ -44,7 +44,7 @@ func (h *Host) checkNetworks(ctx context.Context) Finding {
 	}
 	for _, s := range h.kindSubnets(ctx) {
 		for _, r := range routes {
-			// The engine's own route to it goes by its bridge.
+			// The engine's own route to its network leads to its bridge.
 			if r.net.Overlaps(s) && !strings.HasPrefix(r.device, "br-") && !strings.HasPrefix(r.device, "docker") {
 				return Finding{Status: Fail, Found: fmt.Sprintf("the engine's network kind (%s) overlaps the route to %s by %s", s, r.net, r.device),
 					Mend: "delete the clusters on it, then docker network rm kind: the engine picks another range"}
@@ -78,8 +78,8 @@ type route struct {
 	net    netip.Prefix
 }
 
-// parseRoutes reads a /proc/net/route; the default route is left out, since
-// it overlaps everything and loses against all.
+// parseRoutes reads a /proc/net/route. The default route is left out: it
+// overlaps every network, and any other route takes precedence.
 func parseRoutes(table string) []route {
 	var routes []route
 	for line := range strings.Lines(table) {

@@ -24,11 +24,11 @@ func (h *Host) install(ctx context.Context, packages ...string) error {
 	if err != nil {
 		return err
 	}
-	// Lists may be missing or old; where they can't be had, those on disk may do.
+	// The package lists may be missing or old; where they can't be updated, those on disk may be enough.
 	_, updateErr := h.run(ctx, "apt-get", "update", "-q")
 	args := append([]string{"install", "-q", "-y", "--no-install-recommends"}, packages...)
 	_, installErr := h.run(ctx, "apt-get", args...)
-	// Also after a failure: what came before it is to be undone.
+	// Also after a failure: what was installed until then is to be undone.
 	after, err := h.packages(ctx)
 	if err != nil {
 		return err

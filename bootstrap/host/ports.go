@@ -63,7 +63,7 @@ func FreePort(preferred int) (int, error) {
 	return 0, fmt.Errorf("%w: %d and the %d after it", ErrPortInUse, preferred, tries-1)
 }
 
-// canListen tries it, as nothing else tells for sure.
+// canListen listens for a moment: nothing else says for sure that it is possible.
 func canListen(port int) error {
 	l, err := net.Listen("tcp4", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 	if err != nil {
@@ -84,7 +84,7 @@ func (h *Host) portOwner(ctx context.Context, port int) (owner PortOwner, free b
 		return owner, false, fmt.Errorf("port %d: %w", port, listenErr)
 	}
 	owner = h.listener(port)
-	// The engine publishes by a proxy process or in the kernel alone: only it knows for whom.
+	// The engine publishes a port by a proxy process or in the kernel alone: only the engine knows for which container.
 	if f := h.facts(ctx); f.err == nil {
 		out, err := h.run(ctx, "docker", "ps", "--filter", fmt.Sprintf("publish=%d", port), "--format",
 			`{{.Names}} {{or (.Label "io.druppie.cluster") (.Label "io.x-k8s.kind.cluster")}}`)
@@ -128,7 +128,7 @@ func (h *Host) listener(port int) PortOwner {
 }
 
 // parseListeners returns the socket inodes of a /proc/net/tcp or tcp6 that
-// listen on the port at an address that loopback's collides with.
+// listen on the port at an address that conflicts with the loopback address.
 func parseListeners(table string, port int) []string {
 	const listening = "0A"
 	var inodes []string

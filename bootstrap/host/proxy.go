@@ -36,8 +36,8 @@ func proxyFinding(env func(string) string, cluster string) Finding {
 	for _, who := range sortedKeys(clusterRanges) {
 		inside = append(inside, clusterRanges[who].String())
 	}
-	// Go and curl know commas, and only some programs blanks: what is exempt is
-	// what stands between commas, what is pasted has commas alone.
+	// Go and curl separate entries by commas, and only some programs by blanks too:
+	// what commas separate counts as exempt, and the value to paste has commas only.
 	exempt := strings.Split(get("NO_PROXY"), ",")
 	missing := slices.DeleteFunc(inside, func(name string) bool {
 		return slices.ContainsFunc(exempt, func(entry string) bool { return exempts(strings.TrimSpace(entry), name) })

@@ -90,7 +90,7 @@ func (h *Host) raiseInotify(context.Context) error {
 		if _, low := before[want.key]; !low {
 			continue
 		}
-		// Not replaced but written to: it is no real file.
+		// Written in place: a file in /proc can't be replaced.
 		if err := os.WriteFile(h.path(sysctlFile(want.key)), []byte(fmt.Sprintln(want.want)), 0o644); err != nil {
 			return fmt.Errorf("raise %s: %w", want.key, err)
 		}

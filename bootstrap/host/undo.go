@@ -17,7 +17,7 @@ import (
 
 // Undo takes back all that Fix did on this machine, after showing it to
 // confirm. An engine with containers or volumes in it stays until those are
-// gone: it can't know whose they are.
+// gone: Undo can't know whose they are.
 func Undo(ctx context.Context, opt Options, confirm func([]string) (bool, error), rep ui.Reporter) error {
 	return thisMachine(opt).undo(ctx, confirm, rep)
 }
@@ -55,7 +55,7 @@ func (h *Host) undo(ctx context.Context, confirm func([]string) (bool, error), r
 	}
 	for _, step := range steps {
 		if err := ui.Run(rep, "undo-"+step.id, step.title, func(ui.Task) (string, error) { return "", step.run(ctx, s) }); err != nil {
-			// What follows may need what this one left.
+			// Later steps may depend on this one.
 			return fmt.Errorf("undo %s: %w", step.id, err)
 		}
 	}
@@ -162,7 +162,7 @@ func (h *Host) stopEngine(ctx context.Context) error {
 	return nil
 }
 
-// purge removes the packages that came, and not those that were there.
+// purge removes the packages that Fix installed and that are still there.
 func (h *Host) purge(ctx context.Context, s *state) error {
 	now, err := h.packages(ctx)
 	if err != nil {

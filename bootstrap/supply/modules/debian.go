@@ -36,7 +36,7 @@ type rootfs struct {
 }
 
 // rootfs makes, or finds in the cache, the root file system of a package list.
-// The packages are the distribution's of today; what they were is recorded.
+// The packages are those that the distribution has now; their versions are recorded.
 func (b *Builder) rootfs(ctx context.Context, d component.Debian, m *progress) (*rootfs, error) {
 	name := strings.Join(d.Packages, ",")
 	key, err := hash(format, "debian", suite, arch, d.Packages)
@@ -77,7 +77,7 @@ func (b *Builder) mmdebstrap(ctx context.Context, base string, packages []string
 	defer os.RemoveAll(lists)
 	tmp := base + ".tmp.tar"
 	args := []string{"--variant=essential", "--architectures=" + arch, "--include=" + strings.Join(packages, ","),
-		// Nobody needs half of a root file system after a crash: no fsync for each file.
+		// After a crash the root file system is made anew, so no file has to be synced.
 		"--dpkgopt=force-unsafe-io",
 		"--customize-hook=copy-out /var/lib/apt/lists " + lists}
 	args = append(args, proxyOptions(ctx)...)

@@ -18,7 +18,7 @@ import (
 // builtPrefix marks a path among what a source's build left.
 const builtPrefix = "out:"
 
-// debianPrefix marks a file of the root file system that lands elsewhere.
+// debianPrefix marks a file of the root file system that is put at another path.
 const debianPrefix = "debian:"
 
 // generate makes content that comes out of a program of the image itself.
@@ -72,7 +72,7 @@ func editSpec(raw []byte) ([]byte, error) {
 	return json.MarshalIndent(spec, "", "  ")
 }
 
-// busybox links every name that the program answers to.
+// busybox makes a link for each of the programs that busybox is.
 func (a *assembly) busybox(ctx context.Context, e layer.Entry) ([]layer.Entry, error) {
 	prog, err := readFromTar(a.root.tar, "usr/bin/busybox")
 	if err != nil {

@@ -79,7 +79,7 @@ func (b *Builder) image(ctx context.Context, c component.Component, img componen
 	return p, nil
 }
 
-// assembly is one image on its way.
+// assembly is an image that is being built.
 type assembly struct {
 	b        *Builder
 	c        component.Component

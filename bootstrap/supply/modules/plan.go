@@ -118,7 +118,7 @@ func binariesOf(c component.Component, s component.Source) []component.Binary {
 	return bins
 }
 
-// sourceKey stands for everything that goes into a source's binaries.
+// sourceKey is a hash of everything that goes into a source's binaries.
 func (b *Builder) sourceKey(c component.Component, s component.Source) (string, error) {
 	bins := binariesOf(c, s)
 	// What only weighs or lists doesn't change the bytes.

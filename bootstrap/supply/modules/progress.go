@@ -45,7 +45,7 @@ func (m *progress) built(component, source string) {
 	m.show()
 }
 
-// show reports what is done with what is under way.
+// show reports what is done, with the part of what runs that its time stands for.
 func (m *progress) show() {
 	done := m.done
 	for key, begun := range m.running {
