@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -147,12 +148,7 @@ func (h *Host) checkCgroup(ctx context.Context) Finding {
 	if f := h.facts(ctx); f.err == nil && f.Cgroup != "" {
 		version = f.Cgroup
 	}
-	var missing []string
-	for _, c := range []string{"cpu", "cpuset", "memory", "pids"} {
-		if !controllers[c] {
-			missing = append(missing, c)
-		}
-	}
+	missing := slices.DeleteFunc([]string{"cpu", "cpuset", "memory", "pids"}, func(c string) bool { return slices.Contains(controllers, c) })
 	f := Finding{Status: OK, Found: "version " + version}
 	switch {
 	case len(missing) > 0:
@@ -166,22 +162,16 @@ func (h *Host) checkCgroup(ctx context.Context) Finding {
 }
 
 // controllers lists what is mounted.
-func (h *Host) controllers() (names map[string]bool, version string, err error) {
-	names = map[string]bool{}
+func (h *Host) controllers() (names []string, version string, err error) {
 	if text, err := h.read("/sys/fs/cgroup/cgroup.controllers"); err == nil {
-		for _, c := range strings.Fields(text) {
-			names[c] = true
-		}
-		return names, "2", nil
+		return strings.Fields(text), "2", nil
 	}
 	entries, err := os.ReadDir(h.path("/sys/fs/cgroup"))
 	if err != nil {
 		return nil, "", err
 	}
 	for _, e := range entries {
-		for c := range strings.SplitSeq(e.Name(), ",") { // cpu,cpuacct is mounted as one
-			names[c] = true
-		}
+		names = append(names, strings.Split(e.Name(), ",")...) // cpu,cpuacct is mounted as one
 	}
 	if len(entries) == 0 {
 		return nil, "", errors.New("/sys/fs/cgroup is empty")

@@ -115,20 +115,18 @@ func (h *Host) oldGo(ctx context.Context) string {
 const probeDeadline = 8 * time.Second
 
 func (h *Host) checkSupply(ctx context.Context) Finding {
-	var registry, modules, debian, npm error
+	probes := []func(context.Context) error{h.registry, h.moduleProxy, h.debian, h.npm}
+	errs := make([]error, len(probes))
 	var wait sync.WaitGroup
-	for _, p := range []struct {
-		err *error
-		ask func(context.Context) error
-	}{{&registry, h.registry}, {&modules, h.moduleProxy}, {&debian, h.debian}, {&npm, h.npm}} {
+	for i, probe := range probes {
 		wait.Go(func() {
 			deadline, cancel := context.WithTimeout(ctx, probeDeadline)
 			defer cancel()
-			*p.err = p.ask(deadline)
+			errs[i] = probe(deadline)
 		})
 	}
 	wait.Wait()
-	return supplyFinding(h.opt.Supply, h.opt.StoreFull, registry, errors.Join(modules, debian, npm))
+	return supplyFinding(h.opt.Supply, h.opt.StoreFull, errs[0], errors.Join(errs[1:]...))
 }
 
 // supplyFinding says which supply will be taken, and whether there is one.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap/component"
@@ -36,11 +37,8 @@ type unit struct {
 // plan compares recipes with what the store holds.
 func (b *Builder) plan(s *store.Store, comps []component.Component) (plan, error) {
 	p := plan{refs: map[string]bool{}}
-	seen := map[string]bool{}
 	add := func(u unit) {
-		k := u.component + "/" + u.source
-		if !seen[k] {
-			seen[k] = true
+		if !slices.Contains(p.work, u) {
 			p.work = append(p.work, u)
 		}
 	}

@@ -43,12 +43,7 @@ func pack(ctx context.Context, s *store.Store, golang gomod.Go, c component.Comp
 	if ref == "" {
 		return nil
 	}
-	var sources []component.Source
-	for _, src := range c.Sources {
-		if len(src.Files) > 0 {
-			sources = append(sources, src)
-		}
-	}
+	sources := slices.DeleteFunc(slices.Clone(c.Sources), func(src component.Source) bool { return len(src.Files) == 0 })
 	key := inputKey(sources)
 	switch e, err := s.Entry(ref); {
 	case err == nil:
