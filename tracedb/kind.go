@@ -55,6 +55,9 @@ const (
 	Undone    Outcome = "undone"
 )
 
+// Bad says whether it is a failure or a refusal.
+func (o Outcome) Bad() bool { return o == Failed || o == Denied || o == Rejected }
+
 // KindInfo is what is fixed about a kind.
 type KindInfo struct {
 	Kind Kind
@@ -106,6 +109,19 @@ var kinds = []KindInfo{
 
 // Kinds lists what is fixed about every kind, in the order of the flow.
 func Kinds() []KindInfo { return slices.Clone(kinds) }
+
+// Outcomes lists every outcome that a kind of record may have, in the order of the flow.
+func Outcomes() []Outcome {
+	var out []Outcome
+	for _, k := range kinds {
+		for _, o := range k.Outcomes {
+			if !slices.Contains(out, o) {
+				out = append(out, o)
+			}
+		}
+	}
+	return out
+}
 
 // Info says what is fixed about k; false for a kind that doesn't exist.
 func (k Kind) Info() (KindInfo, bool) {

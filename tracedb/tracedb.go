@@ -72,6 +72,16 @@ func EncodeJSON(v any) (json.RawMessage, error) {
 	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), err
 }
 
+// MustJSON is v as JSON, for types of ours: what is made of texts, numbers, lists and times within four-digit years
+// always encodes.
+func MustJSON(v any) json.RawMessage {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(fmt.Sprintf("encode %T: %v", v, err))
+	}
+	return raw
+}
+
 // Digest is "sha256:" and the hash of b, in hex.
 func Digest(b []byte) string { return fmt.Sprintf("sha256:%x", sha256.Sum256(b)) }
 
@@ -82,6 +92,25 @@ func (e Entry) HasPayload(payload []byte) bool {
 
 // Hash is the entry's leaf hash in the tree.
 func (e Entry) Hash() tlog.Hash { return tlog.RecordHash(e.Leaf()) }
+
+// Values are the values of the entry's refs of one type.
+func (e Entry) Values(t RefType) []string {
+	var out []string
+	for _, r := range e.Refs {
+		if r.Type == t {
+			out = append(out, r.Value)
+		}
+	}
+	return out
+}
+
+// First is the value of the entry's first ref of one type; empty if it has none.
+func (e Entry) First(t RefType) string {
+	if i := slices.IndexFunc(e.Refs, func(r Ref) bool { return r.Type == t }); i >= 0 {
+		return e.Refs[i].Value
+	}
+	return ""
+}
 
 // Instant is t as the log keeps it: UTC, whole microseconds, no monotonic clock.
 func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
@@ -239,9 +268,7 @@ type Reader interface {
 	Payloads(ctx context.Context, seqs ...int64) (map[int64]json.RawMessage, error)
 	// DisposedBy says of those places whose payload was disposed of which record says so.
 	DisposedBy(ctx context.Context, seqs ...int64) (map[int64]int64, error)
-	// ByRef returns the entries about ref, oldest first, at most limit.
-	ByRef(ctx context.Context, ref Ref, limit int) ([]Entry, error)
-	// ByRefs is ByRef for many refs at once, the limit being that of each.
+	// ByRefs returns the entries about each of the refs, oldest first, at most limit of each.
 	ByRefs(ctx context.Context, refs []Ref, limit int) (map[Ref][]Entry, error)
 	// Search returns entries newest first.
 	Search(ctx context.Context, q Query) (Page, error)

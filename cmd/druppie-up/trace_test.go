@@ -17,6 +17,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/api"
 	"github.com/druppie/druppie-up/tracedb/auth"
@@ -52,12 +53,8 @@ func newTrace(t *testing.T) *httptest.Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ingester, err := ingest.New(ingest.Options{Log: l, Catalog: sums})
-	if err != nil {
-		t.Fatal(err)
-	}
 	server := httptest.NewTLSServer(api.New(api.Options{
-		Log: l, Ingester: ingester, Register: sums,
+		Log: l, Ingester: ingest.New(ingest.Options{Log: l, Catalog: sums}), Register: sums,
 		Auth: auth.New(auth.Options{Tokens: reviewer}), VerifierKey: logtest.VerifierKey(),
 	}))
 	t.Cleanup(server.Close)
@@ -107,10 +104,10 @@ func TestWriteChain(t *testing.T) {
 	l := logtest.New(t, logtest.Now(whytest.Clock()))
 	whytest.Fill(t, l)
 	tests := []struct{ name, subject, lang string }{
-		{"why-image.en", whytest.Image, english},
-		{"why-image.nl", whytest.Image, dutch},
-		{"why-refused.en", whytest.Refused, english},
-		{"why-refused.nl", whytest.Refused, dutch},
+		{"why-image.en", whytest.Image, text.English},
+		{"why-image.nl", whytest.Image, text.Dutch},
+		{"why-refused.en", whytest.Refused, text.English},
+		{"why-refused.nl", whytest.Refused, text.Dutch},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -149,7 +146,7 @@ func TestWriteChainHostile(t *testing.T) {
 	evil := "\x1b]0;owned\x07\x1b[2Kfine\r\n\u202etxt.exe"
 	c := &why.Chain{Answer: evil, Checkpoint: evil, Links: []why.Link{{Step: evil, Title: evil, Entry: tracedb.Entry{Actor: evil}}}, Gaps: []why.Gap{{Step: evil, What: evil}}}
 	var out bytes.Buffer
-	if err := writeChain(&out, c, english, false); err != nil {
+	if err := writeChain(&out, c, text.English, false); err != nil {
 		t.Fatal(err)
 	}
 	if got := out.String(); strings.ContainsAny(got, "\x1b\x07\r\u202e") {

@@ -107,17 +107,11 @@ func start(ctx context.Context, c *config, o environment) (_ *server, err error)
 	if err != nil {
 		return nil, fmt.Errorf("load the catalog: %w", err)
 	}
-	ingester, err := ingest.New(ingest.Options{Log: l, Keyring: keyring, Catalog: cat, Logger: o.logger})
-	if err != nil {
-		return nil, err
-	}
+	ingester := ingest.New(ingest.Options{Log: l, Keyring: keyring, Catalog: cat, Logger: o.logger})
 	if err := ingester.RecordKeyring(ctx); err != nil {
 		return nil, err
 	}
-	decides, err := admission.New(admission.Options{Catalog: cat, Records: ingester, Logger: o.logger})
-	if err != nil {
-		return nil, err
-	}
+	decides := admission.New(admission.Options{Catalog: cat, Records: ingester, Logger: o.logger})
 	w := newWiring(c, s, ingester, o)
 	site := pages.New(pages.Options{Reader: l, Catalog: cat, Ingester: ingester, VerifierKey: verifier, Name: c.Name, Logger: o.logger})
 	authenticator, login := w.authentication(site.Fail)

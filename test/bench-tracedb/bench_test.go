@@ -124,9 +124,10 @@ func TestReleases(t *testing.T) {
 			t.Errorf("%d facts of %s, %v, want %d", len(facts), tt.table, err, tt.want)
 		}
 	}
-	entries, err := l.ByRef(t.Context(), ref(tracedb.RefImage, serviceID(2).Digest(1)), 100)
-	if err != nil || len(entries) != 13 {
-		t.Errorf("%d records of an image, %v", len(entries), err)
+	image := ref(tracedb.RefImage, serviceID(2).Digest(1))
+	entries, err := l.ByRefs(t.Context(), []tracedb.Ref{image}, 100)
+	if err != nil || len(entries[image]) != 13 {
+		t.Errorf("%d records of an image, %v", len(entries[image]), err)
 	}
 }
 

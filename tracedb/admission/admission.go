@@ -6,7 +6,6 @@ package admission
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
@@ -60,16 +59,13 @@ type decision struct {
 	at time.Time
 }
 
-// New returns a Controller. It fails without a catalog and somewhere to record.
-func New(o Options) (*Controller, error) {
-	if o.Catalog == nil || o.Records == nil {
-		return nil, errors.New("admission: want a catalog and somewhere to record decisions")
-	}
+// New returns a Controller.
+func New(o Options) *Controller {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	return &Controller{o: o, queue: make(chan *decision, maxWaiting)}, nil
+	return &Controller{o: o, queue: make(chan *decision, maxWaiting)}
 }
 
 // Stats are the counters since the Controller was made.

@@ -55,15 +55,7 @@ func open(t testing.TB, l *log.Log) *catalog.Catalog {
 
 func (b *bench) controller(t testing.TB) *Controller {
 	t.Helper()
-	records, err := ingest.New(b.records)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := New(Options{Catalog: b.records.Catalog, Records: records, Now: b.records.Now})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
+	return New(Options{Catalog: b.records.Catalog, Records: ingest.New(b.records), Now: b.records.Now})
 }
 
 // release records what the foundry says of the drone, with the catalog given told of it.
@@ -79,10 +71,7 @@ func (b *bench) release(t testing.TB, told *catalog.Catalog) {
 	if o.Keyring, err = attest.LoadKeyring([]attest.KeyFile{{Name: "foundry", File: file, Kinds: []tracedb.Kind{"*"}}}); err != nil {
 		t.Fatal(err)
 	}
-	in, err := ingest.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	in := ingest.New(o)
 	drafts, err := apitest.Release(key, drone)
 	if err != nil {
 		t.Fatal(err)
@@ -370,10 +359,7 @@ func TestRunEnds(t *testing.T) {
 // lost.
 func TestRunGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, err := New(Options{Catalog: &catalog.Catalog{}, Records: full{}})
-		if err != nil {
-			t.Fatal(err)
-		}
+		d := New(Options{Catalog: &catalog.Catalog{}, Records: full{}})
 		for i := range 3 {
 			d.enqueue(&decision{request: catalog.Request{Namespace: "drones", UID: fmt.Sprint(i)}, Decision: catalog.Decision{Reason: "r"}})
 		}
@@ -399,13 +385,4 @@ type full struct{}
 
 func (full) AppendOwn(context.Context, []tracedb.Draft) ([]tracedb.Receipt, error) {
 	return nil, tracedb.ErrFull
-}
-
-// TestNewNeedsBoth sees that a controller which couldn't answer or record isn't made.
-func TestNewNeedsBoth(t *testing.T) {
-	for _, o := range []Options{{}, {Catalog: &catalog.Catalog{}}, {Records: full{}}} {
-		if c, err := New(o); err == nil || c != nil {
-			t.Errorf("New(%+v) = %v, %v", o, c, err)
-		}
-	}
 }

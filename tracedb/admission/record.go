@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -135,7 +134,7 @@ func (d *decision) draft() tracedb.Draft {
 		}
 		payload.Images = append(payload.Images, image)
 	}
-	raw := encode(payload)
+	raw := tracedb.MustJSON(payload)
 	draft := tracedb.Draft{Kind: tracedb.KindAdmission, At: d.at, Outcome: tracedb.Denied, Payload: raw}
 	if d.Allowed {
 		draft.Outcome = tracedb.Allowed
@@ -152,19 +151,10 @@ func (d *decision) draft() tracedb.Draft {
 
 // lost says in the log that it doesn't know everything.
 func (c *Controller) lost(n int64) tracedb.Draft {
-	return tracedb.Draft{ID: "unrecorded/" + rand.Text(), Kind: tracedb.KindRefusal, At: c.o.Now(), Outcome: tracedb.Denied, Payload: encode(tracedb.Refusal{
+	return tracedb.Draft{ID: "unrecorded/" + rand.Text(), Kind: tracedb.KindRefusal, At: c.o.Now(), Outcome: tracedb.Denied, Payload: tracedb.MustJSON(tracedb.Refusal{
 		Kind: tracedb.KindAdmission, Code: "unrecorded",
 		Reason: fmt.Sprintf("%d admission decisions weren't recorded: they came faster than the log could take them", n),
 	})}
-}
-
-func encode(payload any) json.RawMessage {
-	raw, err := json.Marshal(payload)
-	if err != nil {
-		// Texts and whole numbers always encode.
-		panic(fmt.Sprintf("encode %T: %v", payload, err))
-	}
-	return raw
 }
 
 // clip is s as a payload can hold it. What replaces a secret may be longer than the secret, and

@@ -6,6 +6,7 @@ package api
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -112,9 +113,7 @@ const answerIn = 15 * time.Second
 func New(o Options) http.Handler { return newService(o).handler() }
 
 func newService(o Options) *service {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	return &service{
 		Options: o, limiters: newLimiters(), metrics: newMetrics(o.Metrics),
 		timeouts: timeouts{heartbeat: 15 * time.Second, send: 10 * time.Second, stream: 30 * time.Minute, body: 5 * time.Second},
@@ -269,17 +268,15 @@ func (s *service) login(step func(*auth.Login, http.ResponseWriter, *http.Reques
 	}
 }
 
-// recordRead records that an auditor reads something, before it is answered. What can't be recorded isn't
-// shown, except that a full disk stops no reading: it must not blind those who look for the cause, and
-// the service's own log has the read.
+// recordRead records that an auditor reads something, before it is answered: what can't be recorded isn't shown.
 func (s *service) recordRead(r *http.Request, what, of string) error {
-	who := auth.From(r.Context())
-	err := s.Ingester.RecordRead(r.Context(), who, tracedb.Read{What: what, Of: of})
-	if errors.Is(err, tracedb.ErrFull) {
-		s.Logger.WarnContext(r.Context(), "a read could not be recorded: the disk is full", "who", who.Name, "what", what, "of", of)
-		return nil
-	}
-	return err
+	return s.Ingester.RecordRead(r.Context(), auth.From(r.Context()), tracedb.Read{What: what, Of: of})
+}
+
+// answer answers with a value.
+func answer(w http.ResponseWriter, v any) error {
+	wire.JSON(w, http.StatusOK, v)
+	return nil
 }
 
 // writeBody answers with bytes, which may be kept as cache says; empty: not at all. A caller who left needs no answer.

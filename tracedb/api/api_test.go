@@ -129,12 +129,8 @@ func newWorldOn(t *testing.T, l *log.Log, change ...func(*Options)) *world {
 		records: &brittle{}, now: time.Now,
 	}
 	now := func() time.Time { return w.now() }
-	if w.records.Ingester, err = ingest.New(ingest.Options{Log: l, Keyring: keyring, Catalog: cat, Now: now}); err != nil {
-		t.Fatal(err)
-	}
-	if w.records.decides, err = admission.New(admission.Options{Catalog: cat, Records: w.records.Ingester, Now: now}); err != nil {
-		t.Fatal(err)
-	}
+	w.records.Ingester = ingest.New(ingest.Options{Log: l, Keyring: keyring, Catalog: cat, Now: now})
+	w.records.decides = admission.New(admission.Options{Catalog: cat, Records: w.records.Ingester, Now: now})
 	cluster := authtest.NewCluster(t, map[string]authtest.Token{
 		writerToken:  {User: writerName, Audiences: []string{"tracedb"}},
 		auditorToken: {User: auditorName, Audiences: []string{"tracedb"}},

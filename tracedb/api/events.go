@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
 // beforeFirst is the id before the first record.
@@ -36,7 +37,7 @@ func (s *service) events(w http.ResponseWriter, r *http.Request) error {
 		}
 		from = min(seq+1, from)
 	}
-	if err := s.recordRead(r, "events", joined(only)); err != nil {
+	if err := s.recordRead(r, "events", wire.Kinds(only)); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), s.timeouts.stream)

@@ -44,8 +44,7 @@ func (s *service) why(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	wire.JSON(w, http.StatusOK, chain)
-	return nil
+	return answer(w, chain)
 }
 
 // export is GET /v1/export/{subject}. The archive is written as it is made; if that fails halfway, the
@@ -143,8 +142,7 @@ func (s *service) register(w http.ResponseWriter, r *http.Request) error {
 	for _, a := range s.Register.Algorithms() {
 		list = append(list, view(a))
 	}
-	wire.JSON(w, http.StatusOK, map[string][]entry{"algorithms": list})
-	return nil
+	return answer(w, map[string][]entry{"algorithms": list})
 }
 
 // algorithm is the entry that the path names.
@@ -163,25 +161,26 @@ func (s *service) algorithm(r *http.Request) (catalog.Algorithm, error) {
 	return a, nil
 }
 
-func (s *service) entry(w http.ResponseWriter, r *http.Request) error {
+// viewed is the entry that the path names, and the form in which the reader sees entries.
+func (s *service) viewed(r *http.Request) (catalog.Algorithm, func(catalog.Algorithm) entry, error) {
 	a, err := s.algorithm(r)
 	if err != nil {
-		return err
+		return a, nil, err
 	}
 	view, err := s.viewer(r, a.ID)
+	return a, view, err
+}
+
+func (s *service) entry(w http.ResponseWriter, r *http.Request) error {
+	a, view, err := s.viewed(r)
 	if err != nil {
 		return err
 	}
-	wire.JSON(w, http.StatusOK, view(a))
-	return nil
+	return answer(w, view(a))
 }
 
 func (s *service) versions(w http.ResponseWriter, r *http.Request) error {
-	a, err := s.algorithm(r)
-	if err != nil {
-		return err
-	}
-	view, err := s.viewer(r, a.ID)
+	a, view, err := s.viewed(r)
 	if err != nil {
 		return err
 	}
@@ -193,8 +192,7 @@ func (s *service) versions(w http.ResponseWriter, r *http.Request) error {
 	for i, v := range all {
 		list[i] = version{view(v.Algorithm), v.Time}
 	}
-	wire.JSON(w, http.StatusOK, map[string][]version{"versions": list})
-	return nil
+	return answer(w, map[string][]version{"versions": list})
 }
 
 // delivery is the entry in the shape of the Algoritmeregister's delivery API.
@@ -228,6 +226,5 @@ func (s *service) admission(w http.ResponseWriter, r *http.Request) error {
 		// Codes are a fixed set of the catalog's.
 		s.metrics.decisions.WithLabelValues(strconv.FormatBool(d.Allowed), d.Code).Inc()
 	}
-	wire.JSON(w, http.StatusOK, d)
-	return nil
+	return answer(w, d)
 }

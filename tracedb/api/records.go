@@ -4,10 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/auth"
@@ -93,8 +91,7 @@ func (s *service) record(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	wire.JSON(w, http.StatusOK, rec)
-	return nil
+	return answer(w, rec)
 }
 
 // search is GET /v1/records.
@@ -103,7 +100,7 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := s.recordRead(r, "search", asked(query)); err != nil {
+	if err := s.recordRead(r, "search", wire.Query(query).Encode()); err != nil {
 		return err
 	}
 	page, err := s.Log.Search(r.Context(), query)
@@ -113,43 +110,7 @@ func (s *service) search(w http.ResponseWriter, r *http.Request) error {
 	if page.Entries == nil {
 		page.Entries = []tracedb.Entry{}
 	}
-	wire.JSON(w, http.StatusOK, page)
-	return nil
-}
-
-// asked is a search as it is recorded: whatever counts, once and in one order, however it was written.
-func asked(q tracedb.Query) string {
-	v := url.Values{}
-	set := func(name, value string) {
-		if value != "" {
-			v.Set(name, value)
-		}
-	}
-	for name, t := range map[string]time.Time{"from": q.From, "until": q.Until} {
-		if !t.IsZero() {
-			v.Set(name, t.UTC().Format(time.RFC3339Nano))
-		}
-	}
-	set("kind", joined(q.Kinds))
-	set("actor", q.Actor)
-	set("outcome", string(q.Outcome))
-	for _, ref := range q.Refs {
-		v.Add("ref", ref.String())
-	}
-	for name, n := range map[string]int64{"before": q.Before, "limit": int64(q.Limit)} {
-		if n > 0 {
-			v.Set(name, strconv.FormatInt(n, 10))
-		}
-	}
-	return v.Encode()
-}
-
-func joined(kinds []tracedb.Kind) string {
-	out := make([]string, len(kinds))
-	for i, k := range kinds {
-		out[i] = string(k)
-	}
-	return strings.Join(out, ",")
+	return answer(w, page)
 }
 
 func readQuery(r *http.Request) (tracedb.Query, error) {

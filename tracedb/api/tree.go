@@ -10,7 +10,6 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/druppie/druppie-up/tracedb"
-	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
 //go:embed openapi.yaml
@@ -25,8 +24,7 @@ func (s *service) keys(w http.ResponseWriter, r *http.Request) error {
 	if s.Keys != nil {
 		keys = append(keys, s.Keys(time.Now())...)
 	}
-	wire.JSON(w, http.StatusOK, map[string]any{"origin": s.Log.Origin(), "verifier": s.VerifierKey, "keyring": keys})
-	return nil
+	return answer(w, map[string]any{"origin": s.Log.Origin(), "verifier": s.VerifierKey, "keyring": keys})
 }
 
 // checkpoint is GET /checkpoint (C2SP tlog-tiles). It says how large the log is and what its root hash

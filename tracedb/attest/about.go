@@ -1,8 +1,6 @@
 package attest
 
 import (
-	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -43,12 +41,7 @@ func (a About) all() []Subject {
 
 // statement puts a predicate of one of our own types into a statement.
 func statement(subjects []Subject, predicateType string, predicate any) Statement {
-	raw, err := json.Marshal(predicate)
-	if err != nil {
-		// Our predicates are made of texts, numbers, lists and times within four-digit years.
-		panic(fmt.Sprintf("encode %s: %v", predicateType, err))
-	}
-	return Statement{Type: StatementType, Subject: subjects, PredicateType: predicateType, Predicate: raw}
+	return Statement{Type: StatementType, Subject: subjects, PredicateType: predicateType, Predicate: tracedb.MustJSON(predicate)}
 }
 
 // reading starts with what the subjects say.

@@ -414,7 +414,8 @@ func TestSignRefuses(t *testing.T) {
 	good := statements()[tracedb.KindTestResult]
 	unknown := good
 	unknown.PredicateType = "https://example.org/other"
-	contradicts := TestResult(about, Tests{Suite: "s", Failed: []string{"x"}, Result: "PASSED"})
+	contradicts := statement(about.all(), "https://in-toto.io/attestation/test-result/v0.1",
+		TestRun{Result: resultPassed, Configuration: []Dependency{{Name: "s"}}, FailedTests: []string{"x"}})
 	tests := []struct {
 		name string
 		key  crypto.Signer

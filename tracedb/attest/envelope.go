@@ -9,7 +9,6 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -123,10 +122,7 @@ func Unique(envelope []byte) (string, error) {
 	return o.unique(), nil
 }
 
-func (o opened) unique() string {
-	sum := sha256.Sum256(o.body)
-	return hex.EncodeToString(sum[:])
-}
+func (o opened) unique() string { return fmt.Sprintf("%x", sha256.Sum256(o.body)) }
 
 // Sign puts the statement into an envelope. The signer's key is ECDSA P-256, as Cosign makes them,
 // or Ed25519. A statement that Verify would refuse isn't signed.
@@ -206,6 +202,5 @@ func Fingerprint(pub crypto.PublicKey) string {
 	if err != nil {
 		return ""
 	}
-	sum := sha256.Sum256(der)
-	return "SHA256:" + hex.EncodeToString(sum[:])
+	return fmt.Sprintf("SHA256:%x", sha256.Sum256(der))
 }

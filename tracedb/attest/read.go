@@ -1,7 +1,6 @@
 package attest
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -102,9 +101,6 @@ func wantTime(field string, t time.Time) error {
 	}
 	return nil
 }
-
-// first is the first error.
-func first(errs ...error) error { return cmp.Or(errs...) }
 
 // some is the first few of a list, for a line that must stay one.
 func some(list []string) string {

@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -86,7 +87,7 @@ func (r *Reading) provenance(st Statement) error {
 		return err
 	}
 	def := p.BuildDefinition
-	err := first(
+	err := cmp.Or(
 		want("buildDefinition.buildType", def.BuildType),
 		want("runDetails.builder.id", p.RunDetails.Builder.ID),
 		check("buildDefinition.externalParameters.repository", tracedb.RefRepository, def.ExternalParameters.Repository),

@@ -1,15 +1,11 @@
 package attest
 
-import (
-	"fmt"
-)
+import "fmt"
 
 // Tests is how a test suite ended.
 type Tests struct {
-	Suite                  string // what was run: python -m unittest
-	Passed, Warned, Failed []string
-	// Result is PASSED, WARNED or FAILED; empty: from the lists.
-	Result string
+	Suite          string // what was run: python -m unittest
+	Passed, Failed []string
 }
 
 // TestRun is the predicate of https://in-toto.io/attestation/test-result/v0.1.
@@ -24,20 +20,9 @@ type TestRun struct {
 
 // TestResult is in-toto test-result v0.1.
 func TestResult(a About, t Tests) Statement {
-	p := TestRun{
-		Result:        t.Result,
-		Configuration: []Dependency{{Name: t.Suite}},
-		PassedTests:   t.Passed, WarnedTests: t.Warned, FailedTests: t.Failed,
-	}
-	if p.Result == "" {
-		switch {
-		case len(t.Failed) > 0:
-			p.Result = resultFailed
-		case len(t.Warned) > 0:
-			p.Result = resultWarned
-		default:
-			p.Result = resultPassed
-		}
+	p := TestRun{Result: resultPassed, Configuration: []Dependency{{Name: t.Suite}}, PassedTests: t.Passed, FailedTests: t.Failed}
+	if len(t.Failed) > 0 {
+		p.Result = resultFailed
 	}
 	return statement(a.all(), "https://in-toto.io/attestation/test-result/v0.1", p)
 }

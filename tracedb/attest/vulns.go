@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -136,7 +137,7 @@ func (r *Reading) vulns(st Statement) error {
 	if err := st.decode(&p); err != nil {
 		return err
 	}
-	err := first(
+	err := cmp.Or(
 		want("scanner.uri", p.Scanner.URI),
 		wantTime("scanner.db.lastUpdate", p.Scanner.DB.LastUpdate),
 		wantTime("metadata.scanStartedOn", p.Metadata.ScanStartedOn),

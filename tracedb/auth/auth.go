@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/wire"
@@ -25,7 +24,6 @@ type Options struct {
 	AdmissionToken *File     // the admission token
 	Sessions       *Sessions // of people
 	Logger         *slog.Logger
-	Now            func() time.Time // nil: time.Now
 }
 
 // Authenticator finds out who is asking. It is safe for concurrent use.
@@ -34,9 +32,6 @@ type Authenticator struct{ o Options }
 // New gives an authenticator.
 func New(o Options) *Authenticator {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	if o.Now == nil {
-		o.Now = time.Now
-	}
 	return &Authenticator{o}
 }
 

@@ -56,7 +56,7 @@ func newBrowser(t *testing.T, now *clock) *browser {
 			w.Header().Set("X-Role", "auditor")
 		}
 	})
-	a := auth.New(auth.Options{Sessions: sessions, Now: now.Now})
+	a := auth.New(auth.Options{Sessions: sessions})
 	return &browser{t: t, inner: mux, service: a.Middleware(mux), gitea: g, cookies: map[string]*http.Cookie{}}
 }
 

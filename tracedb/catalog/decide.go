@@ -88,9 +88,8 @@ func (c *Catalog) Decide(q Request) Decision {
 	}
 	digests := make([]digest, len(q.Images))
 	for i, image := range q.Images {
-		name, _ := imageDigest(image)
 		var ok bool
-		if digests[i], ok = parseDigest(name); !ok {
+		if digests[i], ok = parseDigest(Digest(image)); !ok {
 			return d.deny(CodeNoDigest,
 				text.Of("the image "+quote(image)+" isn't named by a digest, so it could be another one tomorrow",
 					"het image "+quote(image)+" wordt niet met een digest genoemd en kan dus morgen een ander zijn"),
@@ -179,20 +178,14 @@ func (d Decision) deny(code string, reason, remedy text.Text) Decision {
 	return d
 }
 
-// imageDigest is the digest in an image's name; false if there is none.
-func imageDigest(image string) (string, bool) {
-	d := image[strings.LastIndexByte(image, '@')+1:]
-	_, ok := parseDigest(d)
-	return d, ok
-}
-
 // Digest is the digest in an image's name: sha256:… of name@sha256:… or of itself; empty if it has
 // none.
 func Digest(image string) string {
-	if d, ok := imageDigest(image); ok {
-		return d
+	d := image[strings.LastIndexByte(image, '@')+1:]
+	if _, ok := parseDigest(d); !ok {
+		return ""
 	}
-	return ""
+	return d
 }
 
 // short is an image's name as a sentence can hold it: what it ends in, and the digest's beginning.

@@ -108,7 +108,7 @@ func (c *Catalog) sync(ctx context.Context, images []string) error {
 		}
 	}
 	for _, image := range images {
-		if digest, ok := imageDigest(image); ok {
+		if digest := Digest(image); digest != "" {
 			if err := c.reload(ctx, TableImage, digest); err != nil {
 				return err
 			}
@@ -147,16 +147,12 @@ func (c *Catalog) reload(ctx context.Context, table, key string) error {
 
 // factKeys are the keys of the facts that an entry may have brought, by table.
 func factKeys(e tracedb.Entry) map[string][]string {
-	about := map[tracedb.RefType][]string{}
-	for _, r := range e.Refs {
-		about[r.Type] = append(about[r.Type], r.Value)
-	}
-	images, algorithms := about[tracedb.RefImage], about[tracedb.RefAlgorithm]
+	images, algorithms := e.Values(tracedb.RefImage), e.Values(tracedb.RefAlgorithm)
 	switch e.Kind {
 	case tracedb.KindProvenance:
 		return map[string][]string{TableImage: images}
 	case tracedb.KindRegister:
-		return map[string][]string{TableOwner: algorithms, TableIdentity: about[tracedb.RefRepository], TableRegister: algorithms}
+		return map[string][]string{TableOwner: algorithms, TableIdentity: e.Values(tracedb.RefRepository), TableRegister: algorithms}
 	case tracedb.KindException:
 		var keys []string
 		for _, id := range algorithms {

@@ -8,11 +8,11 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/catalog"
 	"github.com/druppie/druppie-up/tracedb/why"
+	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
 // Record adds records to the log, all or none, at most 500 and 16 MiB at once. When it returns without
@@ -73,47 +73,14 @@ func (c *Client) Export(ctx context.Context, subject string, w io.Writer) error 
 	return nil
 }
 
-// Entry is a record without its payload.
-func (c *Client) Entry(ctx context.Context, seq int64) (tracedb.Entry, error) {
-	r, err := c.record(ctx, seq, nil)
-	return r.Entry, err
-}
-
 // Payload is a record with its payload; Disposed says that its term was over.
 func (c *Client) Payload(ctx context.Context, seq int64) (tracedb.Record, error) {
-	return c.record(ctx, seq, url.Values{"payload": {"true"}})
-}
-
-func (c *Client) record(ctx context.Context, seq int64, q url.Values) (tracedb.Record, error) {
-	return get[tracedb.Record](ctx, c, "/v1/records/"+strconv.FormatInt(seq, 10), q)
+	return get[tracedb.Record](ctx, c, "/v1/records/"+strconv.FormatInt(seq, 10), url.Values{"payload": {"true"}})
 }
 
 // Search finds records, newest first. The page's Next is the Before of the next one.
 func (c *Client) Search(ctx context.Context, query tracedb.Query) (tracedb.Page, error) {
-	q := url.Values{}
-	for name, t := range map[string]time.Time{"from": query.From, "until": query.Until} {
-		if !t.IsZero() {
-			q.Set(name, t.UTC().Format(time.RFC3339Nano))
-		}
-	}
-	for _, k := range query.Kinds {
-		q.Add("kind", string(k))
-	}
-	for _, r := range query.Refs {
-		q.Add("ref", r.String())
-	}
-	for name, text := range map[string]string{"actor": query.Actor, "outcome": string(query.Outcome)} {
-		if text != "" {
-			q.Set(name, text)
-		}
-	}
-	if query.Before > 0 {
-		q.Set("before", strconv.FormatInt(query.Before, 10))
-	}
-	if query.Limit > 0 {
-		q.Set("limit", strconv.Itoa(query.Limit))
-	}
-	return get[tracedb.Page](ctx, c, "/v1/records", q)
+	return get[tracedb.Page](ctx, c, "/v1/records", wire.Query(query))
 }
 
 // get reads what a path answers.
@@ -171,14 +138,3 @@ func (c *Client) Checkpoint(ctx context.Context) ([]byte, error) {
 	}
 	return raw, nil
 }
-
-// Keys are the public keys that the service says are its own. A caller that checks the service takes the
-// verifier from elsewhere.
-type Keys struct {
-	Origin   string        `json:"origin"`
-	Verifier string        `json:"verifier"`
-	Keyring  []tracedb.Key `json:"keyring"`
-}
-
-// Keys asks for the log's verifier key and the keyring.
-func (c *Client) Keys(ctx context.Context) (Keys, error) { return get[Keys](ctx, c, "/v1/keys", nil) }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
 // Options say where the service is and who asks.
@@ -108,11 +109,9 @@ func (c *Client) do(ctx context.Context, q call) (*http.Response, error) {
 		if deadline, ok := ctx.Deadline(); !q.always && (next.After(until) || ok && next.After(deadline)) {
 			return nil, err
 		}
-		timer := time.NewTimer(wait)
 		select {
-		case <-timer.C:
+		case <-time.After(wait):
 		case <-ctx.Done():
-			timer.Stop()
 			return nil, err
 		}
 	}
@@ -222,9 +221,7 @@ func retry(err error) (after time.Duration, again bool) {
 // refusal reads the error that the service wrote; a proxy may write others.
 func refusal(resp *http.Response) error {
 	raw, _ := io.ReadAll(io.LimitReader(resp.Body, maxError))
-	var body struct {
-		Error *tracedb.Error `json:"error"`
-	}
+	var body wire.ErrorBody
 	// What can't be read leaves body empty, and is answered below.
 	_ = json.Unmarshal(raw, &body)
 	e := body.Error

@@ -8,12 +8,12 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/wire"
 )
 
 // maxLine bounds a line of the stream: an entry with its 64 refs.
@@ -28,10 +28,7 @@ const Now = -2
 // growing pauses, whatever the client's patience. It returns when ctx ends or f returns an error, with
 // that error, and when the service refuses.
 func (c *Client) Follow(ctx context.Context, after int64, kinds []tracedb.Kind, f func(tracedb.Entry) error) error {
-	q := url.Values{}
-	for _, k := range kinds {
-		q.Add("kind", string(k))
-	}
+	q := wire.Query(tracedb.Query{Kinds: kinds})
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		header := http.Header{"Accept": {"text/event-stream"}}
 		if after >= -1 {

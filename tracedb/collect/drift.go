@@ -40,7 +40,7 @@ type workload struct {
 func (p *Pods) workloads(resource, namespace string) *reflector[workload] {
 	d := &drifts{Pods: p, namespace: namespace, standing: map[string][]tracedb.Draft{}}
 	return &reflector[workload]{
-		recorder: p.recorder, name: resource + " of " + namespace, relist: p.relist,
+		recorder: p.recorder, name: resource + " of " + namespace,
 		of:     p.client.Resource(appsv1.SchemeGroupVersion.WithResource(resource)).Namespace(namespace),
 		listed: d.listed, handle: d.handle,
 	}

@@ -28,7 +28,6 @@ type Kustomizations struct {
 	*fluxReader
 	client    dynamic.Interface
 	namespace string
-	relist    time.Duration
 	targets   sync.Map // namespace/name -> fluxTarget
 }
 
@@ -77,7 +76,7 @@ func (k *Kustomizations) target(namespace, name string) (t fluxTarget) {
 // Run watches until ctx ends.
 func (k *Kustomizations) Run(ctx context.Context) error {
 	f := &reflector[kustomization]{
-		recorder: k.recorder, name: "kustomizations", relist: k.relist,
+		recorder: k.recorder, name: "kustomizations",
 		of: k.client.Resource(kustomizationResource).Namespace(k.namespace),
 		listed: func(context.Context, []*kustomization) error {
 			k.targets.Clear()

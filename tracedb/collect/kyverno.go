@@ -23,7 +23,6 @@ import (
 type Kyverno struct {
 	*recorder
 	client dynamic.Interface
-	relist time.Duration
 }
 
 // NewKyverno returns a collector of a cluster's refusals.
@@ -36,7 +35,7 @@ func (k *Kyverno) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	for _, reason := range []string{"PolicyViolation", "FailedCreate"} {
 		f := &reflector[corev1.Event]{
-			recorder: k.recorder, name: "events " + reason, relist: k.relist,
+			recorder: k.recorder, name: "events " + reason,
 			of:   k.client.Resource(corev1.SchemeGroupVersion.WithResource("events")),
 			opts: metav1.ListOptions{FieldSelector: "reason=" + reason},
 			handle: func(ctx context.Context, what watch.EventType, e *corev1.Event) error {

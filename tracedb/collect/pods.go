@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -27,7 +26,6 @@ type Pods struct {
 	*recorder
 	client   dynamic.Interface
 	selector string
-	relist   time.Duration
 }
 
 // NewPods returns a collector of what runs in the namespaces that the selector selects; without one, in those of
@@ -60,7 +58,7 @@ func (p *Pods) Run(ctx context.Context) error {
 		return err
 	}
 	f := &reflector[corev1.Namespace]{
-		recorder: p.recorder, name: "namespaces", relist: p.relist,
+		recorder: p.recorder, name: "namespaces",
 		of:   p.client.Resource(corev1.SchemeGroupVersion.WithResource("namespaces")),
 		opts: metav1.ListOptions{LabelSelector: p.selector},
 		listed: func(ctx context.Context, namespaces []*corev1.Namespace) error {

@@ -5,9 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -40,6 +38,7 @@ type recorder struct {
 	health   health
 	now      func() time.Time
 	pause    func(ctx context.Context, d time.Duration) error
+	relist   time.Duration
 	recent   *lru.Cache // ids that the log has
 }
 
@@ -49,7 +48,7 @@ func newRecorder(name string, o Options, kinds ...tracedb.Kind) *recorder {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("collector", name)
 	source, _, _ := strings.Cut(name, "-")
 	return &recorder{
-		Options: o, name: name, now: time.Now, pause: sleep, recent: lru.New(maxRecent),
+		Options: o, name: name, now: time.Now, pause: sleep, relist: relist, recent: lru.New(maxRecent),
 		identity: tracedb.Identity{Name: "collector:" + source, Roles: []tracedb.Role{tracedb.RoleWriter}, Kinds: kinds},
 	}
 }
@@ -222,30 +221,23 @@ func (r *recorder) remember(id string) { r.recent.Add(id, nil) }
 
 // sleep waits, or ends with ctx.
 func sleep(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-t.C:
+	case <-time.After(d):
 		return nil
 	}
 }
 
-// draft makes a record with its payload. What can't be encoded is a mistake of ours, since every
-// payload is a struct of package tracedb.
+// draft makes a record with its payload, a struct of package tracedb.
 func draft(id string, kind tracedb.Kind, actor string, at time.Time, outcome tracedb.Outcome, payload any, refs ...tracedb.Ref) tracedb.Draft {
-	body, err := json.Marshal(payload)
-	if err != nil {
-		panic(fmt.Sprintf("encode a %s: %v", kind, err))
-	}
 	// What isn't shaped as a name of its type comes from somebody who wrote something else there.
 	refs = tracedb.SortRefs(slices.DeleteFunc(slices.Clone(refs), func(r tracedb.Ref) bool { return r.Check() != nil }))
 	if len(refs) > tracedb.MaxRefs {
 		refs = refs[:tracedb.MaxRefs]
 	}
 	return tracedb.Draft{
-		ID: shortID(id), Kind: kind, Actor: actor, At: tracedb.Instant(at), Outcome: outcome, Refs: refs, Payload: body,
+		ID: shortID(id), Kind: kind, Actor: actor, At: tracedb.Instant(at), Outcome: outcome, Refs: refs, Payload: tracedb.MustJSON(payload),
 	}
 }
 

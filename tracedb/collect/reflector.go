@@ -33,11 +33,10 @@ const (
 // nothing more is read, and what the server forgot meanwhile is listed again. So there is no queue that
 // could overflow, and nothing comes out of order.
 type reflector[T any] struct {
-	*recorder        // for its health, its clock, its pause and its output
+	*recorder        // for its health, its clock, its pauses and its output
 	name      string // in the status
 	of        listerWatcher
 	opts      metav1.ListOptions // selectors
-	relist    time.Duration      // 0: relist
 
 	// listed, if it isn't nil, is called with everything that is there, oldest first, before handle is with each;
 	// handle is called with what happened to one object. They return only when that is recorded; an error makes
@@ -58,9 +57,6 @@ var errRelist = errors.New("list again")
 
 // run follows until ctx ends. It survives every failure of the API server.
 func (f *reflector[T]) run(ctx context.Context) error {
-	if f.relist == 0 {
-		f.relist = relist
-	}
 	wait := firstPause
 	for {
 		err := f.listAndWatch(ctx, func() { wait = firstPause })

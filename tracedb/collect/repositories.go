@@ -43,13 +43,9 @@ func (r Repositories) recorded(repository string) bool {
 	return ok && name != "" && owner == r.Owner && repository != r.Checkpoint
 }
 
-var (
-	commitHash  = regexp.MustCompile(`^([0-9a-f]{40}|[0-9a-f]{64})$`)
-	imageDigest = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
-	anyDigest   = regexp.MustCompile(`sha256:[0-9a-f]{64}\b`)
-)
+var anyDigest = regexp.MustCompile(`sha256:[0-9a-f]{64}\b`)
 
 // isHash says whether s is a whole commit hash; the one of zeros, by which Git says "none", isn't.
-func isHash(s string) bool { return commitHash.MatchString(s) && strings.Trim(s, "0") != "" }
+func isHash(s string) bool { return valid(tracedb.RefCommit, s) != "" && strings.Trim(s, "0") != "" }
 
-func isDigest(s string) bool { return imageDigest.MatchString(s) }
+func isDigest(s string) bool { return valid(tracedb.RefImage, s) != "" }

@@ -38,7 +38,7 @@ type termination struct {
 // reflector follows the tenant's pods.
 func (p *tenantPods) reflector() *reflector[corev1.Pod] {
 	return &reflector[corev1.Pod]{
-		recorder: p.recorder, name: "pods of " + p.namespace, relist: p.relist,
+		recorder: p.recorder, name: "pods of " + p.namespace,
 		of:     p.client.Resource(corev1.SchemeGroupVersion.WithResource("pods")).Namespace(p.namespace),
 		listed: p.listed, handle: p.handle,
 	}

@@ -24,7 +24,6 @@ type Tekton struct {
 	client    dynamic.Interface
 	namespace string
 	pipelines []string
-	relist    time.Duration
 }
 
 // NewTekton returns a collector of the runs of those pipelines in a namespace; without names, of release.
@@ -38,7 +37,7 @@ func NewTekton(client dynamic.Interface, namespace string, pipelines []string, o
 // Run watches until ctx ends.
 func (t *Tekton) Run(ctx context.Context) error {
 	f := &reflector[tekton.Run]{
-		recorder: t.recorder, name: "pipelineruns", relist: t.relist,
+		recorder: t.recorder, name: "pipelineruns",
 		of: t.client.Resource(tekton.PipelineRuns).Namespace(t.namespace),
 		listed: func(_ context.Context, runs []*tekton.Run) error {
 			// In the order in which they ended.

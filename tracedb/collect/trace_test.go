@@ -47,11 +47,7 @@ func newTrace(t *testing.T) *trace {
 	if err != nil {
 		t.Fatal(err)
 	}
-	in, err := ingest.New(ingest.Options{Log: l, Catalog: known, Now: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &trace{t: t, log: l, in: in}
+	return &trace{t: t, log: l, in: ingest.New(ingest.Options{Log: l, Catalog: known, Now: clock})}
 }
 
 // options are those of a collector that records here.

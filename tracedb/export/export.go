@@ -18,7 +18,6 @@ package export
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -174,8 +173,7 @@ func finish(all files, subject tracedb.Ref, records []tracedb.Record, checkpoint
 		if name == nameManifest {
 			continue
 		}
-		sum := sha256.Sum256(all[name])
-		m.Files = append(m.Files, listed{name, len(all[name]), hex.EncodeToString(sum[:])})
+		m.Files = append(m.Files, listed{name, len(all[name]), fmt.Sprintf("%x", sha256.Sum256(all[name]))})
 	}
 	all[nameManifest] = encode(m)
 	return nil

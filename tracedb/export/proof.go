@@ -48,11 +48,11 @@ func readProof(p tracedb.Proof, seq, size int64) (tlog.RecordProof, error) {
 	}
 	proof := tlog.RecordProof{}
 	for _, text := range p.Hashes {
-		raw, err := base64.StdEncoding.Strict().DecodeString(text)
-		if err != nil || len(raw) != tlog.HashSize || base64.StdEncoding.EncodeToString(raw) != text {
+		h, err := tlog.ParseHash(text)
+		if err != nil || h.String() != text {
 			return nil, errors.New("holds what isn't a hash")
 		}
-		proof = append(proof, tlog.Hash(raw))
+		proof = append(proof, h)
 	}
 	return proof, nil
 }

@@ -30,7 +30,6 @@ type page struct {
 	Origin  string
 	Tree    string // size of the tree
 	Signed  string // who signed the checkpoint: the key's name
-	Seqs    []int64
 	Format  string
 	Texts   int
 	Records int
@@ -46,7 +45,6 @@ func newPage(c *why.Chain) page {
 		}
 		last := &p.Steps[len(p.Steps)-1]
 		last.Links = append(last.Links, l)
-		p.Seqs = append(p.Seqs, l.Seq)
 	}
 	lines := strings.Split(c.Checkpoint, "\n")
 	if len(lines) > 4 {
@@ -61,9 +59,7 @@ func newPage(c *why.Chain) page {
 var functions = map[string]any{
 	"when": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 	"leaf": func(e tracedb.Entry) string { return e.Hash().String() },
-	"bad": func(o tracedb.Outcome) bool {
-		return o == tracedb.Failed || o == tracedb.Denied || o == tracedb.Rejected
-	},
+	"bad":  tracedb.Outcome.Bad,
 }
 
 // The templates: the chain as a page that needs nothing but itself, no network and no script, and what the archive

@@ -50,6 +50,24 @@ func (r *Report) wrong(name, format string, args ...any) {
 	r.Files = append(r.Files, File{Name: name, Problem: problem})
 }
 
+// Err is the error that an archive is in which something is wrong; nil for one that is as the log signed it.
+func (r *Report) Err() error {
+	if r.OK {
+		return nil
+	}
+	var bad []string
+	for _, f := range r.Files {
+		if !f.OK {
+			bad = append(bad, f.Name)
+		}
+	}
+	first := ""
+	if len(bad) > 0 {
+		first = ", first " + bad[0]
+	}
+	return fmt.Errorf("the archive isn't what the log signed (files that are wrong: %d%s)", len(bad), first)
+}
+
 func (r *Report) isWrong(name string) bool {
 	return slices.ContainsFunc(r.Files, func(f File) bool { return f.Name == name })
 }
@@ -346,11 +364,7 @@ func (r *Report) derived(all files, m manifest, records map[int64]tracedb.Record
 		r.get(all, name)
 	}
 	again := maps.Clone(all)
-	var list []tracedb.Record
-	for _, record := range records {
-		list = append(list, record)
-	}
-	if err := finish(again, m.Subject, list, string(all[nameCheckpoint]), m.Truncated); err != nil {
+	if err := finish(again, m.Subject, slices.Collect(maps.Values(records)), string(all[nameCheckpoint]), m.Truncated); err != nil {
 		r.wrong(nameArchive, "%v", err)
 		return
 	}

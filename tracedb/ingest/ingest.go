@@ -7,7 +7,6 @@ package ingest
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -47,20 +46,13 @@ type Ingester struct {
 	reads    *reads
 }
 
-// New returns an Ingester. It fails without a log and a catalog of it.
-func New(o Options) (*Ingester, error) {
-	if o.Log == nil || o.Catalog == nil {
-		return nil, errors.New("ingest: want a log and its catalog")
-	}
+// New returns an Ingester.
+func New(o Options) *Ingester {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	return &Ingester{
-		o:        o,
-		refusals: newRefusals(),
-		reads:    newReads(),
-	}, nil
+	return &Ingester{o: o, refusals: newRefusals(), reads: newReads()}
 }
 
 // Stats are the counters since the Ingester was made.

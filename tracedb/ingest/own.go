@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -68,14 +69,10 @@ func (in *Ingester) RecordKeyring(ctx context.Context) error {
 		if ok && old.Name == k.Name && old.Retired == k.Retired && slices.Equal(old.Kinds, k.Kinds) {
 			continue
 		}
-		raw, err := tracedb.EncodeJSON(k)
-		if err != nil {
-			return fmt.Errorf("encode key %s: %w", k.Name, err)
-		}
 		// Several programs that start at once say the same under one id.
 		drafts = append(drafts, tracedb.Draft{
 			ID:   fmt.Sprintf("key/%s/%d", strings.TrimPrefix(k.Fingerprint, "SHA256:"), seqs[k.Fingerprint]),
-			Kind: tracedb.KindKey, Payload: raw,
+			Kind: tracedb.KindKey, Payload: tracedb.MustJSON(k),
 		})
 	}
 	if len(drafts) == 0 {
@@ -112,9 +109,10 @@ func (r *reads) recorded(key string, now time.Time) bool {
 }
 
 // RecordRead records that an auditor read something, at most once a minute for who, what and of. When it
-// returns nil the record is in the log, also for those who read the same thing at the same time. If it
-// can't be recorded, that is an error, and the reader decides: on tracedb.ErrFull reading goes on. What
-// is read must fit into the record: a part of a query doesn't say what was read.
+// returns nil the record is in the log, also for those who read the same thing at the same time. What
+// can't be recorded isn't to be shown, except that a full disk stops no reading: it must not blind those who look
+// for the cause, and the service's own log has the read. What is read must fit into the record: a part of a query
+// doesn't say what was read.
 func (in *Ingester) RecordRead(ctx context.Context, who tracedb.Identity, read tracedb.Read) error {
 	if who.Name == "" {
 		return tracedb.ErrUnauthenticated
@@ -138,14 +136,14 @@ func (in *Ingester) RecordRead(ctx context.Context, who tracedb.Identity, read t
 		in.reads.last.Add(key, now)
 		return nil, nil
 	})
+	if errors.Is(err, tracedb.ErrFull) {
+		in.o.Logger.WarnContext(ctx, "a read could not be recorded: the disk is full", "who", who.Name, "what", read.What, "of", read.Of)
+		return nil
+	}
 	return err
 }
 
 func (in *Ingester) appendRead(ctx context.Context, who tracedb.Identity, read tracedb.Read, id string) error {
-	raw, err := tracedb.EncodeJSON(read)
-	if err != nil {
-		return fmt.Errorf("encode read: %w", err)
-	}
-	_, err = in.AppendOwn(ctx, []tracedb.Draft{{ID: id, Kind: tracedb.KindRead, Actor: actor("", who.Name, Writer), Payload: raw}})
+	_, err := in.AppendOwn(ctx, []tracedb.Draft{{ID: id, Kind: tracedb.KindRead, Actor: actor("", who.Name, Writer), Payload: tracedb.MustJSON(read)}})
 	return err
 }

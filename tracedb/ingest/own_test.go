@@ -148,12 +148,15 @@ func TestRecordRead(t *testing.T) {
 	if n := b.log.Size(); n != before+1 {
 		t.Errorf("%d records of one question that can be recorded", n-before)
 	}
-	b.o.Log = full{b.log}
+	// A full disk stops no reading, and a read that wasn't recorded isn't remembered as if it were.
 	other := tracedb.Read{What: "page", Of: "x"}
-	for range 2 { // a read that wasn't recorded isn't remembered as if it were
-		if err := b.RecordRead(t.Context(), anna, other); code(err) != "full" {
-			t.Errorf("on a full disk: %v", err)
-		}
+	b.o.Log = full{b.log}
+	if err := b.RecordRead(t.Context(), anna, other); err != nil {
+		t.Errorf("on a full disk: %v", err)
+	}
+	before, b.o.Log = b.log.Size(), b.log
+	if err := b.RecordRead(t.Context(), anna, other); err != nil || b.log.Size() != before+1 {
+		t.Errorf("after a full disk: %v, %d records", err, b.log.Size()-before)
 	}
 	r := newReads()
 	for i := range 3 * maxReads {

@@ -98,18 +98,14 @@ func (in *Ingester) refuse(ctx context.Context, who tracedb.Identity, draft trac
 	if len(draft.Payload) > 0 {
 		payload.Payload = tracedb.Digest(draft.Payload)
 	}
-	raw, err := tracedb.EncodeJSON(payload)
-	if err == nil {
-		// A writer that hangs up mustn't get away unseen.
-		ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), refusalTime)
-		defer stop()
-		_, err = in.AppendOwn(ctx, []tracedb.Draft{{ID: unique("refusal"), Kind: tracedb.KindRefusal, Actor: actor("", who.Name, Writer), Outcome: tracedb.Denied, Payload: raw}})
-	}
+	// A writer that hangs up mustn't get away unseen.
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), refusalTime)
+	defer stop()
+	_, err := in.AppendOwn(ctx, []tracedb.Draft{{
+		ID: "refusal/" + rand.Text(), Kind: tracedb.KindRefusal, Actor: actor("", who.Name, Writer), Outcome: tracedb.Denied, Payload: tracedb.MustJSON(payload),
+	}})
 	if err != nil {
 		in.refusals.unrecorded.Add(1)
 		in.o.Logger.ErrorContext(ctx, "a refusal wasn't recorded", "writer", who.Name, "code", why.Code, "error", err)
 	}
 }
-
-// unique is an id that nothing else has.
-func unique(prefix string) string { return prefix + "/" + rand.Text() }

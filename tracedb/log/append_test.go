@@ -212,7 +212,7 @@ func testRefused(t *testing.T, e engine) {
 	if body, err := l.Payload(t.Context(), 0); err != nil || string(body) != string(give.Payload) {
 		t.Errorf("payload came back as %s, %v", body, err)
 	}
-	if found, err := l.ByRef(t.Context(), give.Refs[0], 10); err != nil || len(found) != 1 {
+	if found, err := l.ByRefs(t.Context(), give.Refs[:1], 10); err != nil || len(found[give.Refs[0]]) != 1 {
 		t.Errorf("by ref: %v, %v", found, err)
 	}
 	sound(t, l)

@@ -11,8 +11,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/transparency-dev/merkle/compact"
-	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -37,10 +35,9 @@ type checker struct {
 }
 
 func newChecker(ctx context.Context, l *Log, head store.Head, report *Report) *checker {
-	ranges := &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	c := &checker{
 		log: l, head: head, report: report, signed: map[int64][]tlog.Hash{},
-		tree:     &compactRange{ranges: ranges, r: ranges.NewEmptyRange(0)},
+		tree:     &compactRange{r: ranges.NewEmptyRange(0)},
 		disposed: make([]uint64, head.Size/64+1), pending: map[int64][]int64{},
 	}
 	c.projections = []*projection{c.refs(ctx), c.facts(ctx)}
@@ -257,15 +254,11 @@ func (c *checker) gone(seq int64) bool { return c.disposed[seq/64]&(1<<(seq%64))
 
 // rest checks what no single record shows.
 func (c *checker) rest(ctx context.Context) error {
-	if c.tree.size() > 0 {
-		root, err := c.tree.root()
-		if err != nil {
-			return err
-		}
-		c.report.Root = root
-	} else {
-		c.report.Root = c.head.Root
+	root, err := c.tree.root()
+	if err != nil {
+		return err
 	}
+	c.report.Root = root
 	if more := c.wrongHeads - namedHeads; more > 0 {
 		c.report.fault(PlaceHead, -1, "so are %d later ones", more)
 	}

@@ -17,17 +17,18 @@ import (
 
 // compactRange is the compact range of the whole tree (transparency-dev/merkle): all that is needed to grow it.
 type compactRange struct {
-	ranges *compact.RangeFactory
-	r      *compact.Range
-	last   time.Time // log time of the last record
+	r    *compact.Range
+	last time.Time // log time of the last record
 }
+
+// ranges makes those of RFC 6962's trees.
+var ranges = &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 
 // errCorrupt says that the stored tree contradicts its own head.
 var errCorrupt = errors.New("the stored tree isn't the one its newest head names: the database was changed or damaged; check says where")
 
 // loadCompactRange reads that of the tree that head names. It takes some twenty tiles at a million records.
 func loadCompactRange(ctx context.Context, q store.Querier, head store.Head) (*compactRange, error) {
-	ranges := &compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	var hashes [][]byte
 	for _, id := range compact.RangeNodes(0, uint64(head.Size), nil) {
 		index := tlog.StoredHashIndex(int(id.Level), int64(id.Index))
@@ -46,7 +47,7 @@ func loadCompactRange(ctx context.Context, q store.Querier, head store.Head) (*c
 	if err != nil {
 		return nil, fmt.Errorf("read the compact range: %w", err)
 	}
-	c := &compactRange{ranges: ranges, r: r, last: head.Time}
+	c := &compactRange{r: r, last: head.Time}
 	if !c.matches(head) {
 		return nil, errCorrupt
 	}
@@ -55,9 +56,8 @@ func loadCompactRange(ctx context.Context, q store.Querier, head store.Head) (*c
 
 // clone is a range that grows apart from c.
 func (c *compactRange) clone() (*compactRange, error) {
-	hashes := slices.Clone(c.r.Hashes())
-	r, err := c.ranges.NewRange(0, c.r.End(), hashes)
-	return &compactRange{ranges: c.ranges, r: r, last: c.last}, err
+	r, err := ranges.NewRange(0, c.r.End(), slices.Clone(c.r.Hashes()))
+	return &compactRange{r: r, last: c.last}, err
 }
 
 func (c *compactRange) size() int64 { return int64(c.r.End()) }

@@ -2,7 +2,6 @@ package log
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -90,10 +89,7 @@ func (l *Log) disposeKind(ctx context.Context, info tracedb.KindInfo, before tim
 		if len(seqs) == 0 {
 			return out, nil
 		}
-		payload, err := json.Marshal(tracedb.Disposal{Kind: info.Kind, Before: before, Seqs: seqs, Reason: "the term of " + info.Term.String() + " was over"})
-		if err != nil {
-			return out, err
-		}
+		payload := tracedb.MustJSON(tracedb.Disposal{Kind: info.Kind, Before: before, Seqs: seqs, Reason: "the term of " + info.Term.String() + " was over"})
 		o, refused := prepare(Prepared{Draft: tracedb.Draft{
 			ID: fmt.Sprintf("disposal/%s/%d-%d", info.Kind, seqs[0], seqs[len(seqs)-1]), Kind: tracedb.KindDisposal, Actor: Self, Payload: payload,
 		}})

@@ -94,7 +94,8 @@ func fillDisk(t *testing.T, l *log.Log, filler string) {
 	if body, err := l.Payload(t.Context(), 0); err != nil || len(body) != 8002 {
 		t.Errorf("payload of %d bytes, %v", len(body), err)
 	}
-	if got, err := l.ByRef(t.Context(), tracedb.Ref{Type: tracedb.RefCommit, Value: "c"}, 10); err != nil || len(got) == 0 {
+	commit := tracedb.Ref{Type: tracedb.RefCommit, Value: "c"}
+	if got, err := l.ByRefs(t.Context(), []tracedb.Ref{commit}, 10); err != nil || len(got[commit]) == 0 {
 		t.Errorf("by ref: %v, %v", got, err)
 	}
 	if _, err := l.Prove(t.Context(), 0, cp.Size); err != nil {

@@ -115,7 +115,8 @@ func testDispose(t *testing.T, e engine) {
 	if err != nil || len(facts) != n {
 		t.Errorf("%d facts of what was disposed of, %v", len(facts), err)
 	}
-	if got, err := l.ByRef(t.Context(), tracedb.Ref{Type: tracedb.RefCommit, Value: "c"}, 5); err != nil || len(got) != 5 {
+	commit := tracedb.Ref{Type: tracedb.RefCommit, Value: "c"}
+	if got, err := l.ByRefs(t.Context(), []tracedb.Ref{commit}, 5); err != nil || len(got[commit]) != 5 {
 		t.Errorf("by ref: %v, %v", got, err)
 	}
 	report := sound(t, l, before.Note)
@@ -239,11 +240,12 @@ func everything(t *testing.T, l *log.Log) string {
 		}
 		fmt.Fprintln(&out, seqs(page.Entries))
 	}
-	entries, err := l.ByRef(t.Context(), tracedb.Ref{Type: tracedb.RefCommit, Value: "c"}, 500)
+	commit := tracedb.Ref{Type: tracedb.RefCommit, Value: "c"}
+	entries, err := l.ByRefs(t.Context(), []tracedb.Ref{commit}, 500)
 	if err != nil {
 		t.Fatal(err)
 	}
-	fmt.Fprintln(&out, seqs(entries))
+	fmt.Fprintln(&out, seqs(entries[commit]))
 	for _, table := range []string{"image", "owner"} {
 		facts, err := l.Facts(t.Context(), table)
 		if err != nil {

@@ -2,7 +2,6 @@ package log
 
 import (
 	"context"
-	"encoding/base64"
 	"fmt"
 
 	"golang.org/x/mod/sumdb/note"
@@ -130,7 +129,7 @@ func (l *Log) headFor(ctx context.Context, size int64) (store.Head, error) {
 func base64s[H ~[]tlog.Hash](hashes H) []string {
 	out := make([]string, len(hashes))
 	for i, h := range hashes {
-		out[i] = base64.StdEncoding.EncodeToString(h[:])
+		out[i] = h.String()
 	}
 	return out
 }

@@ -47,13 +47,7 @@ func (l *Log) Range(ctx context.Context, from int64, limit int) ([]tracedb.Entry
 	return l.entries(store.Leaves(ctx, l.db.Read, from, limit))
 }
 
-// ByRef returns the entries about ref, oldest first, at most limit.
-func (l *Log) ByRef(ctx context.Context, ref tracedb.Ref, limit int) ([]tracedb.Entry, error) {
-	found, err := l.ByRefs(ctx, []tracedb.Ref{ref}, limit)
-	return found[ref], err
-}
-
-// ByRefs is ByRef for many refs at once, the limit being that of each.
+// ByRefs returns the entries about each of the refs, oldest first, at most limit of each.
 func (l *Log) ByRefs(ctx context.Context, refs []tracedb.Ref, limit int) (map[tracedb.Ref][]tracedb.Entry, error) {
 	out := make(map[tracedb.Ref][]tracedb.Entry, len(refs))
 	if limit <= 0 {

@@ -197,7 +197,7 @@ func TestLive(t *testing.T) {
 	parts := whytest.History(t)
 	cut := slices.IndexFunc(parts, func(p whytest.Part) bool { return p.Drafts[0].Kind == tracedb.KindPromotion })
 	end := slices.IndexFunc(parts[cut:], func(p whytest.Part) bool {
-		return refOf(tracedb.Entry{Refs: p.Drafts[0].Refs}, tracedb.RefRepository) == whytest.Other
+		return (tracedb.Entry{Refs: p.Drafts[0].Refs}).First(tracedb.RefRepository) == whytest.Other
 	}) + cut
 	if cut < 0 || end <= cut {
 		t.Fatalf("the story has no delivery: %d to %d", cut, end)

@@ -167,18 +167,18 @@ func between(a, b node) stepState {
 
 // explain is a diagram in which every step is plain.
 func explain() []drawing {
-	nodes := map[string]node{}
-	for _, s := range steps {
-		nodes[s.ID] = node{State: stateNone}
-	}
-	return []drawing{wide(nodes), tall(nodes)}
+	return draw(func(step) node { return node{State: stateNone} })
 }
 
 // diagram draws the flow with the states that a chain gives its steps.
 func diagram(byStep map[string][]why.Link) []drawing {
+	return draw(func(s step) node { return newNode(s.ID, evidence(s.ID, byStep)) })
+}
+
+func draw(of func(step) node) []drawing {
 	nodes := map[string]node{}
 	for _, s := range steps {
-		nodes[s.ID] = newNode(s.ID, evidence(s.ID, byStep))
+		nodes[s.ID] = of(s)
 	}
 	return []drawing{wide(nodes), tall(nodes)}
 }
@@ -196,7 +196,7 @@ func evidence(id string, byStep map[string][]why.Link) []why.Link {
 func newNode(id string, links []why.Link) node {
 	n := node{State: stateMissing, Count: len(links), Href: "#" + id}
 	for _, l := range links {
-		if bad(l.Outcome) {
+		if l.Outcome.Bad() {
 			n.Bad++
 		}
 	}
@@ -212,7 +212,7 @@ func newNode(id string, links []why.Link) node {
 	}
 	for _, l := range links {
 		last := newest[l.Kind]
-		if bad(l.Outcome) && (l.Seq == last.Seq || sameRun(l, last)) {
+		if l.Outcome.Bad() && (l.Seq == last.Seq || sameRun(l, last)) {
 			n.State = stateFailed
 		}
 	}
@@ -221,19 +221,8 @@ func newNode(id string, links []why.Link) node {
 
 // sameRun says whether two records are of one pipeline run, whose gates count together.
 func sameRun(a, b why.Link) bool {
-	run := func(l why.Link) string {
-		i := slices.IndexFunc(l.Refs, func(r tracedb.Ref) bool { return r.Type == tracedb.RefRun })
-		if i < 0 {
-			return ""
-		}
-		return l.Refs[i].Value
-	}
-	return run(a) != "" && run(a) == run(b)
-}
-
-// bad says whether an outcome is a refusal or a failure.
-func bad(o tracedb.Outcome) bool {
-	return o == tracedb.Failed || o == tracedb.Denied || o == tracedb.Rejected
+	run := a.First(tracedb.RefRun)
+	return run != "" && run == b.First(tracedb.RefRun)
 }
 
 // byStep sorts links under the steps of the flow. A pod that runs is evidence of F7a and a denial of

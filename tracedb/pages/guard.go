@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -53,16 +52,9 @@ func (s *Site) closed(p page) http.HandlerFunc {
 	})
 }
 
-// recordRead records that the reader reads something, before it is shown: what can't be recorded isn't
-// shown. Only a full disk stops no reading, since who looks for the cause must not be blind; the
-// service's own log has the read then.
+// recordRead records that the reader reads something, before it is shown: what can't be recorded isn't shown.
 func (s *Site) recordRead(r *http.Request, what, of string) error {
-	err := s.o.Ingester.RecordRead(r.Context(), s.who(r), tracedb.Read{What: what, Of: of})
-	if errors.Is(err, tracedb.ErrFull) {
-		s.o.Logger.WarnContext(r.Context(), "a read could not be recorded: the disk is full", "who", s.who(r).Name, "what", what, "of", of)
-		return nil
-	}
-	if err != nil {
+	if err := s.o.Ingester.RecordRead(r.Context(), s.who(r), tracedb.Read{What: what, Of: of}); err != nil {
 		return fmt.Errorf("record the read: %w", err)
 	}
 	return nil

@@ -66,7 +66,7 @@ type line struct {
 
 // newLine describes a record; lists do by its entry alone: they are long, and payloads large.
 func newLine(e tracedb.Entry, payload json.RawMessage) line {
-	l := line{Entry: e, About: cmp.Or(refOf(e, tracedb.RefRepository), refOf(e, tracedb.RefAlgorithm), refOf(e, tracedb.RefPod))}
+	l := line{Entry: e, About: cmp.Or(e.First(tracedb.RefRepository), e.First(tracedb.RefAlgorithm), e.First(tracedb.RefPod))}
 	l.Title, l.TitleNL, l.Details = why.Describe(e, payload)
 	return l
 }
@@ -179,7 +179,7 @@ func (r *pageReader) services() []serviceCard {
 		Kinds: []tracedb.Kind{tracedb.KindSpec, tracedb.KindSession, tracedb.KindRun, tracedb.KindImage}, Limit: recentRecords,
 	})
 	for _, e := range recent.Entries {
-		repo := refOf(e, tracedb.RefRepository)
+		repo := e.First(tracedb.RefRepository)
 		if _, ok := cards[repo]; !ok && repo != "" {
 			cards[repo] = serviceCard{Repository: repo, Name: repo}
 		}
@@ -209,7 +209,7 @@ func (r *pageReader) addState(c *serviceCard) {
 	for _, ref := range about {
 		refs := []tracedb.Ref{ref}
 		for _, e := range r.search(tracedb.Query{Kinds: []tracedb.Kind{tracedb.KindDeployment}, Refs: refs, Limit: recentRecords}).Entries {
-			if pod := refOf(e, tracedb.RefPod); pod != "" && e.Seq >= pods[pod].Seq {
+			if pod := e.First(tracedb.RefPod); pod != "" && e.Seq >= pods[pod].Seq {
 				pods[pod] = e
 			}
 		}
@@ -226,21 +226,9 @@ func (r *pageReader) addState(c *serviceCard) {
 			continue
 		}
 		c.Runs = append(c.Runs, pod)
-		for _, ref := range e.Refs {
-			if ref.Type == tracedb.RefImage && !slices.Contains(c.Digests, ref.Value) {
-				c.Digests = append(c.Digests, ref.Value)
-			}
-		}
+		c.Digests = append(c.Digests, e.Values(tracedb.RefImage)...)
 	}
 	slices.Sort(c.Runs)
 	slices.Sort(c.Digests)
-}
-
-// refOf is the first thing of that type that the record is about.
-func refOf(e tracedb.Entry, t tracedb.RefType) string {
-	i := slices.IndexFunc(e.Refs, func(r tracedb.Ref) bool { return r.Type == t })
-	if i < 0 {
-		return ""
-	}
-	return e.Refs[i].Value
+	c.Digests = slices.Compact(c.Digests)
 }

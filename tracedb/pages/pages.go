@@ -5,6 +5,7 @@
 package pages
 
 import (
+	"cmp"
 	"context"
 	"html/template"
 	"log/slog"
@@ -46,9 +47,7 @@ type Site struct {
 // New gives the pages, to be mounted at /. They ask auth.From who is reading, so they stand behind
 // auth's middleware.
 func New(o Options) *Site {
-	if o.Logger == nil {
-		o.Logger = slog.New(slog.DiscardHandler)
-	}
+	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -1,7 +1,6 @@
 package pages
 
 import (
-	"encoding/base64"
 	"encoding/hex"
 	"strings"
 
@@ -52,11 +51,10 @@ func hexOf(h tlog.Hash) string { return hex.EncodeToString(h[:]) }
 func decodeHashes(list []string) ([]tlog.Hash, error) {
 	out := make([]tlog.Hash, len(list))
 	for i, s := range list {
-		raw, err := base64.StdEncoding.DecodeString(s)
-		if err != nil || len(raw) != len(out[i]) {
+		var err error
+		if out[i], err = tlog.ParseHash(s); err != nil {
 			return nil, wrong("proof.no-hash", i)
 		}
-		copy(out[i][:], raw)
 	}
 	return out, nil
 }

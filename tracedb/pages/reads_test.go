@@ -18,11 +18,7 @@ import (
 func TestReadsAreRecorded(t *testing.T) {
 	w := newWorld(t, story(t)...)
 	clock := now
-	ingester, err := ingest.New(ingest.Options{Log: w.log, Catalog: w.catalog, Now: func() time.Time { return clock }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.site.o.Ingester = ingester
+	w.site.o.Ingester = ingest.New(ingest.Options{Log: w.log, Catalog: w.catalog, Now: func() time.Time { return clock }})
 	var paths []string
 	paths = append(paths, w.paths()...)
 	paths = append(paths, hostilePaths(w)...)

@@ -95,7 +95,7 @@ func funcs(w words, assets *assets) template.FuncMap {
 		},
 		"asset": assets.path,
 		"short": short,
-		"bad":   bad,
+		"bad":   tracedb.Outcome.Bad,
 		"subject": func(r tracedb.Ref) string {
 			return "/why?q=" + url.QueryEscape(r.String())
 		},

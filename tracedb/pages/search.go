@@ -26,26 +26,13 @@ type option struct {
 	Selected bool
 }
 
-// outcomes lists every outcome that a kind of record may have, in the order of the flow.
-func outcomes() []tracedb.Outcome {
-	var out []tracedb.Outcome
-	for _, k := range tracedb.Kinds() {
-		for _, o := range k.Outcomes {
-			if !slices.Contains(out, o) {
-				out = append(out, o)
-			}
-		}
-	}
-	return out
-}
-
 func (s *Site) search(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	d := searchData{About: strings.TrimSpace(q.Get("about")), Actor: strings.TrimSpace(q.Get("actor")), From: q.Get("from"), Until: q.Get("until")}
 	for _, k := range tracedb.Kinds() {
 		d.Kinds = append(d.Kinds, option{string(k.Kind), q.Get("kind") == string(k.Kind)})
 	}
-	for _, o := range outcomes() {
+	for _, o := range tracedb.Outcomes() {
 		d.Outcomes = append(d.Outcomes, option{string(o), q.Get("outcome") == string(o)})
 	}
 	query, problems := searchQuery(q, d)
@@ -113,7 +100,7 @@ func searchQuery(q url.Values, d searchData) (tracedb.Query, map[string]string) 
 			problems["kind"] = "search.bad-choice"
 		}
 	}
-	if out.Outcome != "" && !slices.Contains(outcomes(), out.Outcome) {
+	if out.Outcome != "" && !slices.Contains(tracedb.Outcomes(), out.Outcome) {
 		problems["outcome"] = "search.bad-choice"
 	}
 	if d.About != "" {

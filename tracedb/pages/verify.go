@@ -1,8 +1,6 @@
 package pages
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -45,10 +43,10 @@ func (s *Site) verify(w http.ResponseWriter, r *http.Request) error {
 	}
 	reads := &pageReader{Site: s, ctx: r.Context()}
 	d.Head = reads.head()
-	err := reads.err
-	if err != nil {
-		return err
+	if reads.err != nil {
+		return reads.err
 	}
+	var err error
 	status := http.StatusOK
 	if d.Seq != "" {
 		d.Shown, err = s.prove(r, d.Seq, d.Head)
@@ -89,9 +87,10 @@ func (s *Site) prove(r *http.Request, number string, h head) (*shown, error) {
 	if err != nil {
 		return nil, fmt.Errorf("prove record %d: %w", e.Seq, err)
 	}
-	out := &shown{line: newLine(e, nil), Leaf: string(e.Leaf()), LeafHash: hexOf(e.Hash()), Head: h, Disposed: payload == nil}
-	sum := sha256.Sum256(payload)
-	out.PayloadHash = "sha256:" + hex.EncodeToString(sum[:])
+	out := &shown{
+		line: newLine(e, nil), Leaf: string(e.Leaf()), LeafHash: hexOf(e.Hash()), Head: h,
+		Disposed: payload == nil, PayloadHash: tracedb.Digest(payload),
+	}
 	hashes, err := decodeHashes(proof.Hashes)
 	if err == nil {
 		var root tlog.Hash

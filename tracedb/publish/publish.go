@@ -294,11 +294,9 @@ func (p *Publisher) checkConsistent(ctx context.Context, there *head, newest tra
 	}
 	proof := make(tlog.TreeProof, len(hashes))
 	for i, h := range hashes {
-		raw, err := base64.StdEncoding.DecodeString(h)
-		if err != nil || len(raw) != tlog.HashSize {
+		if proof[i], err = tlog.ParseHash(h); err != nil {
 			return fmt.Errorf("prove that %d records follow %d: hash %d is damaged", newest.Size, there.size, i)
 		}
-		proof[i] = tlog.Hash(raw)
 	}
 	if err := tlog.CheckTree(proof, newest.Size, newest.Root, there.size, there.root); err != nil {
 		return fmt.Errorf("%w: the first %d records aren't those that were published: %w", ErrRewritten, there.size, err)

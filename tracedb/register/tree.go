@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"regexp"
 	"strconv"
@@ -45,6 +46,16 @@ func ValidateTree(tree fs.FS) (Document, Violations, error) {
 		}
 	}
 	return d, r.out.sorted(), nil
+}
+
+// ValidateFolder is ValidateTree for a folder, outside of which nothing is read, whatever links are in it.
+func ValidateFolder(name string) (Document, Violations, error) {
+	root, err := os.OpenRoot(name)
+	if err != nil {
+		return Document{}, nil, err
+	}
+	defer root.Close()
+	return ValidateTree(root.FS())
 }
 
 // read reads no more than Validate needs to see that it is too much.

@@ -177,7 +177,7 @@ func (h *history) promoted() text.Text {
 	if !ok {
 		return text.Text{}
 	}
-	revision := first(r.Entry, tracedb.RefRevision)
+	revision := r.First(tracedb.RefRevision)
 	reviews := h.reviews(revision, revision != "", inFleet)
 	w := words{"pull": cmp.Or(r.get("pull"), reviews.merge.get("pull"))}
 	if n := len(reviews.approvals); n > 0 {

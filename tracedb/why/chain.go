@@ -69,7 +69,7 @@ func step(e tracedb.Entry) string {
 	switch e.Kind {
 	case tracedb.KindCommit, tracedb.KindReview, tracedb.KindMerge:
 		// Only what the fleet and the platform hold are revisions.
-		if first(e, tracedb.RefRevision) != "" {
+		if e.First(tracedb.RefRevision) != "" {
 			return stepPull
 		}
 	case tracedb.KindDeployment:

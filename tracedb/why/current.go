@@ -47,7 +47,7 @@ func (t *traversal) running(ref tracedb.Ref) []string {
 	for _, e := range t.search(newest, []tracedb.Ref{ref}, tracedb.KindDeployment).Entries {
 		for _, pod := range podsOf(e) {
 			if !seen[pod] && e.Outcome == tracedb.Running {
-				images = append(images, values(e, tracedb.RefImage)...)
+				images = append(images, e.Values(tracedb.RefImage)...)
 			}
 			seen[pod] = true
 		}
@@ -89,7 +89,7 @@ func podsOf(e tracedb.Entry) []string {
 	if e.Kind != tracedb.KindDeployment || e.Outcome != tracedb.Running && e.Outcome != tracedb.Gone {
 		return nil
 	}
-	return values(e, tracedb.RefPod)
+	return e.Values(tracedb.RefPod)
 }
 
 // latest are the images that were built, promoted or decided about last, newest first, and the algorithms that
@@ -103,8 +103,8 @@ func (t *traversal) latest(ref tracedb.Ref) (images, algorithms []string) {
 		if t.excluded[e.Seq] || e.Kind == tracedb.KindAdmission && !InTenants(e, tenants) {
 			continue
 		}
-		images = append(images, values(e, tracedb.RefImage)...)
-		algorithms = append(algorithms, values(e, tracedb.RefAlgorithm)...)
+		images = append(images, e.Values(tracedb.RefImage)...)
+		algorithms = append(algorithms, e.Values(tracedb.RefAlgorithm)...)
 	}
 	return firsts(images, maxImages), firsts(algorithms, 1)
 }
@@ -116,7 +116,7 @@ func (t *traversal) tenantsOfSubject(ref tracedb.Ref) []string {
 		return t.tenants(ref.Value)
 	case tracedb.RefAlgorithm:
 		for _, e := range t.search(1, []tracedb.Ref{ref}, tracedb.KindRegister).Entries {
-			return t.tenants(first(e, tracedb.RefRepository))
+			return t.tenants(e.First(tracedb.RefRepository))
 		}
 	}
 	return nil
@@ -212,7 +212,7 @@ func (t *traversal) algorithms() []string {
 	}
 	var registered, claimed []string
 	for _, e := range t.sorted() {
-		ids := values(e, tracedb.RefAlgorithm)
+		ids := e.Values(tracedb.RefAlgorithm)
 		if e.Kind == tracedb.KindRegister {
 			registered = append(registered, ids...)
 		} else {
@@ -229,7 +229,7 @@ func (t *traversal) addKeys() {
 		fingerprints = append(fingerprints, t.subject.Value)
 	}
 	for _, e := range t.sorted() {
-		fingerprints = append(fingerprints, values(e, tracedb.RefKey)...)
+		fingerprints = append(fingerprints, e.Values(tracedb.RefKey)...)
 	}
 	var seqs []int64
 	for _, fingerprint := range firsts(fingerprints, maxFanOut) {
@@ -246,7 +246,7 @@ func (t *traversal) addNamedRecords() {
 	var seqs []int64
 	var incidents []string // newest first
 	for _, e := range slices.Backward(t.sorted()) {
-		for _, value := range values(e, tracedb.RefRecord) {
+		for _, value := range e.Values(tracedb.RefRecord) {
 			if seq, err := strconv.ParseInt(value, 10, 64); err == nil {
 				seqs = append(seqs, seq)
 			}
@@ -255,8 +255,10 @@ func (t *traversal) addNamedRecords() {
 			incidents = append(incidents, strconv.FormatInt(e.Seq, 10))
 		}
 	}
-	for _, incident := range refs(tracedb.RefRecord, firsts(incidents, maxImages)...) {
-		for _, e := range t.byRef(incident, maxFanOut) {
+	named := refs(tracedb.RefRecord, firsts(incidents, maxImages)...)
+	about := t.byRefs(maxFanOut, named...)
+	for _, incident := range named {
+		for _, e := range about[incident] {
 			if e.Kind == tracedb.KindRepair {
 				t.add(e)
 			}

@@ -71,13 +71,8 @@ func describe(r record) (title, titleNL string, details []Detail) {
 
 // of is a field's value as a line for people: from the payload, or else from the entry.
 func (f fields) of(e tracedb.Entry, name string) text.Text {
-	en, nl := f[name], f[name+"_nl"]
-	if en == "" {
-		en = fromEntry(e, name)
-	}
-	if nl == "" {
-		nl = en
-	}
+	en := cmp.Or(f[name], fromEntry(e, name))
+	nl := cmp.Or(f[name+"_nl"], en)
 	return text.Of(singleLine(abbreviate(en), maxQuote), singleLine(abbreviate(nl), maxQuote))
 }
 
@@ -108,7 +103,7 @@ func fromEntry(e tracedb.Entry, name string) string {
 	case "object":
 		name = string(tracedb.RefPod)
 	}
-	if one := values(e, tracedb.RefType(name)); len(one) == 1 {
+	if one := e.Values(tracedb.RefType(name)); len(one) == 1 {
 		return one[0]
 	}
 	return ""

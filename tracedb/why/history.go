@@ -25,7 +25,7 @@ func (r record) get(name string) text.Text {
 }
 
 // has says whether the record is about anything of that type.
-func (r record) has(t tracedb.RefType) bool { return first(r.Entry, t) != "" }
+func (r record) has(t tracedb.RefType) bool { return r.First(t) != "" }
 
 // history is what a chain's records say about one image: how it was made, and what became of it.
 type history struct {
@@ -46,7 +46,7 @@ func newHistory(subject tracedb.Ref, all []record) *history {
 	slices.SortFunc(h.all, func(a, b record) int { return cmp.Compare(a.Seq, b.Seq) })
 	for _, r := range h.all {
 		if r.Kind == tracedb.KindPromotion {
-			h.tenants = append(h.tenants, values(r.Entry, tracedb.RefNamespace)...)
+			h.tenants = append(h.tenants, r.Values(tracedb.RefNamespace)...)
 		}
 	}
 	images := h.images()
@@ -85,7 +85,7 @@ func (h *history) valuesOf(t tracedb.RefType, kinds ...tracedb.Kind) []string {
 	for _, kind := range kinds {
 		var out []string
 		for _, r := range h.ofKind(kind) {
-			out = append(out, values(r.Entry, t)...)
+			out = append(out, r.Values(t)...)
 		}
 		if len(out) > 0 {
 			return out
@@ -142,13 +142,13 @@ func (h *history) images() []string {
 	var out []string
 	for _, r := range h.pods("") {
 		if r.Outcome == tracedb.Running {
-			out = append(out, values(r.Entry, tracedb.RefImage)...)
+			out = append(out, r.Values(tracedb.RefImage)...)
 		}
 	}
 	for _, r := range slices.Backward(h.all) {
 		switch r.Kind {
 		case tracedb.KindAdmission, tracedb.KindDeployment, tracedb.KindPromotion, tracedb.KindProvenance, tracedb.KindImage:
-			out = append(out, values(r.Entry, tracedb.RefImage)...)
+			out = append(out, r.Values(tracedb.RefImage)...)
 		}
 	}
 	return firsts(out, len(out))
@@ -158,7 +158,7 @@ func (h *history) images() []string {
 func (h *history) value(t tracedb.RefType, kinds ...tracedb.Kind) string {
 	for _, kind := range kinds {
 		for _, r := range slices.Backward(h.ofKind(kind)) {
-			if v := first(r.Entry, t); v != "" {
+			if v := r.First(t); v != "" {
 				return v
 			}
 		}
@@ -268,7 +268,7 @@ func (h *history) allPods(image string) []record {
 		if r.Kind != tracedb.KindDeployment || r.Outcome != tracedb.Running && r.Outcome != tracedb.Gone {
 			continue
 		}
-		name := cmp.Or(first(r.Entry, tracedb.RefPod), r.get("object").EN)
+		name := cmp.Or(r.First(tracedb.RefPod), r.get("object").EN)
 		if !seen[name] && (image == "" || hasRef(r.Entry, tracedb.RefImage, image)) {
 			out = append(out, r)
 		}

@@ -119,7 +119,7 @@ func (h *history) written() text.Text {
 	for _, want := range [][]string{{h.version()}, h.codeReviews().commits} {
 		if i := slices.IndexFunc(pushes, func(p record) bool { return overlap(commits(p, "commit"), want) }); i >= 0 {
 			push = pushes[i]
-			came = append(came, values(push.Entry, tracedb.RefCommit)...)
+			came = append(came, push.Values(tracedb.RefCommit)...)
 		}
 	}
 	w := words{"session": {}, "tool": {}, "model": {}}
@@ -140,7 +140,7 @@ func (h *history) written() text.Text {
 // sessionOf is the newest session that made one of those commits.
 func (h *history) sessionOf(made []string) (record, bool) {
 	for _, r := range slices.Backward(h.ofKind(tracedb.KindSession)) {
-		if overlap(values(r.Entry, tracedb.RefCommit), made) {
+		if overlap(r.Values(tracedb.RefCommit), made) {
 			return r, true
 		}
 	}
@@ -173,12 +173,12 @@ func commits(r record, field string) []string {
 		return []string{c}
 	}
 	if inFleet(r) {
-		return values(r.Entry, tracedb.RefRevision)
+		return r.Values(tracedb.RefRevision)
 	}
-	return values(r.Entry, tracedb.RefCommit)
+	return r.Values(tracedb.RefCommit)
 }
 
-func pull(r record) string { return first(r.Entry, tracedb.RefPull) }
+func pull(r record) string { return r.First(tracedb.RefPull) }
 
 func overlap(a, b []string) bool {
 	return slices.ContainsFunc(a, func(v string) bool { return slices.Contains(b, v) })

@@ -22,7 +22,7 @@ func (h *history) result(kind tracedb.Kind) result {
 	}
 	// The runs that the image's provenance names, or else those that say that they pushed it.
 	runs := h.valuesOf(tracedb.RefRun, tracedb.KindProvenance, tracedb.KindImage)
-	ofRuns := func(r record) bool { return overlap(values(r.Entry, tracedb.RefRun), runs) }
+	ofRuns := func(r record) bool { return overlap(r.Values(tracedb.RefRun), runs) }
 	ofImage := slices.DeleteFunc(slices.Clone(all), func(r record) bool { return !r.has(tracedb.RefImage) && !ofRuns(r) })
 	ofCommit := h.image != "" && len(ofImage) == 0
 	if h.image != "" && len(ofImage) > 0 {

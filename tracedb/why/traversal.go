@@ -112,8 +112,10 @@ func (t *traversal) at(seqs []int64) []tracedb.Entry {
 	return read(t, func(ctx context.Context) ([]tracedb.Entry, error) { return t.reader.Entries(ctx, seqs...) })
 }
 
-func (t *traversal) byRef(ref tracedb.Ref, limit int) []tracedb.Entry {
-	return read(t, func(ctx context.Context) ([]tracedb.Entry, error) { return t.reader.ByRef(ctx, ref, limit) })
+func (t *traversal) byRefs(limit int, refs ...tracedb.Ref) map[tracedb.Ref][]tracedb.Entry {
+	return read(t, func(ctx context.Context) (map[tracedb.Ref][]tracedb.Entry, error) {
+		return t.reader.ByRefs(ctx, refs, limit)
+	})
 }
 
 // history are the facts of a table and key, oldest first.
@@ -221,9 +223,7 @@ func (t *traversal) prefetch(about map[tracedb.Ref][]tracedb.Entry) {
 			refs = append(refs, n.ref)
 		}
 	}
-	oldest := read(t, func(ctx context.Context) (map[tracedb.Ref][]tracedb.Entry, error) {
-		return t.reader.ByRefs(ctx, refs, perNode)
-	})
+	oldest := t.byRefs(perNode, refs...)
 	for _, ref := range refs {
 		about[ref] = t.appendNewest(ref, oldest[ref])
 	}
@@ -267,7 +267,7 @@ func (t *traversal) belongs(n node, types []tracedb.RefType, e tracedb.Entry) bo
 	if n.ref == t.subject || n.ref.Type == tracedb.RefImage || slices.Contains(types, tracedb.RefImage) {
 		return true
 	}
-	images := values(e, tracedb.RefImage)
+	images := e.Values(tracedb.RefImage)
 	return len(images) == 0 || slices.ContainsFunc(images, func(i string) bool { return t.images[i] })
 }
 
@@ -341,25 +341,6 @@ func (t *traversal) addDisposals() {
 	for _, e := range disposals {
 		t.entries[e.Seq] = e
 	}
-}
-
-// values are the values of an entry's refs of one type.
-func values(e tracedb.Entry, t tracedb.RefType) []string {
-	var out []string
-	for _, r := range e.Refs {
-		if r.Type == t {
-			out = append(out, r.Value)
-		}
-	}
-	return out
-}
-
-// first is the value of an entry's first ref of one type; empty if it has none.
-func first(e tracedb.Entry, t tracedb.RefType) string {
-	if i := slices.IndexFunc(e.Refs, func(r tracedb.Ref) bool { return r.Type == t }); i >= 0 {
-		return e.Refs[i].Value
-	}
-	return ""
 }
 
 func hasRef(e tracedb.Entry, t tracedb.RefType, value string) bool {

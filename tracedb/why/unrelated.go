@@ -60,7 +60,7 @@ func (t *traversal) unrelated() map[int64]bool {
 			continue
 		}
 		var candidates []service // that the record may be about
-		images := values(r.Entry, tracedb.RefImage)
+		images := r.Values(tracedb.RefImage)
 		for image, s := range services {
 			if len(images) == 0 || slices.Contains(images, image) {
 				candidates = append(candidates, s)
@@ -80,7 +80,7 @@ func (t *traversal) addDecisions() {
 		var repositories []string
 		for _, e := range t.sorted() {
 			if e.Kind == tracedb.KindProvenance && slices.Contains(e.Refs, image) {
-				repositories = append(repositories, values(e, tracedb.RefRepository)...)
+				repositories = append(repositories, e.Values(tracedb.RefRepository)...)
 			}
 		}
 		for _, repository := range firsts(repositories, 1) {
@@ -109,7 +109,7 @@ func Tenants(ctx context.Context, r tracedb.Reader, repository string) ([]string
 	})
 	var out []string
 	for _, e := range page.Entries {
-		out = append(out, values(e, tracedb.RefNamespace)...)
+		out = append(out, e.Values(tracedb.RefNamespace)...)
 	}
 	return firsts(out, len(out)), err
 }
@@ -133,7 +133,7 @@ func (h *history) workloads(tenants []string) []string {
 // InTenants says whether a record is about one of those namespaces, or about none. Where there are no
 // tenants it is not known which namespaces aren't the service's, and every record is in one.
 func InTenants(e tracedb.Entry, tenants []string) bool {
-	namespaces := values(e, tracedb.RefNamespace)
+	namespaces := e.Values(tracedb.RefNamespace)
 	return len(tenants) == 0 || len(namespaces) == 0 || overlap(namespaces, tenants)
 }
 
@@ -204,7 +204,7 @@ func fromEvent(r record) bool {
 func confirmed(event record, all []record) bool {
 	return slices.ContainsFunc(all, func(r record) bool {
 		return r.Kind == tracedb.KindAdmission && !fromEvent(r) && workload(r) == workload(event) &&
-			overlap(values(r.Entry, tracedb.RefNamespace), values(event.Entry, tracedb.RefNamespace)) &&
+			overlap(r.Values(tracedb.RefNamespace), event.Values(tracedb.RefNamespace)) &&
 			r.At.Sub(event.At).Abs() <= dryRunWindow
 	})
 }

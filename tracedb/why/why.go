@@ -155,8 +155,9 @@ func (t *traversal) resolve(subject tracedb.Ref) tracedb.Ref {
 	if len(all) == 1 {
 		return subject
 	}
+	found := t.byRefs(1, all...)
 	for _, ref := range all {
-		if len(t.byRef(ref, 1)) > 0 {
+		if len(found[ref]) > 0 {
 			return ref
 		}
 	}

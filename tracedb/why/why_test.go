@@ -212,10 +212,6 @@ type counter struct {
 	queries, payloads int
 }
 
-func (c *counter) ByRef(ctx context.Context, ref tracedb.Ref, limit int) ([]tracedb.Entry, error) {
-	c.queries++
-	return c.Reader.ByRef(ctx, ref, limit)
-}
 func (c *counter) Search(ctx context.Context, q tracedb.Query) (tracedb.Page, error) {
 	c.queries++
 	return c.Reader.Search(ctx, q)

@@ -11,8 +11,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/druppie/druppie-up/tracedb"
 )
@@ -81,6 +83,39 @@ func JSON(w http.ResponseWriter, status int, v any) {
 	w.WriteHeader(status)
 	// A caller who left needs no answer.
 	_, _ = w.Write(b.Bytes())
+}
+
+// Query is a search as the parameters of a request: whatever restricts it, once and in one order.
+func Query(q tracedb.Query) url.Values {
+	v := url.Values{}
+	for name, t := range map[string]time.Time{"from": q.From, "until": q.Until} {
+		if !t.IsZero() {
+			v.Set(name, t.UTC().Format(time.RFC3339Nano))
+		}
+	}
+	for name, text := range map[string]string{"kind": Kinds(q.Kinds), "actor": q.Actor, "outcome": string(q.Outcome)} {
+		if text != "" {
+			v.Set(name, text)
+		}
+	}
+	for _, ref := range q.Refs {
+		v.Add("ref", ref.String())
+	}
+	for name, n := range map[string]int64{"before": q.Before, "limit": int64(q.Limit)} {
+		if n > 0 {
+			v.Set(name, strconv.FormatInt(n, 10))
+		}
+	}
+	return v
+}
+
+// Kinds are kinds of record as one parameter.
+func Kinds(kinds []tracedb.Kind) string {
+	out := make([]string, len(kinds))
+	for i, k := range kinds {
+		out[i] = string(k)
+	}
+	return strings.Join(out, ",")
 }
 
 // Read reads the request's body, which must be one JSON value of at most limit bytes without unknown

@@ -9,13 +9,14 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"time"
+
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
@@ -56,51 +57,35 @@ func Release(signer crypto.Signer, s Service) ([]tracedb.Draft, error) {
 	// Of the log's own clock nothing is known here; what happened, happened a while ago.
 	at := time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
 	about := attest.About{Image: names.RegistryHost + "/" + s.Repository, Digest: s.Image, Repository: s.Repository, Commit: s.Commit, Run: s.Run}
-	statements := []struct {
-		kind tracedb.Kind
-		st   attest.Statement
-	}{
-		{tracedb.KindTestResult, attest.TestResult(about, attest.Tests{Suite: "python -m unittest", Passed: []string{"test_plan", "test_margin"}})},
-		{tracedb.KindVulns, attest.Vulns(about, attest.Scan{
-			Scanner: "https://trivy.dev", Version: "0.65.0", DB: "https://druppie.io/cve-db", DBVersion: "2", DBUpdated: at,
-			Started: at, Finished: at.Add(time.Second), Result: "PASSED",
-			Found: []attest.Vulnerability{{ID: "CVE-2025-0001", Severity: "low", Package: "zlib@1.3"}},
-		})},
-		{tracedb.KindVerdict, attest.Verdict(about, attest.Gate{Verifier: "https://druppie.io/foundry", Created: at, Passed: []string{"FOUNDRY_TESTS", "FOUNDRY_SCAN"}})},
-		{tracedb.KindProvenance, attest.Provenance(about, attest.Build{
-			Builder: "https://druppie.io/foundry/kaniko", Source: "https://" + names.GiteaHost + "/" + s.Repository,
-			Started: at, Finished: at.Add(time.Minute),
-		})},
-	}
 	var drafts []tracedb.Draft
-	for _, st := range statements {
-		envelope, err := attest.Sign(signer, st.st)
-		if err != nil {
-			return nil, err
-		}
-		drafts = append(drafts, tracedb.Draft{ID: fmt.Sprintf("%s/%s", s.Run, st.kind), Kind: st.kind, Payload: envelope})
+	var errs []error
+	add := func(kind tracedb.Kind, payload any) {
+		raw, err := json.Marshal(payload)
+		errs = append(errs, err)
+		drafts = append(drafts, tracedb.Draft{ID: fmt.Sprintf("%s/%s", s.Run, kind), Kind: kind, Payload: raw})
 	}
-	own := []struct {
-		kind    tracedb.Kind
-		payload any
-	}{
-		{tracedb.KindImage, tracedb.Image{Image: about.Image, Digest: s.Image, Repository: s.Repository, Commit: s.Commit, Run: s.Run}},
-		{tracedb.KindSignature, tracedb.Signature{Digest: s.Image, Key: attest.Fingerprint(signer.Public()), Run: s.Run, Commit: s.Commit}},
+	attested := func(kind tracedb.Kind, st attest.Statement) {
+		envelope, err := attest.Sign(signer, st)
+		errs = append(errs, err)
+		add(kind, envelope)
 	}
+	attested(tracedb.KindTestResult, attest.TestResult(about, attest.Tests{Suite: "python -m unittest", Passed: []string{"test_plan", "test_margin"}}))
+	attested(tracedb.KindVulns, attest.Vulns(about, attest.Scan{
+		Scanner: "https://trivy.dev", Version: "0.65.0", DB: "https://druppie.io/cve-db", DBVersion: "2", DBUpdated: at,
+		Started: at, Finished: at.Add(time.Second), Result: "PASSED",
+		Found: []attest.Vulnerability{{ID: "CVE-2025-0001", Severity: "low", Package: "zlib@1.3"}},
+	}))
+	attested(tracedb.KindVerdict, attest.Verdict(about, attest.Gate{Verifier: "https://druppie.io/foundry", Created: at, Passed: []string{"FOUNDRY_TESTS", "FOUNDRY_SCAN"}}))
+	attested(tracedb.KindProvenance, attest.Provenance(about, attest.Build{
+		Builder: "https://druppie.io/foundry/kaniko", Source: "https://" + names.GiteaHost + "/" + s.Repository,
+		Started: at, Finished: at.Add(time.Minute),
+	}))
+	add(tracedb.KindImage, tracedb.Image{Image: about.Image, Digest: s.Image, Repository: s.Repository, Commit: s.Commit, Run: s.Run})
+	add(tracedb.KindSignature, tracedb.Signature{Digest: s.Image, Key: attest.Fingerprint(signer.Public()), Run: s.Run, Commit: s.Commit})
 	if s.Algorithm != "" {
-		own = append(own, struct {
-			kind    tracedb.Kind
-			payload any
-		}{tracedb.KindRegister, tracedb.RegisterEntry{Repository: s.Repository, Commit: s.Commit, Source: whytest.Source(s.Algorithm, s.Status)}})
+		add(tracedb.KindRegister, tracedb.RegisterEntry{Repository: s.Repository, Commit: s.Commit, Source: whytest.Source(s.Algorithm, s.Status)})
 	}
-	for _, o := range own {
-		raw, err := json.Marshal(o.payload)
-		if err != nil {
-			return nil, err
-		}
-		drafts = append(drafts, tracedb.Draft{ID: fmt.Sprintf("%s/%s", s.Run, o.kind), Kind: o.kind, Payload: raw})
-	}
-	return drafts, nil
+	return drafts, errors.Join(errs...)
 }
 
 // NewKey makes a signing key as cosign does, and writes its public half as PEM to the file.
@@ -109,9 +94,9 @@ func NewKey(file string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	der, err := x509.MarshalPKIXPublicKey(key.Public())
+	public, err := cryptoutils.MarshalPublicKeyToPEM(key.Public())
 	if err != nil {
 		return nil, err
 	}
-	return key, os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}), 0o644)
+	return key, os.WriteFile(file, public, 0o644)
 }

@@ -1,7 +1,6 @@
 package postgres
 
 import (
-	"cmp"
 	"context"
 	"io/fs"
 	"regexp"
@@ -95,6 +94,6 @@ func sortEvents(definition string) string {
 		return definition
 	}
 	list := strings.Split(definition[m[4]:m[5]], " OR ")
-	slices.SortFunc(list, cmp.Compare[string])
+	slices.Sort(list)
 	return definition[:m[4]] + strings.Join(list, " OR ") + definition[m[5]:]
 }

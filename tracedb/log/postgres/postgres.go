@@ -100,29 +100,16 @@ var timeouts = map[string]string{
 const migrationLock = 0x7472616365
 
 func (e *engine) migrate(ctx context.Context) error {
-	tx, err := e.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
-		return err
-	}
-	if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS migrations (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())"); err != nil {
-		return err
-	}
-	var version int
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM migrations").Scan(&version); err != nil {
-		return err
-	}
-	err = store.Migrate(ctx, tx, migrations, version, func(version int) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO migrations (version) VALUES ($1)", version)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return tx.Commit()
+	return store.Migrate(ctx, e.write, migrations, func(tx *sql.Tx) (version int, err error) {
+		if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
+			return 0, err
+		}
+		if _, err := tx.ExecContext(ctx, "CREATE TABLE IF NOT EXISTS migrations (version integer PRIMARY KEY, applied timestamptz NOT NULL DEFAULT now())"); err != nil {
+			return 0, err
+		}
+		err = tx.QueryRowContext(ctx, "SELECT coalesce(max(version), 0) FROM migrations").Scan(&version)
+		return version, err
+	}, "INSERT INTO migrations (version) VALUES (%d)")
 }
 
 // Begin starts a transaction and locks the log's row in it. The statements that follow see what the

@@ -134,23 +134,10 @@ func (e *engine) migrate(ctx context.Context) error {
 	if err := e.prepare(ctx); err != nil {
 		return err
 	}
-	tx, err := e.write.BeginTx(ctx, nil)
-	if err != nil {
-		return err
-	}
-	defer tx.Rollback()
-	var version int
-	if err := tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
-		return err
-	}
-	err = store.Migrate(ctx, tx, migrations, version, func(version int) error {
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA user_version = %d", version))
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return tx.Commit()
+	return store.Migrate(ctx, e.write, migrations, func(tx *sql.Tx) (version int, err error) {
+		err = tx.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version)
+		return version, err
+	}, "PRAGMA user_version = %d")
 }
 
 func (e *engine) Begin(ctx context.Context) (*sql.Tx, error) {

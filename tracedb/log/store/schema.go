@@ -13,10 +13,20 @@ import (
 // projections is the script that makes the projections as they are after the last migration.
 const projections = "migrations/projections.sql"
 
-// Migrate runs the migrations that come after a version, in the order of their names; setVersion records each. A
-// new database gets its projections too.
-func Migrate(ctx context.Context, tx *sql.Tx, scripts fs.FS, version int, setVersion func(version int) error) error {
+// Migrate runs the migrations that a database lacks, in the order of their names, all in one transaction: current reads
+// the database's version in it, and record is the statement that keeps a new one, with %d for it. A new database
+// gets its projections too.
+func Migrate(ctx context.Context, db *sql.DB, scripts fs.FS, current func(tx *sql.Tx) (int, error), record string) error {
 	files, err := fs.Glob(scripts, "migrations/0*.sql")
+	if err != nil {
+		return err
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback()
+	version, err := current(tx)
 	if err != nil {
 		return err
 	}
@@ -27,14 +37,16 @@ func Migrate(ctx context.Context, tx *sql.Tx, scripts fs.FS, version int, setVer
 		if err := run(ctx, tx, scripts, file); err != nil {
 			return err
 		}
-		if err := setVersion(version + i + 1); err != nil {
+		if _, err := tx.ExecContext(ctx, fmt.Sprintf(record, version+i+1)); err != nil {
 			return err
 		}
 	}
 	if version == 0 {
-		return MakeProjections(ctx, tx, scripts)
+		if err := MakeProjections(ctx, tx, scripts); err != nil {
+			return err
+		}
 	}
-	return nil
+	return tx.Commit()
 }
 
 // MakeProjections makes the tables of what is derived from the log.

@@ -9,13 +9,13 @@ package whytest
 import (
 	"crypto/ed25519"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"testing"
 	"time"
+
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
@@ -156,13 +156,11 @@ func (b *builder) add(writer string, kind tracedb.Kind, actor string, outcome tr
 }
 
 func (b *builder) keyring() {
-	der, err := x509.MarshalPKIXPublicKey(Key().Public())
+	public, err := cryptoutils.MarshalPublicKeyToPEM(Key().Public())
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	b.add("tracedb", tracedb.KindKey, "tracedb", "", tracedb.Key{
-		Name: "foundry", Fingerprint: Fingerprint(), PEM: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})),
-	}, "key", Fingerprint())
+	b.add("tracedb", tracedb.KindKey, "tracedb", "", tracedb.Key{Name: "foundry", Fingerprint: Fingerprint(), PEM: string(public)}, "key", Fingerprint())
 }
 
 func (b *builder) idea() {
