@@ -10,6 +10,7 @@ import (
 
 	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/bootstrap/host"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -32,7 +33,7 @@ your yes at the terminal; --undo takes back everything that doctor ever changed.
   druppie-up doctor --fix
   druppie-up doctor --fix --yes
   druppie-up doctor --undo`,
-		Args: noArgs,
+		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := opts.check(); err != nil {
 				return err

@@ -8,43 +8,17 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
 
-// choice is a flag that takes one of a few words.
-type choice struct {
-	value   *string
-	allowed []string
-}
-
-// oneOf makes a flag of a variable; what the variable holds is the default.
-func oneOf(value *string, allowed ...string) *choice { return &choice{value, allowed} }
-
-func (c *choice) String() string { return *c.value }
-func (c *choice) Type() string   { return strings.Join(c.allowed, "|") }
-func (c *choice) Set(s string) error {
-	if !slices.Contains(c.allowed, s) {
-		return fmt.Errorf("must be one of %s", strings.Join(c.allowed, ", "))
-	}
-	*c.value = s
-	return nil
-}
-
-// noArgs is for commands that have flags only.
-func noArgs(cmd *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return fmt.Errorf("unexpected argument %q", args[0])
-	}
-	return nil
-}
-
 // nameFlag gives a command the flag that says which cluster is meant.
 func nameFlag(cmd *cobra.Command, opts *bootstrap.Options) {
 	cmd.Flags().StringVar(&opts.Name, "name", names.DefaultPlatform, "name of the cluster")
-	complete(cmd, "name")
+	cli.Complete(cmd, "name")
 }
 
 // storeFlag gives a command the flag that says where images are kept.
@@ -55,13 +29,11 @@ func storeFlag(cmd *cobra.Command, opts *bootstrap.Options) {
 
 // supplyFlags give a command the flags that say where images come from.
 func supplyFlags(cmd *cobra.Command, opts *bootstrap.Options) {
-	opts.Supply = "auto"
-	cmd.Flags().Var(oneOf(&opts.Supply, "auto", "registry", "modules"), "supply",
-		"where images come from: pulled from registries, built from modules, or the first of these in reach")
-	complete(cmd, "supply", "auto", "registry", "modules")
+	cli.Choice(cmd, &opts.Supply, "supply", "",
+		"where images come from: pulled from registries, built from modules, or the first of these in reach", "auto", "registry", "modules")
 	cmd.Flags().StringVar(&opts.RegistryMirror, "registry-mirror", "",
 		"registry that holds all images under upstream's names, asked instead of upstream's registries")
-	complete(cmd, "registry-mirror")
+	cli.Complete(cmd, "registry-mirror")
 	cmd.Flags().BoolVar(&opts.Unpinned, "unpinned", false,
 		"take what tags stand for, also where another digest is pinned: for a registry that holds rebuilt images")
 }
@@ -76,7 +48,7 @@ func sizeFlags(cmd *cobra.Command, opts *bootstrap.Options) {
 func portFlag(cmd *cobra.Command, opts *bootstrap.Options) {
 	cmd.Flags().IntVar(&opts.Port, "port", 8443,
 		"port on 127.0.0.1 for browsers; the default one moves when it is taken, a chosen one doesn't")
-	complete(cmd, "port")
+	cli.Complete(cmd, "port")
 }
 
 // refuseEmpty refuses flags that were given without a value: a variable that a script forgot to set
@@ -104,7 +76,7 @@ type options struct {
 
 // command finishes a command without arguments, whose options are checked before it runs.
 func command(cmd *cobra.Command, opts *bootstrap.Options, run func(context.Context) error) *cobra.Command {
-	cmd.Args = noArgs
+	cmd.Args = cli.Args()
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := completeOptions(cmd, opts); err != nil {
 			return err
@@ -129,7 +101,5 @@ func completeOptions(cmd *cobra.Command, opts *bootstrap.Options) (err error) {
 
 // outputFlag gives a command with a result the flag that says how to write it.
 func outputFlag(cmd *cobra.Command, format *string) {
-	*format = formatTable
-	cmd.Flags().VarP(oneOf(format, formatTable, formatJSON), "output", "o", "how to write the result")
-	complete(cmd, "output", formatTable, formatJSON)
+	cli.Choice(cmd, format, "output", "o", "how to write the result", formatTable, formatJSON)
 }

@@ -1,10 +1,9 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
 
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -22,13 +21,7 @@ type view struct {
 
 func writeResult(w io.Writer, format string, result any, v view) error {
 	if format == formatJSON {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", "  ")
-		enc.SetEscapeHTML(false)
-		if err := enc.Encode(result); err != nil {
-			return fmt.Errorf("write result: %w", err)
-		}
-		return nil
+		return cli.JSON(w, result)
 	}
 	return ui.Table(w, v.headers, v.rows)
 }

@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"fmt"
-	"strings"
 
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -34,20 +33,16 @@ func classify(ctx context.Context, a *app, cmd *cobra.Command, err error) error 
 	case err == nil:
 		return nil
 	case !a.started:
-		// Whatever cobra refused, it refused before anything was done.
-		err = ui.Usage(err)
-		if ui.Hint(err) == "" {
-			err = ui.WithHint(err, fmt.Sprintf("see %s --help", cmd.CommandPath()))
-		}
+		return cli.Refused(cmd, err)
 	case ui.Interrupted(ctx):
 		// Whatever the error is, it is what the interrupt did to a program or a connection.
-		err = ui.WithHint(ui.ErrInterrupted, "run it again, it goes on where it stopped")
+		return ui.WithHint(ui.ErrInterrupted, "run it again, it goes on where it stopped")
 	}
 	return err
 }
 
 func newRootCmd(a *app) *cobra.Command {
-	cmd := &cobra.Command{
+	cmd := cli.Root(&cobra.Command{
 		Use:   "druppie-up",
 		Short: "Put the Druppie platform on one machine, and prove that it works",
 		Long: `druppie-up makes a kind cluster, installs a foundry (Gitea, Tekton, a registry) and a gatekeeper
@@ -60,8 +55,6 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
   druppie-up up
   druppie-up scenario run first-flight
   druppie-up down`,
-		SilenceErrors: true,
-		SilenceUsage:  true,
 		PersistentPreRunE: func(cmd *cobra.Command, args []string) (err error) {
 			if err := refuseEmpty(cmd.Flags()); err != nil {
 				return err
@@ -73,13 +66,10 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
 			a.started = true
 			return nil
 		},
-	}
-	cmd.SetIn(a.In)
-	cmd.SetOut(a.Out)
-	cmd.SetErr(a.Err)
-	cmd.PersistentFlags().Var(oneOf(&a.progress, ui.ModeAuto, ui.ModeTerminal, ui.ModePlain, ui.ModeJSON),
+	}, a.Streams)
+	cmd.PersistentFlags().Var(cli.OneOf(&a.progress, ui.ModeAuto, ui.ModeTerminal, ui.ModePlain, ui.ModeJSON),
 		"progress", "how to show progress")
-	complete(cmd, "progress", ui.ModeAuto, ui.ModePlain, ui.ModeJSON)
+	cli.Complete(cmd, "progress", ui.ModeAuto, ui.ModePlain, ui.ModeJSON)
 	cmd.AddCommand(
 		newUpCmd(a, runUp),
 		newDownCmd(a),
@@ -92,29 +82,5 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
 		newTraceCmd(a),
 		newVersionCmd(a),
 	)
-	return parent(cmd)
-}
-
-// parent makes a command that has subcommands only: alone it shows its help, and an unknown one is an
-// error that names similar ones.
-func parent(cmd *cobra.Command) *cobra.Command {
-	cmd.Args = func(cmd *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return nil
-		}
-		err := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
-		if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-			return ui.WithHint(err, "did you mean "+strings.Join(near, ", ")+"?")
-		}
-		return err
-	}
-	cmd.SuggestionsMinimumDistance = 2
-	cmd.RunE = func(cmd *cobra.Command, args []string) error { return cmd.Help() }
 	return cmd
-}
-
-// complete offers fixed values for a flag to the shell.
-func complete(cmd *cobra.Command, flag string, values ...string) {
-	// The error tells of a flag that doesn't exist: a test completes every one of them.
-	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/scenarios"
 	"github.com/spf13/cobra"
@@ -25,7 +26,7 @@ platform did the right thing and its trace says so. It may run again at any time
   druppie-up scenario run first-flight`,
 	}
 	cmd.AddCommand(newScenarioListCmd(a), newScenarioRunCmd(a))
-	return parent(cmd)
+	return cli.Parent(cmd)
 }
 
 func newScenarioListCmd(a *app) *cobra.Command {
@@ -34,7 +35,7 @@ func newScenarioListCmd(a *app) *cobra.Command {
 		Use:     "list",
 		Short:   "List the scenarios and the controls that they prove",
 		Example: `  druppie-up scenario list`,
-		Args:    noArgs,
+		Args:    cli.Args(),
 		RunE: func(*cobra.Command, []string) error {
 			all, err := scenarios.List()
 			if err != nil {

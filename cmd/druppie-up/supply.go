@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/spf13/cobra"
 )
@@ -22,7 +23,7 @@ digests.`,
   druppie-up supply fill`,
 	}
 	cmd.AddCommand(newSupplyListCmd(a), newSupplyFillCmd(a), newSupplyVerifyCmd(a), newSupplyLockCmd(a))
-	return parent(cmd)
+	return cli.Parent(cmd)
 }
 
 func newSupplyListCmd(a *app) *cobra.Command {

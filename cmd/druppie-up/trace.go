@@ -10,12 +10,14 @@ import (
 	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/httpclient"
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/client"
+	"github.com/druppie/druppie-up/tracedb/why"
 	"github.com/spf13/cobra"
-	"golang.org/x/mod/sumdb/note"
 )
 
 func newTraceCmd(a *app) *cobra.Command {
@@ -33,24 +35,60 @@ question is recorded. trace verify and trace register validate ask nobody.`,
   druppie-up trace register list`,
 	}
 	cmd.AddCommand(newTraceWhyCmd(a), newTraceSearchCmd(a), newTraceExportCmd(a), newTraceVerifyCmd(a), newTraceRegisterCmd(a))
-	return parent(cmd)
+	return cli.Parent(cmd)
 }
 
 // traceOptions say which trace is asked, and as whom.
 type traceOptions struct {
 	options
 	url, caFile, tokenFile string
-	key                    string // the log's public key, where the user gave one
+	key                    string // the log's public key, if one is known that isn't the trace's own word
 }
 
-// traceFlags give a command the flags that say which trace is meant.
-func traceFlags(cmd *cobra.Command, opts *traceOptions) {
+// traceCmd finishes a command that asks the trace as an account. What it is given is prepared before anything is
+// asked.
+func traceCmd(a *app, cmd *cobra.Command, opts *traceOptions, account string, prepare func(*cobra.Command, []string) error, run func(context.Context, *client.Client) error) *cobra.Command {
+	opts.app = a
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := prepare(cmd, args); err != nil {
+			return withTraceHint(err)
+		}
+		if err := checkTraceOptions(cmd, opts); err != nil {
+			return err
+		}
+		c, err := openTrace(cmd.Context(), opts, account)
+		if err != nil {
+			return err
+		}
+		return withTraceHint(run(cmd.Context(), c))
+	}
 	nameFlag(cmd, &opts.Options)
 	f := cmd.Flags()
 	f.StringVar(&opts.url, "url", "", "address of another platform's trace: https://…")
-	complete(cmd, "url")
+	cli.Complete(cmd, "url")
 	f.StringVar(&opts.caFile, "ca-file", "", "file with the certificates to trust at --url (default: those of this machine)")
 	f.StringVar(&opts.tokenFile, "token-file", "", "file with a token for --url; without one only what is public can be read")
+	return cmd
+}
+
+// subjectOptions are those of a command about a subject.
+type subjectOptions struct {
+	subject tracedb.Ref
+	traceOptions
+}
+
+// subjectCmd finishes a command about a subject, whose answer is checked with the log's key.
+func subjectCmd(a *app, cmd *cobra.Command, opts *subjectOptions, run func(context.Context, *client.Client) error) *cobra.Command {
+	traceCmd(a, cmd, &opts.traceOptions, bootstrap.TraceAuditor, func(_ *cobra.Command, args []string) (err error) {
+		if opts.subject, err = why.Subject(args[0]); err != nil {
+			return err
+		}
+		opts.key, err = cli.LogKey(opts.key)
+		return err
+	}, run)
+	cmd.Flags().StringVar(&opts.key, "key", "", "the log's public key, or a file with it (default: as the cluster has it, not the trace)")
+	outputFlag(cmd, &opts.format)
+	return cmd
 }
 
 // checkTraceOptions checks the flags before anything is asked.
@@ -72,25 +110,26 @@ func checkTraceOptions(cmd *cobra.Command, opts *traceOptions) error {
 	return nil
 }
 
-// openTrace returns a client of the trace for an account of this machine's platform, and the key of its
+// openTrace returns a client of the trace for an account of this machine's platform, and sets the key of its
 // log where one comes from elsewhere than the trace itself.
-func openTrace(ctx context.Context, opts *traceOptions, account string) (*client.Client, string, error) {
+func openTrace(ctx context.Context, opts *traceOptions, account string) (*client.Client, error) {
 	if opts.url == "" {
 		access, err := bootstrap.Trace(ctx, opts.Options)
 		if err != nil {
-			return nil, "", err
+			return nil, err
 		}
 		token := func(ctx context.Context) (string, error) { return access.Token(ctx, account) }
-		return client.New(client.Options{URL: access.URL, HTTP: access.Client, Token: token}), cmp.Or(opts.key, access.Verifier), nil
+		opts.key = cmp.Or(opts.key, access.Verifier)
+		return client.New(client.Options{URL: access.URL, HTTP: access.Client, Token: token}), nil
 	}
 	o := client.Options{URL: opts.url}
 	if opts.caFile != "" {
 		ca, err := httpclient.ReadCA(opts.caFile)
 		if err != nil {
-			return nil, "", ui.Usage(fmt.Errorf("--ca-file: %w", err))
+			return nil, ui.Usage(fmt.Errorf("--ca-file: %w", err))
 		}
 		if o.HTTP, err = httpclient.New(httpclient.Options{CA: ca, Proxy: true}); err != nil {
-			return nil, "", ui.Usage(fmt.Errorf("--ca-file: %w", err))
+			return nil, ui.Usage(fmt.Errorf("--ca-file: %w", err))
 		}
 	}
 	if opts.tokenFile != "" {
@@ -103,30 +142,10 @@ func openTrace(ctx context.Context, opts *traceOptions, account string) (*client
 			return strings.TrimSpace(string(raw)), nil
 		}
 		if _, err := o.Token(ctx); err != nil {
-			return nil, "", ui.Usage(fmt.Errorf("--token-file: %w", err))
+			return nil, ui.Usage(fmt.Errorf("--token-file: %w", err))
 		}
 	}
-	return client.New(o), opts.key, nil
-}
-
-// readKey reads a log's key that was given as it is, or as a file that holds it; none stays none.
-func readKey(given string) (string, error) {
-	if given == "" {
-		return "", nil
-	}
-	if _, err := note.NewVerifier(given); err == nil {
-		return given, nil
-	}
-	const hint = "give the log's public key, or a file that holds it; it looks like druppie.io/trace/druppie+1cc232be+AWTz…"
-	raw, err := os.ReadFile(given)
-	if err != nil {
-		return "", ui.WithHint(ui.Usage(fmt.Errorf("--key: %w", err)), hint)
-	}
-	key := strings.TrimSpace(string(raw))
-	if _, err := note.NewVerifier(key); err != nil {
-		return "", ui.WithHint(ui.Usage(fmt.Errorf("--key: %s: %w", given, err)), hint)
-	}
-	return key, nil
+	return client.New(o), nil
 }
 
 // withTraceHint gives an error of the trace the hint that came with it, and one about the user's input the
@@ -149,19 +168,6 @@ func withTraceHint(err error) error {
 	return err
 }
 
-// The languages of what is printed.
-const (
-	english = "en"
-	dutch   = "nl"
-)
-
 func langFlag(cmd *cobra.Command, lang *string) {
-	*lang = english
-	cmd.Flags().Var(oneOf(lang, english, dutch), "lang", "language of what is told")
-	complete(cmd, "lang", english, dutch)
-}
-
-// keyFlag gives a command the flag for a log's public key.
-func keyFlag(cmd *cobra.Command, key *string, usage string) {
-	cmd.Flags().StringVar(key, "key", "", usage)
+	cli.Choice(cmd, lang, "lang", "", "language of what is told", text.English, text.Dutch)
 }

@@ -9,22 +9,17 @@ import (
 	"regexp"
 	"strconv"
 
-	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/tracedb/client"
 	"github.com/druppie/druppie-up/tracedb/export"
-	"github.com/druppie/druppie-up/tracedb/why"
 	"github.com/spf13/cobra"
 )
 
-type traceExportOptions struct {
-	file, subject string
-	traceOptions
-}
-
 func newTraceExportCmd(a *app) *cobra.Command {
-	opts := &traceExportOptions{}
-	opts.app = a
-	cmd := &cobra.Command{
+	opts := &subjectOptions{}
+	var file string
+	cmd := subjectCmd(a, &cobra.Command{
 		Use:   "export SUBJECT",
 		Short: "Write everything about a subject as one archive that proves itself",
 		Long: `export writes a zip with the records about a subject, the proof that they are in the log, the log's
@@ -32,29 +27,21 @@ signed checkpoint, the public keys and a report to read in a browser. It is chec
 Years later, and without this platform, trace verify checks it with nothing but the log's public key.`,
 		Example: `  druppie-up trace export alg-d1jk3vl8
   druppie-up trace export druppie/drone-service --file drone-service.zip`,
-		Args: oneArg("the SUBJECT to export"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			opts.subject = args[0]
-			ref, err := why.Subject(opts.subject)
-			if err != nil {
-				return withTraceHint(err)
-			}
-			if opts.file == "" {
-				opts.file = "trace-" + unsafeInName.ReplaceAllString(ref.Value, "-") + ".zip"
-			}
-			if opts.key, err = readKey(opts.key); err != nil {
-				return err
-			}
-			if err := checkTraceOptions(cmd, &opts.traceOptions); err != nil {
-				return err
-			}
-			return runTraceExport(cmd.Context(), opts)
-		},
-	}
-	traceFlags(cmd, &opts.traceOptions)
-	keyFlag(cmd, &opts.key, "the log's public key, or a file with it (default: as the cluster has it, not the trace)")
-	cmd.Flags().StringVarP(&opts.file, "file", "f", "", "file to write, which must not be there yet (default: named after the subject)")
-	outputFlag(cmd, &opts.format)
+		Args: cli.Args("give the SUBJECT to export"),
+	}, opts, func(ctx context.Context, c *client.Client) error {
+		if file == "" {
+			file = "trace-" + unsafeInName.ReplaceAllString(opts.subject.Value, "-") + ".zip"
+		}
+		result, err := exportTo(ctx, file, c, opts)
+		if err != nil {
+			return err
+		}
+		if !result.Verified {
+			a.rep.Note("nobody checked the archive: give the log's public key with --key")
+		}
+		return writeResult(a.Out, opts.format, result, exportView(result))
+	})
+	cmd.Flags().StringVarP(&file, "file", "f", "", "file to write, which must not be there yet (default: named after the subject)")
 	return cmd
 }
 
@@ -68,40 +55,34 @@ type exported struct {
 	Report   *export.Report `json:"report,omitempty"`
 }
 
-func runTraceExport(ctx context.Context, opts *traceExportOptions) error {
-	c, key, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
-	if err != nil {
-		return err
-	}
-	if _, err := os.Lstat(opts.file); err == nil {
-		return ui.WithHint(ui.Usage(fmt.Errorf("%s is there already", opts.file)), "name another with --file")
+// exportTo writes the archive to a file, if the archive proves itself.
+func exportTo(ctx context.Context, file string, c *client.Client, opts *subjectOptions) (exported, error) {
+	if _, err := os.Lstat(file); err == nil {
+		return exported{}, ui.WithHint(ui.Usage(fmt.Errorf("%s is there already", file)), "name another with --file")
 	}
 	var archive bytes.Buffer
-	if err := c.Export(ctx, opts.subject, &archive); err != nil {
-		return withTraceHint(err)
+	if err := c.Export(ctx, opts.subject.String(), &archive); err != nil {
+		return exported{}, err
 	}
-	result := exported{File: opts.file, Bytes: archive.Len()}
-	if key != "" {
-		if result.Report, err = export.Verify(bytes.NewReader(archive.Bytes()), int64(archive.Len()), key); err != nil {
-			return err
+	result := exported{File: file, Bytes: archive.Len(), Verified: opts.key != ""}
+	var err error
+	if opts.key != "" {
+		if result.Report, err = export.Verify(bytes.NewReader(archive.Bytes()), int64(archive.Len()), opts.key); err != nil {
+			return exported{}, err
 		}
 		if err := unproven(result.Report); err != nil {
-			return err
+			return exported{}, err
 		}
-		result.Verified = true
 	}
-	f, err := os.OpenFile(opts.file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err == nil {
 		_, err = f.Write(archive.Bytes())
 		err = errors.Join(err, f.Close())
 	}
 	if err != nil {
-		return fmt.Errorf("write the archive: %w", err)
+		return exported{}, fmt.Errorf("write the archive: %w", err)
 	}
-	if !result.Verified {
-		opts.app.rep.Note("nobody checked the archive: give the log's public key with --key")
-	}
-	return writeResult(opts.app.Out, opts.format, result, exportView(result))
+	return result, nil
 }
 
 func exportView(x exported) view {

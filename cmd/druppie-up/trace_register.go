@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"strings"
+	"time"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/catalog"
@@ -28,7 +31,7 @@ It is public: no token is needed to read it. grant and revoke are for the CISO.`
 	}
 	cmd.AddCommand(newTraceRegisterListCmd(a), newTraceRegisterShowCmd(a), newTraceRegisterExportCmd(a), newTraceRegisterValidateCmd(a),
 		newTraceRegisterGrantCmd(a), newTraceRegisterRevokeCmd(a))
-	return parent(cmd)
+	return cli.Parent(cmd)
 }
 
 // traceRegisterOptions are those of every command about the register.
@@ -39,25 +42,16 @@ type traceRegisterOptions struct {
 
 // registerCmd finishes a command about the register, which asks the trace as an account.
 func registerCmd(a *app, cmd *cobra.Command, opts *traceRegisterOptions, account string, run func(context.Context, *client.Client) error) *cobra.Command {
-	opts.app = a
-	cmd.RunE = func(cmd *cobra.Command, args []string) error {
-		if len(args) > 0 {
-			opts.id = args[0]
-			if err := (tracedb.Ref{Type: tracedb.RefAlgorithm, Value: opts.id}).Check(); err != nil {
-				return ui.WithHint(ui.Usage(fmt.Errorf("%q isn't the id of an algorithm: %w", opts.id, err)), "druppie-up trace register list shows those that there are")
-			}
+	return traceCmd(a, cmd, &opts.traceOptions, account, func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
 		}
-		if err := checkTraceOptions(cmd, &opts.traceOptions); err != nil {
-			return err
+		opts.id = args[0]
+		if err := (tracedb.Ref{Type: tracedb.RefAlgorithm, Value: opts.id}).Check(); err != nil {
+			return ui.WithHint(ui.Usage(fmt.Errorf("%q isn't the id of an algorithm: %w", opts.id, err)), "druppie-up trace register list shows those that there are")
 		}
-		c, _, err := openTrace(cmd.Context(), &opts.traceOptions, account)
-		if err != nil {
-			return err
-		}
-		return withTraceHint(run(cmd.Context(), c))
-	}
-	traceFlags(cmd, &opts.traceOptions)
-	return cmd
+		return nil
+	}, run)
 }
 
 func newTraceRegisterListCmd(a *app) *cobra.Command {
@@ -66,7 +60,7 @@ func newTraceRegisterListCmd(a *app) *cobra.Command {
 		Use:     "list",
 		Short:   "List the entries of the register",
 		Example: `  druppie-up trace register list`,
-		Args:    noArgs,
+		Args:    cli.Args(),
 	}, opts, bootstrap.TraceAuditor, func(ctx context.Context, c *client.Client) error {
 		all, err := c.Register(ctx)
 		if err != nil {
@@ -101,7 +95,7 @@ func newTraceRegisterShowCmd(a *app) *cobra.Command {
 		Use:     "show ID",
 		Short:   "Show an entry of the register, and the versions that it had",
 		Example: `  druppie-up trace register show alg-d1jk3vl8`,
-		Args:    oneArg("the ID of an algorithm"),
+		Args:    cli.Args("give the ID of an algorithm"),
 	}, opts, bootstrap.TraceAuditor, func(ctx context.Context, c *client.Client) error {
 		entry, err := c.Algorithm(ctx, opts.id)
 		if err != nil {
@@ -141,7 +135,7 @@ func registerView(x catalog.Algorithm, versions []catalog.Version) view {
 		add(f.name, f.value)
 	}
 	for _, old := range versions {
-		add("version of "+old.Time.UTC().Format("2006-01-02 15:04:05"), fmt.Sprintf("%s, commit %.10s, record %d", old.Document.Register.Status, old.Commit, old.Seq))
+		add("version of "+old.Time.UTC().Format(time.DateTime), fmt.Sprintf("%s, commit %.10s, record %d", old.Document.Register.Status, old.Commit, old.Seq))
 	}
 	return v
 }
@@ -153,23 +147,18 @@ func newTraceRegisterExportCmd(a *app) *cobra.Command {
 		Short: "Write an entry as JSON in the shape of the Algoritmeregister's delivery API",
 		Example: `  druppie-up trace register export alg-d1jk3vl8
   druppie-up trace register export alg-d1jk3vl8 | jq .name`,
-		Args: oneArg("the ID of an algorithm"),
+		Args: cli.Args("give the ID of an algorithm"),
 	}, opts, bootstrap.TraceAuditor, func(ctx context.Context, c *client.Client) error {
 		delivery, err := c.Delivery(ctx, opts.id)
 		if err != nil {
 			return err
 		}
-		return writeResult(a.Out, formatJSON, json.RawMessage(delivery), view{})
+		return cli.JSON(a.Out, delivery)
 	})
 }
 
-type traceRegisterValidateOptions struct {
-	lang, file string
-	options
-}
-
 func newTraceRegisterValidateCmd(a *app) *cobra.Command {
-	opts := &traceRegisterValidateOptions{options: options{app: a}}
+	var lang, format string
 	cmd := &cobra.Command{
 		Use:   "validate FILE",
 		Short: "Check an algorithm.yaml as the pipeline will",
@@ -178,14 +167,25 @@ would be right. Given the folder of a repository instead of a file it also hashe
 entry names. It asks nobody.`,
 		Example: `  druppie-up trace register validate algorithm.yaml
   druppie-up trace register validate . --lang nl`,
-		Args: oneArg("the FILE to validate"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			opts.file = args[0]
-			return runTraceRegisterValidate(opts)
+		Args: cli.Args("give the FILE to validate"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			d, violations, err := validate(args[0])
+			if err != nil {
+				return ui.Usage(err)
+			}
+			if format == formatJSON {
+				err = cli.JSON(a.Out, newValidated(d, violations))
+			} else {
+				err = writeViolations(a.Out, d, violations, lang)
+			}
+			if n := len(violations); n > 0 && err == nil {
+				err = ui.WithHint(fmt.Errorf("%s isn't valid (violations: %d)", args[0], n), "each line says what would be right")
+			}
+			return err
 		},
 	}
-	langFlag(cmd, &opts.lang)
-	outputFlag(cmd, &opts.format)
+	langFlag(cmd, &lang)
+	outputFlag(cmd, &format)
 	return cmd
 }
 
@@ -197,35 +197,25 @@ type validated struct {
 	Violations register.Violations `json:"violations"`
 }
 
-func runTraceRegisterValidate(opts *traceRegisterValidateOptions) error {
-	d, violations, err := validate(opts.file)
-	if err != nil {
-		return ui.Usage(err)
+func newValidated(d register.Document, violations register.Violations) validated {
+	if violations == nil {
+		violations = register.Violations{}
 	}
-	result := validated{ID: d.ID, Name: d.Register.Name, Valid: len(violations) == 0, Violations: violations}
-	if result.Violations == nil {
-		result.Violations = register.Violations{}
-	}
-	if opts.format == formatJSON {
-		err = writeResult(opts.app.Out, formatJSON, result, view{})
-	} else {
-		for _, v := range violations {
-			line := v.String()
-			if opts.lang == dutch {
-				line = v.Dutch()
-			}
-			if _, err = fmt.Fprintln(opts.app.Out, ui.OneLine(line)); err != nil {
-				break
-			}
-		}
-		if result.Valid {
-			_, err = fmt.Fprintf(opts.app.Out, "%s is valid: %s, %s\n", register.File, ui.OneLine(d.ID), ui.OneLine(d.Register.Name))
+	return validated{ID: d.ID, Name: d.Register.Name, Valid: len(violations) == 0, Violations: violations}
+}
+
+// writeViolations lists what is wrong, or says that nothing is.
+func writeViolations(w io.Writer, d register.Document, violations register.Violations, lang string) error {
+	for _, v := range violations {
+		if _, err := fmt.Fprintln(w, ui.OneLine(text.Of(v.String(), v.Dutch()).In(lang))); err != nil {
+			return err
 		}
 	}
-	if err != nil || result.Valid {
-		return err
+	if len(violations) > 0 {
+		return nil
 	}
-	return ui.WithHint(fmt.Errorf("%s isn't valid (violations: %d)", opts.file, len(violations)), "each line says what would be right")
+	_, err := fmt.Fprintf(w, "%s is valid: %s, %s\n", register.File, ui.OneLine(d.ID), ui.OneLine(d.Register.Name))
+	return err
 }
 
 // validate reads a file, or the file in a folder together with the data that it names.
@@ -235,13 +225,7 @@ func validate(name string) (register.Document, register.Violations, error) {
 		return register.Document{}, nil, err
 	}
 	if info.IsDir() {
-		// Links can't lead out of the folder.
-		root, err := os.OpenRoot(name)
-		if err != nil {
-			return register.Document{}, nil, err
-		}
-		defer root.Close()
-		return register.ValidateTree(root.FS())
+		return register.ValidateFolder(name)
 	}
 	if info.Size() > register.MaxSize {
 		return register.Document{}, nil, fmt.Errorf("%s has %d bytes, an entry at most %d", name, info.Size(), register.MaxSize)

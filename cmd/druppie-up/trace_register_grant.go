@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/catalog"
@@ -37,7 +38,7 @@ reason and whoever granted it, and every admission that it made possible names i
   druppie-up trace register grant alg-d1jk3vl8 --until 2027-01-31T12:00:00Z --by j.jansen --reason migration --image sha256:0000000000000000000000000000000000000000000000000000000000000000`,
 	}, opts)
 	cmd.Flags().StringVar(&opts.until, "until", "", "when it ends: 2027-01-31 (at the end of that day, UTC), or 2027-01-31T12:00:00Z")
-	complete(cmd, "until")
+	cli.Complete(cmd, "until")
 	return cmd
 }
 
@@ -54,7 +55,7 @@ the one for the same image of it. What runs goes on running; it isn't let in aga
 
 // grantCmd finishes a command that records an exception.
 func grantCmd(a *app, cmd *cobra.Command, opts *traceGrantOptions) *cobra.Command {
-	cmd.Args = oneArg("the ID of an algorithm")
+	cmd.Args = cli.Args("give the ID of an algorithm")
 	cmd.PreRunE = func(*cobra.Command, []string) error { return opts.check() }
 	registerCmd(a, cmd, &opts.traceRegisterOptions, bootstrap.TraceCISO, func(ctx context.Context, c *client.Client) error {
 		opts.Algorithm, opts.Rule = opts.id, catalog.RuleStatus
@@ -78,7 +79,7 @@ func grantCmd(a *app, cmd *cobra.Command, opts *traceGrantOptions) *cobra.Comman
 	f.StringVar(&opts.Image, "image", "", "only for the image with this digest")
 	f.StringVar(&opts.Ticket, "ticket", "", "where it was decided")
 	for _, name := range []string{"reason", "by", "image", "ticket"} {
-		complete(cmd, name)
+		cli.Complete(cmd, name)
 	}
 	outputFlag(cmd, &opts.format)
 	return cmd

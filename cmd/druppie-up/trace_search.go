@@ -9,8 +9,11 @@ import (
 	"time"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/client"
 	"github.com/druppie/druppie-up/tracedb/why"
 	"github.com/spf13/cobra"
 )
@@ -24,8 +27,7 @@ type traceSearchOptions struct {
 
 func newTraceSearchCmd(a *app) *cobra.Command {
 	opts := &traceSearchOptions{}
-	opts.app = a
-	cmd := &cobra.Command{
+	cmd := traceCmd(a, &cobra.Command{
 		Use:   "search",
 		Short: "Search the log, newest first",
 		Long: `search finds records by when they were taken, their kind, who did what they record, how that ended, and
@@ -33,59 +35,54 @@ what they are about. What isn't said doesn't restrict. The next page is asked fo
 		Example: `  druppie-up trace search --kind admission --outcome denied
   druppie-up trace search --service druppie/drone-service --from 2026-02-01 --limit 200
   druppie-up trace search --ref image:sha256:0000000000000000000000000000000000000000000000000000000000000000 -o json`,
-		Args: noArgs,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if cmd.Flags().Changed("before") && opts.query.Before < 1 {
-				return ui.Usage(errors.New("--before must be a record's number, from 1"))
-			}
-			if err := opts.setQuery(); err != nil {
-				return err
-			}
-			if err := checkTraceOptions(cmd, &opts.traceOptions); err != nil {
-				return err
-			}
-			return runTraceSearch(cmd.Context(), opts)
-		},
-	}
-	traceFlags(cmd, &opts.traceOptions)
+		Args: cli.Args(),
+	}, &opts.traceOptions, bootstrap.TraceAuditor, func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("before") && opts.query.Before < 1 {
+			return ui.Usage(errors.New("--before must be a record's number, from 1"))
+		}
+		return opts.setQuery()
+	}, func(ctx context.Context, c *client.Client) error {
+		page, err := c.Search(ctx, opts.query)
+		if err != nil {
+			return err
+		}
+		if err := writeResult(a.Out, opts.format, page, searchView(page, opts.lang)); err != nil {
+			return err
+		}
+		if page.Next > 0 && opts.format != formatJSON {
+			a.rep.Note("there is more: add --before %d", page.Next)
+		}
+		return nil
+	})
 	f := cmd.Flags()
-	var kinds []string
+	var kinds, outcomes []string
 	for _, k := range tracedb.Kinds() {
 		kinds = append(kinds, string(k.Kind))
 	}
+	for _, o := range tracedb.Outcomes() {
+		outcomes = append(outcomes, string(o))
+	}
 	f.StringSliceVar(&opts.kinds, "kind", nil, "only records of this kind; may be given again")
-	complete(cmd, "kind", kinds...)
+	cli.Complete(cmd, "kind", kinds...)
 	f.StringVar(&opts.query.Actor, "actor", "", "only what this identity did")
-	complete(cmd, "actor")
+	cli.Complete(cmd, "actor")
 	f.StringVar(&opts.service, "service", "", "only what is about this repository: owner/name")
-	complete(cmd, "service")
+	cli.Complete(cmd, "service")
 	f.StringSliceVar(&opts.refs, "ref", nil, "only what is about this, as type:value; given again, about all of them")
-	complete(cmd, "ref")
+	cli.Complete(cmd, "ref")
 	f.StringVar(&opts.outcome, "outcome", "", "only what ended so")
-	complete(cmd, "outcome", outcomeNames()...)
+	cli.Complete(cmd, "outcome", outcomes...)
 	f.StringVar(&opts.from, "from", "", "only records taken at that time or later: 2026-02-01, or 2026-02-01T15:04:05Z")
-	complete(cmd, "from")
+	cli.Complete(cmd, "from")
 	f.StringVar(&opts.until, "until", "", "only records taken before that time")
-	complete(cmd, "until")
+	cli.Complete(cmd, "until")
 	f.Int64Var(&opts.query.Before, "before", 0, "only records before this one: the next page")
-	complete(cmd, "before")
+	cli.Complete(cmd, "before")
 	f.IntVar(&opts.query.Limit, "limit", tracedb.DefaultPage, fmt.Sprintf("how many records, at most %d", tracedb.MaxPage))
-	complete(cmd, "limit")
+	cli.Complete(cmd, "limit")
 	langFlag(cmd, &opts.lang)
 	outputFlag(cmd, &opts.format)
 	return cmd
-}
-
-func outcomeNames() []string {
-	var out []string
-	for _, k := range tracedb.Kinds() {
-		for _, o := range k.Outcomes {
-			if !slices.Contains(out, string(o)) {
-				out = append(out, string(o))
-			}
-		}
-	}
-	return out
 }
 
 // setQuery makes the query of the flags.
@@ -104,11 +101,11 @@ func (o *traceSearchOptions) setQuery() error {
 	for _, r := range o.refs {
 		ref, err := why.Subject(r)
 		if err != nil {
-			return withTraceHint(err)
+			return err
 		}
 		q.Refs = append(q.Refs, ref)
 	}
-	if q.Outcome = tracedb.Outcome(o.outcome); o.outcome != "" && !slices.Contains(outcomeNames(), o.outcome) {
+	if q.Outcome = tracedb.Outcome(o.outcome); o.outcome != "" && !slices.Contains(tracedb.Outcomes(), q.Outcome) {
 		return ui.Usage(fmt.Errorf("--outcome: nothing ends as %q", o.outcome))
 	}
 	if q.Limit < 1 || q.Limit > tracedb.MaxPage {
@@ -132,34 +129,14 @@ func (o *traceSearchOptions) setQuery() error {
 	return nil
 }
 
-func runTraceSearch(ctx context.Context, opts *traceSearchOptions) error {
-	c, _, err := openTrace(ctx, &opts.traceOptions, bootstrap.TraceAuditor)
-	if err != nil {
-		return err
-	}
-	page, err := c.Search(ctx, opts.query)
-	if err != nil {
-		return withTraceHint(err)
-	}
-	if err := writeResult(opts.app.Out, opts.format, page, searchView(page, opts.lang)); err != nil {
-		return err
-	}
-	if page.Next > 0 && opts.format != formatJSON {
-		opts.app.rep.Note("there is more: add --before %d", page.Next)
-	}
-	return nil
-}
-
 func searchView(page tracedb.Page, lang string) view {
-	words := whyWords[lang]
-	v := view{headers: []string{"record", words["when"], words["who"], words["outcome"], words["what"]}}
+	say := func(word string) string { return whyWords[word].In(lang) }
+	v := view{headers: []string{"record", say("when"), say("who"), say("outcome"), say("what")}}
 	for _, e := range page.Entries {
 		title, titleNL, _ := why.Describe(e, nil)
-		outcome, outcomeNL := why.OutcomeName(e.Outcome)
-		if lang == dutch {
-			title, outcome = titleNL, outcomeNL
-		}
-		v.rows = append(v.rows, []string{strconv.FormatInt(e.Seq, 10), e.At.UTC().Format("2006-01-02 15:04:05"), why.Account(e.Actor), outcome, title})
+		v.rows = append(v.rows, []string{
+			strconv.FormatInt(e.Seq, 10), e.At.UTC().Format(time.DateTime), why.Account(e.Actor), text.Of(why.OutcomeName(e.Outcome)).In(lang), text.Of(title, titleNL).In(lang),
+		})
 	}
 	return v
 }

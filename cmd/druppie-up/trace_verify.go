@@ -3,21 +3,16 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/export"
 	"github.com/spf13/cobra"
 )
 
-type traceVerifyOptions struct {
-	file, key string
-	options
-}
-
 func newTraceVerifyCmd(a *app) *cobra.Command {
-	opts := &traceVerifyOptions{options: options{app: a}}
+	var key, format string
 	cmd := &cobra.Command{
 		Use:   "verify FILE",
 		Short: "Check an exported archive offline, with nothing but the log's public key",
@@ -27,44 +22,33 @@ keyring, and that nothing else is in the archive. It names each file that isn't 
 The key is the whole of what is trusted: take it from elsewhere than the archive.`,
 		Example: `  druppie-up trace verify trace-alg-d1jk3vl8.zip --key checkpoint.pub
   druppie-up trace verify trace-alg-d1jk3vl8.zip --key checkpoint.pub -o json | jq '.files[] | select(.ok|not)'`,
-		Args: oneArg("the FILE to verify"),
-		RunE: func(cmd *cobra.Command, args []string) (err error) {
-			opts.file = args[0]
-			if opts.key == "" {
+		Args: cli.Args("give the FILE to verify"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			if key == "" {
 				return ui.WithHint(ui.Usage(errors.New("--key is missing")), "give the log's public key, or a file with it, from elsewhere than the archive")
 			}
-			if opts.key, err = readKey(opts.key); err != nil {
+			verifier, err := cli.LogKey(key)
+			if err != nil {
 				return err
 			}
-			return runTraceVerify(opts)
+			f, size, err := cli.OpenFile(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			report, err := export.Verify(f, size, verifier)
+			if err != nil {
+				return fmt.Errorf("verify %s: %w", args[0], err)
+			}
+			return errors.Join(writeResult(a.Out, format, report, verifyView(report)), unproven(report))
 		},
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return []string{"zip"}, cobra.ShellCompDirectiveFilterFileExt
 		},
 	}
-	keyFlag(cmd, &opts.key, "the log's public key, or a file with it")
-	outputFlag(cmd, &opts.format)
+	cmd.Flags().StringVar(&key, "key", "", "the log's public key, or a file with it")
+	outputFlag(cmd, &format)
 	return cmd
-}
-
-func runTraceVerify(opts *traceVerifyOptions) error {
-	f, err := os.Open(opts.file)
-	if err != nil {
-		return ui.Usage(err)
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return ui.Usage(err)
-	}
-	if !info.Mode().IsRegular() {
-		return ui.Usage(fmt.Errorf("%s isn't a file", opts.file))
-	}
-	report, err := export.Verify(f, info.Size(), opts.key)
-	if err != nil {
-		return fmt.Errorf("verify %s: %w", opts.file, err)
-	}
-	return errors.Join(writeResult(opts.app.Out, opts.format, report, verifyView(report)), unproven(report))
 }
 
 // verifyView lists what is wrong, or says what was proven.
@@ -90,18 +74,5 @@ func verifyView(r *export.Report) view {
 
 // unproven is the error for an archive in which something is wrong.
 func unproven(r *export.Report) error {
-	if r.OK {
-		return nil
-	}
-	var bad []string
-	for _, f := range r.Files {
-		if !f.OK {
-			bad = append(bad, f.Name)
-		}
-	}
-	first := ""
-	if len(bad) > 0 {
-		first = ", first " + bad[0]
-	}
-	return ui.WithHint(fmt.Errorf("the archive isn't what the log signed (files that are wrong: %d%s)", len(bad), first), "export it again; if it stays wrong, ask who changed the log")
+	return ui.WithHint(r.Err(), "export it again; if it stays wrong, ask who changed the log")
 }

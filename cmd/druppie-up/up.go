@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -25,7 +26,7 @@ interrupt or a restart of the machine: it goes on where it stopped, and changes 
 	storeFlag(cmd, &opts.Options)
 	supplyFlags(cmd, &opts.Options)
 	cmd.Flags().DurationVar(&opts.Timeout, "timeout", 0, "give up after this time (default 3h)")
-	complete(cmd, "timeout")
+	cli.Complete(cmd, "timeout")
 	outputFlag(cmd, &opts.format)
 	return cmd
 }

@@ -5,6 +5,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 )
 
 // revision is the commit, set by the linker (see the Makefile): the toolchain's own stamp would need a
@@ -26,7 +28,7 @@ func newVersionCmd(a *app) *cobra.Command {
 		Short: "Say which build of druppie-up this is",
 		Example: `  druppie-up version
   druppie-up version -o json`,
-		Args: noArgs,
+		Args: cli.Args(),
 		RunE: func(*cobra.Command, []string) error {
 			v := versionInfo{Version: "(devel)", Revision: revision, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {

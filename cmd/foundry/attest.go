@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"regexp"
 	"strconv"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/cosign"
 	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/attest"
 )
 
@@ -21,9 +21,6 @@ const (
 	builderURI  = "https://druppie.io/foundry/release"
 	verifierURI = "https://druppie.io/foundry/check"
 )
-
-// algorithmID is the form of an id of the AI register.
-var algorithmID = regexp.MustCompile(`^alg-[a-z0-9]{8}$`)
 
 func newAttestCmd() *cobra.Command {
 	var s step
@@ -34,20 +31,16 @@ func newAttestCmd() *cobra.Command {
 		if err != nil || passed < 1 || passed > 1_000_000 {
 			return ui.Usage(fmt.Errorf("tests %q: want the number of tests that passed, at least one", tests))
 		}
-		if !algorithmID.MatchString(algorithm) {
+		if (tracedb.Ref{Type: tracedb.RefAlgorithm, Value: algorithm}).Check() != nil {
 			return ui.Usage(fmt.Errorf("algorithm %q isn't an id of the register", algorithm))
 		}
 		key, err := s.signingKey()
 		if err != nil {
 			return err
 		}
-		opts, err := s.registry(ctx)
-		if err != nil {
-			return err
-		}
 		added, err := cosign.Attest(ctx, s.digest, s.run, s.statements(passed, algorithm), func(st attest.Statement) (json.RawMessage, error) {
 			return attest.Sign(key, st)
-		}, opts...)
+		}, s.registry...)
 		if err != nil {
 			return err
 		}

@@ -1,13 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/register"
 )
@@ -26,12 +25,9 @@ func newCheckCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "check",
 		Short:   "Check " + register.File + " and the hashes of the data it names",
-		Args:    noArgs,
+		Args:    cli.Args(),
 		PreRunE: checkRequired,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if output != "text" && output != "json" {
-				return ui.Usage(fmt.Errorf("unknown output %q: text or json", output))
-			}
 			result, err := checkSource(source)
 			if err != nil {
 				return err
@@ -51,18 +47,13 @@ func newCheckCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&repository, "repository", "", "full name of the repository, owner/name, to print with the result")
 	f.StringVar(&algorithmResult, "algorithm-result", "", "file to write the algorithm's id to, when all is well")
-	f.StringVarP(&output, "output", "o", "text", "text: one violation a line; json: everything as one object")
+	cli.Choice(cmd, &output, "output", "o", "text: one violation a line; json: everything as one object", "text", "json")
 	return cmd
 }
 
-// checkSource reads nothing outside the folder, whatever links are in it.
+// checkSource checks the entry and the data in a folder.
 func checkSource(source string) (checkResult, error) {
-	root, err := os.OpenRoot(source)
-	if err != nil {
-		return checkResult{}, fmt.Errorf("open the source: %w", err)
-	}
-	defer root.Close()
-	d, violations, err := register.ValidateTree(root.FS())
+	d, violations, err := register.ValidateFolder(source)
 	if err != nil {
 		return checkResult{}, fmt.Errorf("check %s: %w", register.File, err)
 	}
@@ -74,10 +65,7 @@ func checkSource(source string) (checkResult, error) {
 
 func (c checkResult) write(w io.Writer, output string) error {
 	if output == "json" {
-		enc := json.NewEncoder(w)
-		enc.SetEscapeHTML(false)
-		enc.SetIndent("", "  ")
-		return enc.Encode(c)
+		return cli.JSON(w, c)
 	}
 	if !c.Valid {
 		_, err := fmt.Fprintln(w, c.Violations.Error())

@@ -6,7 +6,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -23,10 +22,7 @@ func main() {
 	cmd := newCommand(os.Stdout)
 	cmd.SetArgs(os.Args[1:])
 	if err := cmd.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "error:", err)
-		if hint := ui.Hint(err); hint != "" {
-			fmt.Fprintln(os.Stderr, " hint:", hint)
-		}
+		ui.WriteError(os.Stderr, ui.ModePlain, err)
 		os.Exit(ui.ExitCode(err))
 	}
 }

@@ -28,21 +28,13 @@ func newRecordCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		opts, err := s.registry(ctx)
-		if err != nil {
-			return err
-		}
-		attestations, err := cosign.Attestations(ctx, s.digest, opts...)
-		if err != nil {
-			return err
-		}
-		trace, err := s.traceClient()
+		attestations, err := cosign.Attestations(ctx, s.digest, s.registry...)
 		if err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, traceTimeout)
 		defer cancel()
-		newer, err := s.newerEntry(ctx, trace, entry)
+		newer, err := s.newerEntry(ctx, entry)
 		if err != nil {
 			return err
 		}
@@ -57,7 +49,7 @@ func newRecordCmd() *cobra.Command {
 			}
 			drafts = append(drafts, draft)
 		}
-		receipts, err := trace.Record(ctx, drafts)
+		receipts, err := s.traceDB.Record(ctx, drafts)
 		if err != nil {
 			return ui.WithHint(fmt.Errorf("the Traceability DB didn't take the records: %w", err), "nothing is promoted that isn't recorded; see the log of tracedb in druppie-system")
 		}

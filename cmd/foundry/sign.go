@@ -18,11 +18,7 @@ func newSignCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		opts, err := s.registry(ctx)
-		if err != nil {
-			return err
-		}
-		added, err := cosign.Sign(ctx, s.digest, key, annotations, opts...)
+		added, err := cosign.Sign(ctx, s.digest, key, annotations, s.registry...)
 		if err != nil {
 			return err
 		}

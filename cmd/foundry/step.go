@@ -23,6 +23,7 @@ import (
 	"github.com/druppie/druppie-up/cmd/foundry/internal/fleet"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/image"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/client"
@@ -34,10 +35,12 @@ type step struct {
 	caFile, gitea, repository, revision, run, image, key, trace, tokenFile, source string
 	credentials, passwordFile                                                      string
 
-	ca     credentials.CA
-	login  *credentials.Basic // nil: anonymous
-	remote source.Remote      // the service's repository, read anonymously
-	digest name.Digest
+	ca       credentials.CA
+	login    *credentials.Basic // nil: anonymous
+	remote   source.Remote      // the service's repository, read anonymously
+	digest   name.Digest
+	registry []remote.Option // how the registry is reached
+	traceDB  *client.Client
 }
 
 // flags defines flags, all of them required.
@@ -75,10 +78,10 @@ func newStep(s *step, use, short string, work func(ctx context.Context, out io.W
 	cmd := &cobra.Command{
 		Use:     use,
 		Short:   short,
-		Args:    noArgs,
+		Args:    cli.Args(),
 		PreRunE: checkRequired,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := s.read(); err != nil {
+			if err := s.read(cmd.Context()); err != nil {
 				return err
 			}
 			return explain(work(cmd.Context(), cmd.OutOrStdout()))
@@ -86,13 +89,6 @@ func newStep(s *step, use, short string, work func(ctx context.Context, out io.W
 	}
 	cmd.Flags().SortFlags = false
 	return cmd
-}
-
-func noArgs(_ *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return ui.Usage(fmt.Errorf("unexpected argument %q", args[0]))
-	}
-	return nil
 }
 
 // checkRequired refuses a call that lacks a required flag, or gives it empty, which cobra takes for given: a
@@ -111,7 +107,7 @@ func checkRequired(cmd *cobra.Command, _ []string) error {
 }
 
 // read checks the flags' values and reads what they name.
-func (s *step) read() (err error) {
+func (s *step) read(ctx context.Context) (err error) {
 	if s.image != "" {
 		if s.digest, err = image.Digest(s.image); err != nil {
 			return ui.Usage(err)
@@ -135,16 +131,20 @@ func (s *step) read() (err error) {
 	s.remote.CA = s.ca
 	if s.credentials != "" {
 		login, err := credentials.ReadBasic(s.credentials, secret)
+		if err != nil {
+			return err
+		}
 		s.login = &login
+	}
+	if s.registry, err = s.access().Options(ctx); err != nil {
 		return err
 	}
-	return nil
+	s.traceDB, err = s.traceClient()
+	return err
 }
 
 // access is how the registry is reached.
 func (s *step) access() image.Access { return image.Access{CA: s.ca, Credentials: s.login} }
-
-func (s *step) registry(ctx context.Context) ([]remote.Option, error) { return s.access().Options(ctx) }
 
 func (s *step) signingKey() (*ecdsa.PrivateKey, error) {
 	key, err := os.ReadFile(s.key)

@@ -11,7 +11,6 @@ import (
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 	"github.com/druppie/druppie-up/tracedb"
-	"github.com/druppie/druppie-up/tracedb/client"
 	"github.com/druppie/druppie-up/tracedb/register"
 )
 
@@ -30,13 +29,9 @@ func newWithdrawCmd() *cobra.Command {
 			fmt.Fprintln(out, "nothing to withdraw: the entry doesn't say that the service has ended")
 			return nil
 		}
-		trace, err := s.traceClient()
-		if err != nil {
-			return err
-		}
 		ctx, cancel := context.WithTimeout(ctx, traceTimeout)
 		defer cancel()
-		newer, err := s.newerEntry(ctx, trace, entry)
+		newer, err := s.newerEntry(ctx, entry)
 		if err != nil {
 			return err
 		}
@@ -48,7 +43,7 @@ func newWithdrawCmd() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		receipts, err := trace.Record(ctx, []tracedb.Draft{draft})
+		receipts, err := s.traceDB.Record(ctx, []tracedb.Draft{draft})
 		if err != nil {
 			return fmt.Errorf("the Traceability DB didn't take the entry: %w", err)
 		}
@@ -89,12 +84,12 @@ func (s *step) readEntry() ([]byte, error) {
 
 // newerEntry is the commit of the register's entry if that is newer. Runs may end in another order than they
 // began, and what a newer commit took out of use mustn't come back by that.
-func (s *step) newerEntry(ctx context.Context, trace *client.Client, entry []byte) (string, error) {
+func (s *step) newerEntry(ctx context.Context, entry []byte) (string, error) {
 	d, _ := register.Validate(entry)
 	if d.ID == "" {
 		return "", nil // the Traceability DB says what is wrong with it
 	}
-	registered, err := trace.Algorithm(ctx, d.ID)
+	registered, err := s.traceDB.Algorithm(ctx, d.ID)
 	if errors.Is(err, tracedb.ErrNotFound) {
 		return "", nil
 	}

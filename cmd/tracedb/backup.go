@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
@@ -31,7 +32,7 @@ The copy holds everything that was acknowledged before it began. PostgreSQL has 
 What goes to standard output is made in a file first, where TMPDIR says, which needs that much room.`,
 		Example: `  tracedb backup /backup/trace.db --config /etc/tracedb/config.yaml
   tracedb backup - --config /etc/tracedb/config.yaml`,
-		Args: exactArgs("the FILE to write"),
+		Args: cli.Args("the FILE to write is missing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if args[0] == stream {
 				return db.open(cmd.Context(), true, func(l *log.Log) error { return streamBackup(cmd.Context(), l, cmd.OutOrStdout()) })
@@ -97,7 +98,7 @@ It overwrites nothing. With --replace a database that is there is moved aside fi
 the time; stop the service before.`,
 		Example: `  tracedb restore /backup/trace.db --config /etc/tracedb/config.yaml --checkpoint kept.txt
   tracedb restore - --replace --config /etc/tracedb/config.yaml --checkpoint kept.txt`,
-		Args: exactArgs("the FILE to restore"),
+		Args: cli.Args("the FILE to restore is missing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(files) == 0 && !unchecked {
 				return ui.WithHint(ui.Usage(errors.New("--checkpoint is missing")), "take the newest one from the repository of checkpoints; without any, say --no-checkpoint, and nobody can tell whether records are missing")
@@ -164,7 +165,7 @@ this by itself once a day; --dry-run shows the terms and what would be due. Term
 is recorded: a clock that is ahead of the newest record by more than a few days counts for nothing.`,
 		Example: `  tracedb dispose --config /etc/tracedb/config.yaml --dry-run
   tracedb dispose --config /etc/tracedb/config.yaml`,
-		Args: exactArgs(),
+		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return db.open(cmd.Context(), dry, func(l *log.Log) error {
 				now, err := l.Reckoned(cmd.Context(), time.Now())

@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
@@ -27,7 +28,7 @@ Whoever has the database can make a new tree that agrees with itself. Only a che
 shows that it is another one.`,
 		Example: `  tracedb check --config /etc/tracedb/config.yaml --checkpoint kept.txt
   tracedb check --store sqlite:backup.db --key checkpoint.pub --checkpoint kept.txt`,
-		Args: exactArgs(),
+		Args: cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			checkpoints, err := readCheckpoints(files)
 			if err != nil {
@@ -79,7 +80,7 @@ func newRebuildCmd() *cobra.Command {
 		Long: `rebuild drops what is derived and derives it again from records and payloads, in one transaction. The
 log itself isn't touched. Stop the service first: it keeps the facts in memory.`,
 		Example: "  tracedb rebuild --config /etc/tracedb/config.yaml",
-		Args:    exactArgs(),
+		Args:    cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return db.open(cmd.Context(), false, func(l *log.Log) error {
 				if err := l.Rebuild(cmd.Context(), ingest.Facts); err != nil {

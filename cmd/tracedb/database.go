@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/ingest"
 	"github.com/druppie/druppie-up/tracedb/log"
@@ -65,7 +66,7 @@ func (d *database) options(readOnly bool) (log.Options, error) {
 		o.DSN = dsn
 	}
 	if d.key != "" {
-		verifier, err := readVerifier(d.key)
+		verifier, err := cli.LogKey(d.key)
 		if err != nil {
 			return o, err
 		}
@@ -93,22 +94,6 @@ func (d *database) open(ctx context.Context, readOnly bool, f func(*log.Log) err
 		return err
 	}
 	return errors.Join(f(l), l.Close())
-}
-
-// readVerifier takes a public key as keygen prints it, or the name of a file that holds one.
-func readVerifier(given string) (string, error) {
-	if _, err := note.NewVerifier(given); err == nil {
-		return given, nil
-	}
-	raw, err := os.ReadFile(given)
-	if err != nil {
-		return "", ui.WithHint(ui.Usage(fmt.Errorf("--key: %w", err)), "give the log's public key, as keygen printed it, or a file that holds it")
-	}
-	key := strings.TrimSpace(string(raw))
-	if _, err := note.NewVerifier(key); err != nil {
-		return "", ui.WithHint(ui.Usage(fmt.Errorf("--key: %s: %w", given, err)), "a verifier key looks like druppie.io/trace/druppie+1cc232be+AWTz…")
-	}
-	return key, nil
 }
 
 // readCheckpoints reads signed checkpoints that were kept elsewhere.

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -24,7 +25,7 @@ func newKeygenCmd() *cobra.Command {
 		Long: `keygen writes a new signing key to FILE, which nobody else may read, and prints the key that verifies
 what it signs. That one is public: give it to whoever should check the log without asking the service.`,
 		Example: "  tracedb keygen --name druppie checkpoint.key",
-		Args:    exactArgs("the FILE to write"),
+		Args:    cli.Args("the FILE to write is missing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !names.IsPlatform(name) {
 				return ui.WithHint(ui.Usage(fmt.Errorf("--name %q can't be a log's", name)), "use lower-case letters, digits and dashes, as for a platform")

@@ -4,6 +4,8 @@ import (
 	"log/slog"
 
 	"github.com/spf13/cobra"
+
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 )
 
 func newServeCmd() *cobra.Command {
@@ -15,7 +17,7 @@ func newServeCmd() *cobra.Command {
 		Long: `serve answers over HTTPS and follows the platform's components. Told to stop, it takes no new
 requests, finishes those it has, publishes a last checkpoint and closes the database.`,
 		Example: "  tracedb serve --config /etc/tracedb/config.yaml",
-		Args:    exactArgs(),
+		Args:    cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := loadConfig(file)
 			if err != nil {

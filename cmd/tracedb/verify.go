@@ -1,14 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/export"
 )
@@ -23,55 +22,34 @@ payloads and signatures fit, and names each file that doesn't. It asks nobody. T
 what is trusted: take it from elsewhere than the archive.`,
 		Example: `  tracedb verify trace-alg-7f3a9c21.zip --key checkpoint.pub
   tracedb verify trace-alg-7f3a9c21.zip --key checkpoint.pub -o json`,
-		Args: exactArgs("the FILE to verify"),
+		Args: cli.Args("the FILE to verify is missing"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if format != "text" && format != "json" {
-				return ui.Usage(fmt.Errorf("--output must be text or json, not %q", format))
-			}
 			if key == "" {
 				return ui.WithHint(ui.Usage(errors.New("--key is missing")), "give the log's public key, from elsewhere than the archive")
 			}
-			verifier, err := readVerifier(key)
+			verifier, err := cli.LogKey(key)
 			if err != nil {
 				return err
 			}
-			f, err := os.Open(args[0])
+			f, size, err := cli.OpenFile(args[0])
 			if err != nil {
-				return ui.Usage(err)
+				return err
 			}
 			defer f.Close()
-			info, err := f.Stat()
-			if err != nil {
-				return err
-			}
-			if !info.Mode().IsRegular() {
-				return ui.Usage(fmt.Errorf("%s isn't a file", args[0]))
-			}
-			report, err := export.Verify(f, info.Size(), verifier)
+			report, err := export.Verify(f, size, verifier)
 			if err != nil {
 				return fmt.Errorf("%s: %w", args[0], err)
 			}
 			if format == "json" {
-				enc := json.NewEncoder(cmd.OutOrStdout())
-				enc.SetIndent("", "  ")
-				err = enc.Encode(report)
+				err = cli.JSON(cmd.OutOrStdout(), report)
 			} else {
 				err = writeVerified(cmd.OutOrStdout(), report)
 			}
-			if report.OK {
-				return err
-			}
-			wrong := 0
-			for _, f := range report.Files {
-				if !f.OK {
-					wrong++
-				}
-			}
-			return errors.Join(err, ui.WithHint(fmt.Errorf("the archive isn't what the log signed: files that are wrong: %d", wrong), "export it again; if it stays wrong, ask who changed the log"))
+			return errors.Join(err, ui.WithHint(report.Err(), "export it again; if it stays wrong, ask who changed the log"))
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "the log's public key, or a file with it")
-	cmd.Flags().StringVarP(&format, "output", "o", "text", "how to write the result: text or json")
+	cli.Choice(cmd, &format, "output", "o", "how to write the result", "text", "json")
 	return cmd
 }
 

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
+
+	"github.com/druppie/druppie-up/cmd/internal/cli"
 )
 
 func newVersionCmd() *cobra.Command {
@@ -13,7 +15,7 @@ func newVersionCmd() *cobra.Command {
 		Use:     "version",
 		Short:   "Say which build of tracedb this is",
 		Example: "  tracedb version",
-		Args:    exactArgs(),
+		Args:    cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			version := "(devel)"
 			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {

@@ -22,10 +22,11 @@ const module = "github.com/druppie/druppie-up"
 var allowed = []struct{ pkg, imports string }{
 	// Commands: flags, wiring, and one library call. The programs that go into images and onto the
 	// host stay small: they know only what they are the main of.
-	{"cmd/druppie-up", "bootstrap bootstrap/... scenarios manifests internal/ui tracedb tracedb/catalog tracedb/client tracedb/register tracedb/export tracedb/why"},
+	{"cmd/druppie-up", "cmd/internal/cli bootstrap bootstrap/... scenarios manifests internal/ui tracedb tracedb/catalog tracedb/client tracedb/register tracedb/export tracedb/why"},
 	{"cmd/mirror", "bootstrap/supply/mirror"},
-	{"cmd/foundry", "cmd/foundry/... internal/ui tracedb tracedb/client tracedb/register tracedb/register/registertest tracedb/attest"},
-	{"cmd/tracedb", "tracedb tracedb/... internal/ui"},
+	{"cmd/foundry", "cmd/internal/cli cmd/foundry/... internal/ui tracedb tracedb/client tracedb/register tracedb/register/registertest tracedb/attest"},
+	{"cmd/tracedb", "cmd/internal/cli tracedb tracedb/... internal/ui"},
+	{"cmd/internal/cli", "internal/ui"},
 	{"cmd/podnet", ""},
 	{"cmd/druppie-runc", ""},
 	{"cmd/foundry/...", "cmd/foundry/... tracedb tracedb/client tracedb/register tracedb/attest tracedb/redact"},
