@@ -179,7 +179,7 @@ const (
 	RefKey        RefType = "key"        // SHA256:… fingerprint of a key in the keyring
 )
 
-// RefTypes are all of them, in the order in which they are shown.
+// refTypes are all of them.
 var refTypes = []RefType{RefRepository, RefAlgorithm, RefSpec, RefSession, RefCommit, RefPull, RefRun, RefImage, RefRevision, RefPod, RefNamespace, RefRecord, RefKey}
 
 // RefTypes lists every type of ref.

@@ -18,7 +18,7 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		seconds:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "tracedb_http_seconds", Help: "How long answers took.", Buckets: []float64{.0005, .001, .002, .005, .01, .025, .05, .1, .25, 1, 5, 30}}, []string{"route"}),
 		underWay:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "tracedb_http_under_way", Help: "Requests that are being answered."}),
 		streams:   prometheus.NewGauge(prometheus.GaugeOpts{Name: "tracedb_streams", Help: "Readers of the live stream."}),
-		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tracedb_admission_decisions_total", Help: "What the cluster's door was told."}, []string{"allowed", "code"}),
+		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tracedb_admission_decisions_total", Help: "Decisions about admission that were answered."}, []string{"allowed", "code"}),
 		records:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "tracedb_records_total", Help: "Records that writers offered and the log took or had already."}, []string{"duplicate"}),
 	}
 	if reg != nil {

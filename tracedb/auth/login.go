@@ -62,9 +62,6 @@ func NewLogin(o LoginOptions) (*Login, error) {
 	if !strings.HasSuffix(o.RedirectURL, "/login/callback") {
 		return nil, fmt.Errorf("redirectURL: %q doesn't end in /login/callback, where this service listens", o.RedirectURL)
 	}
-	if o.HTTP == nil {
-		o.HTTP = &http.Client{Timeout: giteaWait}
-	}
 	if o.Fail == nil {
 		o.Fail = func(w http.ResponseWriter, _ *http.Request, err error) { wire.Error(w, err) }
 	}
