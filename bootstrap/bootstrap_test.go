@@ -156,7 +156,7 @@ func TestAnEarlyPushKeepsWhatIsInstalled(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			if got := keeps(tt.folders, tt.known); got != tt.want {
+			if got := removesNothing(tt.folders, tt.known); got != tt.want {
 				t.Errorf("got %v, want %v", got, tt.want)
 			}
 		})

@@ -81,7 +81,7 @@ func (p *platform) cluster(ctx context.Context, task ui.Task) (string, error) {
 	if p.kube, err = cluster.Ensure(ctx, p.clusterOptions(), task); err != nil {
 		return "", err
 	}
-	if err := cluster.RevokeJoinTokens(ctx, p.kube.Clientset); err != nil {
+	if err := cluster.RevokeBootstrapTokens(ctx, p.kube.Clientset); err != nil {
 		return "", err
 	}
 	return plural(1+p.opts.Workers+p.opts.GPUNodes, "node"), nil
@@ -255,7 +255,7 @@ func (p *platform) renderAndPush(ctx context.Context, task ui.Task) error {
 		}
 		pushed = len(parts)
 		held, err := gitea.PlatformFolders(ctx, p.kube.Client, p.endpoint)
-		if err != nil || !keeps(held, parts) {
+		if err != nil || !removesNothing(held, parts) {
 			return err
 		}
 		if err := push(); err != nil {
@@ -276,9 +276,9 @@ func (p *platform) renderAndPush(ctx context.Context, task ui.Task) error {
 	return push()
 }
 
-// keeps says whether none of the parts that the repository has these folders of is
+// removesNothing says whether none of the parts that the repository has these folders of is
 // missing from those that are known: what isn't pushed again, Flux takes away.
-func keeps(folders []string, known []part.Part) bool {
+func removesNothing(folders []string, known []part.Part) bool {
 	for _, q := range part.InstalledBy(part.Flux) {
 		isKnown := slices.ContainsFunc(known, func(k part.Part) bool { return k.Name == q.Name })
 		if slices.Contains(folders, q.RepositoryFolder()) && !isKnown {

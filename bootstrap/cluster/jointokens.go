@@ -10,12 +10,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 )
 
-// RevokeJoinTokens deletes the bootstrap tokens, which nodes join with. kind gives every
+// RevokeBootstrapTokens deletes the bootstrap tokens, which nodes join with. kind gives every
 // cluster the same one, valid for a day: whoever reaches the API server, so any
 // pod, could ask with it for a node's certificate, and read the Secrets of all
 // pods on that node. Nodes that have joined don't need it any more, and a
 // cluster's nodes are all made at once.
-func RevokeJoinTokens(ctx context.Context, set kubernetes.Interface) error {
+func RevokeBootstrapTokens(ctx context.Context, set kubernetes.Interface) error {
 	secrets := set.CoreV1().Secrets(metav1.NamespaceSystem)
 	tokens, err := secrets.List(ctx, metav1.ListOptions{FieldSelector: "type=" + string(corev1.SecretTypeBootstrapToken)})
 	if err != nil {

@@ -19,7 +19,7 @@ func TestRevokeJoinTokensTakesTokensAndNothingElse(t *testing.T) {
 		secret("foundry", "signing-key", corev1.SecretTypeOpaque),
 	)
 	for range 2 { // the second time there is nothing left to take
-		if err := RevokeJoinTokens(context.Background(), set); err != nil {
+		if err := RevokeBootstrapTokens(context.Background(), set); err != nil {
 			t.Fatal(err)
 		}
 		left, err := set.CoreV1().Secrets("").List(context.Background(), metav1.ListOptions{})

@@ -178,7 +178,7 @@ func (c *Client) causeInContainer(ctx context.Context, cause Cause, pod *corev1.
 			event := c.newestEvent(ctx, "Pod", pod.Namespace, pod.Name, func(e corev1.Event) bool {
 				return e.Reason == "Failed" && strings.Contains(e.Message, st.Image)
 			})
-			cause.Message = fmt.Sprintf("image %s of container %s can't be pulled: %s", st.Image, st.Name, core(cmp.Or(event, w.Message)))
+			cause.Message = fmt.Sprintf("image %s of container %s can't be pulled: %s", st.Image, st.Name, innermostReason(cmp.Or(event, w.Message)))
 			cause.Hint = "`druppie-up supply verify` checks the store that the cluster pulls from; `druppie-up supply fill` completes it"
 			cause.Broken = true
 			cause.Final = w.Reason == "InvalidImageName"
@@ -262,9 +262,9 @@ func (c *Client) newestEvent(ctx context.Context, kind, namespace, name string, 
 	return strings.TrimSpace(newest.Message)
 }
 
-// core takes the innermost reason out of a chain of errors that names the image
+// innermostReason takes the innermost reason out of a chain of errors that names the image
 // four times.
-func core(msg string) string {
+func innermostReason(msg string) string {
 	if i := strings.LastIndex(msg, `": `); i >= 0 {
 		return msg[i+len(`": `):]
 	}

@@ -59,12 +59,12 @@ type Part struct {
 }
 
 const (
-	// guarded is the interval of what decides who may do what, the pipeline's gates
+	// securityInterval is the interval of what decides who may do what, the pipeline's gates
 	// among it: a change by hand must not last.
-	guarded = time.Minute
-	// seldom is the interval of what is large and changes with the platform only:
+	securityInterval = time.Minute
+	// crdInterval is the interval of what is large and changes with the platform only:
 	// comparing it takes seconds of a core.
-	seldom = 10 * time.Minute
+	crdInterval = 10 * time.Minute
 )
 
 // All lists the parts, in the order in which their images are made. What comes
@@ -80,18 +80,18 @@ func All() []Part {
 		{Name: "frontdoor", Folder: "charts/frontdoor", Chart: true, By: Foundation, Namespace: names.NamespaceFoundry, PodSecurity: "baseline"},
 		{Name: "flux", Folder: "manifests/flux", By: Foundation, Namespace: names.NamespaceFlux},
 
-		{Name: "tracedb", Folder: "charts/tracedb", Chart: true, By: Flux, Namespace: names.NamespaceSystem, PodSecurity: "restricted", Interval: guarded},
-		{Name: "tekton-pipelines", Folder: "manifests/tekton-pipelines", By: Flux, Namespace: names.NamespaceTekton, Interval: seldom},
-		{Name: "tekton-triggers", Folder: "manifests/tekton-triggers", By: Flux, Namespace: names.NamespaceTekton, Interval: seldom},
-		{Name: "kyverno-crds", Folder: "manifests/kyverno", OnlyCRDs: true, By: Flux, Interval: seldom},
+		{Name: "tracedb", Folder: "charts/tracedb", Chart: true, By: Flux, Namespace: names.NamespaceSystem, PodSecurity: "restricted", Interval: securityInterval},
+		{Name: "tekton-pipelines", Folder: "manifests/tekton-pipelines", By: Flux, Namespace: names.NamespaceTekton, Interval: crdInterval},
+		{Name: "tekton-triggers", Folder: "manifests/tekton-triggers", By: Flux, Namespace: names.NamespaceTekton, Interval: crdInterval},
+		{Name: "kyverno-crds", Folder: "manifests/kyverno", OnlyCRDs: true, By: Flux, Interval: crdInterval},
 		{Name: "kyverno", Folder: "manifests/kyverno", By: Flux, Namespace: names.NamespaceKyverno,
-			DependsOn: []string{"kyverno-crds"}, Interval: guarded},
-		{Name: "policies", Folder: "policies", By: Flux, DependsOn: []string{"kyverno"}, Interval: guarded},
+			DependsOn: []string{"kyverno-crds"}, Interval: securityInterval},
+		{Name: "policies", Folder: "policies", By: Flux, DependsOn: []string{"kyverno"}, Interval: securityInterval},
 		// Nothing runs in a tenant that the policies haven't seen.
-		{Name: Tenants, Folder: "manifests/tenant-drones", By: Flux, DependsOn: []string{"policies"}, Interval: guarded},
+		{Name: Tenants, Folder: "manifests/tenant-drones", By: Flux, DependsOn: []string{"policies"}, Interval: securityInterval},
 		// Tekton's webhooks have to answer before its objects are taken.
 		{Name: "pipelines", Folder: "pipelines", By: Flux, Namespace: names.NamespaceFoundry, PodSecurity: "baseline",
-			DependsOn: []string{"tekton-pipelines", "tekton-triggers"}, Interval: guarded},
+			DependsOn: []string{"tekton-pipelines", "tekton-triggers"}, Interval: securityInterval},
 	}
 }
 

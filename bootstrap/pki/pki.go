@@ -124,9 +124,9 @@ func (ca CA) Issue(req Request) (Pair, error) {
 	return encode(der, key)
 }
 
-// Serves says whether a certificate still does what is asked: issued by this
+// StillValid says whether a certificate still does what is asked: issued by this
 // authority, for exactly these names, and good for at least margin more.
-func (ca CA) Serves(certPEM []byte, req Request, margin time.Duration) bool {
+func (ca CA) StillValid(certPEM []byte, req Request, margin time.Duration) bool {
 	cert, err := parseCert(certPEM)
 	if err != nil || cert.CheckSignatureFrom(ca.cert) != nil {
 		return false

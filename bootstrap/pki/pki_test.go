@@ -166,7 +166,7 @@ func TestServes(t *testing.T) {
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
-			if got := c.ca.Serves(c.cert, c.req, c.margin); got != c.want {
+			if got := c.ca.StillValid(c.cert, c.req, c.margin); got != c.want {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})

@@ -66,7 +66,7 @@ func Ensure(ctx context.Context, c client.Client, opt Options) (Material, error)
 			return Material{}, err
 		}
 	}
-	if err := k.certificates(ctx, ca); err != nil {
+	if err := k.ensureCertificates(ctx, ca); err != nil {
 		return Material{}, err
 	}
 	public, err := k.signingKey(ctx)
@@ -128,7 +128,7 @@ func (k writer) authority(ctx context.Context, opt Options) (pki.CA, error) {
 	return ca, nil
 }
 
-func (k writer) certificates(ctx context.Context, ca pki.CA) error {
+func (k writer) ensureCertificates(ctx context.Context, ca pki.CA) error {
 	for _, c := range []struct {
 		namespace, name string
 		request         pki.Request
@@ -157,7 +157,7 @@ func (k writer) certificates(ctx context.Context, ca pki.CA) error {
 		if err != nil {
 			return err
 		}
-		if ca.Serves(data[corev1.TLSCertKey], c.request, renewBefore) {
+		if ca.StillValid(data[corev1.TLSCertKey], c.request, renewBefore) {
 			continue
 		}
 		if data, err = issue(); err != nil {
