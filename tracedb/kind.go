@@ -67,7 +67,7 @@ type KindInfo struct {
 	// Predicate is the in-toto predicate type that the payload, a DSSE envelope, must carry; empty
 	// for payloads of our own.
 	Predicate []string
-	// Term is how long the payload is kept; 0: for ever.
+	// Term is the retention of the payload: how long it is kept; 0: for ever.
 	Term time.Duration
 	// Internal kinds are written by the service itself, never by a client.
 	Internal bool

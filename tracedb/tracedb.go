@@ -248,7 +248,7 @@ type Page struct {
 	Next    int64   `json:"next,omitempty"`
 }
 
-// Proof shows that the record at Seq is in the tree of Size: RFC 6962, section 2.1.1.
+// Proof is an inclusion proof: it shows that the record at Seq is in the tree of Size (RFC 6962, section 2.1.1).
 type Proof struct {
 	Seq    int64    `json:"seq"`
 	Size   int64    `json:"size"`

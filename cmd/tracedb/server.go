@@ -107,6 +107,7 @@ func start(ctx context.Context, c *config, o environment) (_ *server, err error)
 	if err != nil {
 		return nil, fmt.Errorf("load the catalog: %w", err)
 	}
+	cat.SetLogger(o.logger)
 	ingester := ingest.New(ingest.Options{Log: l, Keyring: keyring, Catalog: cat, Logger: o.logger})
 	if err := ingester.RecordKeyring(ctx); err != nil {
 		return nil, err

@@ -157,7 +157,7 @@ func contract(t *testing.T, w *world) {
 		{"admission without namespace", request{"POST", "/v1/admission", admissionToken, `{"namespace":"","images":[]}`, nil}, want{400, "invalid", "namespace"}},
 		{"admission as nobody", request{"POST", "/v1/admission", "", question(service, false), nil}, want{401, "unauthenticated", ""}},
 		{"admission as an auditor", request{"POST", "/v1/admission", auditorToken, question(service, false), nil}, want{403, "forbidden", ""}},
-		{"a question that is too long", request{"POST", "/v1/admission", admissionToken, `{"namespace":"` + strings.Repeat("x", maxQuestion) + `"}`, nil}, want{status: 413, code: "too_large"}},
+		{"a question that is too long", request{"POST", "/v1/admission", admissionToken, `{"namespace":"` + strings.Repeat("x", maxAdmissionRequest) + `"}`, nil}, want{status: 413, code: "too_large"}},
 
 		{"events from nowhere", request{"GET", "/v1/events?after=x", auditorToken, "", nil}, want{400, "invalid", "Last-Event-ID"}},
 		{"events as nobody", request{"GET", "/v1/events", "", "", nil}, want{401, "unauthenticated", ""}},

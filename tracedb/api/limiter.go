@@ -20,7 +20,7 @@ const (
 	maxEvent = 1 << 20
 )
 
-// limiter is a concurrency limiter: it bounds how much of one sort of work is under way, so that no sort
+// limiter is a concurrency limiter, not a rate limiter, though it answers 429 as well: it bounds how much of one sort of work is under way, so that no sort
 // takes the others' place. A place is held until the answer is written, so whoever reads slowly holds it
 // long: anonymous callers, who are all callers without a role, have places of their own, and no address has
 // more than its share of them.
@@ -28,7 +28,7 @@ type limiter struct {
 	authenticated *semaphore.Weighted
 	anonymous     *anonymous
 	wait          time.Duration // how long to wait for a place
-	weigh         int64         // above 0: places are bytes, of a body that has at most so many
+	maxBytes      int64         // above 0: places are bytes, of a body that has at most so many
 }
 
 // limiters are those of the service. What they allow together bounds its memory.
@@ -38,16 +38,16 @@ func newLimiters() limiters {
 	count := func(n int64, wait time.Duration) *limiter {
 		return &limiter{authenticated: semaphore.NewWeighted(n), anonymous: newAnonymous(n), wait: wait}
 	}
-	weigh := func(body, n int64) *limiter {
+	maxBytes := func(body, n int64) *limiter {
 		l := count(n*body, 5*time.Second)
-		l.weigh = body
+		l.maxBytes = body
 		return l
 	}
 	return limiters{
 		admission: count(256, time.Second),
 		read:      count(64, 2*time.Second),
-		write:     weigh(maxBody, 3),
-		hook:      weigh(maxEvent, 16),
+		write:     maxBytes(maxBody, 3),
+		hook:      maxBytes(maxEvent, 16),
 		export:    count(4, 2*time.Second),
 		stream:    count(128, 0),
 		pages:     count(64, 2*time.Second),
@@ -76,15 +76,15 @@ func (l *limiter) acquire(r *http.Request) (release func(), err error) {
 
 func (l *limiter) weight(r *http.Request) (int64, error) {
 	switch n := r.ContentLength; {
-	case l.weigh == 0:
+	case l.maxBytes == 0:
 		return 1, nil
-	case n > l.weigh:
-		return 0, tracedb.ErrTooLarge.Says("the body has more than %d bytes", l.weigh)
+	case n > l.maxBytes:
+		return 0, tracedb.ErrTooLarge.Says("the body has more than %d bytes", l.maxBytes)
 	case n < 0:
-		return l.weigh, nil
+		return l.maxBytes, nil
 	default:
 		// What a small record takes beside its bytes.
-		return min(n+64<<10, l.weigh), nil
+		return min(n+64<<10, l.maxBytes), nil
 	}
 }
 

@@ -208,14 +208,14 @@ func (s *service) delivery(w http.ResponseWriter, r *http.Request) error {
 	return writeBody(w, "application/json", "", raw)
 }
 
-// maxQuestion bounds the gatekeeper's question: a pod has few images, and a name isn't long.
-const maxQuestion = 256 << 10
+// maxAdmissionRequest bounds what the gatekeeper asks about a pod: it has few images, and a name isn't long.
+const maxAdmissionRequest = 256 << 10
 
 // admission is POST /v1/admission. A readable question always gets 200, so that "no" can't be taken
 // for a failure; whoever gets anything else was given no permission.
 func (s *service) admission(w http.ResponseWriter, r *http.Request) error {
 	var q catalog.Request
-	if err := wire.Read(w, r, maxQuestion, &q); err != nil {
+	if err := wire.Read(w, r, maxAdmissionRequest, &q); err != nil {
 		return err
 	}
 	d, err := s.Admission.Decide(r.Context(), q)

@@ -81,8 +81,8 @@ func (c *Catalog) Decide(q Request) Decision {
 	d.Algorithm = q.Algorithm
 	if len(q.Images) == 0 {
 		return d.deny(CodeNoImages,
-			text.Of("the question names no image, so there is nothing to vouch for",
-				"de vraag noemt geen image, dus is er niets om voor in te staan"),
+			text.Of("the request names no image, so there is nothing to check",
+				"het verzoek noemt geen image, dus is er niets om te toetsen"),
 			text.Of("ask for a workload that has containers",
 				"vraag het voor een dienst met containers"))
 	}

@@ -28,7 +28,7 @@ type Options struct {
 
 // Status is how a collector is doing, for /readyz and metrics.
 type Status struct {
-	Name        string    // gitea, flux, kyverno, tekton, pods
+	Name        string    // as `tracedb` names its loops: gitea, kyverno, pods and others
 	LastSuccess time.Time // when it last knew that it had missed nothing; zero: not yet
 	LastError   string    // what goes wrong now; empty when all is well
 	LastErrorAt time.Time // of the last failure, also when it has passed

@@ -24,8 +24,9 @@ import (
 // fluxManager is under which name Flux's kustomize-controller applies.
 const fluxManager = "kustomize-controller"
 
-// controllers are the controllers of Kubernetes itself, whose changes to a workload are its bookkeeping.
-var controllers = []string{fluxManager, "kube-controller-manager", "kube-scheduler", "kubelet"}
+// expectedManagers are the field managers whose changes are no drift: Flux applies what Git says, and
+// Kubernetes' own controllers keep their books in the object.
+var expectedManagers = []string{fluxManager, "kube-controller-manager", "kube-scheduler", "kubelet"}
 
 // workload is what is read of a Deployment, StatefulSet or DaemonSet.
 type workload struct {
@@ -140,7 +141,7 @@ func (w *workload) deviations() []tracedb.Draft {
 	images := w.images()
 	var out []tracedb.Draft
 	for _, e := range entries {
-		if e.Subresource == "status" || slices.Contains(controllers, e.Manager) {
+		if e.Subresource == "status" || slices.Contains(expectedManagers, e.Manager) {
 			continue
 		}
 		fields := fieldsOf(e)

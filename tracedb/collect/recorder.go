@@ -26,8 +26,8 @@ const (
 	// maxSearchPages bounds how far back the log is searched.
 	maxSearchPages = 20
 
-	firstPause = time.Second
-	lastPause  = time.Minute
+	initialBackoff = time.Second
+	maxBackoff     = time.Minute
 )
 
 // recorder brings the drafts of one collector to the log.
@@ -56,10 +56,10 @@ func newRecorder(name string, o Options, kinds ...tracedb.Kind) *recorder {
 // Status is how the collector is doing.
 func (r *recorder) Status() Status { return r.health.read(r.name) }
 
-// put brings drafts to the log, in order, and tries until they are there or ctx ends: who calls it
+// put brings drafts to the log, in order, and retries with exponential backoff until they are there or ctx ends: who calls it
 // waits, and so does what it reads from, which keeps what comes meanwhile.
 func (r *recorder) put(ctx context.Context, drafts ...tracedb.Draft) error {
-	for wait := firstPause; ; wait = min(2*wait, lastPause) {
+	for wait := initialBackoff; ; wait = min(2*wait, maxBackoff) {
 		err := r.tryPut(ctx, drafts)
 		if err == nil {
 			r.health.drop("log")

@@ -28,8 +28,8 @@ const (
 	relist = 15 * time.Minute
 )
 
-// reflector lists and watches the objects of one kind, as client-go's does, which logs that a handler failed
-// and goes on. The API server is the backlog: while a record can't be written
+// reflector lists and watches the objects of one kind. client-go's Reflector would log that a handler failed,
+// and continue; here all is listed again, with exponential backoff. The API server is the backlog: while a record can't be written
 // nothing more is read, and what the server forgot meanwhile is listed again. So there is no queue that
 // could overflow, and nothing comes out of order.
 type reflector[T any] struct {
@@ -57,15 +57,15 @@ var errRelist = errors.New("list again")
 
 // run follows until ctx ends. It survives every failure of the API server.
 func (f *reflector[T]) run(ctx context.Context) error {
-	wait := firstPause
+	wait := initialBackoff
 	for {
-		err := f.listAndWatch(ctx, func() { wait = firstPause })
+		err := f.listAndWatch(ctx, func() { wait = initialBackoff })
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if errors.Is(err, errRelist) {
 			// Not at once, in case the server forgets as quickly as it lists.
-			if err := f.pause(ctx, firstPause); err != nil {
+			if err := f.pause(ctx, initialBackoff); err != nil {
 				return err
 			}
 			continue
@@ -75,7 +75,7 @@ func (f *reflector[T]) run(ctx context.Context) error {
 		if err := f.pause(ctx, wait+rand.N(wait/4)); err != nil {
 			return err
 		}
-		wait = min(2*wait, lastPause)
+		wait = min(2*wait, maxBackoff)
 	}
 }
 

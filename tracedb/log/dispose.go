@@ -16,8 +16,8 @@ const Self = "tracedb"
 // disposedAtOnce is how many payloads one record of disposal names.
 const disposedAtOnce = 10_000
 
-// maxQuiet is how long nothing needs to come into the log for time to go on, as far as terms are concerned.
-const maxQuiet = 3 * 24 * time.Hour
+// maxClockLead is how long nothing needs to come into the log for time to go on, as far as terms are concerned.
+const maxClockLead = 3 * 24 * time.Hour
 
 // What was deleted is overwritten when nobody reads it any more: that is waited for so often and so long.
 const (
@@ -28,7 +28,7 @@ const (
 // errGone says that somebody else disposed of a payload since it was found to be due.
 var errGone = errors.New("some of these payloads were disposed of meanwhile")
 
-// Dispose deletes the payloads whose kind's term was over at Reckoned(now), counted from the log's own
+// Dispose applies retention: it deletes the payloads whose kind's term was over at Reckoned(now), counted from the log's own
 // time, and records which: the records of kind disposal are in the same transaction as the deletions. The
 // leaves stay, and so do the facts. It returns the receipts of those records, none if nothing was due. A
 // kind that fails doesn't keep the others.
@@ -57,7 +57,7 @@ func (l *Log) Dispose(ctx context.Context, now time.Time) ([]tracedb.Receipt, er
 // while a platform is used its log says by itself what time it is.
 func (l *Log) Reckoned(ctx context.Context, now time.Time) (time.Time, error) {
 	last, ok, err := store.LastTime(ctx, l.db.Read, tracedb.KindDisposal)
-	if limit := last.Add(maxQuiet); ok && limit.Before(now) {
+	if limit := last.Add(maxClockLead); ok && limit.Before(now) {
 		now = limit
 	}
 	return now, l.db.Translate(err)

@@ -81,7 +81,7 @@ func (l *Log) Checkpoint(ctx context.Context) (tracedb.Checkpoint, error) {
 	return signed, nil
 }
 
-// Prove shows that the record at seq is in the tree of that size.
+// Prove makes the inclusion proof of the record at seq in the tree of that size.
 func (l *Log) Prove(ctx context.Context, seq, size int64) (tracedb.Proof, error) {
 	head, err := l.headFor(ctx, size)
 	if err != nil {

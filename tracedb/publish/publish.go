@@ -32,12 +32,12 @@ const File = "checkpoint"
 // Every is how often a checkpoint is published at most.
 const Every = time.Minute
 
-// A failing publisher tries again after firstPause, then less and less often, but at least every
-// maxPause; one try takes tryFor at most.
+// A failing publisher tries again after initialBackoff, then less and less often, but at least every
+// maxBackoff; one try takes tryFor at most.
 const (
-	firstPause = 5 * time.Second
-	maxPause   = 10 * time.Minute
-	tryFor     = 30 * time.Second
+	initialBackoff = 5 * time.Second
+	maxBackoff     = 10 * time.Minute
+	tryFor         = 30 * time.Second
 )
 
 // ErrRewritten says that the log isn't a continuation of what was published: one of the two was
@@ -108,7 +108,7 @@ func (p *Publisher) Run(ctx context.Context) error {
 			pause, failing = every, 0
 		default:
 			p.logger().Error("publish a checkpoint", "error", err)
-			failing = min(max(2*failing, min(firstPause, every)), max(every, maxPause))
+			failing = min(max(2*failing, min(initialBackoff, every)), max(every, maxBackoff))
 			pause = failing
 		}
 		select {

@@ -278,7 +278,7 @@ func (s *Store) Annotate(ref string, ann map[string]string) error {
 	return s.setEntry(e.Ref, &e.Descriptor, ann)
 }
 
-// Remove takes a name out of the store; GC then frees its blobs.
+// Remove takes a name out of the store. Its blobs stay.
 func (s *Store) Remove(ref string) error {
 	r, err := ParseRef(ref)
 	if err != nil {
