@@ -9,3 +9,8 @@ import "embed"
 //
 //go:embed kustomization.yaml */*.yaml
 var FS embed.FS
+
+// Controls is controls.yaml: what the platform promises, one entry for each step and control of the design.
+//
+//go:embed controls.yaml
+var Controls []byte

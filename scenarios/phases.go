@@ -15,6 +15,7 @@ type Phase struct {
 	Name     string        `json:"name"`
 	Duration time.Duration `json:"duration"`
 	Parts    []Phase       `json:"parts,omitempty"`
+	Failed   bool          `json:"failed,omitempty"` // the scenario failed in it
 }
 
 // clock measures phases; one runs at a time.
@@ -53,6 +54,7 @@ func (c *clock) end(err error) {
 	}
 	c.phases[len(c.phases)-1].Duration = c.now().Sub(c.begun)
 	if err != nil {
+		c.phases[len(c.phases)-1].Failed = true
 		c.task.Fail(err)
 	} else {
 		c.task.Done("")

@@ -41,6 +41,16 @@ type Result struct {
 	Phases   []Phase       `json:"legs"`
 }
 
+// Failed names the phase in which the scenario failed; empty: it passed, or failed before any phase.
+func (r Result) Failed() string {
+	for _, p := range r.Phases {
+		if p.Failed {
+			return p.Name
+		}
+	}
+	return ""
+}
+
 // ErrFailed says that the platform didn't do what the scenario expects.
 var ErrFailed = errors.New("scenario failed")
 

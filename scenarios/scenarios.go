@@ -23,6 +23,12 @@ import (
 //go:embed *.txtar
 var scripts embed.FS
 
+//go:embed mutations/*.yaml
+var mutations embed.FS
+
+// Mutations are the files that say how a control is weakened, to see that a scenario notices.
+func Mutations() (fs.FS, error) { return fs.Sub(mutations, "mutations") }
+
 const ext = ".txtar"
 
 // ErrUnknown says that no scenario has the name that was asked for.
@@ -38,6 +44,9 @@ type Info struct {
 
 // List gives all scenarios in an order in which they can run one after another.
 func List() ([]Info, error) { return list(scripts) }
+
+// Script is the text of a scenario.
+func Script(name string) ([]byte, error) { return scripts.ReadFile(name + ext) }
 
 func list(fsys fs.FS) ([]Info, error) {
 	names, err := fs.Glob(fsys, "*"+ext)
@@ -60,8 +69,8 @@ func list(fsys fs.FS) ([]Info, error) {
 }
 
 var (
-	opening = regexp.MustCompile(`^# ([A-Z0-9a-z ]+): (.+)$`)
-	control = regexp.MustCompile(`^(C[1-6]|F[0-8][abc]?)$`)
+	opening = regexp.MustCompile(`^# ([A-Z0-9a-z. ]+): (.+)$`)
+	control = regexp.MustCompile(`^(C[1-6]|F[0-8][abc]?|F6\.[123])$`)
 	after   = regexp.MustCompile(`^# After: (.+)$`)
 )
 

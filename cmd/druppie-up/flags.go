@@ -101,5 +101,10 @@ func completeOptions(cmd *cobra.Command, opts *bootstrap.Options) (err error) {
 
 // outputFlag gives a command with a result the flag that says how to write it.
 func outputFlag(cmd *cobra.Command, format *string) {
-	cli.Choice(cmd, format, "output", "o", "how to write the result", formatTable, formatJSON)
+	documentFlag(cmd, format, formatTable, formatJSON)
+}
+
+// documentFlag is outputFlag for results that are documents too; the first of the formats is the default.
+func documentFlag(cmd *cobra.Command, format *string, formats ...string) {
+	cli.Choice(cmd, format, "output", "o", "how to write the result", formats...)
 }

@@ -76,6 +76,7 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
 		newStatusCmd(a),
 		newDoctorCmd(a),
 		newScenarioCmd(a),
+		newConformanceCmd(a),
 		newSupplyCmd(a),
 		newRenderCmd(a),
 		newCredentialsCmd(a),

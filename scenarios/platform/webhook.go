@@ -6,7 +6,6 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 
-	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -14,13 +13,9 @@ import (
 // administrator: what off loses is lost as in an outage, since Gitea delivers
 // no event twice.
 func (p *Platform) SetWebhook(ctx context.Context, repo string, active bool) error {
-	admin, err := p.secret(ctx, names.NamespaceGitea, names.IdentitySecret(names.UserAdmin), "username", "password")
+	c, err := p.GiteaAdmin(ctx)
 	if err != nil {
-		return fmt.Errorf("gitea's administrator: %w", err)
-	}
-	c, err := p.gitea(ctx, giteaclient.Options{Username: admin["username"], Password: admin["password"]})
-	if err != nil {
-		return fmt.Errorf("gitea as its administrator: %w", err)
+		return err
 	}
 	hooks, _, err := c.ListRepoHooks(names.Organisation, repo, gitea.ListHooksOptions{})
 	if err != nil {

@@ -1,0 +1,314 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/cmd/internal/cli"
+	"github.com/druppie/druppie-up/conformance"
+	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/policies"
+	"github.com/druppie/druppie-up/scenarios"
+	"github.com/druppie/druppie-up/scenarios/platform"
+	"github.com/spf13/cobra"
+)
+
+// The ways to write a report beside those of every result.
+const (
+	formatJUnit    = "junit"
+	formatMarkdown = "markdown"
+)
+
+type conformanceOptions struct {
+	controls []string
+	mutate   bool
+	undo     bool
+	again    bool
+	sample   int
+	shuffle  bool
+	seed     uint64
+	repeat   int
+	options
+}
+
+func newConformanceCmd(a *app) *cobra.Command {
+	opts := &conformanceOptions{options: options{app: a}}
+	cmd := command(&cobra.Command{
+		Use:   "conformance",
+		Short: "Prove every control of the platform, and that its proof can fail",
+		Long: `conformance runs the scenarios of every control of the design against the running platform and says of
+each whether it holds. With --mutate each control is weakened in turn, and the scenario that proves it
+must turn red; what was changed is put back, and seen to be back. A control that nothing enforces yet is
+listed as "not there", never as holding. It fails when a control doesn't hold, wasn't tried, or could be
+weakened unnoticed.`,
+		Example: `  druppie-up conformance
+  druppie-up conformance --control C3,F6.2 --shuffle --repeat 3
+  druppie-up conformance --mutate -o junit
+  druppie-up conformance --undo`,
+	}, &opts.Options, func(ctx context.Context) error { return runConformance(ctx, opts) })
+	flags := cmd.Flags()
+	flags.StringSliceVar(&opts.controls, "control", nil, "controls to prove, by id (default: all)")
+	flags.BoolVar(&opts.mutate, "mutate", false, "weaken each control in turn: a scenario of it must turn red")
+	flags.IntVar(&opts.sample, "sample", 0, "with --mutate: try so many mutations only, others for each build of this program (0: all)")
+	flags.BoolVar(&opts.undo, "undo", false, "put back what a killed --mutate has left changed, and do nothing else")
+	flags.BoolVar(&opts.again, "again", false, "with --mutate: also try what an earlier run of this program has tried on this platform")
+	flags.BoolVar(&opts.shuffle, "shuffle", false, "run the scenarios in a random order, as far as one needs no other before it")
+	flags.Uint64Var(&opts.seed, "seed", 0, "with --shuffle: the order of an earlier run, as its report names it")
+	flags.IntVar(&opts.repeat, "repeat", 1, "how many times to run the scenarios")
+	cmd.MarkFlagsMutuallyExclusive("mutate", "undo")
+	cmd.MarkFlagsMutuallyExclusive("mutate", "repeat")
+	cmd.MarkFlagsMutuallyExclusive("mutate", "shuffle")
+	nameFlag(cmd, &opts.Options)
+	documentFlag(cmd, &opts.format, formatTable, formatJSON, formatJUnit, formatMarkdown)
+	cli.Complete(cmd, "sample")
+	cli.Complete(cmd, "seed")
+	cli.Complete(cmd, "repeat")
+	_ = cmd.RegisterFlagCompletionFunc("control", completeControls)
+	cmd.AddCommand(newConformanceListCmd(a), newConformanceReportCmd(a))
+	return cmd
+}
+
+func completeControls(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	suite, err := loadSuite()
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveError
+	}
+	var ids []string
+	for _, c := range suite.Controls {
+		ids = append(ids, c.ID+"\t"+c.Statement.EN)
+	}
+	return ids, cobra.ShellCompDirectiveNoFileComp
+}
+
+// loadSuite is the suite that this program carries.
+func loadSuite() (conformance.Suite, error) {
+	infos, err := scenarios.List()
+	if err != nil {
+		return conformance.Suite{}, err
+	}
+	mutations, err := scenarios.Mutations()
+	if err != nil {
+		return conformance.Suite{}, err
+	}
+	return conformance.Load(policies.Controls, infos, mutations)
+}
+
+func newConformanceListCmd(a *app) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "list",
+		Short: "List the controls, what proves each and what weakens it",
+		Example: `  druppie-up conformance list
+  druppie-up conformance list -o markdown`,
+		Args: cli.Args(),
+		RunE: func(*cobra.Command, []string) error {
+			suite, err := loadSuite()
+			if err != nil {
+				return err
+			}
+			if format == formatMarkdown {
+				return suite.Markdown(a.Out)
+			}
+			v := view{headers: []string{"control", "state", "what it promises", "scenarios", "mutations"}}
+			for _, c := range suite.Controls {
+				v.rows = append(v.rows, []string{c.ID, string(c.State), c.Statement.EN, strings.Join(suite.Proving(c.ID), " "), strings.Join(suite.Weakening(c.ID), " ")})
+			}
+			return writeResult(a.Out, format, suite, v)
+		},
+	}
+	documentFlag(cmd, &format, formatTable, formatJSON, formatMarkdown)
+	return cmd
+}
+
+func newConformanceReportCmd(a *app) *cobra.Command {
+	var format string
+	cmd := &cobra.Command{
+		Use:   "report FILE",
+		Short: "Show a report that was written with -o json",
+		Example: `  druppie-up conformance report conformance.json
+  druppie-up conformance report conformance.json -o markdown`,
+		Args: cli.Args("name the file of a report"),
+		RunE: func(_ *cobra.Command, args []string) error {
+			data, err := os.ReadFile(args[0])
+			if err != nil {
+				return ui.Usage(err)
+			}
+			rep, err := conformance.ReadReport(data)
+			if err != nil {
+				return ui.Usage(fmt.Errorf("%s: %w", args[0], err))
+			}
+			return writeReport(a, format, rep)
+		},
+	}
+	documentFlag(cmd, &format, formatTable, formatJSON, formatJUnit, formatMarkdown)
+	return cmd
+}
+
+func writeReport(a *app, format string, rep conformance.Report) error {
+	switch format {
+	case formatJUnit:
+		return rep.JUnit(a.Out)
+	case formatMarkdown:
+		return rep.Markdown(a.Out)
+	}
+	v := view{headers: []string{"control", "verdict", "proven by", "why"}}
+	for _, c := range rep.Controls {
+		v.rows = append(v.rows, []string{c.ID, string(c.Verdict), strings.Join(c.Scenarios, " "), c.Why})
+	}
+	for _, m := range rep.Mutations {
+		verdict := "noticed"
+		if !m.Noticed {
+			verdict = "NOT NOTICED"
+		}
+		v.rows = append(v.rows, []string{m.Control, verdict, m.Scenario, "mutation " + m.Name + ": " + m.What.EN})
+	}
+	return writeResult(a.Out, format, rep, v)
+}
+
+func runConformance(ctx context.Context, opts *conformanceOptions) error {
+	suite, err := loadSuite()
+	if err != nil {
+		return err
+	}
+	if suite, err = suite.Select(opts.controls); err != nil {
+		return ui.Usage(err)
+	}
+	if opts.sample < 0 || opts.sample > 0 && !opts.mutate {
+		return ui.Usage(errors.New("--sample is for --mutate, and at least 1"))
+	}
+	if opts.sample > 0 {
+		suite = suite.Sample(opts.sample, revision)
+	}
+	if opts.repeat < 1 {
+		return ui.Usage(fmt.Errorf("--repeat must be at least 1, not %d", opts.repeat))
+	}
+	if opts.seed != 0 && !opts.shuffle {
+		return ui.Usage(errors.New("--seed is for --shuffle"))
+	}
+	state, err := cluster.Inspect(ctx, opts.Name)
+	if err != nil {
+		return err
+	}
+	if !state.Running() {
+		return ui.WithHint(fmt.Errorf("platform %s isn't running", opts.Name), "bring it up with druppie-up up"+nameArg(opts.Name))
+	}
+	p, closePlatform, err := conformance.Connect(ctx, platform.Options{Kubeconfig: opts.Kubeconfig(), Port: state.Port})
+	if err != nil {
+		return err
+	}
+	defer closePlatform()
+	rep := opts.app.rep
+	if opts.undo {
+		name, err := p.Undo(ctx)
+		if err != nil {
+			return err
+		}
+		if name == "" {
+			name = "none"
+		}
+		rep.Note("mutation undone: %s", name)
+		return nil
+	}
+	command, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	kept, err := openKept(filepath.Join(opts.StateDir, "conformance.json"), opts.again)
+	if err != nil {
+		return err
+	}
+	o := conformance.Options{
+		Run: func(ctx context.Context, name string) (scenarios.Result, error) {
+			return scenarios.Run(ctx, scenarios.Options{
+				Name: name, Kubeconfig: opts.Kubeconfig(), Port: state.Port, Command: command, Platform: opts.Name, Reporter: rep,
+			})
+		},
+		Cluster: p, Repeat: opts.repeat, Note: rep.Note, Known: kept.results, Keep: kept.keep, Now: time.Now,
+	}
+	if opts.shuffle {
+		if opts.seed == 0 {
+			opts.seed = rand.Uint64N(1<<32) + 1
+		}
+		o.Shuffle = rand.New(rand.NewPCG(opts.seed, 0)).Shuffle
+	}
+	prove := suite.Check
+	if opts.mutate {
+		prove = suite.Mutate
+	}
+	began := time.Now()
+	report, err := prove(ctx, o)
+	if errors.Is(err, conformance.ErrApplied) {
+		err = ui.WithHint(err, "wait for the end of the run that applied it; if that was killed, druppie-up conformance --undo"+nameArg(opts.Name)+" puts everything back")
+	}
+	report.Platform, report.Version, report.Began, report.Seed = opts.Name, revision, began.UTC(), opts.seed
+	report.Took = time.Since(began)
+	var listed error
+	report.Tested, listed = p.Tested(ctx)
+	return errors.Join(writeReport(opts.app, opts.format, report), err, listed, notProven(report, opts.mutate))
+}
+
+// notProven is the error that tells scripts by the exit code what the report tells people.
+func notProven(rep conformance.Report, mutate bool) error {
+	switch unnoticed, failed := rep.Unnoticed(), rep.Failed(); {
+	case len(unnoticed) > 0:
+		return fmt.Errorf("no scenario noticed %s: %s", strings.Join(unnoticed, ", "), rep.Summary())
+	case !mutate && len(failed) > 0:
+		return fmt.Errorf("%s not proven: %s", strings.Join(failed, ", "), rep.Summary())
+	}
+	return nil
+}
+
+// kept are the results of mutations that this program has tried on this platform, so that a matrix that was
+// stopped goes on where it stopped.
+type kept struct {
+	file    string
+	results map[string]conformance.MutationResult
+}
+
+type keptFile struct {
+	Revision string                                `json:"revision"`
+	Results  map[string]conformance.MutationResult `json:"results"`
+}
+
+func openKept(file string, again bool) (*kept, error) {
+	k := &kept{file: file, results: map[string]conformance.MutationResult{}}
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) || again {
+		return k, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var f keptFile
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, ui.WithHint(fmt.Errorf("%s: %w", file, err), "start over with --again")
+	}
+	// Two builds of a tree with uncommitted changes have the same revision, and may differ.
+	known := revision != "" && !strings.HasSuffix(revision, "-dirty")
+	if known && f.Revision == revision && f.Results != nil {
+		k.results = f.Results
+	}
+	return k, nil
+}
+
+func (k *kept) keep(r conformance.MutationResult) error {
+	k.results[r.Name] = r
+	data, err := json.MarshalIndent(keptFile{revision, k.results}, "", "  ")
+	if err != nil {
+		return err
+	}
+	temporary := k.file + ".new"
+	if err := os.WriteFile(temporary, data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(temporary, k.file)
+}

@@ -1,0 +1,291 @@
+package conformance
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
+	"github.com/fluxcd/pkg/apis/meta"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/druppie/druppie-up/internal/giteaclient"
+	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/scenarios/platform"
+)
+
+const (
+	// journal is the Secret in which a mutation keeps what it changes, until that is undone: whoever is
+	// killed in between leaves it behind.
+	journal    = "conformance-mutation"
+	journalKey = "journal"
+	// fieldManager is the name under which mutations change objects.
+	fieldManager = "druppie-conformance"
+	// reconcileTimeout is how long Flux may take to reconcile a part when a mutation is undone.
+	reconcileTimeout = 5 * time.Minute
+)
+
+var kustomizations = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
+
+// Platform mutates a platform as somebody with an administrator's rights would: by the Kubernetes API, past
+// Git, and by Gitea's.
+type Platform struct {
+	Kube    kubernetes.Interface
+	Dynamic dynamic.Interface
+	Mapper  apimeta.RESTMapper
+	Gitea   func(ctx context.Context) (*giteaclient.Client, error) // as its administrator
+}
+
+// Connect opens a platform. The caller calls close when it has no more to ask.
+func Connect(ctx context.Context, o platform.Options) (p Platform, close func() error, err error) {
+	c, err := platform.Connect(ctx, o)
+	if err != nil {
+		return Platform{}, nil, err
+	}
+	return Platform{Kube: c.Kube, Dynamic: c.Dynamic, Mapper: c.Mapper, Gitea: c.GiteaAdmin}, c.Close, nil
+}
+
+// Tested names the images that run on the platform, each once, with the digests that the container runtime says.
+func (p Platform) Tested(ctx context.Context) ([]Tested, error) {
+	pods, err := p.Kube.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list pods: %w", err)
+	}
+	var all []Tested
+	for _, pod := range pods.Items {
+		for _, c := range pod.Status.ContainerStatuses {
+			name, _, _ := strings.Cut(c.Image, "@")
+			_, digest, _ := strings.Cut(c.ImageID, "@")
+			all = append(all, Tested{Image: name, Digest: digest})
+		}
+	}
+	slices.SortFunc(all, func(a, b Tested) int { return cmp.Or(cmp.Compare(a.Image, b.Image), cmp.Compare(a.Digest, b.Digest)) })
+	return slices.Compact(all), nil
+}
+
+// target is what one change is about.
+type target interface {
+	// read gives its state; nil: it isn't there.
+	read(ctx context.Context) (map[string]any, error)
+	change(ctx context.Context) error
+	// restore makes its state what it was.
+	restore(ctx context.Context, was map[string]any) error
+	// settings is the part of a state that somebody chose, as against what the server adds.
+	settings(state map[string]any) map[string]any
+}
+
+func (p Platform) target(ctx context.Context, c Change) (target, error) {
+	if c.Gitea == nil {
+		return p.object(c)
+	}
+	client, err := p.Gitea(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return giteaSettings{*c.Gitea, client}, nil
+}
+
+// entry is what the journal says of a mutation. Originals are in the order of its changes.
+type entry struct {
+	Mutation  Mutation         `json:"mutation"`
+	Originals []map[string]any `json:"originals"`
+}
+
+// Mutate implements Cluster.
+func (p Platform) Mutate(ctx context.Context, m Mutation) error {
+	if applied, err := p.readJournal(ctx); err != nil || applied != nil {
+		return cmp.Or(err, ErrApplied)
+	}
+	e := entry{Mutation: m}
+	var targets []target
+	for _, c := range m.Change {
+		t, err := p.target(ctx, c)
+		if err != nil {
+			return err
+		}
+		was, err := t.read(ctx)
+		if err != nil {
+			return err
+		}
+		if was == nil {
+			return fmt.Errorf("%s isn't there", c)
+		}
+		targets, e.Originals = append(targets, t), append(e.Originals, was)
+	}
+	if err := p.writeJournal(ctx, e); err != nil {
+		return err
+	}
+	for _, part := range m.Parts {
+		if err := p.suspend(ctx, part, true); err != nil {
+			return err
+		}
+	}
+	for i, t := range targets {
+		if err := t.change(ctx); err != nil {
+			return fmt.Errorf("change %s: %w", m.Change[i], err)
+		}
+		now, err := t.read(ctx)
+		if err != nil {
+			return err
+		}
+		if same(t, e.Originals[i], now) {
+			return fmt.Errorf("%s is as it was: the change changes nothing", m.Change[i])
+		}
+	}
+	return sleep(ctx, m.Settle.Duration)
+}
+
+// Undo implements Cluster.
+func (p Platform) Undo(ctx context.Context) (string, error) {
+	e, err := p.readJournal(ctx)
+	if err != nil || e == nil {
+		return "", err
+	}
+	for _, part := range e.Mutation.Parts {
+		if err := errors.Join(p.suspend(ctx, part, false), p.reconcile(ctx, part)); err != nil {
+			return e.Mutation.Name, err
+		}
+	}
+	for i, c := range e.Mutation.Change {
+		if err := p.restore(ctx, c, e.Originals[i]); err != nil {
+			return e.Mutation.Name, err
+		}
+	}
+	if err := sleep(ctx, e.Mutation.Settle.Duration); err != nil {
+		return e.Mutation.Name, err
+	}
+	err = p.Kube.CoreV1().Secrets(names.NamespaceSystem).Delete(ctx, journal, metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return e.Mutation.Name, fmt.Errorf("delete secret %s: %w", journal, err)
+	}
+	return e.Mutation.Name, nil
+}
+
+// restore makes what a change changed as it was, and sees that it is. What Flux has put back already is left
+// alone: written again, its fields would belong to mutations too.
+func (p Platform) restore(ctx context.Context, c Change, was map[string]any) error {
+	t, err := p.target(ctx, c)
+	if err != nil {
+		return err
+	}
+	now, err := t.read(ctx)
+	if err != nil || same(t, was, now) {
+		return err
+	}
+	if err := t.restore(ctx, was); err != nil {
+		return fmt.Errorf("put %s back: %w", c, err)
+	}
+	if now, err = t.read(ctx); err == nil && !same(t, was, now) {
+		err = fmt.Errorf("%s was put back and isn't what it was", c)
+	}
+	return err
+}
+
+// same says whether two states are what somebody chose, and not whether a server wrote them at one time. They
+// are compared as JSON: what comes out of the journal has numbers of another type.
+func same(t target, a, b map[string]any) bool {
+	if a == nil || b == nil {
+		return false
+	}
+	ja, errA := json.Marshal(t.settings(a))
+	jb, errB := json.Marshal(t.settings(b))
+	return errA == nil && errB == nil && bytes.Equal(ja, jb)
+}
+
+// suspend makes Flux leave a part's objects as they are, or no longer.
+func (p Platform) suspend(ctx context.Context, part string, yes bool) error {
+	patch := []byte(`{"spec":{"suspend":null}}`)
+	if yes {
+		patch = []byte(`{"spec":{"suspend":true}}`)
+	}
+	_, err := p.Dynamic.Resource(kustomizations).Namespace(names.NamespaceFlux).
+		Patch(ctx, part, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+	if err != nil {
+		return fmt.Errorf("suspend kustomization %s: %t: %w", part, yes, err)
+	}
+	return nil
+}
+
+// reconcile has Flux compare a part with Git, and waits until it is ready.
+func (p Platform) reconcile(ctx context.Context, part string) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, reconcileTimeout, fmt.Errorf("flux hasn't reconciled %s within %s", part, reconcileTimeout))
+	defer cancel()
+	client := p.Dynamic.Resource(kustomizations).Namespace(names.NamespaceFlux)
+	at := time.Now().Format(time.RFC3339Nano)
+	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, at)
+	if _, err := client.Patch(ctx, part, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager}); err != nil {
+		return fmt.Errorf("ask flux for %s: %w", part, err)
+	}
+	for {
+		u, err := client.Get(ctx, part, metav1.GetOptions{})
+		if err != nil {
+			return fmt.Errorf("kustomization %s: %w", part, err)
+		}
+		var k kustomizev1.Kustomization
+		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &k); err != nil {
+			return fmt.Errorf("kustomization %s: %w", part, err)
+		}
+		if k.Status.GetLastHandledReconcileRequest() == at && apimeta.IsStatusConditionTrue(k.Status.Conditions, meta.ReadyCondition) {
+			return nil
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
+}
+
+// writeJournal keeps an entry; another one must not be there.
+func (p Platform) writeJournal(ctx context.Context, e entry) error {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: journal}, Data: map[string][]byte{journalKey: data}}
+	_, err = p.Kube.CoreV1().Secrets(names.NamespaceSystem).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})
+	if apierrors.IsAlreadyExists(err) {
+		return ErrApplied
+	}
+	if err != nil {
+		return fmt.Errorf("keep what is changed: %w", err)
+	}
+	return nil
+}
+
+func (p Platform) readJournal(ctx context.Context) (*entry, error) {
+	secret, err := p.Kube.CoreV1().Secrets(names.NamespaceSystem).Get(ctx, journal, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read secret %s: %w", journal, err)
+	}
+	e := &entry{}
+	if err := json.Unmarshal(secret.Data[journalKey], e); err != nil {
+		return nil, fmt.Errorf("read secret %s: %w", journal, err)
+	}
+	return e, nil
+}
+
+// sleep waits, unless the context ends before.
+func sleep(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-time.After(d):
+		return nil
+	}
+}

@@ -1,0 +1,249 @@
+package conformance_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	dynamicfake "k8s.io/client-go/dynamic/fake"
+	kubefake "k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
+
+	"github.com/druppie/druppie-up/conformance"
+	"github.com/druppie/druppie-up/internal/giteaclient"
+)
+
+var (
+	policyKind   = schema.GroupVersionKind{Group: "policies.kyverno.io", Version: "v1", Kind: "ValidatingPolicy"}
+	policyRes    = schema.GroupVersionResource{Group: "policies.kyverno.io", Version: "v1", Resource: "validatingpolicies"}
+	kustomKind   = schema.GroupVersionKind{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Kind: "Kustomization"}
+	kustomRes    = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
+	errConnected = errors.New("connection lost")
+)
+
+func policyObject(action string) *unstructured.Unstructured {
+	o := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{
+		"validationActions": []any{action}, "webhookConfiguration": map[string]any{"timeoutSeconds": int64(20)},
+	}}}
+	o.SetGroupVersionKind(policyKind)
+	o.SetName("non-root")
+	return o
+}
+
+// fixture is a platform in which Flux puts the policy back when it reconciles and isn't suspended.
+type fixture struct {
+	conformance.Platform
+	dynamic    *dynamicfake.FakeDynamicClient
+	protection map[string]any
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{protection: map[string]any{"enable_push": false, "required_approvals": float64(1), "updated_at": "monday"}}
+	part := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{}}}
+	part.SetGroupVersionKind(kustomKind)
+	part.SetNamespace("flux-system")
+	part.SetName("policies")
+	f.dynamic = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
+		map[schema.GroupVersionResource]string{policyRes: "ValidatingPolicyList", kustomRes: "KustomizationList"}, part, policyObject("Deny"))
+	f.dynamic.PrependReactor("get", "kustomizations", func(k8stesting.Action) (bool, runtime.Object, error) {
+		o, err := f.dynamic.Tracker().Get(kustomRes, "flux-system", "policies")
+		if err != nil {
+			return true, nil, err
+		}
+		u := o.(*unstructured.Unstructured).DeepCopy()
+		if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended {
+			return true, u, nil
+		}
+		restored := policyObject("Deny")
+		if err := f.dynamic.Tracker().Update(policyRes, restored, ""); err != nil {
+			if err := f.dynamic.Tracker().Create(policyRes, restored, ""); err != nil {
+				return true, nil, err
+			}
+		}
+		u.Object["status"] = map[string]any{
+			"lastHandledReconcileAt": u.GetAnnotations()["reconcile.fluxcd.io/requestedAt"],
+			"conditions":             []any{map[string]any{"type": "Ready", "status": "True"}},
+		}
+		return true, u, nil
+	})
+	mapper := apimeta.NewDefaultRESTMapper(nil)
+	mapper.Add(policyKind, apimeta.RESTScopeRoot)
+	mapper.Add(kustomKind, apimeta.RESTScopeNamespace)
+	gitea := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodPatch {
+			if err := json.NewDecoder(r.Body).Decode(&f.protection); err != nil {
+				t.Error(err)
+			}
+			f.protection["updated_at"] = "tuesday"
+		}
+		if err := json.NewEncoder(w).Encode(f.protection); err != nil {
+			t.Error(err)
+		}
+	}))
+	t.Cleanup(gitea.Close)
+	f.Platform = conformance.Platform{
+		Kube: kubefake.NewClientset(), Dynamic: f.dynamic, Mapper: mapper,
+		Gitea: func(ctx context.Context) (*giteaclient.Client, error) {
+			return giteaclient.New(ctx, giteaclient.Options{URL: gitea.URL, HTTP: gitea.Client()})
+		},
+	}
+	return f
+}
+
+func (f *fixture) action(t *testing.T) string {
+	t.Helper()
+	o, err := f.dynamic.Tracker().Get(policyRes, "", "non-root")
+	if err != nil {
+		return "gone"
+	}
+	actions, _, err := unstructured.NestedStringSlice(o.(*unstructured.Unstructured).Object, "spec", "validationActions")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(actions, ",")
+}
+
+func (f *fixture) suspended(t *testing.T) bool {
+	t.Helper()
+	o, err := f.dynamic.Tracker().Get(kustomRes, "flux-system", "policies")
+	if err != nil {
+		t.Fatal(err)
+	}
+	yes, _, _ := unstructured.NestedBool(o.(*unstructured.Unstructured).Object, "spec", "suspend")
+	return yes
+}
+
+func mutation(parts []string, change ...conformance.Change) conformance.Mutation {
+	return conformance.Mutation{Name: "weaker", Control: "F6.3", Parts: parts, Change: change}
+}
+
+func policyChange(patch ...map[string]any) conformance.Change {
+	return conformance.Change{APIVersion: "policies.kyverno.io/v1", Kind: "ValidatingPolicy", Name: "non-root", Patch: patch}
+}
+
+var audit = map[string]any{"op": "replace", "path": "/spec/validationActions", "value": []any{"Audit"}}
+
+func TestMutationIsSeenAndUndone(t *testing.T) {
+	push := conformance.Change{Gitea: &conformance.GiteaChange{Path: "/repos/o/r/branch_protections/main", Set: map[string]any{"enable_push": true}}}
+	tests := []struct {
+		name    string
+		m       conformance.Mutation
+		want    string // the policy's action while it is applied
+		pushing bool
+	}{
+		{"a policy of a part is changed", mutation([]string{"policies"}, policyChange(audit)), "Audit", false},
+		{"a policy of a part is deleted", mutation([]string{"policies"}, policyChange()), "gone", false},
+		{"an object that nobody puts back is changed", mutation(nil, policyChange(audit)), "Audit", false},
+		{"an object that nobody puts back is deleted", mutation(nil, policyChange()), "gone", false},
+		{"settings in Gitea are changed", mutation(nil, push), "Deny", true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			f := newFixture(t)
+			if err := f.Mutate(t.Context(), tt.m); err != nil {
+				t.Fatal(err)
+			}
+			if got := f.action(t); got != tt.want || f.protection["enable_push"] != tt.pushing || f.suspended(t) != (tt.m.Parts != nil) {
+				t.Errorf("applied: %s, push %v, suspended %v", got, f.protection["enable_push"], f.suspended(t))
+			}
+			if err := f.Mutate(t.Context(), tt.m); !errors.Is(err, conformance.ErrApplied) {
+				t.Errorf("a second one: %v", err)
+			}
+			name, err := f.Undo(t.Context())
+			if name != "weaker" || err != nil {
+				t.Errorf("undone %q: %v", name, err)
+			}
+			if got := f.action(t); got != "Deny" || f.protection["enable_push"] != false || f.suspended(t) {
+				t.Errorf("undone: %s, push %v, suspended %v", got, f.protection["enable_push"], f.suspended(t))
+			}
+			for _, a := range f.dynamic.Actions() {
+				if tt.m.Parts != nil && a.GetResource() == policyRes && (a.GetVerb() == "update" || a.GetVerb() == "create") {
+					t.Errorf("what Flux had put back was written again: %s", a.GetVerb())
+				}
+			}
+			if name, err := f.Undo(t.Context()); name != "" || err != nil {
+				t.Errorf("nothing is left to undo, and %q was: %v", name, err)
+			}
+		})
+	}
+}
+
+// Whoever is killed halfway leaves the journal behind, and nothing is lost.
+func TestUndoPutsBackWhatWasChangedHalfway(t *testing.T) {
+	f := newFixture(t)
+	other := policyChange(map[string]any{"op": "test", "path": "/spec/nowhere", "value": true})
+	if err := f.Mutate(t.Context(), mutation([]string{"policies"}, policyChange(audit), other)); err == nil {
+		t.Fatal("a patch of what isn't there was taken")
+	}
+	if f.action(t) != "Audit" || !f.suspended(t) {
+		t.Fatalf("nothing is half done: %s, suspended %v", f.action(t), f.suspended(t))
+	}
+	if name, err := f.Undo(t.Context()); name != "weaker" || err != nil || f.action(t) != "Deny" || f.suspended(t) {
+		t.Errorf("undone %q: %v; %s, suspended %v", name, err, f.action(t), f.suspended(t))
+	}
+}
+
+func TestMutateRefusesWhatChangesNothing(t *testing.T) {
+	f := newFixture(t)
+	deny := map[string]any{"op": "replace", "path": "/spec/validationActions", "value": []any{"Deny"}}
+	if err := f.Mutate(t.Context(), mutation(nil, policyChange(deny))); err == nil || !strings.Contains(err.Error(), "changes nothing") {
+		t.Errorf("got %v", err)
+	}
+	if _, err := f.Undo(t.Context()); err != nil {
+		t.Error(err)
+	}
+	gone := policyChange()
+	gone.Name = "not-there"
+	if err := f.Mutate(t.Context(), mutation(nil, gone)); err == nil || !strings.Contains(err.Error(), "isn't there") {
+		t.Errorf("got %v", err)
+	}
+	if name, _ := f.Undo(t.Context()); name != "" {
+		t.Errorf("%q was kept, and nothing was changed", name)
+	}
+}
+
+// What can't be put back is not forgotten: the next undo tries again.
+func TestUndoKeepsTheJournalUntilAllIsBack(t *testing.T) {
+	f := newFixture(t)
+	if err := f.Mutate(t.Context(), mutation(nil, policyChange())); err != nil {
+		t.Fatal(err)
+	}
+	fails := true
+	f.dynamic.PrependReactor("create", "validatingpolicies", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return fails, nil, errConnected
+	})
+	if name, err := f.Undo(t.Context()); name != "weaker" || !errors.Is(err, errConnected) {
+		t.Errorf("got %q, %v", name, err)
+	}
+	fails = false
+	if name, err := f.Undo(t.Context()); name != "weaker" || err != nil || f.action(t) != "Deny" {
+		t.Errorf("got %q, %v; %s", name, err, f.action(t))
+	}
+	if diff := cmp.Diff(0, len(secrets(t, f))); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func secrets(t *testing.T, f *fixture) []string {
+	t.Helper()
+	list, err := f.Kube.CoreV1().Secrets("").List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, s := range list.Items {
+		names = append(names, s.Name)
+	}
+	return names
+}

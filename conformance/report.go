@@ -1,0 +1,227 @@
+package conformance
+
+import (
+	"encoding/json"
+	"encoding/xml"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/druppie/druppie-up/internal/text"
+	"github.com/druppie/druppie-up/scenarios"
+)
+
+// Schema names the form of a report; it changes with every field that changes its meaning.
+const Schema = "druppie.io/conformance/v1"
+
+// Report is what a run of the suite showed.
+type Report struct {
+	Schema    string             `json:"schema"`
+	Platform  string             `json:"platform"`
+	Version   string             `json:"version"` // of this program
+	Began     time.Time          `json:"began"`
+	Took      time.Duration      `json:"took"`           // nanoseconds
+	Seed      uint64             `json:"seed,omitempty"` // of the order, where it was shuffled
+	Tested    []Tested           `json:"tested"`
+	Controls  []ControlResult    `json:"controls"`
+	Scenarios []scenarios.Result `json:"scenarios"`
+	Mutations []MutationResult   `json:"mutations,omitempty"`
+}
+
+// Tested is a program that the platform ran during the tests.
+type Tested struct {
+	Image  string `json:"image"`
+	Digest string `json:"digest"`
+}
+
+// Verdict is what is known of a control after a run.
+type Verdict string
+
+// The verdicts. Only Holds is good.
+const (
+	Holds    Verdict = "holds"
+	Broken   Verdict = "broken"
+	NotThere Verdict = "not there" // nothing enforces it on this platform
+	NotRun   Verdict = "not run"
+)
+
+// ControlResult is a control with its verdict.
+type ControlResult struct {
+	Control
+	Verdict   Verdict  `json:"verdict"`
+	Why       string   `json:"why,omitempty"` // it is broken, or what isn't proven of it
+	Scenarios []string `json:"scenarios"`
+}
+
+// MutationResult is what became of a weakened control.
+type MutationResult struct {
+	Name     string        `json:"name"`
+	Control  string        `json:"control"`
+	What     text.Text     `json:"what"`
+	Scenario string        `json:"scenario"`        // that had to notice
+	Noticed  bool          `json:"noticed"`         // it turned red, and where it should
+	Phase    string        `json:"phase,omitempty"` // in which it turned red
+	Why      string        `json:"why,omitempty"`
+	Took     time.Duration `json:"took"`
+}
+
+func (s Suite) report() Report {
+	return Report{Schema: Schema, Scenarios: []scenarios.Result{}}
+}
+
+// Failed are the controls that were tried and don't hold, or weren't tried.
+func (r Report) Failed() []string {
+	var ids []string
+	for _, c := range r.Controls {
+		if c.Verdict == Broken || c.Verdict == NotRun {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
+
+// Unnoticed are the mutations that no scenario noticed.
+func (r Report) Unnoticed() []string {
+	var names []string
+	for _, m := range r.Mutations {
+		if !m.Noticed {
+			names = append(names, m.Name)
+		}
+	}
+	return names
+}
+
+// Summary counts the verdicts.
+func (r Report) Summary() string {
+	count := map[Verdict]int{}
+	for _, c := range r.Controls {
+		count[c.Verdict]++
+	}
+	var parts []string
+	for _, v := range []Verdict{Holds, Broken, NotRun, NotThere} {
+		if count[v] > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", count[v], v))
+		}
+	}
+	if n := len(r.Mutations); n > 0 {
+		parts = append(parts, fmt.Sprintf("%d of %d mutations noticed", n-len(r.Unnoticed()), n))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// ReadReport reads a report that was written as JSON.
+func ReadReport(data []byte) (Report, error) {
+	var r Report
+	if err := json.Unmarshal(data, &r); err != nil {
+		return r, fmt.Errorf("read the report: %w", err)
+	}
+	if r.Schema != Schema {
+		return r, fmt.Errorf("its schema is %q, and this program reads %s", r.Schema, Schema)
+	}
+	return r, nil
+}
+
+// Markdown writes the report for people.
+func (r Report) Markdown(w io.Writer) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "# Conformance of %s\n\n%s, in %s: %s.\n\n", r.Platform, r.Began.UTC().Format(time.DateTime+" MST"), r.Took.Round(time.Second), r.Summary())
+	b.WriteString("| control | what it promises | verdict | why | proven by |\n|---|---|---|---|---|\n")
+	for _, c := range r.Controls {
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", c.ID, cell(c.Statement.EN), c.Verdict, cell(c.Why), strings.Join(c.Scenarios, ", "))
+	}
+	if len(r.Mutations) > 0 {
+		b.WriteString("\n| mutation | control | what was changed | noticed | by |\n|---|---|---|---|---|\n")
+		for _, m := range r.Mutations {
+			noticed := "yes"
+			if !m.Noticed {
+				noticed = "NO"
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s, %s |\n", m.Name, m.Control, cell(m.What.EN), noticed, m.Scenario, cell(m.Phase))
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+// cell is text that fits into a cell of a table.
+func cell(s string) string {
+	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", "\\|")
+}
+
+type junitSuites struct {
+	XMLName xml.Name     `xml:"testsuites"`
+	Suites  []junitSuite `xml:"testsuite"`
+}
+
+type junitSuite struct {
+	Name     string      `xml:"name,attr"`
+	Tests    int         `xml:"tests,attr"`
+	Failures int         `xml:"failures,attr"`
+	Skipped  int         `xml:"skipped,attr"`
+	Cases    []junitCase `xml:"testcase"`
+}
+
+type junitCase struct {
+	Class   string        `xml:"classname,attr"`
+	Name    string        `xml:"name,attr"`
+	Seconds string        `xml:"time,attr"`
+	Failure *junitMessage `xml:"failure"`
+	Skipped *junitMessage `xml:"skipped"`
+}
+
+type junitMessage struct {
+	Message string `xml:"message,attr"`
+}
+
+func (s *junitSuite) add(c junitCase) {
+	s.Tests++
+	if c.Failure != nil {
+		s.Failures++
+	}
+	if c.Skipped != nil {
+		s.Skipped++
+	}
+	s.Cases = append(s.Cases, c)
+}
+
+// JUnit writes the report as CI systems read it: what isn't there or wasn't run is skipped, never passed.
+func (r Report) JUnit(w io.Writer) error {
+	controls, runs, mutations := junitSuite{Name: "controls"}, junitSuite{Name: "scenarios"}, junitSuite{Name: "mutations"}
+	for _, c := range r.Controls {
+		tc := junitCase{Class: "control", Name: c.ID, Seconds: "0"}
+		switch c.Verdict {
+		case Broken:
+			tc.Failure = &junitMessage{c.Why}
+		case NotRun, NotThere:
+			tc.Skipped = &junitMessage{string(c.Verdict) + ": " + c.Why}
+		}
+		controls.add(tc)
+	}
+	for _, s := range r.Scenarios {
+		tc := junitCase{Class: "scenario", Name: s.Name, Seconds: seconds(s.Duration)}
+		if !s.Passed {
+			tc.Failure = &junitMessage{s.Why}
+		}
+		runs.add(tc)
+	}
+	for _, m := range r.Mutations {
+		tc := junitCase{Class: "mutation", Name: m.Name, Seconds: seconds(m.Took)}
+		if !m.Noticed {
+			tc.Failure = &junitMessage{"not noticed by " + m.Scenario + ": " + m.What.EN}
+		}
+		mutations.add(tc)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	enc := xml.NewEncoder(w)
+	enc.Indent("", "  ")
+	if err := enc.Encode(junitSuites{Suites: []junitSuite{controls, runs, mutations}}); err != nil {
+		return fmt.Errorf("write junit: %w", err)
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1f", d.Seconds()) }

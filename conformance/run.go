@@ -1,0 +1,126 @@
+package conformance
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/druppie/druppie-up/scenarios"
+)
+
+// RunFunc runs one scenario against the platform. Its result says whether it passed; so does its error.
+type RunFunc func(ctx context.Context, scenario string) (scenarios.Result, error)
+
+// Options say how to prove the controls.
+type Options struct {
+	Run     RunFunc
+	Cluster Cluster                          // for mutations only
+	Shuffle func(n int, swap func(i, j int)) // nil: in order
+	Repeat  int                              // rounds of the scenarios
+	Note    func(format string, args ...any) // tells people what goes on
+	Known   map[string]MutationResult        // what earlier runs of the matrix found, by mutation; those aren't run again
+	Keep    func(MutationResult) error       // keeps what a mutation showed, for a later run
+	Now     func() time.Time
+}
+
+// Check runs the scenarios of the suite's controls and says of each control whether it holds.
+func (s Suite) Check(ctx context.Context, o Options) (Report, error) {
+	rep := s.report()
+	for round := range max(o.Repeat, 1) {
+		for _, name := range s.needed(o.Shuffle) {
+			o.Note("scenario %s, round %d", name, round+1)
+			result, _ := o.Run(ctx, name)
+			if ctx.Err() != nil {
+				return s.judge(rep), context.Cause(ctx)
+			}
+			rep.Scenarios = append(rep.Scenarios, result)
+		}
+	}
+	return s.judge(rep), nil
+}
+
+// Mutate applies each mutation in turn, runs the scenario that must notice, and undoes it. A scenario that
+// stays green is a fault of the scenario; one that turns red in another phase proves nothing either.
+func (s Suite) Mutate(ctx context.Context, o Options) (Report, error) {
+	rep := s.report()
+	for _, m := range s.Mutations {
+		if known, ok := o.Known[m.Name]; ok {
+			rep.Mutations = append(rep.Mutations, known)
+			continue
+		}
+		o.Note("mutation %s: %s", m.Name, m.What.EN)
+		result, err := s.try(ctx, o, m)
+		if err != nil {
+			return s.judge(rep), fmt.Errorf("mutation %s: %w", m.Name, err)
+		}
+		rep.Mutations = append(rep.Mutations, result)
+		if err := o.Keep(result); err != nil {
+			return s.judge(rep), err
+		}
+	}
+	return s.judge(rep), nil
+}
+
+// try weakens one control and looks who notices. Whatever happens, the control is put back.
+func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationResult, err error) {
+	began := o.Now()
+	mutated := o.Cluster.Mutate(ctx, m)
+	if errors.Is(mutated, ErrApplied) {
+		return result, mutated
+	}
+	defer func() {
+		_, undone := o.Cluster.Undo(context.WithoutCancel(ctx))
+		err = errors.Join(err, undone)
+	}()
+	if mutated != nil {
+		return result, mutated
+	}
+	run, _ := o.Run(ctx, m.Red.Scenario) // that it failed is in the result
+	if ctx.Err() != nil {
+		return result, context.Cause(ctx)
+	}
+	result = MutationResult{
+		Name: m.Name, Control: m.Control, What: m.What, Scenario: m.Red.Scenario, Phase: run.Failed(), Why: run.Why,
+		Noticed: !run.Passed && run.Failed() == m.Red.Phase, Took: o.Now().Sub(began),
+	}
+	return result, nil
+}
+
+// judge says of each control what the runs show of it.
+func (s Suite) judge(rep Report) Report {
+	rep.Controls = nil
+	for _, c := range s.Controls {
+		rep.Controls = append(rep.Controls, judge(c, s.Proving(c.ID), rep))
+	}
+	return rep
+}
+
+func judge(c Control, proving []string, rep Report) ControlResult {
+	r := ControlResult{Control: c, Verdict: Holds, Scenarios: proving}
+	ran := map[string]bool{}
+	for _, run := range rep.Scenarios {
+		if !slices.Contains(proving, run.Name) {
+			continue
+		}
+		ran[run.Name] = true
+		if !run.Passed && r.Verdict == Holds {
+			r.Verdict, r.Why = Broken, run.Name+": "+run.Why
+		}
+	}
+	for _, m := range rep.Mutations {
+		if m.Control == c.ID && !m.Noticed && r.Verdict == Holds {
+			r.Verdict, r.Why = Broken, "mutation "+m.Name+" wasn't noticed by "+m.Scenario
+		}
+	}
+	switch {
+	case c.State == Absent:
+		r.Verdict, r.Why = NotThere, c.Lacks.EN
+	case r.Verdict == Holds && len(ran) < len(proving):
+		r.Verdict, r.Why = NotRun, fmt.Sprintf("%d of its %d scenarios ran", len(ran), len(proving))
+	case r.Verdict == Holds && c.State == Partly:
+		r.Why = c.Lacks.EN
+	}
+	return r
+}

@@ -1,0 +1,219 @@
+package conformance_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/druppie/druppie-up/conformance"
+	"github.com/druppie/druppie-up/internal/text"
+	"github.com/druppie/druppie-up/scenarios"
+)
+
+// suite has a control of each state, and mutations of the enforced one.
+func suite(mutations ...string) conformance.Suite {
+	s := conformance.Suite{
+		Controls: []conformance.Control{
+			{ID: "C3", State: conformance.Enforced},
+			{ID: "C5", State: conformance.Partly, Lacks: text.Of("network", "netwerk")},
+			{ID: "C2", State: conformance.Absent, Lacks: text.Of("scanner", "scanner")},
+		},
+		Scenarios: []scenarios.Info{
+			{Name: "flight", Controls: []string{"C3", "C5"}},
+			{Name: "refused", Controls: []string{"C3"}, After: []string{"flight"}},
+		},
+	}
+	for _, name := range mutations {
+		s.Mutations = append(s.Mutations, conformance.Mutation{Name: name, Control: "C3", Red: conformance.Red{Scenario: "refused", Phase: "by tag"}})
+	}
+	return s
+}
+
+// platform is one whose controls work, unless a mutation is applied.
+type platform struct {
+	mutated string
+	blind   map[string]bool   // mutations that no scenario notices
+	phase   map[string]string // in which a mutation is noticed, where it isn't the usual one
+	broken  map[string]bool   // scenarios that fail
+	applied error             // what Mutate says
+	undone  []string
+	ran     []string
+}
+
+func (p *platform) Mutate(_ context.Context, m conformance.Mutation) error {
+	if p.applied != nil {
+		return p.applied
+	}
+	p.mutated = m.Name
+	return nil
+}
+
+func (p *platform) Undo(context.Context) (string, error) {
+	name := p.mutated
+	p.mutated = ""
+	p.undone = append(p.undone, name)
+	return name, nil
+}
+
+func (p *platform) run(_ context.Context, name string) (scenarios.Result, error) {
+	p.ran = append(p.ran, name)
+	r := scenarios.Result{Name: name, Passed: true}
+	fails := p.broken[name]
+	phase := "by tag"
+	if p.mutated != "" && !p.blind[p.mutated] {
+		fails = true
+		if other := p.phase[p.mutated]; other != "" {
+			phase = other
+		}
+	}
+	if fails {
+		r.Passed, r.Why, r.Phases = false, "it was admitted", []scenarios.Phase{{Name: phase, Failed: true}}
+		return r, scenarios.ErrFailed
+	}
+	return r, nil
+}
+
+func (p *platform) options() conformance.Options {
+	return conformance.Options{
+		Run: p.run, Cluster: p, Note: func(string, ...any) {}, Now: time.Now,
+		Keep: func(conformance.MutationResult) error { return nil },
+	}
+}
+
+func verdicts(r conformance.Report) string {
+	var all []string
+	for _, c := range r.Controls {
+		all = append(all, c.ID+" "+string(c.Verdict))
+	}
+	return strings.Join(all, ", ")
+}
+
+func TestCheckCallsNothingProvenThatWasntTried(t *testing.T) {
+	tests := []struct {
+		name string
+		p    platform
+		want string
+	}{
+		{"all passes", platform{}, "C3 holds, C5 holds, C2 not there"},
+		{"a scenario fails", platform{broken: map[string]bool{"refused": true}}, "C3 broken, C5 holds, C2 not there"},
+		{"the scenario of both fails", platform{broken: map[string]bool{"flight": true}}, "C3 broken, C5 broken, C2 not there"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			rep, err := suite().Check(t.Context(), tt.p.options())
+			if err != nil || verdicts(rep) != tt.want {
+				t.Errorf("got %s (%v), want %s", verdicts(rep), err, tt.want)
+			}
+		})
+	}
+	t.Run("interrupted", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := platform{}
+		o := p.options()
+		o.Run = func(ctx context.Context, name string) (scenarios.Result, error) {
+			if name == "refused" {
+				cancel()
+				return scenarios.Result{Name: name}, ctx.Err()
+			}
+			return p.run(ctx, name)
+		}
+		rep, err := suite().Check(ctx, o)
+		if !errors.Is(err, context.Canceled) || verdicts(rep) != "C3 not run, C5 holds, C2 not there" {
+			t.Errorf("got %s (%v)", verdicts(rep), err)
+		}
+	})
+	t.Run("one round of three fails", func(t *testing.T) {
+		p := platform{}
+		o, runs := p.options(), 0
+		o.Repeat = 3
+		o.Run = func(ctx context.Context, name string) (scenarios.Result, error) {
+			runs++
+			p.broken = map[string]bool{"refused": runs == 4}
+			return p.run(ctx, name)
+		}
+		if rep, err := suite().Check(t.Context(), o); err != nil || verdicts(rep) != "C3 broken, C5 holds, C2 not there" || runs != 6 {
+			t.Errorf("got %s after %d runs (%v)", verdicts(rep), runs, err)
+		}
+	})
+}
+
+func TestMutateCallsAScenarioThatStaysGreenAFault(t *testing.T) {
+	p := platform{blind: map[string]bool{"unseen": true}, phase: map[string]string{"elsewhere": "another phase"}}
+	rep, err := suite("seen", "unseen", "elsewhere").Mutate(t.Context(), p.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := rep.Unnoticed(); !slices.Equal(got, []string{"unseen", "elsewhere"}) {
+		t.Errorf("unnoticed: %v", got)
+	}
+	if !slices.Equal(p.undone, []string{"seen", "unseen", "elsewhere"}) || p.mutated != "" {
+		t.Errorf("undone: %v, still applied: %q", p.undone, p.mutated)
+	}
+	if got := verdicts(rep); got != "C3 broken, C5 not run, C2 not there" {
+		t.Error(got)
+	}
+}
+
+func TestMutateLeavesAloneWhatAnotherRunHasApplied(t *testing.T) {
+	p := platform{applied: conformance.ErrApplied}
+	if _, err := suite("seen").Mutate(t.Context(), p.options()); !errors.Is(err, conformance.ErrApplied) || p.undone != nil || p.ran != nil {
+		t.Errorf("got %v, undone %v, ran %v", err, p.undone, p.ran)
+	}
+	p = platform{applied: errors.New("half of it failed")}
+	if _, err := suite("seen").Mutate(t.Context(), p.options()); err == nil || len(p.undone) != 1 {
+		t.Errorf("got %v, undone %v", err, p.undone)
+	}
+}
+
+func TestMutateGoesOnWhereItStopped(t *testing.T) {
+	p := platform{}
+	o := p.options()
+	o.Known = map[string]conformance.MutationResult{"seen": {Name: "seen", Control: "C3", Noticed: true}}
+	var kept []string
+	o.Keep = func(r conformance.MutationResult) error { kept = append(kept, r.Name); return nil }
+	rep, err := suite("seen", "second").Mutate(t.Context(), o)
+	if err != nil || len(rep.Mutations) != 2 || !slices.Equal(kept, []string{"second"}) || len(p.ran) != 1 {
+		t.Errorf("got %d results, kept %v, ran %v (%v)", len(rep.Mutations), kept, p.ran, err)
+	}
+}
+
+// What wasn't tried must never count as passed, whoever reads the report.
+func TestReportForms(t *testing.T) {
+	p := platform{broken: map[string]bool{"refused": true}, blind: map[string]bool{"unseen": true}}
+	rep, err := suite().Check(t.Context(), p.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	mutated, err := suite("unseen").Mutate(t.Context(), p.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep.Mutations = mutated.Mutations
+	var junit, markdown bytes.Buffer
+	if err := errors.Join(rep.JUnit(&junit), rep.Markdown(&markdown)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{`name="controls" tests="3" failures="1" skipped="1"`, `name="scenarios" tests="2" failures="1"`, `skipped message="not there: scanner"`} {
+		if !strings.Contains(junit.String(), want) {
+			t.Errorf("no %q in\n%s", want, junit.String())
+		}
+	}
+	if want := "| C2 |  | not there | scanner |  |"; !strings.Contains(markdown.String(), want) {
+		t.Errorf("no %q in\n%s", want, markdown.String())
+	}
+	data, err := json.Marshal(rep)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := conformance.ReadReport(data); err != nil || again.Summary() != rep.Summary() {
+		t.Errorf("read back: %q (%v), want %q", again.Summary(), err, rep.Summary())
+	}
+	if _, err := conformance.ReadReport([]byte(`{"schema":"druppie.io/conformance/v0"}`)); err == nil {
+		t.Error("a report of another schema was read")
+	}
+}
