@@ -66,8 +66,8 @@ type MutationResult struct {
 	Took     time.Duration `json:"took"`
 }
 
-func (s Suite) report() Report {
-	return Report{Schema: Schema, Scenarios: []scenarios.Result{}}
+func newReport() Report {
+	return Report{Schema: Schema, Controls: []ControlResult{}, Scenarios: []scenarios.Result{}}
 }
 
 // Failed are the controls that were tried and don't hold, or weren't tried.
@@ -126,7 +126,9 @@ func ReadReport(data []byte) (Report, error) {
 func (r Report) Markdown(w io.Writer) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Conformance of %s\n\n%s, in %s: %s.\n\n", r.Platform, r.Began.UTC().Format(time.DateTime+" MST"), r.Took.Round(time.Second), r.Summary())
-	b.WriteString("| control | what it promises | verdict | why | proven by |\n|---|---|---|---|---|\n")
+	if len(r.Controls) > 0 {
+		b.WriteString("| control | what it promises | verdict | why | proven by |\n|---|---|---|---|---|\n")
+	}
 	for _, c := range r.Controls {
 		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", c.ID, cell(c.Statement.EN), c.Verdict, cell(c.Why), strings.Join(c.Scenarios, ", "))
 	}

@@ -154,9 +154,6 @@ func TestMutateCallsAScenarioThatStaysGreenAFault(t *testing.T) {
 	if !slices.Equal(p.undone, []string{"seen", "unseen", "elsewhere"}) || p.mutated != "" {
 		t.Errorf("undone: %v, still applied: %q", p.undone, p.mutated)
 	}
-	if got := verdicts(rep); got != "C3 broken, C5 not run, C2 not there" {
-		t.Error(got)
-	}
 }
 
 func TestMutateLeavesAloneWhatAnotherRunHasApplied(t *testing.T) {

@@ -160,7 +160,7 @@ func writeReport(a *app, format string, rep conformance.Report) error {
 	case formatMarkdown:
 		return rep.Markdown(a.Out)
 	}
-	v := view{headers: []string{"control", "verdict", "proven by", "why"}}
+	v := view{headers: []string{"control", "verdict", "scenarios", "why"}}
 	for _, c := range rep.Controls {
 		v.rows = append(v.rows, []string{c.ID, string(c.Verdict), strings.Join(c.Scenarios, " "), c.Why})
 	}
