@@ -9,7 +9,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 )
 
-func TestRevokeJoinTokensTakesTokensAndNothingElse(t *testing.T) {
+func TestRevokeBootstrapTokensTakesTokensAndNothingElse(t *testing.T) {
 	secret := func(namespace, name string, typ corev1.SecretType) *corev1.Secret {
 		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name}, Type: typ}
 	}

@@ -61,8 +61,8 @@ func TestRegistry(t *testing.T) {
 	img, err := random.Image(100_000, 3)
 	allowed(t, "image", err)
 	t.Run("seed", func(t *testing.T) {
-		allowed(t, "first", bootstrap.SeedRegistry(t.Context(), c, endpoint, sameImage{img}))
-		allowed(t, "again", bootstrap.SeedRegistry(t.Context(), c, endpoint, sameImage{img}))
+		allowed(t, "first", bootstrap.PushBaseImages(t.Context(), c, endpoint, sameImage{img}))
+		allowed(t, "again", bootstrap.PushBaseImages(t.Context(), c, endpoint, sameImage{img}))
 	})
 
 	// As pods and nodes reach it: by its own name, straight at its front.
