@@ -18,8 +18,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
 
@@ -38,8 +36,6 @@ const (
 	// reconcileTimeout is how long Flux may take to reconcile a part when a mutation is undone.
 	reconcileTimeout = 5 * time.Minute
 )
-
-var kustomizations = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
 
 // Platform mutates a platform as somebody with an administrator's rights would: by the Kubernetes API, past
 // Git, and by Gitea's.
@@ -130,7 +126,7 @@ func (p Platform) Mutate(ctx context.Context, m Mutation) error {
 		return err
 	}
 	for _, part := range m.Parts {
-		if err := p.suspend(ctx, part, true); err != nil {
+		if err := platform.Suspend(ctx, p.Dynamic, part, true, fieldManager); err != nil {
 			return err
 		}
 	}
@@ -156,7 +152,7 @@ func (p Platform) Undo(ctx context.Context) (string, error) {
 		return "", err
 	}
 	for _, part := range e.Mutation.Parts {
-		if err := errors.Join(p.suspend(ctx, part, false), p.reconcile(ctx, part)); err != nil {
+		if err := errors.Join(platform.Suspend(ctx, p.Dynamic, part, false, fieldManager), p.reconcile(ctx, part)); err != nil {
 			return e.Mutation.Name, err
 		}
 	}
@@ -206,30 +202,15 @@ func same(t target, a, b map[string]any) bool {
 	return errA == nil && errB == nil && bytes.Equal(ja, jb)
 }
 
-// suspend makes Flux leave a part's objects as they are, or no longer.
-func (p Platform) suspend(ctx context.Context, part string, yes bool) error {
-	patch := []byte(`{"spec":{"suspend":null}}`)
-	if yes {
-		patch = []byte(`{"spec":{"suspend":true}}`)
-	}
-	_, err := p.Dynamic.Resource(kustomizations).Namespace(names.NamespaceFlux).
-		Patch(ctx, part, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-	if err != nil {
-		return fmt.Errorf("suspend kustomization %s: %t: %w", part, yes, err)
-	}
-	return nil
-}
-
 // reconcile has Flux compare a part with Git, and waits until it is ready.
 func (p Platform) reconcile(ctx context.Context, part string) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, reconcileTimeout, fmt.Errorf("flux hasn't reconciled %s within %s", part, reconcileTimeout))
 	defer cancel()
-	client := p.Dynamic.Resource(kustomizations).Namespace(names.NamespaceFlux)
-	at := time.Now().Format(time.RFC3339Nano)
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, at)
-	if _, err := client.Patch(ctx, part, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager}); err != nil {
-		return fmt.Errorf("ask flux for %s: %w", part, err)
+	at, err := platform.RequestReconcile(ctx, p.Dynamic, platform.Kustomizations, part)
+	if err != nil {
+		return err
 	}
+	client := p.Dynamic.Resource(platform.Kustomizations).Namespace(names.NamespaceFlux)
 	for {
 		u, err := client.Get(ctx, part, metav1.GetOptions{})
 		if err != nil {

@@ -1,34 +1,25 @@
 package scenarios
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/scenarios/platform"
-)
-
-var (
-	kustomizations  = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
-	gitRepositories = schema.GroupVersionResource{Group: "source.toolkit.fluxcd.io", Version: "v1", Resource: "gitrepositories"}
 )
 
 // awaitKustomization waits until check is satisfied with how Flux's Kustomization is, or says what it waits for.
 func awaitKustomization(c *call, p *platform.Platform, name string, check func(k *kustomizev1.Kustomization, ready metav1.Condition) (bool, string)) error {
 	return c.wait(fluxTimeout, func() (bool, string, error) {
 		k := &kustomizev1.Kustomization{}
-		u, err := p.Dynamic.Resource(kustomizations).Namespace(names.NamespaceFlux).Get(c.ctx, name, metav1.GetOptions{})
+		u, err := p.Dynamic.Resource(platform.Kustomizations).Namespace(names.NamespaceFlux).Get(c.ctx, name, metav1.GetOptions{})
 		if err == nil {
 			err = runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, k)
 		}
@@ -76,29 +67,19 @@ func awaitRevision(c *call, p *platform.Platform) error {
 
 // runReconcile asks Flux to reconcile now instead of at its next interval.
 func runReconcile(c *call, p *platform.Platform) error {
-	now := time.Now()
-	return errors.Join(
-		requestReconcile(c.ctx, p, gitRepositories, c.args[1], now),
-		requestReconcile(c.ctx, p, kustomizations, c.args[0], now))
-}
-
-func requestReconcile(ctx context.Context, p *platform.Platform, resource schema.GroupVersionResource, name string, at time.Time) error {
-	patch := fmt.Appendf(nil, `{"metadata":{"annotations":{%q:%q}}}`, meta.ReconcileRequestAnnotation, at.Format(time.RFC3339Nano))
-	_, err := p.Dynamic.Resource(resource).Namespace(names.NamespaceFlux).Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{})
-	if err != nil {
-		return fmt.Errorf("ask Flux for %s: %w", name, err)
-	}
-	return nil
+	_, source := platform.RequestReconcile(c.ctx, p.Dynamic, platform.GitRepositories, c.args[1])
+	_, kustomization := platform.RequestReconcile(c.ctx, p.Dynamic, platform.Kustomizations, c.args[0])
+	return errors.Join(source, kustomization)
 }
 
 // reconcile asks Flux to reconcile a Kustomization and waits until it has.
 func reconcile(c *call, p *platform.Platform, name string) error {
-	at := time.Now()
-	if err := requestReconcile(c.ctx, p, kustomizations, name, at); err != nil {
+	at, err := platform.RequestReconcile(c.ctx, p.Dynamic, platform.Kustomizations, name)
+	if err != nil {
 		return err
 	}
 	return awaitKustomization(c, p, name, func(k *kustomizev1.Kustomization, ready metav1.Condition) (bool, string) {
-		handled := k.Status.GetLastHandledReconcileRequest() == at.Format(time.RFC3339Nano)
+		handled := k.Status.GetLastHandledReconcileRequest() == at
 		return handled && ready.Status == metav1.ConditionTrue, "for Flux to reconcile " + name + ": " + ready.Message
 	})
 }
@@ -109,19 +90,4 @@ func awaitReady(c *call, p *platform.Platform, name string) error {
 	return awaitKustomization(c, p, name, func(_ *kustomizev1.Kustomization, ready metav1.Condition) (bool, string) {
 		return ready.Status == metav1.ConditionTrue, "for " + name + " to be ready: " + ready.Message
 	})
-}
-
-// suspend makes Flux leave a Kustomization's objects as they are, or no
-// longer. Git says nothing of it, so Flux doesn't take that back by itself.
-func suspend(ctx context.Context, p *platform.Platform, name string, yes bool) error {
-	patch := []byte(`{"spec":{"suspend":null}}`)
-	if yes {
-		patch = []byte(`{"spec":{"suspend":true}}`)
-	}
-	_, err := p.Dynamic.Resource(kustomizations).Namespace(names.NamespaceFlux).
-		Patch(ctx, name, types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
-	if err != nil {
-		return fmt.Errorf("suspend kustomization %s: %t: %w", name, yes, err)
-	}
-	return nil
 }

@@ -36,7 +36,7 @@ func runOutage(c *call, p *platform.Platform) error {
 	w, verb := workloads[c.args[0]], c.args[1]
 	switch verb {
 	case "release":
-		return suspend(c.ctx, p, w.kustomization, false)
+		return platform.Suspend(c.ctx, p.Dynamic, w.kustomization, false, fieldManager)
 	case "stop":
 		// What is scaled down right after Flux reconciled is gone for nearly an interval: otherwise it could be
 		// back before anybody has seen that it was gone.
@@ -48,11 +48,11 @@ func runOutage(c *call, p *platform.Platform) error {
 			return err
 		}
 		c.ts.Defer(func() {
-			if err := suspend(context.WithoutCancel(c.ctx), p, w.kustomization, false); err != nil {
+			if err := platform.Suspend(context.WithoutCancel(c.ctx), p.Dynamic, w.kustomization, false, fieldManager); err != nil {
 				c.ts.Logf("left behind: %v", err)
 			}
 		})
-		if err := suspend(c.ctx, p, w.kustomization, true); err != nil {
+		if err := platform.Suspend(c.ctx, p.Dynamic, w.kustomization, true, fieldManager); err != nil {
 			return err
 		}
 	}

@@ -51,7 +51,7 @@ func TestOutage(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			client := dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(), map[schema.GroupVersionResource]string{
-				kustomizations: "KustomizationList", workloads["trace"].resource: "StatefulSetList",
+				platform.Kustomizations: "KustomizationList", workloads["trace"].resource: "StatefulSetList",
 			}, ready("True"), tracedbObject("apps/v1", "StatefulSet", "druppie-system", map[string]any{"spec": map[string]any{"replicas": int64(1)}}))
 			var did []string
 			gets, asked := 0, ""
@@ -90,7 +90,7 @@ func TestOutage(t *testing.T) {
 				t.Error(d)
 			}
 			asked, gets = "", 1
-			k, err := client.Resource(kustomizations).Namespace(names.NamespaceFlux).Get(t.Context(), "tracedb", metav1.GetOptions{})
+			k, err := client.Resource(platform.Kustomizations).Namespace(names.NamespaceFlux).Get(t.Context(), "tracedb", metav1.GetOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
