@@ -8,8 +8,10 @@ import (
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/cluster"
 	"github.com/druppie/druppie-up/bootstrap/flux"
@@ -61,11 +63,32 @@ func GetStatus(ctx context.Context, o Options) (Status, error) {
 	if s.Parts, err = parts(ctx, c); err != nil {
 		return s, err
 	}
+	weakened, err := mutation(ctx, c)
+	if err != nil {
+		return s, err
+	}
+	if weakened != "" {
+		s.Parts = append(s.Parts, Condition{Name: "conformance", Message: weakened})
+	}
 	if s.Runs, err = pipelineRuns(ctx, c); err != nil {
 		return s, err
 	}
 	s.Ready = len(s.Parts) > 0 && allReady(s.Nodes) && allReady(s.Parts)
 	return s, nil
+}
+
+// mutation says that a mutation of the conformance suite weakens a control now, and what to do; empty: none does.
+func mutation(ctx context.Context, c client.Reader) (string, error) {
+	journal := &corev1.Secret{}
+	err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceSystem, Name: names.MutationJournal}, journal)
+	if apierrors.IsNotFound(err) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read secret %s: %w", names.MutationJournal, err)
+	}
+	return fmt.Sprintf("mutation %s weakens a control: if no `druppie-up conformance --mutate` runs any more, "+
+		"`druppie-up conformance --undo` puts it back", journal.Annotations[names.AnnotationMutation]), nil
 }
 
 func nodes(ctx context.Context, c *kube.Client) ([]Condition, error) {

@@ -1,7 +1,9 @@
 package bootstrap
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -297,8 +299,12 @@ func (p *platform) seed(ctx context.Context, task ui.Task) (string, error) {
 }
 
 // ready waits until Flux has installed everything at the pushed revision, and
-// until nothing is left to be built.
+// until nothing is left to be built. A platform with a control that is weakened on
+// purpose isn't ready, whatever Flux says: it doesn't put back all of it.
 func (p *platform) ready(ctx context.Context, task ui.Task) (string, error) {
+	if weakened, err := mutation(ctx, p.kube); err != nil || weakened != "" {
+		return "", cmp.Or(err, errors.New(weakened))
+	}
 	if err := flux.Wait(ctx, p.kube, p.revision, task); err != nil {
 		return "", err
 	}

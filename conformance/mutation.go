@@ -108,6 +108,8 @@ type Cluster interface {
 	// Mutate keeps what is to be changed where Undo finds it, changes it, and sees that it is changed.
 	// Where another mutation is applied it changes nothing, and the error is ErrApplied.
 	Mutate(ctx context.Context, m Mutation) error
+	// Applied names the mutation that is applied; empty: none.
+	Applied(ctx context.Context) (string, error)
 	// Undo puts back whatever a mutation has changed, killed in the middle or not, and sees that all is
 	// as it was. Where nothing is to be undone it does nothing. It names the mutation; empty: none.
 	Undo(ctx context.Context) (mutation string, err error)

@@ -17,6 +17,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/kubernetes"
@@ -29,7 +30,7 @@ import (
 const (
 	// journal is the Secret in which a mutation keeps what it changes, until that is undone: whoever is
 	// killed in between leaves it behind.
-	journal    = "conformance-mutation"
+	journal    = names.MutationJournal
 	journalKey = "journal"
 	// fieldManager is the name under which mutations change objects.
 	fieldManager = "druppie-conformance"
@@ -106,6 +107,11 @@ func (p Platform) Mutate(ctx context.Context, m Mutation) error {
 	if applied, err := p.readJournal(ctx); err != nil || applied != nil {
 		return cmp.Or(err, ErrApplied)
 	}
+	for _, part := range m.Parts {
+		if err := p.refuseSuspended(ctx, part); err != nil {
+			return err
+		}
+	}
 	e := entry{Mutation: m}
 	var targets []target
 	for _, c := range m.Change {
@@ -139,10 +145,32 @@ func (p Platform) Mutate(ctx context.Context, m Mutation) error {
 			return err
 		}
 		if same(t, e.Originals[i], now) {
-			return fmt.Errorf("%s is as it was: the change changes nothing", m.Change[i])
+			return fmt.Errorf("%s is as it was: the change changes nothing, so it is weak already", m.Change[i])
 		}
 	}
 	return sleep(ctx, m.Settle.Duration)
+}
+
+// refuseSuspended is an error where Flux leaves a part alone already: undoing the mutation would take that back,
+// and what somebody has changed meanwhile with it.
+func (p Platform) refuseSuspended(ctx context.Context, part string) error {
+	u, err := p.Dynamic.Resource(platform.Kustomizations).Namespace(names.NamespaceFlux).Get(ctx, part, metav1.GetOptions{})
+	if err != nil {
+		return fmt.Errorf("kustomization %s: %w", part, err)
+	}
+	if suspended, _, _ := unstructured.NestedBool(u.Object, "spec", "suspend"); suspended {
+		return fmt.Errorf("kustomization %s is suspended: what it installs may be weak already, and is left as it is", part)
+	}
+	return nil
+}
+
+// Applied implements Cluster.
+func (p Platform) Applied(ctx context.Context) (string, error) {
+	e, err := p.readJournal(ctx)
+	if err != nil || e == nil {
+		return "", err
+	}
+	return e.Mutation.Name, nil
 }
 
 // Undo implements Cluster.
@@ -235,7 +263,8 @@ func (p Platform) writeJournal(ctx context.Context, e entry) error {
 	if err != nil {
 		return err
 	}
-	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: journal}, Data: map[string][]byte{journalKey: data}}
+	about := map[string]string{names.AnnotationMutation: e.Mutation.Name}
+	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: journal, Annotations: about}, Data: map[string][]byte{journalKey: data}}
 	_, err = p.Kube.CoreV1().Secrets(names.NamespaceSystem).Create(ctx, secret, metav1.CreateOptions{FieldManager: fieldManager})
 	if apierrors.IsAlreadyExists(err) {
 		return ErrApplied
@@ -255,8 +284,9 @@ func (p Platform) readJournal(ctx context.Context) (*entry, error) {
 		return nil, fmt.Errorf("read secret %s: %w", journal, err)
 	}
 	e := &entry{}
-	if err := json.Unmarshal(secret.Data[journalKey], e); err != nil {
-		return nil, fmt.Errorf("read secret %s: %w", journal, err)
+	if err := json.Unmarshal(secret.Data[journalKey], e); err != nil || len(e.Originals) != len(e.Mutation.Change) || len(e.Originals) == 0 {
+		return nil, fmt.Errorf("secret %s/%s doesn't say any more what mutation %q has changed: put back by hand what docs/controls.md "+
+			"says of it, as Git has it, and then delete the Secret", names.NamespaceSystem, journal, secret.Annotations[names.AnnotationMutation])
 	}
 	return e, nil
 }

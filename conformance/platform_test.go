@@ -21,6 +21,7 @@ import (
 
 	"github.com/druppie/druppie-up/conformance"
 	"github.com/druppie/druppie-up/internal/giteaclient"
+	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
 var (
@@ -191,6 +192,40 @@ func TestUndoPutsBackWhatWasChangedHalfway(t *testing.T) {
 	}
 	if name, err := f.Undo(t.Context()); name != "weaker" || err != nil || f.action(t) != "Deny" || f.suspended(t) {
 		t.Errorf("undone %q: %v; %s, suspended %v", name, err, f.action(t), f.suspended(t))
+	}
+}
+
+// What somebody keeps from Flux isn't given back to it by undoing a mutation.
+func TestMutateLeavesASuspendedPartAlone(t *testing.T) {
+	f := newFixture(t)
+	if err := platform.Suspend(t.Context(), f.dynamic, "policies", true, "somebody"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Mutate(t.Context(), mutation([]string{"policies"}, policyChange(audit))); err == nil || !strings.Contains(err.Error(), "suspended") {
+		t.Errorf("got %v", err)
+	}
+	if name, err := f.Undo(t.Context()); name != "" || err != nil || !f.suspended(t) || f.action(t) != "Deny" {
+		t.Errorf("undone %q (%v), suspended %v, %s", name, err, f.suspended(t), f.action(t))
+	}
+}
+
+func TestUndoOfADamagedJournalSaysWhatToDo(t *testing.T) {
+	f := newFixture(t)
+	if err := f.Mutate(t.Context(), mutation(nil, policyChange(audit))); err != nil {
+		t.Fatal(err)
+	}
+	secret, err := f.Kube.CoreV1().Secrets("druppie-system").Get(t.Context(), "conformance-mutation", metav1.GetOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, damaged := range []string{`{"mutation":`, `{}`} {
+		secret.Data["journal"] = []byte(damaged)
+		if _, err := f.Kube.CoreV1().Secrets("druppie-system").Update(t.Context(), secret, metav1.UpdateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.Undo(t.Context()); err == nil || !strings.Contains(err.Error(), `mutation "weaker"`) || !strings.Contains(err.Error(), "delete the Secret") {
+			t.Errorf("%s: %v", damaged, err)
+		}
 	}
 }
 

@@ -3,10 +3,12 @@ package conformance
 import (
 	"encoding/json"
 	"encoding/xml"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/scenarios"
@@ -116,6 +118,9 @@ func ReadReport(data []byte) (Report, error) {
 	if err := json.Unmarshal(data, &r); err != nil {
 		return r, fmt.Errorf("read the report: %w", err)
 	}
+	if r.Schema == Schema && len(r.Controls)+len(r.Scenarios)+len(r.Mutations) == 0 {
+		return r, errors.New("it has no control, scenario or mutation")
+	}
 	if r.Schema != Schema {
 		return r, fmt.Errorf("its schema is %q, and this program reads %s", r.Schema, Schema)
 	}
@@ -125,30 +130,38 @@ func ReadReport(data []byte) (Report, error) {
 // Markdown writes the report for people.
 func (r Report) Markdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Conformance of %s\n\n%s, in %s: %s.\n\n", r.Platform, r.Began.UTC().Format(time.DateTime+" MST"), r.Took.Round(time.Second), r.Summary())
+	fmt.Fprintf(&b, "# Conformance of %s\n\n%s, in %s: %s.\n\n", cell(r.Platform), r.Began.UTC().Format(time.DateTime+" MST"), r.Took.Round(time.Second), r.Summary())
 	if len(r.Controls) > 0 {
 		b.WriteString("| control | what it promises | verdict | why | proven by |\n|---|---|---|---|---|\n")
 	}
 	for _, c := range r.Controls {
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", c.ID, cell(c.Statement.EN), c.Verdict, cell(c.Why), strings.Join(c.Scenarios, ", "))
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |\n", cell(c.ID), cell(c.Statement.EN), cell(string(c.Verdict)), cell(c.Why), cell(strings.Join(c.Scenarios, ", ")))
 	}
 	if len(r.Mutations) > 0 {
-		b.WriteString("\n| mutation | control | what was changed | noticed | by |\n|---|---|---|---|---|\n")
+		b.WriteString("\n| mutation | control | what was changed | noticed | scenario | failed in | why |\n|---|---|---|---|---|---|---|\n")
 		for _, m := range r.Mutations {
 			noticed := "yes"
 			if !m.Noticed {
 				noticed = "NO"
 			}
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s, %s |\n", m.Name, m.Control, cell(m.What.EN), noticed, m.Scenario, cell(m.Phase))
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |\n", cell(m.Name), cell(m.Control), cell(m.What.EN), noticed, cell(m.Scenario), cell(m.Phase), cell(m.Why))
 		}
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// cell is text that fits into a cell of a table.
+var markdown = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "|", "\\|")
+
+// cell is text that fits into a cell of a table, and is nothing but text there: no HTML, no control characters.
 func cell(s string) string {
-	return strings.ReplaceAll(strings.Join(strings.Fields(s), " "), "|", "\\|")
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, s)
+	return markdown.Replace(strings.Join(strings.Fields(s), " "))
 }
 
 type junitSuites struct {
@@ -210,7 +223,7 @@ func (r Report) JUnit(w io.Writer) error {
 	for _, m := range r.Mutations {
 		tc := junitCase{Class: "mutation", Name: m.Name, Seconds: seconds(m.Took)}
 		if !m.Noticed {
-			tc.Failure = &junitMessage{"not noticed by " + m.Scenario + ": " + m.What.EN}
+			tc.Failure = &junitMessage{"not noticed by " + m.Scenario + ": " + m.What.EN + " " + m.Why}
 		}
 		mutations.add(tc)
 	}

@@ -1,6 +1,7 @@
 package conformance
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,7 +17,7 @@ type RunFunc func(ctx context.Context, scenario string) (scenarios.Result, error
 // Options say how to prove the controls.
 type Options struct {
 	Run     RunFunc
-	Cluster Cluster                          // for mutations only
+	Cluster Cluster
 	Shuffle func(n int, swap func(i, j int)) // nil: in order
 	Repeat  int                              // rounds of the scenarios
 	Note    func(format string, args ...any) // tells people what goes on
@@ -25,9 +26,13 @@ type Options struct {
 	Now     func() time.Time
 }
 
-// Check runs the scenarios of the suite's controls and says of each control whether it holds.
+// Check runs the scenarios of the suite's controls and says of each control whether it holds. While a mutation
+// is applied it refuses: the error is ErrApplied.
 func (s Suite) Check(ctx context.Context, o Options) (Report, error) {
 	rep := newReport()
+	if applied, err := o.Cluster.Applied(ctx); err != nil || applied != "" {
+		return rep, cmp.Or(err, ErrApplied)
+	}
 	for round := range max(o.Repeat, 1) {
 		for _, name := range s.needed(o.Shuffle) {
 			o.Note("scenario %s, round %d", name, round+1)
@@ -72,6 +77,7 @@ func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationR
 		return result, mutated
 	}
 	defer func() {
+		o.Note("mutation %s is being undone", m.Name)
 		_, undone := o.Cluster.Undo(context.WithoutCancel(ctx))
 		err = errors.Join(err, undone)
 	}()
@@ -81,6 +87,15 @@ func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationR
 	run, _ := o.Run(ctx, m.Red.Scenario) // that it failed is in the result
 	if ctx.Err() != nil {
 		return result, context.Cause(ctx)
+	}
+	applied, err := o.Cluster.Applied(ctx)
+	switch {
+	case err != nil:
+		return result, err
+	case applied != m.Name:
+		return result, errors.New("somebody undid it while the scenario ran, so nothing is known")
+	case !run.Passed && run.Failed() == "":
+		return result, fmt.Errorf("the scenario that must notice couldn't begin: %s", run.Why)
 	}
 	result = MutationResult{
 		Name: m.Name, Control: m.Control, What: m.What, Scenario: m.Red.Scenario, Phase: run.Failed(), Why: run.Why,

@@ -34,18 +34,19 @@ func suite(mutations ...string) conformance.Suite {
 	return s
 }
 
-// platform is one whose controls work, unless a mutation is applied.
-type platform struct {
+// fake is a platform whose controls work, unless a mutation is applied.
+type fake struct {
 	mutated string
 	blind   map[string]bool   // mutations that no scenario notices
 	phase   map[string]string // in which a mutation is noticed, where it isn't the usual one
 	broken  map[string]bool   // scenarios that fail
 	applied error             // what Mutate says
+	stolen  bool              // somebody undoes what is applied
 	undone  []string
 	ran     []string
 }
 
-func (p *platform) Mutate(_ context.Context, m conformance.Mutation) error {
+func (p *fake) Mutate(_ context.Context, m conformance.Mutation) error {
 	if p.applied != nil {
 		return p.applied
 	}
@@ -53,14 +54,21 @@ func (p *platform) Mutate(_ context.Context, m conformance.Mutation) error {
 	return nil
 }
 
-func (p *platform) Undo(context.Context) (string, error) {
+func (p *fake) Applied(context.Context) (string, error) {
+	if p.stolen {
+		return "", nil
+	}
+	return p.mutated, nil
+}
+
+func (p *fake) Undo(context.Context) (string, error) {
 	name := p.mutated
 	p.mutated = ""
 	p.undone = append(p.undone, name)
 	return name, nil
 }
 
-func (p *platform) run(_ context.Context, name string) (scenarios.Result, error) {
+func (p *fake) run(_ context.Context, name string) (scenarios.Result, error) {
 	p.ran = append(p.ran, name)
 	r := scenarios.Result{Name: name, Passed: true}
 	fails := p.broken[name]
@@ -78,7 +86,7 @@ func (p *platform) run(_ context.Context, name string) (scenarios.Result, error)
 	return r, nil
 }
 
-func (p *platform) options() conformance.Options {
+func (p *fake) options() conformance.Options {
 	return conformance.Options{
 		Run: p.run, Cluster: p, Note: func(string, ...any) {}, Now: time.Now,
 		Keep: func(conformance.MutationResult) error { return nil },
@@ -96,12 +104,12 @@ func verdicts(r conformance.Report) string {
 func TestCheckCallsNothingProvenThatWasntTried(t *testing.T) {
 	tests := []struct {
 		name string
-		p    platform
+		p    fake
 		want string
 	}{
-		{"all passes", platform{}, "C3 holds, C5 holds, C2 not there"},
-		{"a scenario fails", platform{broken: map[string]bool{"refused": true}}, "C3 broken, C5 holds, C2 not there"},
-		{"the scenario of both fails", platform{broken: map[string]bool{"flight": true}}, "C3 broken, C5 broken, C2 not there"},
+		{"all passes", fake{}, "C3 holds, C5 holds, C2 not there"},
+		{"a scenario fails", fake{broken: map[string]bool{"refused": true}}, "C3 broken, C5 holds, C2 not there"},
+		{"the scenario of both fails", fake{broken: map[string]bool{"flight": true}}, "C3 broken, C5 broken, C2 not there"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -113,7 +121,7 @@ func TestCheckCallsNothingProvenThatWasntTried(t *testing.T) {
 	}
 	t.Run("interrupted", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		p := platform{}
+		p := fake{}
 		o := p.options()
 		o.Run = func(ctx context.Context, name string) (scenarios.Result, error) {
 			if name == "refused" {
@@ -128,7 +136,7 @@ func TestCheckCallsNothingProvenThatWasntTried(t *testing.T) {
 		}
 	})
 	t.Run("one round of three fails", func(t *testing.T) {
-		p := platform{}
+		p := fake{}
 		o, runs := p.options(), 0
 		o.Repeat = 3
 		o.Run = func(ctx context.Context, name string) (scenarios.Result, error) {
@@ -143,7 +151,7 @@ func TestCheckCallsNothingProvenThatWasntTried(t *testing.T) {
 }
 
 func TestMutateCallsAScenarioThatStaysGreenAFault(t *testing.T) {
-	p := platform{blind: map[string]bool{"unseen": true}, phase: map[string]string{"elsewhere": "another phase"}}
+	p := fake{blind: map[string]bool{"unseen": true}, phase: map[string]string{"elsewhere": "another phase"}}
 	rep, err := suite("seen", "unseen", "elsewhere").Mutate(t.Context(), p.options())
 	if err != nil {
 		t.Fatal(err)
@@ -157,18 +165,43 @@ func TestMutateCallsAScenarioThatStaysGreenAFault(t *testing.T) {
 }
 
 func TestMutateLeavesAloneWhatAnotherRunHasApplied(t *testing.T) {
-	p := platform{applied: conformance.ErrApplied}
+	p := fake{applied: conformance.ErrApplied}
 	if _, err := suite("seen").Mutate(t.Context(), p.options()); !errors.Is(err, conformance.ErrApplied) || p.undone != nil || p.ran != nil {
 		t.Errorf("got %v, undone %v, ran %v", err, p.undone, p.ran)
 	}
-	p = platform{applied: errors.New("half of it failed")}
+	p = fake{applied: errors.New("half of it failed")}
 	if _, err := suite("seen").Mutate(t.Context(), p.options()); err == nil || len(p.undone) != 1 {
 		t.Errorf("got %v, undone %v", err, p.undone)
 	}
 }
 
+// Whoever can't try a mutation must not say of a scenario that it is blind.
+func TestMutateGivesNoVerdictWhereNothingWasTried(t *testing.T) {
+	undone := fake{stolen: true, blind: map[string]bool{"seen": true}}
+	rep, err := suite("seen").Mutate(t.Context(), undone.options())
+	if err == nil || !strings.Contains(err.Error(), "somebody undid it") || len(rep.Mutations) != 0 {
+		t.Errorf("undone meanwhile: %v, %d results", err, len(rep.Mutations))
+	}
+	p := fake{}
+	o := p.options()
+	o.Run = func(_ context.Context, name string) (scenarios.Result, error) {
+		return scenarios.Result{Name: name, Why: "run first-flight before this one"}, scenarios.ErrFailed
+	}
+	rep, err = suite("seen").Mutate(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), "run first-flight before") || len(rep.Mutations) != 0 || len(p.undone) != 1 {
+		t.Errorf("scenario that can't begin: %v, %d results, undone %v", err, len(rep.Mutations), p.undone)
+	}
+}
+
+func TestCheckProvesNothingWhileAMutationIsApplied(t *testing.T) {
+	p := fake{mutated: "weaker"}
+	if _, err := suite().Check(t.Context(), p.options()); !errors.Is(err, conformance.ErrApplied) || p.ran != nil {
+		t.Errorf("got %v, ran %v", err, p.ran)
+	}
+}
+
 func TestMutateGoesOnWhereItStopped(t *testing.T) {
-	p := platform{}
+	p := fake{}
 	o := p.options()
 	o.Known = map[string]conformance.MutationResult{"seen": {Name: "seen", Control: "C3", Noticed: true}}
 	var kept []string
@@ -181,7 +214,7 @@ func TestMutateGoesOnWhereItStopped(t *testing.T) {
 
 // What wasn't tried must never count as passed, whoever reads the report.
 func TestReportForms(t *testing.T) {
-	p := platform{broken: map[string]bool{"refused": true}, blind: map[string]bool{"unseen": true}}
+	p := fake{broken: map[string]bool{"refused": true}, blind: map[string]bool{"unseen": true}}
 	rep, err := suite().Check(t.Context(), p.options())
 	if err != nil {
 		t.Fatal(err)
@@ -210,7 +243,17 @@ func TestReportForms(t *testing.T) {
 	if again, err := conformance.ReadReport(data); err != nil || again.Summary() != rep.Summary() {
 		t.Errorf("read back: %q (%v), want %q", again.Summary(), err, rep.Summary())
 	}
-	if _, err := conformance.ReadReport([]byte(`{"schema":"druppie.io/conformance/v0"}`)); err == nil {
-		t.Error("a report of another schema was read")
+	for _, bad := range []string{`{"schema":"druppie.io/conformance/v0"}`, `{"schema":"druppie.io/conformance/v1"}`} {
+		if _, err := conformance.ReadReport([]byte(bad)); err == nil {
+			t.Errorf("%s was read", bad)
+		}
+	}
+	rep.Platform, rep.Mutations[0].Name = "p|<b>\x1b]0;x", "a\n|<i>"
+	var hostile bytes.Buffer
+	if err := rep.Markdown(&hostile); err != nil {
+		t.Fatal(err)
+	}
+	if s := hostile.String(); strings.ContainsAny(s, "<>\x1b") || strings.Contains(s, "# Conformance of p|") {
+		t.Errorf("what a report says becomes more than text:\n%s", s)
 	}
 }

@@ -50,9 +50,9 @@ type Norm struct {
 
 // Suite is all that there is to prove, and to prove it with.
 type Suite struct {
-	Controls  []Control
-	Scenarios []scenarios.Info // in an order in which they can run
-	Mutations []Mutation
+	Controls  []Control        `json:"controls"`
+	Scenarios []scenarios.Info `json:"scenarios"` // in an order in which they can run
+	Mutations []Mutation       `json:"mutations"`
 }
 
 // Load reads a suite: the text of controls.yaml, the scenarios, and a folder of mutations. It refuses one

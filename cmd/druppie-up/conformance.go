@@ -64,9 +64,6 @@ weakened unnoticed.`,
 	flags.BoolVar(&opts.shuffle, "shuffle", false, "run the scenarios in a random order, as far as one needs no other before it")
 	flags.Uint64Var(&opts.seed, "seed", 0, "with --shuffle: the order of an earlier run, as its report names it")
 	flags.IntVar(&opts.repeat, "repeat", 1, "how many times to run the scenarios")
-	cmd.MarkFlagsMutuallyExclusive("mutate", "undo")
-	cmd.MarkFlagsMutuallyExclusive("mutate", "repeat")
-	cmd.MarkFlagsMutuallyExclusive("mutate", "shuffle")
 	nameFlag(cmd, &opts.Options)
 	documentFlag(cmd, &opts.format, formatTable, formatJSON, formatJUnit, formatMarkdown)
 	cli.Complete(cmd, "sample")
@@ -169,30 +166,15 @@ func writeReport(a *app, format string, rep conformance.Report) error {
 		if !m.Noticed {
 			verdict = "NOT NOTICED"
 		}
-		v.rows = append(v.rows, []string{m.Control, verdict, m.Scenario, "mutation " + m.Name + ": " + m.What.EN})
+		v.rows = append(v.rows, []string{m.Control, verdict, m.Scenario, "mutation " + m.Name + ": " + m.What.EN + " " + m.Why})
 	}
 	return writeResult(a.Out, format, rep, v)
 }
 
 func runConformance(ctx context.Context, opts *conformanceOptions) error {
-	suite, err := loadSuite()
+	suite, err := opts.suite()
 	if err != nil {
-		return err
-	}
-	if suite, err = suite.Select(opts.controls); err != nil {
 		return ui.Usage(err)
-	}
-	if opts.sample < 0 || opts.sample > 0 && !opts.mutate {
-		return ui.Usage(errors.New("--sample is for --mutate, and at least 1"))
-	}
-	if opts.sample > 0 {
-		suite = suite.Sample(opts.sample, revision)
-	}
-	if opts.repeat < 1 {
-		return ui.Usage(fmt.Errorf("--repeat must be at least 1, not %d", opts.repeat))
-	}
-	if opts.seed != 0 && !opts.shuffle {
-		return ui.Usage(errors.New("--seed is for --shuffle"))
 	}
 	state, err := cluster.Inspect(ctx, opts.Name)
 	if err != nil {
@@ -254,6 +236,39 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	var listed error
 	report.Tested, listed = p.Tested(ctx)
 	return errors.Join(writeReport(opts.app, opts.format, report), err, listed, notProven(report, opts.mutate))
+}
+
+// suite is what the options choose of what this program carries. It refuses options that say nothing together.
+func (o *conformanceOptions) suite() (conformance.Suite, error) {
+	suite, err := loadSuite()
+	if err != nil {
+		return suite, err
+	}
+	for i, id := range o.controls {
+		o.controls[i] = strings.TrimSpace(id)
+	}
+	if suite, err = suite.Select(o.controls); err != nil {
+		return suite, err
+	}
+	switch {
+	case o.undo && (o.mutate || o.again || o.shuffle || o.repeat != 1 || o.sample != 0 || len(o.controls) > 0):
+		return suite, errors.New("--undo puts back whatever is changed, and goes with no other choice")
+	case o.mutate && (o.shuffle || o.repeat != 1):
+		return suite, errors.New("--shuffle and --repeat are for runs without --mutate")
+	case !o.mutate && (o.again || o.sample != 0):
+		return suite, errors.New("--again and --sample are for --mutate")
+	case o.mutate && len(suite.Mutations) == 0:
+		return suite, fmt.Errorf("no mutation weakens %s yet, so nothing would be tried", strings.Join(o.controls, ", "))
+	case o.sample < 0:
+		return suite, fmt.Errorf("--sample can't be %d: 0 stands for all", o.sample)
+	case o.repeat < 1 || o.repeat > 100:
+		return suite, fmt.Errorf("--repeat must be from 1 to 100, not %d", o.repeat)
+	case o.seed != 0 && !o.shuffle:
+		return suite, errors.New("--seed is for --shuffle")
+	case o.sample > 0:
+		suite = suite.Sample(o.sample, revision)
+	}
+	return suite, nil
 }
 
 // notProven is the error that tells scripts by the exit code what the report tells people.

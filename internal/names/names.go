@@ -84,6 +84,11 @@ const (
 	CheckpointKey     = "tracedb-checkpoint-public-key"
 	CheckpointKeyFile = "checkpoint.pub"
 
+	// MutationJournal is the Secret in NamespaceSystem that is there while a mutation of the conformance suite
+	// weakens a control; AnnotationMutation names which.
+	MutationJournal    = "conformance-mutation"
+	AnnotationMutation = "druppie.io/mutation"
+
 	// RegistryWriter is the Secret in NamespaceFoundry of the account that may push to the registry.
 	RegistryWriter = "registry-writer"
 
