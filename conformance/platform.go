@@ -7,8 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -54,24 +52,6 @@ func Connect(ctx context.Context, o platform.Options) (p Platform, close func() 
 		return Platform{}, nil, err
 	}
 	return Platform{Kube: c.Kube, Dynamic: c.Dynamic, Mapper: c.Mapper, Gitea: c.GiteaAdmin}, c.Close, nil
-}
-
-// Tested names the images that run on the platform, each once, with the digests that the container runtime says.
-func (p Platform) Tested(ctx context.Context) ([]Tested, error) {
-	pods, err := p.Kube.CoreV1().Pods("").List(ctx, metav1.ListOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("list pods: %w", err)
-	}
-	var all []Tested
-	for _, pod := range pods.Items {
-		for _, c := range pod.Status.ContainerStatuses {
-			name, _, _ := strings.Cut(c.Image, "@")
-			_, digest, _ := strings.Cut(c.ImageID, "@")
-			all = append(all, Tested{Image: name, Digest: digest})
-		}
-	}
-	slices.SortFunc(all, func(a, b Tested) int { return cmp.Or(cmp.Compare(a.Image, b.Image), cmp.Compare(a.Digest, b.Digest)) })
-	return slices.Compact(all), nil
 }
 
 // target is what one change is about.

@@ -1,9 +1,7 @@
 package conformance
 
 import (
-	"encoding/json"
 	"encoding/xml"
-	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -14,28 +12,42 @@ import (
 	"github.com/druppie/druppie-up/scenarios"
 )
 
-// Schema names the form of a report; it changes with every field that changes its meaning.
-const Schema = "druppie.io/conformance/v1"
-
-// Report is what a run of the suite showed.
+// Report is what a run of the suite showed. Its form in JSON is in document.go.
 type Report struct {
 	Schema    string             `json:"schema"`
+	Kind      Kind               `json:"kind"`
 	Platform  string             `json:"platform"`
-	Version   string             `json:"version"` // of this program
+	Tool      Tool               `json:"tool"`
+	Cores     int                `json:"cores"` // of the machine, which scenarios and platform share
 	Began     time.Time          `json:"began"`
-	Took      time.Duration      `json:"took"`           // nanoseconds
-	Seed      uint64             `json:"seed,omitempty"` // of the order, where it was shuffled
-	Tested    []Tested           `json:"tested"`
+	Ended     time.Time          `json:"ended"`
+	Stopped   string             `json:"stopped,omitempty"` // why it ended before its end
+	Seed      uint64             `json:"seed,omitempty"`    // of the order, where it was shuffled
+	Tested    Tested             `json:"tested"`
 	Controls  []ControlResult    `json:"controls"`
-	Scenarios []scenarios.Result `json:"scenarios"`
-	Mutations []MutationResult   `json:"mutations,omitempty"`
+	Scenarios []scenarios.Result `json:"-"` // in the order in which they ran
+	Mutations []MutationResult   `json:"mutations"`
 }
 
-// Tested is a program that the platform ran during the tests.
-type Tested struct {
-	Image  string `json:"image"`
-	Digest string `json:"digest"`
+// Kind is what a run was for.
+type Kind string
+
+// The kinds.
+const (
+	Check  Kind = "check"  // whether the controls hold
+	Mutate Kind = "mutate" // whether their proofs can fail
+)
+
+// Tool is the build of this program that made a report.
+type Tool struct {
+	Version  string `json:"version"`
+	Revision string `json:"revision,omitempty"` // commit
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
 }
+
+// Took is how long the run took.
+func (r Report) Took() time.Duration { return r.Ended.Sub(r.Began) }
 
 // Verdict is what is known of a control after a run.
 type Verdict string
@@ -65,12 +77,10 @@ type MutationResult struct {
 	Noticed  bool          `json:"noticed"`         // it turned red, and where it should
 	Phase    string        `json:"phase,omitempty"` // in which it turned red
 	Why      string        `json:"why,omitempty"`
-	Took     time.Duration `json:"took"`
+	Took     time.Duration `json:"-"`
 }
 
-func newReport() Report {
-	return Report{Schema: Schema, Controls: []ControlResult{}, Scenarios: []scenarios.Result{}}
-}
+func newReport() Report { return Report{Schema: Schema} }
 
 // Failed are the controls that were tried and don't hold, or weren't tried.
 func (r Report) Failed() []string {
@@ -112,25 +122,10 @@ func (r Report) Summary() string {
 	return strings.Join(parts, ", ")
 }
 
-// ReadReport reads a report that was written as JSON.
-func ReadReport(data []byte) (Report, error) {
-	var r Report
-	if err := json.Unmarshal(data, &r); err != nil {
-		return r, fmt.Errorf("read the report: %w", err)
-	}
-	if r.Schema == Schema && len(r.Controls)+len(r.Scenarios)+len(r.Mutations) == 0 {
-		return r, errors.New("it has no control, scenario or mutation")
-	}
-	if r.Schema != Schema {
-		return r, fmt.Errorf("its schema is %q, and this program reads %s", r.Schema, Schema)
-	}
-	return r, nil
-}
-
 // Markdown writes the report for people.
 func (r Report) Markdown(w io.Writer) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# Conformance of %s\n\n%s, in %s: %s.\n\n", cell(r.Platform), r.Began.UTC().Format(time.DateTime+" MST"), r.Took.Round(time.Second), r.Summary())
+	fmt.Fprintf(&b, "# Conformance of %s\n\n%s, in %s: %s.\n\n", cell(r.Platform), r.Began.UTC().Format(time.DateTime+" MST"), r.Took().Round(time.Second), r.Summary())
 	if len(r.Controls) > 0 {
 		b.WriteString("| control | what it promises | verdict | why | proven by |\n|---|---|---|---|---|\n")
 	}

@@ -3,7 +3,6 @@ package conformance_test
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -235,18 +234,6 @@ func TestReportForms(t *testing.T) {
 	}
 	if want := "| C2 |  | not there | scanner |  |"; !strings.Contains(markdown.String(), want) {
 		t.Errorf("no %q in\n%s", want, markdown.String())
-	}
-	data, err := json.Marshal(rep)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if again, err := conformance.ReadReport(data); err != nil || again.Summary() != rep.Summary() {
-		t.Errorf("read back: %q (%v), want %q", again.Summary(), err, rep.Summary())
-	}
-	for _, bad := range []string{`{"schema":"druppie.io/conformance/v0"}`, `{"schema":"druppie.io/conformance/v1"}`} {
-		if _, err := conformance.ReadReport([]byte(bad)); err == nil {
-			t.Errorf("%s was read", bad)
-		}
 	}
 	rep.Platform, rep.Mutations[0].Name = "p|<b>\x1b]0;x", "a\n|<i>"
 	var hostile bytes.Buffer

@@ -38,7 +38,7 @@ type Control struct {
 	Statement  text.Text `json:"statement"`
 	EnforcedBy string    `json:"enforcedBy"`
 	State      State     `json:"state"`
-	Lacks      text.Text `json:"lacks"`
+	Lacks      text.Text `json:"lacks,omitzero"`
 	Norms      []Norm    `json:"norms"`
 }
 

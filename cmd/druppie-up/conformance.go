@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"time"
 
@@ -70,7 +71,7 @@ weakened unnoticed.`,
 	cli.Complete(cmd, "seed")
 	cli.Complete(cmd, "repeat")
 	_ = cmd.RegisterFlagCompletionFunc("control", completeControls)
-	cmd.AddCommand(newConformanceListCmd(a), newConformanceReportCmd(a))
+	cmd.AddCommand(newConformanceListCmd(a), newConformanceReportCmd(a), newConformanceSchemaCmd(a))
 	return cmd
 }
 
@@ -150,6 +151,19 @@ func newConformanceReportCmd(a *app) *cobra.Command {
 	return cmd
 }
 
+func newConformanceSchemaCmd(a *app) *cobra.Command {
+	return &cobra.Command{
+		Use:     "schema",
+		Short:   "Print the JSON Schema of the reports that -o json writes",
+		Example: `  druppie-up conformance schema`,
+		Args:    cli.Args(),
+		RunE: func(*cobra.Command, []string) error {
+			_, err := a.Out.Write(conformance.ReportSchema)
+			return err
+		},
+	}
+}
+
 func writeReport(a *app, format string, rep conformance.Report) error {
 	switch format {
 	case formatJUnit:
@@ -222,20 +236,30 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 		}
 		o.Shuffle = rand.New(rand.NewPCG(opts.seed, 0)).Shuffle
 	}
-	prove := suite.Check
+	prove, kind := suite.Check, conformance.Check
 	if opts.mutate {
-		prove = suite.Mutate
+		prove, kind = suite.Mutate, conformance.Mutate
 	}
 	began := time.Now()
 	report, err := prove(ctx, o)
 	if errors.Is(err, conformance.ErrApplied) {
 		err = ui.WithHint(err, "wait for the end of the run that applied it; if that was killed, druppie-up conformance --undo"+nameArg(opts.Name)+" puts everything back")
 	}
-	report.Platform, report.Version, report.Began, report.Seed = opts.Name, revision, began.UTC(), opts.seed
-	report.Took = time.Since(began)
+	report.Kind, report.Platform, report.Tool, report.Cores = kind, opts.Name, conformance.Tool(thisBuild()), runtime.NumCPU()
+	report.Began, report.Ended, report.Seed = began.UTC(), time.Now().UTC(), opts.seed
+	if err != nil {
+		report.Stopped = err.Error()
+	}
 	var listed error
-	report.Tested, listed = p.Tested(ctx)
+	report.Tested, listed = tested(ctx, p)
 	return errors.Join(writeReport(opts.app, opts.format, report), err, listed, notProven(report, opts.mutate))
+}
+
+// tested is what runs in the cluster. An interrupted run says so too.
+func tested(ctx context.Context, p conformance.Platform) (conformance.Tested, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	return p.Tested(ctx)
 }
 
 // suite is what the options choose of what this program carries. It refuses options that say nothing together.

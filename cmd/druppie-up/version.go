@@ -21,6 +21,14 @@ type versionInfo struct {
 	Platform string `json:"platform"`
 }
 
+func thisBuild() versionInfo {
+	v := versionInfo{Version: "(devel)", Revision: revision, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		v.Version = info.Main.Version
+	}
+	return v
+}
+
 func newVersionCmd(a *app) *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
@@ -30,10 +38,7 @@ func newVersionCmd(a *app) *cobra.Command {
   druppie-up version -o json`,
 		Args: cli.Args(),
 		RunE: func(*cobra.Command, []string) error {
-			v := versionInfo{Version: "(devel)", Revision: revision, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
-			if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-				v.Version = info.Main.Version
-			}
+			v := thisBuild()
 			return writeResult(a.Out, format, v, view{
 				headers: []string{"version", "revision", "go", "platform"},
 				rows:    [][]string{{v.Version, v.Revision, v.Go, v.Platform}},
