@@ -37,12 +37,12 @@ func reports(t *testing.T) map[string]conformance.Report {
 		}
 		return r
 	}
-	p := fake{broken: map[string]bool{"refused": true}, blind: map[string]bool{"unseen": true}}
+	p, whole := fake{broken: map[string]bool{"refused": true}}, fake{blind: map[string]bool{"unseen": true}}
 	checked, err := suite().Check(t.Context(), p.options())
 	if err != nil {
 		t.Fatal(err)
 	}
-	mutated, err := suite("seen", "unseen").Mutate(t.Context(), p.options())
+	mutated, err := suite("seen", "unseen").Mutate(t.Context(), whole.options())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -146,17 +146,20 @@ func (r Report) Markdown(w io.Writer) error {
 	return err
 }
 
-var markdown = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "|", "\\|")
+var markdown = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "|", "\\|", "[", "\\[", "`", "\\`", "\\", "\\\\")
 
-// cell is text that fits into a cell of a table, and is nothing but text there: no HTML, no control characters.
-func cell(s string) string {
+// cell is text that fits into a cell of a table, and is nothing but text there: no HTML, no link, no picture.
+func cell(s string) string { return markdown.Replace(line(s)) }
+
+// line is text on one line, without control characters, its letters in their order.
+func line(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
-		return r
+		return inOrder(r)
 	}, s)
-	return markdown.Replace(strings.Join(strings.Fields(s), " "))
+	return strings.Join(strings.Fields(s), " ")
 }
 
 type junitSuites struct {

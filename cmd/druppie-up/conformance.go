@@ -16,6 +16,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/cluster"
 	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/conformance"
+	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/policies"
 	"github.com/druppie/druppie-up/scenarios"
@@ -27,7 +28,16 @@ import (
 const (
 	formatJUnit    = "junit"
 	formatMarkdown = "markdown"
+	formatHTML     = "html"
+	formatOSCAL    = "oscal"
+	formatBadge    = "badge"
 )
+
+// reportFlags give a command whose result is a report the flags that say how to write it.
+func reportFlags(cmd *cobra.Command, format, lang *string) {
+	documentFlag(cmd, format, formatTable, formatJSON, formatJUnit, formatMarkdown, formatHTML, formatOSCAL, formatBadge)
+	cli.Choice(cmd, lang, "lang", "", "language of -o html", text.English, text.Dutch)
+}
 
 type conformanceOptions struct {
 	controls []string
@@ -38,6 +48,7 @@ type conformanceOptions struct {
 	shuffle  bool
 	seed     uint64
 	repeat   int
+	lang     string
 	options
 }
 
@@ -66,7 +77,7 @@ weakened unnoticed.`,
 	flags.Uint64Var(&opts.seed, "seed", 0, "with --shuffle: the order of an earlier run, as its report names it")
 	flags.IntVar(&opts.repeat, "repeat", 1, "how many times to run the scenarios")
 	nameFlag(cmd, &opts.Options)
-	documentFlag(cmd, &opts.format, formatTable, formatJSON, formatJUnit, formatMarkdown)
+	reportFlags(cmd, &opts.format, &opts.lang)
 	cli.Complete(cmd, "sample")
 	cli.Complete(cmd, "seed")
 	cli.Complete(cmd, "repeat")
@@ -128,12 +139,13 @@ func newConformanceListCmd(a *app) *cobra.Command {
 }
 
 func newConformanceReportCmd(a *app) *cobra.Command {
-	var format string
+	var format, lang string
 	cmd := &cobra.Command{
 		Use:   "report FILE",
 		Short: "Show a report that was written with -o json",
 		Example: `  druppie-up conformance report conformance.json
-  druppie-up conformance report conformance.json -o markdown`,
+  druppie-up conformance report conformance.json -o html --lang nl
+  druppie-up conformance report conformance.json -o oscal`,
 		Args: cli.Args("name the file of a report"),
 		RunE: func(_ *cobra.Command, args []string) error {
 			data, err := os.ReadFile(args[0])
@@ -144,10 +156,10 @@ func newConformanceReportCmd(a *app) *cobra.Command {
 			if err != nil {
 				return ui.Usage(fmt.Errorf("%s: %w", args[0], err))
 			}
-			return writeReport(a, format, rep)
+			return writeReport(a, format, lang, rep)
 		},
 	}
-	documentFlag(cmd, &format, formatTable, formatJSON, formatJUnit, formatMarkdown)
+	reportFlags(cmd, &format, &lang)
 	return cmd
 }
 
@@ -164,12 +176,18 @@ func newConformanceSchemaCmd(a *app) *cobra.Command {
 	}
 }
 
-func writeReport(a *app, format string, rep conformance.Report) error {
+func writeReport(a *app, format, lang string, rep conformance.Report) error {
 	switch format {
 	case formatJUnit:
 		return rep.JUnit(a.Out)
 	case formatMarkdown:
 		return rep.Markdown(a.Out)
+	case formatHTML:
+		return rep.HTML(a.Out, lang)
+	case formatOSCAL:
+		return rep.OSCAL(a.Out)
+	case formatBadge:
+		return rep.Badge(a.Out)
 	}
 	v := view{headers: []string{"control", "verdict", "scenarios", "why"}}
 	for _, c := range rep.Controls {
@@ -252,7 +270,7 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	}
 	var listed error
 	report.Tested, listed = tested(ctx, p)
-	return errors.Join(writeReport(opts.app, opts.format, report), err, listed, notProven(report, opts.mutate))
+	return errors.Join(writeReport(opts.app, opts.format, opts.lang, report), err, listed, notProven(report, opts.mutate))
 }
 
 // tested is what runs in the cluster. An interrupted run says so too.
