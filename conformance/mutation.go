@@ -40,10 +40,12 @@ type Change struct {
 	Gitea *GiteaChange `json:"gitea,omitempty"`
 }
 
-// GiteaChange sets settings at a path of Gitea's API, such as /repos/owner/name/branch_protections/main.
+// GiteaChange sets settings at a path of Gitea's API, such as /repos/owner/name/branch_protections/main. Where
+// the path is a list's, where says which of it by the texts of its fields, and the settings have an id.
 type GiteaChange struct {
-	Path string         `json:"path"`
-	Set  map[string]any `json:"set"`
+	Path  string            `json:"path"`
+	Where map[string]string `json:"where,omitempty"`
+	Set   map[string]any    `json:"set"`
 }
 
 func (c Change) String() string {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -88,7 +89,15 @@ func newFixture(t *testing.T) *fixture {
 			}
 			f.protection["updated_at"] = "tuesday"
 		}
-		if err := json.NewEncoder(w).Encode(f.protection); err != nil {
+		var answer any = f.protection
+		if strings.HasSuffix(r.URL.Path, "/list") {
+			item := maps.Clone(f.protection)
+			item["id"], item["name_pattern"] = 1000001, "*"
+			answer = []any{map[string]any{"id": 1, "name_pattern": "v*"}, item}
+		} else if r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/list/") && !strings.HasSuffix(r.URL.Path, "/1000001") {
+			t.Errorf("%s isn't the item that was meant", r.URL.Path)
+		}
+		if err := json.NewEncoder(w).Encode(answer); err != nil {
 			t.Error(err)
 		}
 	}))
@@ -136,6 +145,9 @@ func policyChange(patch ...map[string]any) conformance.Change {
 var audit = map[string]any{"op": "replace", "path": "/spec/validationActions", "value": []any{"Audit"}}
 
 func TestMutationIsSeenAndUndone(t *testing.T) {
+	item := conformance.Change{Gitea: &conformance.GiteaChange{
+		Path: "/list", Where: map[string]string{"name_pattern": "*"}, Set: map[string]any{"enable_push": true},
+	}}
 	push := conformance.Change{Gitea: &conformance.GiteaChange{Path: "/repos/o/r/branch_protections/main", Set: map[string]any{"enable_push": true}}}
 	tests := []struct {
 		name    string
@@ -148,6 +160,7 @@ func TestMutationIsSeenAndUndone(t *testing.T) {
 		{"an object that nobody puts back is changed", mutation(nil, policyChange(audit)), "Audit", false},
 		{"an object that nobody puts back is deleted", mutation(nil, policyChange()), "gone", false},
 		{"settings in Gitea are changed", mutation(nil, push), "Deny", true},
+		{"settings of a list in Gitea are changed", mutation(nil, item), "Deny", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

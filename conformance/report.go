@@ -77,7 +77,16 @@ type MutationResult struct {
 	Noticed  bool          `json:"noticed"`         // it turned red, and where it should
 	Phase    string        `json:"phase,omitempty"` // in which it turned red
 	Why      string        `json:"why,omitempty"`
+	Others   []Other       `json:"others,omitempty"` // scenarios of other controls, under the same mutation
 	Took     time.Duration `json:"-"`
+}
+
+// Other is what became of a scenario that needn't notice a mutation. Both is well: it shows how far the control
+// reaches.
+type Other struct {
+	Scenario string `json:"scenario"`
+	Passed   bool   `json:"passed"`
+	Why      string `json:"why,omitempty"`
 }
 
 func newReport() Report { return Report{Schema: Schema} }

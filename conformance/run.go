@@ -20,6 +20,7 @@ type Options struct {
 	Cluster Cluster
 	Shuffle func(n int, swap func(i, j int)) // nil: in order
 	Repeat  int                              // rounds of the scenarios
+	Others  int                              // how many scenarios of other controls also run under each mutation
 	Note    func(format string, args ...any) // tells people what goes on
 	Known   map[string]MutationResult        // what earlier runs of the matrix found, by mutation; those aren't run again
 	Keep    func(MutationResult) error       // keeps what a mutation showed, for a later run
@@ -88,6 +89,14 @@ func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationR
 	if ctx.Err() != nil {
 		return result, context.Cause(ctx)
 	}
+	var others []Other
+	for _, name := range s.others(m, o.Others) {
+		other, _ := o.Run(ctx, name)
+		if ctx.Err() != nil {
+			return result, context.Cause(ctx)
+		}
+		others = append(others, Other{Scenario: name, Passed: other.Passed, Why: other.Why})
+	}
 	applied, err := o.Cluster.Applied(ctx)
 	switch {
 	case err != nil:
@@ -99,9 +108,25 @@ func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationR
 	}
 	result = MutationResult{
 		Name: m.Name, Control: m.Control, What: m.What, Scenario: m.Red.Scenario, Phase: run.Failed(), Why: run.Why,
-		Noticed: !run.Passed && run.Failed() == m.Red.Phase, Took: o.Now().Sub(began),
+		Noticed: !run.Passed && run.Failed() == m.Red.Phase, Others: others, Took: o.Now().Sub(began),
 	}
 	return result, nil
+}
+
+// others names n scenarios that don't prove the mutation's control, by rotation: the next mutation gets the next.
+func (s Suite) others(m Mutation, n int) []string {
+	var names []string
+	for _, info := range s.Scenarios {
+		if !slices.Contains(info.Controls, m.Control) {
+			names = append(names, info.Name)
+		}
+	}
+	turn := n * slices.IndexFunc(s.Mutations, func(other Mutation) bool { return other.Name == m.Name })
+	var out []string
+	for i := range min(n, len(names)) {
+		out = append(out, names[(turn+i)%len(names)])
+	}
+	return out
 }
 
 // judge says of each control what the runs show of it.

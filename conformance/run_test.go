@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -242,5 +243,36 @@ func TestReportForms(t *testing.T) {
 	}
 	if s := hostile.String(); strings.ContainsAny(s, "<>\x1b") || strings.Contains(s, "# Conformance of p|") {
 		t.Errorf("what a report says becomes more than text:\n%s", s)
+	}
+}
+
+// Each mutation gets the next scenarios of other controls, and what becomes of them is no verdict.
+func TestMutateRunsOthersByRotation(t *testing.T) {
+	s := suite("seen", "unseen")
+	for _, name := range []string{"a", "b", "c"} {
+		s.Scenarios = append(s.Scenarios, scenarios.Info{Name: name, Controls: []string{"C5"}})
+	}
+	p := fake{}
+	o := p.options()
+	o.Others = 2
+	o.Run = func(ctx context.Context, name string) (scenarios.Result, error) {
+		if len(name) == 1 {
+			return scenarios.Result{Name: name, Passed: name != "b"}, nil
+		}
+		return p.run(ctx, name)
+	}
+	rep, err := s.Mutate(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, m := range rep.Mutations {
+		for _, other := range m.Others {
+			got = append(got, fmt.Sprintf("%s %s %v", m.Name, other.Scenario, other.Passed))
+		}
+	}
+	want := []string{"seen a true", "seen b false", "unseen c true", "unseen a true"}
+	if !slices.Equal(got, want) || len(rep.Unnoticed()) != 0 {
+		t.Errorf("got %q, unnoticed %v; want %q", got, rep.Unnoticed(), want)
 	}
 }

@@ -22,8 +22,11 @@ const (
 )
 
 func runAwait(c *call) error {
-	if c.args[0] == "trace" {
+	switch c.args[0] {
+	case "trace":
 		return awaitTrace(c)
+	case "dismissed":
+		return awaitDismissed(c)
 	}
 	p, err := c.platform()
 	if err != nil {

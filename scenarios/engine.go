@@ -22,17 +22,19 @@ var errUsage = errors.New("usage")
 
 // engine is what the commands of one script share.
 type engine struct {
-	ctx       context.Context
-	opt       Options
-	clock     *clock
-	begun     time.Time
-	connected *platform.Platform // nil until a command needs it
-	granted   map[string]bool    // exceptions that stand
+	ctx         context.Context
+	opt         Options
+	clock       *clock
+	begun       time.Time
+	connected   *platform.Platform        // nil until a command needs it
+	granted     map[string]bool           // exceptions that stand
+	protections map[string]map[string]any // rules of main that are switched off, by repository
 }
 
 func newEngine(ctx context.Context, opt Options) *engine {
 	return &engine{
 		ctx: ctx, opt: opt, clock: &clock{reporter: opt.Reporter, now: time.Now}, begun: time.Now(), granted: map[string]bool{},
+		protections: map[string]map[string]any{},
 	}
 }
 
@@ -96,16 +98,23 @@ func (e *engine) table() map[string]scriptCommand {
 		"git": {forms: []string{
 			"clone IDENTITY REPOSITORY DIR",
 			"commit IDENTITY DIR MESSAGE",
+			"amend IDENTITY DIR MESSAGE",
 			"push IDENTITY DIR BRANCH",
+			"force-push IDENTITY DIR BRANCH",
+			"tag IDENTITY DIR REPOSITORY TAG",
 			"show IDENTITY REPOSITORY PATH",
 			"head IDENTITY REPOSITORY",
 		}, refusable: true, onCluster: runGit},
 		"pr": {forms: []string{
 			"open IDENTITY REPOSITORY BRANCH TITLE",
 			"approve IDENTITY REPOSITORY NUMBER",
+			"reject IDENTITY REPOSITORY NUMBER",
+			"dismiss IDENTITY REPOSITORY NUMBER",
 			"merge IDENTITY REPOSITORY NUMBER",
+			"override IDENTITY REPOSITORY NUMBER",
 		}, refusable: true, onCluster: runPR},
-		"webhook": {forms: []string{"on|off REPOSITORY"}, onCluster: runWebhook},
+		"webhook":    {forms: []string{"on|off REPOSITORY"}, onCluster: runWebhook},
+		"protection": {forms: []string{"on|off REPOSITORY"}, onCluster: runProtection},
 		"registry": {forms: []string{
 			"has REFERENCE",
 			"signed REFERENCE",
@@ -144,6 +153,7 @@ func (e *engine) table() map[string]scriptCommand {
 			"replicas NAMESPACE DEPLOYMENT REPLICAS",
 			"kustomization NAME REVISION ready",
 			"kustomization NAME REVISION failing REGEX",
+			"dismissed REPOSITORY NUMBER",
 			"trace KIND OUTCOME REF",
 			"trace KIND OUTCOME REF REGEX",
 		}, run: runAwait},

@@ -2,8 +2,10 @@ package scenarios
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -38,9 +40,15 @@ func runGit(c *call, p *platform.Platform) error {
 		})
 		return gitErr("clone "+c.args[2], err)
 	case "commit":
-		return gitCommit(c, id)
+		return gitCommit(c, id, false)
+	case "amend":
+		return gitCommit(c, id, true)
 	case "push":
-		return gitPush(c, id)
+		return gitPush(c, id, "HEAD:refs/heads/"+c.args[3])
+	case "force-push":
+		return gitPush(c, id, "+HEAD:refs/heads/"+c.args[3])
+	case "tag":
+		return gitTag(c, p, id)
 	}
 	client, err := p.Gitea(c.ctx, c.args[1])
 	if err != nil {
@@ -66,8 +74,8 @@ func basic(id platform.Identity) *githttp.BasicAuth {
 	return &githttp.BasicAuth{Username: id.Username, Password: id.Token}
 }
 
-// gitCommit commits everything as the identity, deletions too.
-func gitCommit(c *call, id platform.Identity) error {
+// gitCommit commits everything as the identity, deletions too; amend puts the commit in the place of the last one.
+func gitCommit(c *call, id platform.Identity, amend bool) error {
 	repo, err := git.PlainOpen(c.ts.MkAbs(c.args[2]))
 	if err != nil {
 		return err
@@ -80,7 +88,7 @@ func gitCommit(c *call, id platform.Identity) error {
 		return err
 	}
 	hash, err := tree.Commit(c.args[3], &git.CommitOptions{
-		Author: &object.Signature{Name: id.Username, Email: id.Email, When: time.Now()},
+		Author: &object.Signature{Name: id.Username, Email: id.Email, When: time.Now()}, Amend: amend,
 	})
 	if err != nil {
 		return fmt.Errorf("commit: %w", err)
@@ -89,7 +97,8 @@ func gitCommit(c *call, id platform.Identity) error {
 	return nil
 }
 
-func gitPush(c *call, id platform.Identity) error {
+// gitPush pushes what the clone is at: HEAD in the refspec stands for its branch.
+func gitPush(c *call, id platform.Identity, refspec string) error {
 	repo, err := git.PlainOpen(c.ts.MkAbs(c.args[2]))
 	if err != nil {
 		return err
@@ -101,12 +110,30 @@ func gitPush(c *call, id platform.Identity) error {
 	var output bytes.Buffer
 	err = repo.PushContext(c.ctx, &git.PushOptions{
 		RemoteName: "origin", Auth: basic(id), Progress: &output,
-		RefSpecs: []config.RefSpec{config.RefSpec(head.Name().String() + ":refs/heads/" + c.args[3])},
+		RefSpecs: []config.RefSpec{config.RefSpec(strings.Replace(refspec, "HEAD", head.Name().String(), 1))},
 	})
 	if err != nil && strings.TrimSpace(output.String()) != "" {
 		err = fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(output.String()), " "))
 	}
 	return gitErr("push "+c.args[3], err)
+}
+
+// gitTag makes a tag of what the clone is at, or moves it there. Whatever becomes of the script, the tag is gone
+// when it ends.
+func gitTag(c *call, p *platform.Platform, id platform.Identity) error {
+	c.ts.Defer(func() {
+		admin, err := p.GiteaAdmin(context.WithoutCancel(c.ctx))
+		if err == nil {
+			var resp *gitea.Response
+			if resp, err = admin.DeleteTag(names.Organisation, c.args[3], c.args[4]); giteaclient.Status(resp) == http.StatusNotFound {
+				return // another of the script's commands took it away
+			}
+		}
+		if err != nil {
+			c.ts.Logf("left behind: tag %s of %s: %v", c.args[4], c.args[3], err)
+		}
+	})
+	return gitPush(c, id, "+HEAD:refs/tags/"+c.args[4])
 }
 
 // gitErr makes a refusal of what the server refused, as against what went wrong.

@@ -1,9 +1,11 @@
 package scenarios
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -30,24 +32,93 @@ func runPR(c *call, p *platform.Platform) error {
 			return giteaErr("open a pull request", resp, err)
 		}
 		c.ts.Setenv("PR", strconv.FormatInt(pr.Index, 10))
+		c.ts.Defer(func() {
+			if err := closeLeftOpen(context.WithoutCancel(c.ctx), p, repo, pr.Index); err != nil {
+				c.ts.Logf("left behind: pull request %d of %s: %v", pr.Index, repo, err)
+			}
+		})
 		fmt.Fprintln(c.ts.Stdout(), pr.HTMLURL)
 		return nil
 	case "approve":
-		_, resp, err := client.CreatePullReview(names.Organisation, repo, c.number, gitea.CreatePullReviewOptions{
-			State: gitea.ReviewStateApproved, Body: "Reviewed by " + c.args[1] + ".",
-		})
-		return giteaErr("approve", resp, err)
+		return submitReview(client, repo, c.number, gitea.ReviewStateApproved, "Reviewed by "+c.args[1]+".")
+	case "reject":
+		return submitReview(client, repo, c.number, gitea.ReviewStateRequestChanges, "Not like this.")
+	case "dismiss":
+		return dismiss(client, repo, c.number)
 	}
 	return merge(c, client, repo)
 }
 
-// merge merges a pull request and sets COMMIT. Gitea works out in the background
+func submitReview(client *giteaclient.Client, repo string, pr int64, state gitea.ReviewStateType, body string) error {
+	_, resp, err := client.CreatePullReview(names.Organisation, repo, pr, gitea.CreatePullReviewOptions{State: state, Body: body})
+	return giteaErr("review", resp, err)
+}
+
+// dismiss dismisses every approval that stands.
+func dismiss(client *giteaclient.Client, repo string, pr int64) error {
+	reviews, resp, err := client.ListPullReviews(names.Organisation, repo, pr, gitea.ListPullReviewsOptions{})
+	if err != nil {
+		return giteaErr("read the reviews", resp, err)
+	}
+	dismissed := 0
+	for _, r := range reviews {
+		if r.State != gitea.ReviewStateApproved || r.Dismissed {
+			continue
+		}
+		resp, err := client.DismissPullReview(names.Organisation, repo, pr, r.ID, gitea.DismissPullReviewOptions{Message: "Looked again."})
+		if err != nil {
+			return giteaErr("dismiss", resp, err)
+		}
+		dismissed++
+	}
+	if dismissed == 0 {
+		return fmt.Errorf("pull request %d has no approval to dismiss", pr)
+	}
+	return nil
+}
+
+// awaitDismissed waits until no approval of a pull request stands: Gitea dismisses what went stale a little later.
+func awaitDismissed(c *call) error {
+	p, err := c.platform()
+	if err != nil {
+		return err
+	}
+	client, err := p.GiteaAdmin(c.ctx)
+	if err != nil {
+		return err
+	}
+	return c.wait(20*time.Second, func() (bool, string, error) {
+		reviews, _, err := client.ListPullReviews(names.Organisation, c.args[1], c.number, gitea.ListPullReviewsOptions{})
+		stands := slices.ContainsFunc(reviews, func(r *gitea.PullReview) bool { return r.State == gitea.ReviewStateApproved && !r.Dismissed })
+		return err == nil && !stands, "for the approval to be dismissed", err
+	})
+}
+
+// closeLeftOpen closes a pull request that the script left open, and takes its branch away.
+func closeLeftOpen(ctx context.Context, p *platform.Platform, repo string, number int64) error {
+	client, err := p.GiteaAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	pr, _, err := client.GetPullRequest(names.Organisation, repo, number)
+	if err != nil || pr.State != gitea.StateOpen {
+		return err
+	}
+	closed := gitea.StateClosed
+	if _, _, err := client.EditPullRequest(names.Organisation, repo, number, gitea.EditPullRequestOption{State: &closed}); err != nil {
+		return err
+	}
+	_, _, err = client.DeleteRepoBranch(names.Organisation, repo, pr.Head.Ref)
+	return err
+}
+
+// merge merges a pull request, overriding what forbids it if that is asked for, and sets COMMIT. Gitea works out in the background
 // whether it can be merged, and asks to try again until it knows.
 func merge(c *call, client *giteaclient.Client, repo string) error {
 	path := fmt.Sprintf("/repos/%s/%s/pulls/%d/merge", names.Organisation, repo, c.number)
 	err := c.wait(time.Minute, func() (bool, string, error) {
 		// The SDK leaves unread why it was refused.
-		err := client.Call(c.ctx, http.MethodPost, path, map[string]string{"Do": "squash"}, nil)
+		err := client.Call(c.ctx, http.MethodPost, path, map[string]any{"Do": "squash", "force_merge": c.args[0] == "override"}, nil)
 		var refused *giteaclient.Error
 		switch {
 		case err == nil:

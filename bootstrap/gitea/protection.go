@@ -135,3 +135,44 @@ func (s *setup) ensureProtection(ctx context.Context, repo string, have, want []
 func protectionPath(repo string) string {
 	return "/repos/" + names.Organisation + "/" + repo + "/branch_protections"
 }
+
+// tagProtection is a tag protection rule as Gitea's API has it; the SDK lacks them.
+type tagProtection struct {
+	ID          int64    `json:"id,omitempty"`
+	NamePattern string   `json:"name_pattern"`
+	Whitelist   []string `json:"whitelist_usernames"`
+}
+
+// tagsOnlyBy lets one account make, move and delete tags. Nothing on the platform goes by a tag, but people do:
+// what was released as v1 must not become something else.
+func tagsOnlyBy(user string) tagProtection {
+	return tagProtection{NamePattern: "*", Whitelist: []string{user}}
+}
+
+// ensureTagProtection makes the repository have this one rule for its tags.
+func (s *setup) ensureTagProtection(ctx context.Context, repo string, want tagProtection) error {
+	path := "/repos/" + names.Organisation + "/" + repo + "/tag_protections"
+	var have []tagProtection
+	if err := s.api.Call(ctx, http.MethodGet, path, nil, &have); err != nil {
+		return err
+	}
+	found := false
+	for _, h := range have {
+		id := h.ID
+		h.ID = 0
+		if !found && cmp.Equal(h, want) {
+			found = true
+			continue
+		}
+		if err := s.api.Call(ctx, http.MethodDelete, fmt.Sprintf("%s/%d", path, id), nil, nil); err != nil {
+			return fmt.Errorf("delete rule %s: %w", h.NamePattern, err)
+		}
+	}
+	if found {
+		return nil
+	}
+	if err := s.api.Call(ctx, http.MethodPost, path, want, nil); err != nil {
+		return fmt.Errorf("protect tags: %w", err)
+	}
+	return nil
+}

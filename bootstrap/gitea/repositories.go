@@ -131,7 +131,10 @@ func (s *setup) ensureRepository(ctx context.Context, r repository) error {
 			return fmt.Errorf("first files: %w", err)
 		}
 	}
-	return s.ensureProtection(ctx, r.name, rules, r.protection)
+	if err := s.ensureProtection(ctx, r.name, rules, r.protection); err != nil {
+		return err
+	}
+	return s.ensureTagProtection(ctx, r.name, tagsOnlyBy(names.UserAdmin))
 }
 
 func (s *setup) ensureCollaborators(r repository) error {

@@ -45,6 +45,7 @@ type conformanceOptions struct {
 	undo     bool
 	again    bool
 	sample   int
+	others   int
 	shuffle  bool
 	seed     uint64
 	repeat   int
@@ -71,6 +72,7 @@ weakened unnoticed.`,
 	flags.StringSliceVar(&opts.controls, "control", nil, "controls to prove, by id (default: all)")
 	flags.BoolVar(&opts.mutate, "mutate", false, "weaken each control in turn: a scenario of it must turn red")
 	flags.IntVar(&opts.sample, "sample", 0, "with --mutate: try so many mutations only, others for each build of this program (0: all)")
+	flags.IntVar(&opts.others, "others", 3, "with --mutate: also run so many scenarios of other controls under each mutation, by rotation")
 	flags.BoolVar(&opts.undo, "undo", false, "put back what a killed --mutate has left changed, and do nothing else")
 	flags.BoolVar(&opts.again, "again", false, "with --mutate: also try what an earlier run of this program has tried on this platform")
 	flags.BoolVar(&opts.shuffle, "shuffle", false, "run the scenarios in a random order, as far as one needs no other before it")
@@ -79,6 +81,7 @@ weakened unnoticed.`,
 	nameFlag(cmd, &opts.Options)
 	reportFlags(cmd, &opts.format, &opts.lang)
 	cli.Complete(cmd, "sample")
+	cli.Complete(cmd, "others")
 	cli.Complete(cmd, "seed")
 	cli.Complete(cmd, "repeat")
 	_ = cmd.RegisterFlagCompletionFunc("control", completeControls)
@@ -246,7 +249,7 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 				Name: name, Kubeconfig: opts.Kubeconfig(), Port: state.Port, Command: command, Platform: opts.Name, Reporter: rep,
 			})
 		},
-		Cluster: p, Repeat: opts.repeat, Note: rep.Note, Known: kept.results, Keep: kept.keep, Now: time.Now,
+		Cluster: p, Repeat: opts.repeat, Others: opts.others, Note: rep.Note, Known: kept.results, Keep: kept.keep, Now: time.Now,
 	}
 	if opts.shuffle {
 		if opts.seed == 0 {
@@ -301,8 +304,8 @@ func (o *conformanceOptions) suite() (conformance.Suite, error) {
 		return suite, errors.New("--again and --sample are for --mutate")
 	case o.mutate && len(suite.Mutations) == 0:
 		return suite, fmt.Errorf("no mutation weakens %s yet, so nothing would be tried", strings.Join(o.controls, ", "))
-	case o.sample < 0:
-		return suite, fmt.Errorf("--sample can't be %d: 0 stands for all", o.sample)
+	case o.sample < 0 || o.others < 0:
+		return suite, fmt.Errorf("--sample and --others can't be negative, as %d and %d", o.sample, o.others)
 	case o.repeat < 1 || o.repeat > 100:
 		return suite, fmt.Errorf("--repeat must be from 1 to 100, not %d", o.repeat)
 	case o.seed != 0 && !o.shuffle:

@@ -32,7 +32,7 @@ const (
 const pollInterval = 5 * time.Minute
 
 // GiteaPoller polls Gitea for what no webhook reported, when it starts and each interval: merged pull
-// requests, reviews, and the commits of main.
+// requests, reviews, and the commits of main; and more often, whether main is protected.
 type GiteaPoller struct {
 	*recorder
 	client   *gitea.Client
@@ -42,51 +42,66 @@ type GiteaPoller struct {
 
 // NewGiteaPoller returns a poller. The client has a token that may read, and its HTTP client a timeout.
 func NewGiteaPoller(client *gitea.Client, repos Repositories, o Options) *GiteaPoller {
-	return &GiteaPoller{newRecorder("gitea-forge", o, giteaKinds...), client, repos.withDefaults(), pollInterval}
+	return &GiteaPoller{newRecorder("gitea-forge", o, append(slices.Clone(giteaKinds), tracedb.KindDrift)...), client, repos.withDefaults(), pollInterval}
 }
 
 // Run polls until ctx ends. What fails is tried again at the next poll.
 func (f *GiteaPoller) Run(ctx context.Context) error {
 	var since time.Time // everything before this was polled
-	for {
-		began := f.now()
-		if err := f.poll(ctx, since); err != nil {
-			if ctx.Err() != nil {
-				return ctx.Err()
+	for left := time.Duration(0); ; left -= protectionInterval {
+		if left <= 0 {
+			began := f.now()
+			if f.reported(ctx, "poll", f.poll(ctx, since)) {
+				since = began.Add(-pollOverlap)
 			}
-			f.health.failing("poll", f.now(), err)
-			f.Logger.WarnContext(ctx, "poll Gitea", "error", err)
-		} else {
-			f.health.ok("poll", f.now())
-			since = began.Add(-pollOverlap)
+			left = f.interval
 		}
-		if err := f.pause(ctx, f.interval); err != nil {
+		f.reported(ctx, "protection", f.protections(ctx))
+		if err := f.pause(ctx, min(f.interval, protectionInterval)); err != nil {
 			return err
 		}
 	}
+}
+
+// reported says whether it went well, to people too.
+func (f *GiteaPoller) reported(ctx context.Context, what string, err error) bool {
+	switch {
+	case err == nil:
+		f.health.ok(what, f.now())
+	case ctx.Err() == nil:
+		f.health.failing(what, f.now(), err)
+		f.Logger.WarnContext(ctx, "ask Gitea", "what", what, "error", err)
+	}
+	return err == nil
 }
 
 // poll records what the log doesn't have of all repositories. One repository that fails doesn't keep
 // the others from being polled.
 func (f *GiteaPoller) poll(ctx context.Context, since time.Time) error {
 	var errs []error
-	err := f.pages(ctx, "repositories", func(o gitea.ListOptions) (*gitea.Response, error) {
+	err := f.repositories(ctx, func(repo *gitea.Repository) error {
+		if f.repos.recorded(repo.FullName) && !repo.Empty {
+			errs = append(errs, f.pulls(ctx, repo.FullName, since), f.commits(ctx, repo.FullName))
+		}
+		return ctx.Err()
+	})
+	return errors.Join(append(errs, err)...)
+}
+
+// repositories calls each with the owner's repositories, until one fails.
+func (f *GiteaPoller) repositories(ctx context.Context, each func(*gitea.Repository) error) error {
+	return f.pages(ctx, "repositories", func(o gitea.ListOptions) (*gitea.Response, error) {
 		list, resp, err := f.client.ListUserRepos(f.repos.Owner, gitea.ListReposOptions{ListOptions: o})
 		if err != nil {
 			return resp, err
 		}
 		for _, repo := range list {
-			if !f.repos.recorded(repo.FullName) || repo.Empty {
-				continue
-			}
-			errs = append(errs, f.pulls(ctx, repo.FullName, since), f.commits(ctx, repo.FullName))
-			if ctx.Err() != nil {
-				return resp, ctx.Err()
+			if err := each(repo); err != nil {
+				return resp, err
 			}
 		}
 		return resp, nil
 	})
-	return errors.Join(append(errs, err)...)
 }
 
 // errEnough ends a list before its end.

@@ -176,3 +176,57 @@ func TestPollerEndlessList(t *testing.T) {
 		t.Errorf("%d pages, %v, said %q", pages, err, out.String())
 	}
 }
+
+// Nobody is told by Gitea that main's protection is gone, and nobody may have to be told twice.
+func TestPollerFindsWhatIsntProtected(t *testing.T) {
+	tr := newTrace(t)
+	branch := func(protected bool, approvals int) string {
+		return fmt.Sprintf(`{"name":"main","protected":%v,"required_approvals":%d}`, protected, approvals)
+	}
+	state := map[string]string{}
+	gitea := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		if strings.HasSuffix(r.URL.Path, "/repos") {
+			fmt.Fprint(w, `[{"full_name":"druppie/drone-service"},{"full_name":"druppie/platform"},{"full_name":"druppie/empty"}]`)
+		} else if s, ok := state[r.URL.Path]; ok {
+			fmt.Fprint(w, s)
+		} else {
+			http.Error(w, `{"message":"not found"}`, http.StatusNotFound)
+		}
+	})
+	const service, platform = "/api/v1/repos/druppie/drone-service/branches/main", "/api/v1/repos/druppie/platform/branches/main"
+	var want []string
+	for _, step := range []struct {
+		name              string
+		service, platform string
+		want              []string
+	}{
+		{"all is well", branch(true, 1), branch(true, 0), nil},
+		{"no approval", branch(true, 0), branch(true, 0), []string{"failed druppie/drone-service no approval is required"}},
+		{"still none", branch(true, 0), branch(true, 0), nil},
+		{"and no protection there either", branch(true, 0), branch(false, 0), []string{"failed druppie/platform not protected: whoever may write can push"}},
+		{"back", branch(true, 1), branch(true, 0), []string{
+			"undone druppie/drone-service protected, with an approval of somebody else", "undone druppie/platform protected",
+		}},
+	} {
+		state[service], state[platform] = step.service, step.platform
+		// One that was made anew knows no more than the log.
+		if err := newPoller(t, tr, gitea).protections(t.Context()); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		want = append(want, step.want...)
+		var got []string
+		for _, r := range tr.records() {
+			repository := ""
+			for _, ref := range r.Refs {
+				if ref.Type == tracedb.RefRepository {
+					repository = ref.Value
+				}
+			}
+			got = append(got, fmt.Sprintf("%s %s %s", r.Outcome, repository, payload[tracedb.Drift](t, r.Payload).Got))
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%s: records (-want +got):\n%s", step.name, diff)
+		}
+	}
+}

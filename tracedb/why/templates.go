@@ -142,8 +142,8 @@ var templates = map[tracedb.Kind]template{
 	tracedb.KindDrift: {
 		en:       "{object}[ in {namespace}] {outcome}[, changed by {by}]",
 		nl:       "{object}[ in {namespace}] {outcome}[, gewijzigd door {by}]",
-		outcomes: map[tracedb.Outcome]text.Text{tracedb.Failed: text.Of("differs from what Git says", "wijkt af van wat Git zegt"), tracedb.Undone: text.Of("was put back to what Git says", "is teruggezet naar wat Git zegt")},
-		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"want", "Git says", "Git zegt"}, {"got", "found", "gevonden"},
+		outcomes: map[tracedb.Outcome]text.Text{tracedb.Failed: text.Of("differs from how it should be", "wijkt af van hoe het hoort te zijn"), tracedb.Undone: text.Of("was put back", "is teruggezet")},
+		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"want", "should be", "hoort te zijn"}, {"got", "found", "gevonden"},
 			{"by", "changed by", "gewijzigd door"}, {"revision", "revision", "revisie"}, {"message", "message", "melding"}},
 		english: []string{"want", "got", "message"},
 	},

@@ -1,0 +1,51 @@
+package scenarios
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+
+	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/scenarios/platform"
+)
+
+// runProtection switches the protection of a repository's main off, as Gitea's administrator can, and on again;
+// whatever becomes of the script, it is on when that ends.
+func runProtection(c *call, p *platform.Platform) error {
+	repo := c.args[1]
+	if c.args[0] == "on" {
+		return restoreProtection(c.ctx, c, p, repo)
+	}
+	admin, err := p.GiteaAdmin(c.ctx)
+	if err != nil {
+		return err
+	}
+	rules := fmt.Sprintf("/repos/%s/%s/branch_protections", names.Organisation, repo)
+	var rule map[string]any
+	if err := admin.Call(c.ctx, http.MethodGet, rules+"/"+names.MainBranch, nil, &rule); err != nil {
+		return fmt.Errorf("protection of %s: %w", repo, err)
+	}
+	c.protections[repo] = rule
+	c.ts.Defer(func() {
+		if err := restoreProtection(context.WithoutCancel(c.ctx), c, p, repo); err != nil {
+			c.ts.Logf("left behind: %v; druppie-up up puts it back", err)
+		}
+	})
+	return admin.Call(c.ctx, http.MethodDelete, rules+"/"+names.MainBranch, nil, nil)
+}
+
+func restoreProtection(ctx context.Context, c *call, p *platform.Platform, repo string) error {
+	rule, off := c.protections[repo]
+	if !off {
+		return nil
+	}
+	admin, err := p.GiteaAdmin(ctx)
+	if err != nil {
+		return err
+	}
+	if err := admin.Call(ctx, http.MethodPost, fmt.Sprintf("/repos/%s/%s/branch_protections", names.Organisation, repo), rule, nil); err != nil {
+		return fmt.Errorf("protection of %s, which is off: %w", repo, err)
+	}
+	delete(c.protections, repo)
+	return nil
+}
