@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -229,11 +230,10 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 		if err != nil {
 			return err
 		}
-		if name == "" {
-			name = "none"
-		}
-		rep.Note("mutation undone: %s", name)
-		return nil
+		undone := struct {
+			Undone string `json:"undone"` // mutation; empty: none was applied
+		}{name}
+		return writeResult(opts.app.Out, opts.format, undone, view{headers: []string{"undone"}, rows: [][]string{{cmp.Or(name, "none")}}})
 	}
 	command, err := os.Executable()
 	if err != nil {
@@ -298,6 +298,8 @@ func (o *conformanceOptions) suite() (conformance.Suite, error) {
 	switch {
 	case o.undo && (o.mutate || o.again || o.shuffle || o.repeat != 1 || o.sample != 0 || len(o.controls) > 0):
 		return suite, errors.New("--undo puts back whatever is changed, and goes with no other choice")
+	case o.undo && o.format != formatTable && o.format != formatJSON:
+		return suite, fmt.Errorf("--undo makes no report, so it can't be written as %s", o.format)
 	case o.mutate && (o.shuffle || o.repeat != 1):
 		return suite, errors.New("--shuffle and --repeat are for runs without --mutate")
 	case !o.mutate && (o.again || o.sample != 0):
@@ -323,6 +325,8 @@ func notProven(rep conformance.Report, mutate bool) error {
 		return fmt.Errorf("no scenario noticed %s: %s", strings.Join(unnoticed, ", "), rep.Summary())
 	case !mutate && len(failed) > 0:
 		return fmt.Errorf("%s not proven: %s", strings.Join(failed, ", "), rep.Summary())
+	case !mutate && len(rep.Scenarios) == 0:
+		return fmt.Errorf("nothing is proven, since nothing enforces what was asked for: %s", rep.Summary())
 	}
 	return nil
 }
