@@ -56,7 +56,7 @@ func (c *call) object(p *platform.Platform, file string) (*unstructured.Unstruct
 	return obj, p.Dynamic.Resource(m.Resource).Namespace(obj.GetNamespace()), nil
 }
 
-// runApply creates the object in a file. It is deleted when the script ends.
+// runApply creates the object in a file. It is deleted when the script ends, unless what is applied is to last.
 func runApply(c *call, p *platform.Platform) error {
 	obj, client, err := c.object(p, c.args[0])
 	if err != nil {
@@ -64,6 +64,9 @@ func runApply(c *call, p *platform.Platform) error {
 	}
 	if _, err := client.Create(c.ctx, obj, metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
 		return kubeErr(err)
+	}
+	if c.lasting {
+		return nil
 	}
 	c.ts.Defer(func() {
 		// The script has ended, perhaps because its context did.

@@ -29,12 +29,19 @@ type engine struct {
 	connected   *platform.Platform        // nil until a command needs it
 	granted     map[string]bool           // exceptions that stand
 	protections map[string]map[string]any // rules of main that are switched off, by repository
+
+	since    time.Time         // from when on the trace is searched
+	vars     map[string]string // set before the script
+	kept     map[string]string // what the script keeps of its variables
+	patience time.Duration     // how long a command may wait at most; 0: as long as it likes
+	lasting  bool              // what is applied stays
 }
 
 func newEngine(ctx context.Context, opt Options) *engine {
+	now := time.Now()
 	return &engine{
-		ctx: ctx, opt: opt, clock: &clock{reporter: opt.Reporter, now: time.Now}, begun: time.Now(), granted: map[string]bool{},
-		protections: map[string]map[string]any{},
+		ctx: ctx, opt: opt, clock: &clock{reporter: opt.Reporter, now: time.Now}, begun: now, since: now,
+		granted: map[string]bool{}, kept: map[string]string{}, protections: map[string]map[string]any{},
 	}
 }
 
@@ -48,6 +55,9 @@ func (e *engine) setup(env *testscript.Env) error {
 	env.Setenv("REGISTRY", names.RegistryHost+"/"+names.Organisation)
 	env.Setenv("KUBECONFIG", e.opt.Kubeconfig)
 	env.Setenv("DRUPPIE_UP", e.opt.Command)
+	for name, value := range e.vars {
+		env.Setenv(name, value)
+	}
 	return nil
 }
 
@@ -89,7 +99,9 @@ func (e *engine) table() map[string]scriptCommand {
 	return map[string]scriptCommand{
 		"phase":     {forms: []string{"NAME"}, run: runPhase},
 		"unique":    {forms: []string{"VARIABLE PREFIX"}, run: runUnique},
-		"capture":   {forms: []string{"VARIABLE"}, run: runCapture},
+		"capture":   {forms: []string{"VARIABLE", "VARIABLE REGEX"}, run: runCapture},
+		"keep":      {forms: []string{"VARIABLE"}, run: runKeep},
+		"answer":    {forms: []string{"REGEX"}, run: runAnswer},
 		"same":      {forms: []string{"WHAT VALUE VALUE"}, run: runSame},
 		"replace":   {forms: []string{"FILE OLD NEW"}, run: runReplace},
 		"overlay":   {forms: []string{"DIR RELEASE"}, run: runOverlay},
@@ -103,6 +115,7 @@ func (e *engine) table() map[string]scriptCommand {
 			"force-push IDENTITY DIR BRANCH",
 			"tag IDENTITY DIR REPOSITORY TAG",
 			"show IDENTITY REPOSITORY PATH",
+			"show IDENTITY REPOSITORY PATH BRANCH",
 			"head IDENTITY REPOSITORY",
 		}, refusable: true, onCluster: runGit},
 		"pr": {forms: []string{
@@ -112,6 +125,9 @@ func (e *engine) table() map[string]scriptCommand {
 			"dismiss IDENTITY REPOSITORY NUMBER",
 			"merge IDENTITY REPOSITORY NUMBER",
 			"override IDENTITY REPOSITORY NUMBER",
+			"find IDENTITY REPOSITORY BRANCH",
+			"approved IDENTITY REPOSITORY NUMBER",
+			"merged IDENTITY REPOSITORY NUMBER",
 		}, refusable: true, onCluster: runPR},
 		"webhook":    {forms: []string{"on|off REPOSITORY"}, onCluster: runWebhook},
 		"protection": {forms: []string{"on|off REPOSITORY"}, onCluster: runProtection},
@@ -125,7 +141,9 @@ func (e *engine) table() map[string]scriptCommand {
 			"sign-foreign REFERENCE",
 			"push-as-nobody IMAGE",
 		}, refusable: true, onCluster: runRegistry},
+		"restore":  {forms: []string{"BRANCH"}, onCluster: runRestore},
 		"apply":    {forms: []string{"FILE"}, refusable: true, onCluster: runApply},
+		"get":      {forms: []string{"FILE"}, refusable: true, onCluster: runGet},
 		"blocked":  {forms: []string{"FILE"}, onCluster: runBlocked},
 		"answered": {forms: []string{"FILE"}, onCluster: runAnswered},
 		"outage":   {forms: []string{"gatekeeper|trace stop|hold|release|back"}, onCluster: runOutage},
@@ -134,6 +152,7 @@ func (e *engine) table() map[string]scriptCommand {
 			"find KIND OUTCOME REF",
 			"export SUBJECT FILE",
 			"verify FILE",
+			"validate FILE",
 			"grant ID IMAGE REASON",
 			"revoke ID IMAGE REASON",
 		}, refusable: true, run: runTrace},
@@ -226,6 +245,11 @@ func (c *call) run(cmd scriptCommand) error {
 	return cmd.onCluster(c, p)
 }
 
+// takes says whether arguments have one of the command's forms.
+func (s scriptCommand) takes(args []string) bool {
+	return slices.ContainsFunc(s.forms, func(form string) bool { return fits(form, args) })
+}
+
 // fits says whether arguments have the form: lower-case words, with | between
 // alternatives, stand for themselves, the others for anything.
 func fits(form string, args []string) bool {
@@ -257,9 +281,17 @@ func runUnique(c *call) error {
 	return nil
 }
 
-// runCapture keeps what the last command printed.
+// runCapture sets a variable to what the last command printed, or to what the pattern's group first found in it.
 func runCapture(c *call) error {
-	c.ts.Setenv(c.args[0], strings.TrimSpace(c.ts.ReadFile("stdout")))
+	printed := strings.TrimSpace(c.ts.ReadFile("stdout"))
+	if c.pattern != nil {
+		m := c.pattern.FindStringSubmatch(printed)
+		if len(m) != 2 {
+			return fmt.Errorf("%s, which needs one group, found nothing", c.pattern)
+		}
+		printed = m[1]
+	}
+	c.ts.Setenv(c.args[0], printed)
 	return nil
 }
 
@@ -285,6 +317,9 @@ func runReplace(c *call) error {
 // wait polls until check is done. check says what it still waits for; an
 // error ends the wait, since it can't get better.
 func (c *call) wait(timeout time.Duration, check func() (done bool, waiting string, err error)) error {
+	if c.patience > 0 {
+		timeout = min(timeout, c.patience)
+	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
 	last := ""

@@ -62,7 +62,11 @@ func runGit(c *call, p *platform.Platform) error {
 		fmt.Fprintln(c.ts.Stdout(), b.Commit.ID)
 		return nil
 	}
-	data, resp, err := client.GetFile(names.Organisation, c.args[2], names.MainBranch, c.args[3])
+	branch := names.MainBranch
+	if len(c.args) > 4 {
+		branch = c.args[4]
+	}
+	data, resp, err := client.GetFile(names.Organisation, c.args[2], branch, c.args[3])
 	if err != nil {
 		return giteaErr("read "+c.args[3]+" of "+c.args[2], resp, err)
 	}

@@ -32,6 +32,10 @@ func runPR(c *call, p *platform.Platform) error {
 			return giteaErr("open a pull request", resp, err)
 		}
 		c.ts.Setenv("PR", strconv.FormatInt(pr.Index, 10))
+		if c.lasting {
+			fmt.Fprintln(c.ts.Stdout(), pr.HTMLURL)
+			return nil
+		}
 		c.ts.Defer(func() {
 			if err := closeLeftOpen(context.WithoutCancel(c.ctx), p, repo, pr.Index); err != nil {
 				c.ts.Logf("left behind: pull request %d of %s: %v", pr.Index, repo, err)
@@ -45,6 +49,12 @@ func runPR(c *call, p *platform.Platform) error {
 		return submitReview(client, repo, c.number, gitea.ReviewStateRequestChanges, "Not like this.")
 	case "dismiss":
 		return dismiss(client, repo, c.number)
+	case "find":
+		return findPR(c, client, repo, c.args[3])
+	case "approved":
+		return approved(c, client, repo)
+	case "merged":
+		return merged(c, client, repo)
 	}
 	return merge(c, client, repo)
 }
@@ -134,6 +144,11 @@ func merge(c *call, client *giteaclient.Client, repo string) error {
 	if err != nil {
 		return err
 	}
+	return merged(c, client, repo)
+}
+
+// merged sets COMMIT to what a pull request became on main.
+func merged(c *call, client *giteaclient.Client, repo string) error {
 	pr, resp, err := client.GetPullRequest(names.Organisation, repo, c.number)
 	if err != nil {
 		return giteaErr("read the pull request", resp, err)
@@ -143,4 +158,36 @@ func merge(c *call, client *giteaclient.Client, repo string) error {
 	}
 	c.ts.Setenv("COMMIT", *pr.MergedCommitID)
 	return nil
+}
+
+// findPR sets PR to the newest pull request from a branch that wasn't closed without being merged.
+func findPR(c *call, client *giteaclient.Client, repo, branch string) error {
+	prs, resp, err := client.ListRepoPullRequests(names.Organisation, repo, gitea.ListPullRequestsOptions{
+		State: gitea.StateAll, Sort: "newest", ListOptions: gitea.ListOptions{Page: 1, PageSize: 50},
+	})
+	if err != nil {
+		return giteaErr("list pull requests", resp, err)
+	}
+	for _, pr := range prs {
+		if pr.Head != nil && pr.Head.Name == branch && (pr.HasMerged || pr.State == gitea.StateOpen) {
+			c.ts.Setenv("PR", strconv.FormatInt(pr.Index, 10))
+			fmt.Fprintln(c.ts.Stdout(), pr.HTMLURL)
+			return nil
+		}
+	}
+	return fmt.Errorf("no pull request asks for %s", branch)
+}
+
+// approved wants a pull request that the identity approves of as it is.
+func approved(c *call, client *giteaclient.Client, repo string) error {
+	reviews, resp, err := client.ListPullReviews(names.Organisation, repo, c.number, gitea.ListPullReviewsOptions{})
+	if err != nil {
+		return giteaErr("list reviews", resp, err)
+	}
+	for _, r := range reviews {
+		if r.Reviewer != nil && r.Reviewer.UserName == c.args[1] && r.State == gitea.ReviewStateApproved && !r.Dismissed {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s hasn't approved pull request %d", c.args[1], c.number)
 }

@@ -59,21 +59,34 @@ var ErrFailed = errors.New("scenario failed")
 func Run(ctx context.Context, opt Options) (Result, error) { return run(ctx, scripts, opt) }
 
 func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
-	if opt.Reporter == nil {
-		opt.Reporter = ui.Discard()
-	}
-	if opt.Out == nil {
-		opt.Out = io.Discard
-	}
+	opt = opt.filled()
 	info, err := find(fsys, opt.Name)
 	if err != nil {
 		return Result{Name: opt.Name}, err
 	}
-	res := Result{Name: info.Name, Controls: info.Controls}
 	script, err := fs.ReadFile(fsys, info.Name+ext)
 	if err != nil {
-		return res, err
+		return Result{Name: info.Name, Controls: info.Controls}, err
 	}
+	e := newEngine(ctx, opt)
+	defer e.close()
+	return e.execute(info, script)
+}
+
+// filled has something for whatever may be nil.
+func (o Options) filled() Options {
+	if o.Reporter == nil {
+		o.Reporter = ui.Discard()
+	}
+	if o.Out == nil {
+		o.Out = io.Discard
+	}
+	return o
+}
+
+// execute runs a script and says what came of it.
+func (e *engine) execute(info Info, script []byte) (Result, error) {
+	res := Result{Name: info.Name, Controls: info.Controls}
 	dir, err := os.MkdirTemp("", "druppie-scenario-")
 	if err != nil {
 		return res, err
@@ -84,20 +97,18 @@ func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
 		return res, err
 	}
 
-	e := newEngine(ctx, opt)
-	defer e.close()
 	t := e.runScript(file)
 	res.Duration = time.Since(e.begun)
 	res.Phases = e.clock.finish(t.failed)
 	res.Passed = !t.failed && !t.skipped
-	fmt.Fprint(opt.Out, table(res.Phases, res.Duration))
+	fmt.Fprint(e.opt.Out, table(res.Phases, res.Duration))
 	switch {
-	case ctx.Err() != nil:
+	case e.ctx.Err() != nil:
 		res.Passed = false
-		err = context.Cause(ctx)
+		err = context.Cause(e.ctx)
 	case t.failed:
 		err = fmt.Errorf("%w: %s", ErrFailed, t.why())
-		fmt.Fprintf(opt.Out, "\n%s\n", strings.TrimSpace(t.log.String()))
+		fmt.Fprintf(e.opt.Out, "\n%s\n", strings.TrimSpace(t.log.String()))
 	case t.skipped:
 		err = fmt.Errorf("%w: it skipped itself, which proves nothing", ErrFailed)
 	}

@@ -201,8 +201,6 @@ func TestEveryScenarioAsksTheTrace(t *testing.T) {
 // Every line of the real scripts has the form of a command; a slip in one that
 // runs last would show only after minutes on a platform.
 func TestScriptsUseCommandsAsTheyAre(t *testing.T) {
-	e := newEngine(t.Context(), Options{})
-	commands := e.table()
 	all, err := List()
 	if err != nil {
 		t.Fatal(err)
@@ -213,55 +211,27 @@ func TestScriptsUseCommandsAsTheyAre(t *testing.T) {
 			t.Fatal(err)
 		}
 		text, _, _ := strings.Cut(string(data), "\n-- ")
-		for i, line := range strings.Split(text, "\n") {
-			args := words(line)
-			neg := len(args) > 0 && args[0] == "!"
-			if neg {
-				args = args[1:]
-			}
-			if len(args) == 0 {
-				continue
-			}
-			cmd, ours := commands[args[0]]
-			if !ours {
-				if !slices.Contains([]string{"env", "stdout", "stderr", "cp", "cmp"}, args[0]) {
-					t.Errorf("%s:%d: unknown command %s", s.Name, i+1, args[0])
-				}
-				continue
-			}
-			if neg && !cmd.refusable || !slices.ContainsFunc(cmd.forms, func(f string) bool { return fits(f, args[1:]) }) {
-				t.Errorf("%s:%d: %s doesn't fit %q", s.Name, i+1, line, cmd.forms)
-			}
+		if err := Lint(text); err != nil {
+			t.Errorf("%s: %v", s.Name, err)
 		}
 	}
 }
 
-// words splits a line the way testscript does, leaving variables as they are.
-func words(line string) []string {
-	var out []string
-	var word strings.Builder
-	quoted, begun := false, false
-	for _, r := range line {
-		switch {
-		case r == '\'':
-			quoted, begun = !quoted, true
-		case r == '#' && !quoted && !begun:
-			return out
-		case (r == ' ' || r == '\t') && !quoted:
-			if begun {
-				out = append(out, word.String())
+func TestLint(t *testing.T) {
+	tests := []struct{ name, script, want string }{
+		{"good", "env X=1\nphase 'one two'\n! pr merge builder r $PR # no\n", ""},
+		{"unknown", "phase x\nfly away", "line 2: unknown command fly"},
+		{"too few", "pr merge builder", "line 1: pr merge builder doesn't fit"},
+		{"not refusable", "! phase x", "doesn't fit"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			err := Lint(tt.script)
+			if (err == nil) != (tt.want == "") || err != nil && !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %q", err, tt.want)
 			}
-			word.Reset()
-			begun = false
-		default:
-			begun = true
-			word.WriteRune(r)
-		}
+		})
 	}
-	if begun {
-		out = append(out, word.String())
-	}
-	return out
 }
 
 func TestTable(t *testing.T) {

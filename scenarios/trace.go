@@ -52,6 +52,8 @@ func runTrace(c *call) error {
 			return err
 		}
 		out, err = c.trace("verify", c.ts.MkAbs(c.args[1]), "--key", key)
+	case "validate":
+		out, err = c.trace("register", "validate", c.ts.MkAbs(c.args[1]))
 	case "grant", "revoke":
 		out, err = c.exception(c.args[0], c.args[1], c.args[2], c.args[3])
 	}
@@ -112,7 +114,7 @@ func (c *call) search(kind, outcome, ref string) ([]byte, error) {
 		ref = "image:" + image[strings.LastIndexByte(image, '@')+1:]
 	}
 	// The log's clock is this machine's, give or take.
-	since := c.begun.UTC().Add(-time.Second).Format(time.RFC3339)
+	since := c.since.UTC().Add(-time.Second).Format(time.RFC3339)
 	args := []string{"search", "--kind", kind, "--ref", ref, "--from", since, "-o", "json", "--name", c.opt.Platform}
 	if outcome != "-" {
 		args = append(args, "--outcome", outcome)

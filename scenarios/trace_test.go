@@ -98,7 +98,7 @@ func TestFindRecordByWhatItSays(t *testing.T) {
 // What an earlier run of the scenario left in the log proves nothing about this one.
 func TestOnlyThisRunCounts(t *testing.T) {
 	e, calls := answering(t, twoRuns)
-	e.begun = time.Date(2026, 11, 24, 4, 10, 38, 900_000_000, time.UTC)
+	e.since = time.Date(2026, 11, 24, 4, 10, 38, 900_000_000, time.UTC)
 	h := runScript(t, e, `
 await trace run failed image:registry:5000/druppie/x@sha256:aa
 stdout '"seq": 9'

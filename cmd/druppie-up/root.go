@@ -77,6 +77,7 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
 		newDoctorCmd(a),
 		newScenarioCmd(a),
 		newConformanceCmd(a),
+		newLessonCmd(a),
 		newSupplyCmd(a),
 		newRenderCmd(a),
 		newCredentialsCmd(a),

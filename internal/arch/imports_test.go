@@ -22,7 +22,7 @@ const module = "github.com/druppie/druppie-up"
 var allowed = []struct{ pkg, imports string }{
 	// Commands: flags, wiring, and one library call. The programs that go into images and onto the
 	// host stay small: they know only what they are the main of.
-	{"cmd/druppie-up", "cmd/internal/cli bootstrap bootstrap/... conformance scenarios scenarios/platform manifests policies internal/ui tracedb tracedb/catalog tracedb/client tracedb/register tracedb/export tracedb/why"},
+	{"cmd/druppie-up", "cmd/internal/cli bootstrap bootstrap/... conformance lessons scenarios scenarios/platform manifests policies internal/ui tracedb tracedb/catalog tracedb/client tracedb/register tracedb/export tracedb/why"},
 	{"cmd/mirror", "bootstrap/supply/mirror"},
 	{"cmd/foundry", "cmd/internal/cli cmd/foundry/... internal/ui tracedb tracedb/client tracedb/register tracedb/register/registertest tracedb/attest"},
 	{"cmd/tracedb", "cmd/internal/cli tracedb tracedb/... internal/ui"},
@@ -69,6 +69,9 @@ var allowed = []struct{ pkg, imports string }{
 
 	// Conformance weighs what scenarios show, and weakens what they are to notice.
 	{"conformance", "scenarios scenarios/platform policies"},
+
+	// Lessons walk people through scenarios.
+	{"lessons", "scenarios scenarios/platform internal/ui"},
 
 	// The trace and the installer know nothing of each other.
 	{"tracedb/redact", "tracedb/attest/strict"},

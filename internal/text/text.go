@@ -123,3 +123,16 @@ func Accepted(header string) (lang string, ok bool) {
 func Number(lang string, n int64) string {
 	return message.NewPrinter(language.Make(lang)).Sprint(n)
 }
+
+// Locale is the language that the environment asks for: the first of these variables that is set decides.
+func Locale(getenv func(string) string) string {
+	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if value := getenv(name); value != "" {
+			if lang, _, _ := strings.Cut(value, "_"); lang == Dutch {
+				return Dutch
+			}
+			break
+		}
+	}
+	return English
+}

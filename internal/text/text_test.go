@@ -46,3 +46,25 @@ func TestNumber(t *testing.T) {
 		}
 	}
 }
+
+func TestLocale(t *testing.T) {
+	tests := []struct {
+		name string
+		env  map[string]string
+		want string
+	}{
+		{"nothing is set", nil, English},
+		{"the language", map[string]string{"LANG": "nl_BE.UTF-8"}, Dutch},
+		{"another", map[string]string{"LANG": "de_DE.UTF-8"}, English},
+		{"none", map[string]string{"LANG": "C.UTF-8"}, English},
+		{"of messages", map[string]string{"LANG": "en_GB.UTF-8", "LC_MESSAGES": "nl_NL"}, Dutch},
+		{"all goes first", map[string]string{"LC_ALL": "C", "LANG": "nl_NL.UTF-8"}, English},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			if got := Locale(func(name string) string { return tt.env[name] }); got != tt.want {
+				t.Errorf("%q, want %q", got, tt.want)
+			}
+		})
+	}
+}

@@ -48,3 +48,9 @@ func Table(w io.Writer, headers []string, rows [][]string) error {
 	}
 	return nil
 }
+
+// Heading writes a line that stands out, where that can be shown.
+func Heading(w io.Writer, title string) error {
+	_, err := fmt.Fprintln(w, newStyles(w).strong.Render(OneLine(title)))
+	return err
+}
