@@ -14,3 +14,8 @@ var FS embed.FS
 //
 //go:embed controls.yaml
 var Controls []byte
+
+// Haven is haven.yaml: the checks of the standard Haven, as questions to a cluster.
+//
+//go:embed haven.yaml
+var Haven []byte

@@ -86,7 +86,7 @@ weakened unnoticed.`,
 	cli.Complete(cmd, "seed")
 	cli.Complete(cmd, "repeat")
 	_ = cmd.RegisterFlagCompletionFunc("control", completeControls)
-	cmd.AddCommand(newConformanceListCmd(a), newConformanceReportCmd(a), newConformanceSchemaCmd(a))
+	cmd.AddCommand(newConformanceListCmd(a), newConformanceReportCmd(a), newConformanceSchemaCmd(a), newConformanceHavenCmd(a))
 	return cmd
 }
 
