@@ -78,6 +78,14 @@ type View struct {
 // Progress is how far the attendee is in a lesson; nil: not begun.
 func (w *Walk) Progress(lesson string) *Progress { return w.state.Lessons[lesson] }
 
+// CurrentName is the name of the lesson that the attendee is in; empty: in none.
+func (w *Walk) CurrentName() string {
+	if w.state.Lessons[w.state.Current] == nil {
+		return ""
+	}
+	return w.state.Current
+}
+
 // Current is the lesson that the attendee is in, and the step.
 func (w *Walk) Current() (Lesson, Step, error) {
 	p := w.state.Lessons[w.state.Current]

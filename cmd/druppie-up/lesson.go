@@ -324,11 +324,11 @@ func (o *lessonOptions) reset(ctx context.Context, w *lessons.Walk, args []strin
 	case len(args) > 0:
 		res.Lesson = args[0]
 	default:
-		l, _, err := w.Current()
-		if err != nil {
-			return err
+		// Whoever isn't sure resets twice. A lesson whose step this version doesn't know can be reset too.
+		if res.Lesson = w.CurrentName(); res.Lesson == "" {
+			o.app.rep.Note("no lesson has begun: there is nothing to reset")
+			return nil
 		}
-		res.Lesson = l.Name
 	}
 	title := "Reset lesson " + res.Lesson
 	if o.all {
