@@ -2,7 +2,6 @@ package bootstrap
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -53,16 +52,36 @@ func credential(where string, s corev1.Secret) Credential {
 	}
 }
 
-// openRunning returns a client of the cluster that o names, and the front door's
-// port; an error if it doesn't run.
-func openRunning(ctx context.Context, o Options) (*kube.Client, int, error) {
+// Running says at which port of this machine the front door of the platform that o names is; 0: o names a context,
+// whose front door is elsewhere. An error if it doesn't run.
+func Running(ctx context.Context, o Options) (port int, err error) {
+	if o.Context != "" {
+		return 0, nil
+	}
 	state, err := cluster.Inspect(ctx, o.Name)
+	if err != nil {
+		return 0, err
+	}
+	if !state.Running() {
+		up := "druppie-up up"
+		if o.Name != names.DefaultPlatform {
+			up += " --name " + o.Name
+		}
+		return 0, ui.WithHint(fmt.Errorf("platform %s isn't running", o.Name), "bring it up with "+up)
+	}
+	return state.Port, nil
+}
+
+// openRunning returns a client of the platform that o names, and the front door's port; 0: it isn't on this machine.
+func openRunning(ctx context.Context, o Options) (*kube.Client, int, error) {
+	port, err := Running(ctx, o)
 	if err != nil {
 		return nil, 0, err
 	}
-	if !state.Running() {
-		return nil, 0, ui.WithHint(errors.New("cluster "+o.Name+" isn't running"), "bring it up with `druppie-up up`")
+	open := func() (*kube.Client, error) { return kube.New(o.Kubeconfig()) }
+	if o.Context != "" {
+		open = func() (*kube.Client, error) { return kube.NewForContext(o.Context) }
 	}
-	c, err := kube.New(o.Kubeconfig())
-	return c, state.Port, err
+	c, err := open()
+	return c, port, err
 }

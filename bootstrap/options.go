@@ -1,7 +1,9 @@
 package bootstrap
 
 import (
+	"cmp"
 	"fmt"
+	"net/url"
 	"os"
 	"path/filepath"
 	"time"
@@ -16,6 +18,7 @@ import (
 // puts the default into each field that has its zero value.
 type Options struct {
 	Name     string // cluster's name
+	Context  string // of the user's kubeconfig: a platform that somebody else made; empty: the kind cluster
 	Workers  int    // worker nodes beside the control plane
 	GPUNodes int    // workers with labels, taint and a simulated nvidia.com/gpu
 
@@ -83,7 +86,7 @@ func (o Options) withFolders() (Options, error) {
 			}
 			state = filepath.Join(home, ".local", "state")
 		}
-		o.StateDir = filepath.Join(state, "druppie-up", o.Name)
+		o.StateDir = filepath.Join(state, "druppie-up", cmp.Or(url.PathEscape(o.Context), o.Name))
 	}
 	// The engine and the go command take no relative folders.
 	for _, dir := range []*string{&o.StoreDir, &o.StateDir} {

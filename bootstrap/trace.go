@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
@@ -13,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/druppie/druppie-up/bootstrap/frontdoor"
+	"github.com/druppie/druppie-up/internal/kubeclient"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -50,10 +52,16 @@ func Trace(ctx context.Context, o Options) (TraceAccess, error) {
 	if err != nil {
 		return TraceAccess{}, err
 	}
-	return openTrace(ctx, c, c.Clientset, port)
+	endpoint := frontdoor.Endpoint{Port: port}
+	if port == 0 {
+		endpoint = frontdoor.Endpoint{Port: 443, Dial: func(ctx context.Context) (net.Conn, error) {
+			return kubeclient.DialService(ctx, c.RESTConfig, c.Clientset, names.NamespaceFoundry, "frontdoor")
+		}}
+	}
+	return openTrace(ctx, c, c.Clientset, endpoint)
 }
 
-func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interface, port int) (TraceAccess, error) {
+func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interface, endpoint frontdoor.Endpoint) (TraceAccess, error) {
 	read := func(name, key string) (string, error) {
 		cm := &corev1.ConfigMap{}
 		err := c.Get(ctx, client.ObjectKey{Namespace: names.NamespaceSystem, Name: name}, cm)
@@ -73,7 +81,7 @@ func openTrace(ctx context.Context, c client.Reader, clientset kubernetes.Interf
 	if err != nil {
 		return TraceAccess{}, err
 	}
-	endpoint := frontdoor.Endpoint{Port: port, CA: []byte(ca)}
+	endpoint.CA = []byte(ca)
 	transport, err := endpoint.Transport()
 	if err != nil {
 		return TraceAccess{}, err

@@ -88,7 +88,7 @@ func TestTraceIsReachedThroughTheFrontDoorOfThisPlatformOnly(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			port := serveTrace(t, tt.ca)
-			access, err := openTrace(t.Context(), c, fakeset.NewClientset(), port)
+			access, err := openTrace(t.Context(), c, fakeset.NewClientset(), frontdoor.Endpoint{Port: port})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,7 +159,7 @@ func TestTraceThatIsntThereIsSaidWithAWayOut(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			c := fake.NewClientBuilder().WithObjects(tt.have...).Build()
-			if _, err := openTrace(t.Context(), c, set, 8443); err == nil || ui.Hint(err) == "" {
+			if _, err := openTrace(t.Context(), c, set, frontdoor.Endpoint{Port: 8443}); err == nil || ui.Hint(err) == "" {
 				t.Errorf("got %v, want an error with a hint", err)
 			}
 		})

@@ -65,7 +65,7 @@ func (e *engine) setup(env *testscript.Env) error {
 // without.
 func (e *engine) platform() (*platform.Platform, error) {
 	if e.connected == nil {
-		p, err := platform.Connect(e.ctx, platform.Options{Kubeconfig: e.opt.Kubeconfig, Port: e.opt.Port})
+		p, err := platform.Connect(e.ctx, platform.Options{Kubeconfig: e.opt.Kubeconfig, Context: e.opt.Context, Port: e.opt.Port})
 		if err != nil {
 			return nil, err
 		}

@@ -23,6 +23,7 @@ import (
 type Options struct {
 	Name       string
 	Kubeconfig string
+	Context    string // of the user's kubeconfig, instead
 	Port       int    // of the front door on 127.0.0.1; 0: Gitea is reached through the Kubernetes API
 	Command    string // path of druppie-up, for the scripts that call it
 	Platform   string // name of the platform, which that command is given

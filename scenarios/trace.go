@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,7 +29,11 @@ const (
 
 // trace runs a subcommand of the built command's trace, as a user would.
 func (c *call) trace(args ...string) ([]byte, error) {
-	out, err := command.Output(c.ctx, c.opt.Command, append([]string{"trace"}, args...)...)
+	which := []string{"--name", c.opt.Platform}
+	if c.opt.Context != "" {
+		which = []string{"--context", c.opt.Context}
+	}
+	out, err := command.Output(c.ctx, c.opt.Command, slices.Concat([]string{"trace"}, args, which)...)
 	if errors.As(err, new(*exec.ExitError)) {
 		return out, refusal{err}
 	}
@@ -41,11 +46,11 @@ func runTrace(c *call) error {
 	var err error
 	switch c.args[0] {
 	case "why":
-		out, err = c.trace("why", c.args[1], "--name", c.opt.Platform)
+		out, err = c.trace("why", c.args[1])
 	case "find":
 		out, err = c.search(c.args[1], c.args[2], c.args[3])
 	case "export":
-		out, err = c.trace("export", c.args[1], "--file", c.ts.MkAbs(c.args[2]), "--name", c.opt.Platform)
+		out, err = c.trace("export", c.args[1], "--file", c.ts.MkAbs(c.args[2]))
 	case "verify":
 		var key string
 		if key, err = c.traceKey(); err != nil {
@@ -79,7 +84,7 @@ func (c *call) traceKey() (string, error) {
 // exception grants an exception until tomorrow, for one image, or revokes it.
 // One that stands is revoked when the script ends, whatever becomes of it.
 func (c *call) exception(verb, id, image, reason string) ([]byte, error) {
-	args := []string{"register", verb, id, "--image", image, "--by", ciso, "--reason", reason, "--name", c.opt.Platform}
+	args := []string{"register", verb, id, "--image", image, "--by", ciso, "--reason", reason}
 	if verb == "grant" {
 		args = append(args, "--until", time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly))
 	}
@@ -115,7 +120,7 @@ func (c *call) search(kind, outcome, ref string) ([]byte, error) {
 	}
 	// The log's clock is this machine's, give or take.
 	since := c.since.UTC().Add(-time.Second).Format(time.RFC3339)
-	args := []string{"search", "--kind", kind, "--ref", ref, "--from", since, "-o", "json", "--name", c.opt.Platform}
+	args := []string{"search", "--kind", kind, "--ref", ref, "--from", since, "-o", "json"}
 	if outcome != "-" {
 		args = append(args, "--outcome", outcome)
 	}
@@ -125,7 +130,7 @@ func (c *call) search(kind, outcome, ref string) ([]byte, error) {
 // describe gives the trace's text about a record: a line that sums it up, and
 // one for each of its details.
 func (c *call) describe(seq int64) (string, error) {
-	out, err := c.trace("why", fmt.Sprintf("record:%d", seq), "-o", "json", "--name", c.opt.Platform)
+	out, err := c.trace("why", fmt.Sprintf("record:%d", seq), "-o", "json")
 	if err != nil {
 		return "", err
 	}

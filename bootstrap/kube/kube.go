@@ -24,12 +24,12 @@ import (
 	"k8s.io/client-go/kubernetes"
 	clientscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrllog "sigs.k8s.io/controller-runtime/pkg/log"
 	"sigs.k8s.io/yaml"
 
+	"github.com/druppie/druppie-up/internal/kubeclient"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -49,11 +49,23 @@ type Client struct {
 // New opens the cluster that the kubeconfig file names. It doesn't look at the
 // user's KUBECONFIG.
 func New(kubeconfig string) (*Client, error) {
-	cfg, err := clientcmd.BuildConfigFromFlags("", kubeconfig)
+	cfg, err := kubeclient.Config(kubeconfig, "")
 	if err != nil {
-		return nil, ui.WithHint(fmt.Errorf("read kubeconfig %s: %w", kubeconfig, err),
-			"run `druppie-up up`: it writes the kubeconfig again")
+		return nil, ui.WithHint(err, "run `druppie-up up`: it writes the kubeconfig again")
 	}
+	return open(cfg)
+}
+
+// NewForContext opens the cluster that a context of the user's kubeconfig names.
+func NewForContext(context string) (*Client, error) {
+	cfg, err := kubeclient.Config("", context)
+	if err != nil {
+		return nil, ui.WithHint(err, "`kubectl config get-contexts` lists them")
+	}
+	return open(cfg)
+}
+
+func open(cfg *rest.Config) (*Client, error) {
 	// One process, one small cluster: the client-side limit would only make
 	// an unchanged `up` slow.
 	cfg.QPS, cfg.Burst = -1, -1

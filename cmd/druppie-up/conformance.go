@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/conformance"
 	"github.com/druppie/druppie-up/internal/text"
@@ -67,6 +67,7 @@ weakened unnoticed.`,
 		Example: `  druppie-up conformance
   druppie-up conformance --control C3,F6.2 --shuffle --repeat 3
   druppie-up conformance --mutate -o junit
+  druppie-up conformance --context my-cluster
   druppie-up conformance --undo`,
 	}, &opts.Options, func(ctx context.Context) error { return runConformance(ctx, opts) })
 	flags := cmd.Flags()
@@ -79,7 +80,7 @@ weakened unnoticed.`,
 	flags.BoolVar(&opts.shuffle, "shuffle", false, "run the scenarios in a random order, as far as one needs no other before it")
 	flags.Uint64Var(&opts.seed, "seed", 0, "with --shuffle: the order of an earlier run, as its report names it")
 	flags.IntVar(&opts.repeat, "repeat", 1, "how many times to run the scenarios")
-	nameFlag(cmd, &opts.Options)
+	platformFlags(cmd, &opts.Options)
 	reportFlags(cmd, &opts.format, &opts.lang)
 	cli.Complete(cmd, "sample")
 	cli.Complete(cmd, "others")
@@ -212,14 +213,11 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	if err != nil {
 		return ui.Usage(err)
 	}
-	state, err := cluster.Inspect(ctx, opts.Name)
+	port, err := bootstrap.Running(ctx, opts.Options)
 	if err != nil {
 		return err
 	}
-	if !state.Running() {
-		return ui.WithHint(fmt.Errorf("platform %s isn't running", opts.Name), "bring it up with druppie-up up"+nameArg(opts.Name))
-	}
-	p, closePlatform, err := conformance.Connect(ctx, platform.Options{Kubeconfig: opts.Kubeconfig(), Port: state.Port})
+	p, closePlatform, err := conformance.Connect(ctx, platform.Options{Kubeconfig: opts.Kubeconfig(), Context: opts.Context, Port: port})
 	if err != nil {
 		return err
 	}
@@ -246,7 +244,7 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	o := conformance.Options{
 		Run: func(ctx context.Context, name string) (scenarios.Result, error) {
 			return scenarios.Run(ctx, scenarios.Options{
-				Name: name, Kubeconfig: opts.Kubeconfig(), Port: state.Port, Command: command, Platform: opts.Name, Reporter: rep,
+				Name: name, Kubeconfig: opts.Kubeconfig(), Context: opts.Context, Port: port, Command: command, Platform: opts.Name, Reporter: rep,
 			})
 		},
 		Cluster: p, Repeat: opts.repeat, Others: opts.others, Note: rep.Note, Known: kept.results, Keep: kept.keep, Now: time.Now,
@@ -266,7 +264,7 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	if errors.Is(err, conformance.ErrApplied) {
 		err = ui.WithHint(err, "wait for the end of the run that applied it; if that was killed, druppie-up conformance --undo"+nameArg(opts.Name)+" puts everything back")
 	}
-	report.Kind, report.Platform, report.Tool, report.Cores = kind, opts.Name, conformance.Tool(thisBuild()), runtime.NumCPU()
+	report.Kind, report.Platform, report.Tool, report.Cores = kind, cmp.Or(opts.Context, opts.Name), conformance.Tool(thisBuild()), runtime.NumCPU()
 	report.Began, report.Ended, report.Seed = began.UTC(), time.Now().UTC(), opts.seed
 	if err != nil {
 		report.Stopped = err.Error()

@@ -21,6 +21,15 @@ func nameFlag(cmd *cobra.Command, opts *bootstrap.Options) {
 	cli.Complete(cmd, "name")
 }
 
+// platformFlags give a command the flags that say which running platform is meant: one of this machine, or one
+// that somebody else made, to which a context of the user's kubeconfig leads.
+func platformFlags(cmd *cobra.Command, opts *bootstrap.Options) {
+	nameFlag(cmd, opts)
+	cmd.Flags().StringVar(&opts.Context, "context", "", "context of your kubeconfig, for a platform that wasn't made on this machine")
+	cli.Complete(cmd, "context")
+	cmd.MarkFlagsMutuallyExclusive("name", "context")
+}
+
 // storeFlag gives a command the flag that says where images are kept.
 func storeFlag(cmd *cobra.Command, opts *bootstrap.Options) {
 	cmd.Flags().StringVar(&opts.StoreDir, "store", "", "folder of the image store (default: store in the cache folder)")

@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/scenarios"
@@ -76,7 +76,7 @@ func newScenarioRunCmd(a *app) *cobra.Command {
 			return runScenarios(cmd.Context(), opts)
 		},
 	}
-	nameFlag(cmd, &opts.Options)
+	platformFlags(cmd, &opts.Options)
 	outputFlag(cmd, &opts.format)
 	return cmd
 }
@@ -111,12 +111,9 @@ func chosen(names []string) ([]string, error) {
 }
 
 func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
-	state, err := cluster.Inspect(ctx, opts.Name)
+	port, err := bootstrap.Running(ctx, opts.Options)
 	if err != nil {
 		return err
-	}
-	if !state.Running() {
-		return ui.WithHint(fmt.Errorf("platform %s isn't running", opts.Name), "bring it up with druppie-up up"+nameArg(opts.Name))
 	}
 	command, err := os.Executable()
 	if err != nil {
@@ -127,7 +124,7 @@ func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
 	for _, name := range opts.names {
 		opts.app.rep.Note("scenario %s", name)
 		result, err := scenarios.Run(ctx, scenarios.Options{
-			Name: name, Kubeconfig: opts.Kubeconfig(), Port: state.Port, Command: command, Platform: opts.Name,
+			Name: name, Kubeconfig: opts.Kubeconfig(), Context: opts.Context, Port: port, Command: command, Platform: opts.Name,
 			Reporter: opts.app.rep, Out: opts.log(),
 		})
 		results = append(results, result)

@@ -62,7 +62,7 @@ func traceCmd(a *app, cmd *cobra.Command, opts *traceOptions, account string, pr
 		}
 		return withTraceHint(run(cmd.Context(), c))
 	}
-	nameFlag(cmd, &opts.Options)
+	platformFlags(cmd, &opts.Options)
 	f := cmd.Flags()
 	f.StringVar(&opts.url, "url", "", "address of another platform's trace: https://…")
 	cli.Complete(cmd, "url")
@@ -101,8 +101,8 @@ func checkTraceOptions(cmd *cobra.Command, opts *traceOptions) error {
 		}
 		return completeOptions(cmd, &opts.Options)
 	}
-	if cmd.Flags().Changed("name") {
-		return ui.Usage(errors.New("--name and --url exclude each other"))
+	if cmd.Flags().Changed("name") || opts.Context != "" {
+		return ui.Usage(errors.New("--url goes with neither --name nor --context"))
 	}
 	if u, err := url.Parse(opts.url); err != nil || u.Scheme != "https" || u.Host == "" {
 		return ui.WithHint(ui.Usage(fmt.Errorf("--url %q isn't the address of a trace", opts.url)), "give https://host:port; a token isn't sent over anything else")

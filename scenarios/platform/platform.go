@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -19,15 +18,16 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/restmapper"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/druppie/druppie-up/internal/httpclient"
+	"github.com/druppie/druppie-up/internal/kubeclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
 // Options say which platform.
 type Options struct {
 	Kubeconfig string // path of the cluster's own kubeconfig
+	Context    string // of the user's kubeconfig, instead
 	Port       int    // front door on 127.0.0.1; 0: Gitea is reached through the Kubernetes API
 }
 
@@ -47,12 +47,9 @@ type Platform struct {
 // Connect opens the connection. It fails where the kubeconfig leads nowhere or
 // to a cluster that isn't a platform.
 func Connect(ctx context.Context, opt Options) (*Platform, error) {
-	if _, err := os.Stat(opt.Kubeconfig); err != nil {
-		return nil, fmt.Errorf("kubeconfig: %w", err)
-	}
-	config, err := clientcmd.BuildConfigFromFlags("", opt.Kubeconfig)
+	config, err := kubeclient.Config(opt.Kubeconfig, opt.Context)
 	if err != nil {
-		return nil, fmt.Errorf("kubeconfig %s: %w", opt.Kubeconfig, err)
+		return nil, err
 	}
 	// Refusals come as warnings too; the scenario reads the errors.
 	config.WarningHandler = rest.NoWarnings{}
