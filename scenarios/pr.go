@@ -104,7 +104,8 @@ func awaitDismissed(c *call) error {
 	})
 }
 
-// closeLeftOpen closes a pull request that the script left open, and takes its branch away.
+// closeLeftOpen closes a pull request that the script left open. Its branch stays, as those of merged ones do: they
+// are protected, and Gitea lets nobody delete a protected branch.
 func closeLeftOpen(ctx context.Context, p *platform.Platform, repo string, number int64) error {
 	client, err := p.GiteaAdmin(ctx)
 	if err != nil {
@@ -115,10 +116,7 @@ func closeLeftOpen(ctx context.Context, p *platform.Platform, repo string, numbe
 		return err
 	}
 	closed := gitea.StateClosed
-	if _, _, err := client.EditPullRequest(names.Organisation, repo, number, gitea.EditPullRequestOption{State: &closed}); err != nil {
-		return err
-	}
-	_, _, err = client.DeleteRepoBranch(names.Organisation, repo, pr.Head.Ref)
+	_, _, err = client.EditPullRequest(names.Organisation, repo, number, gitea.EditPullRequestOption{State: &closed})
 	return err
 }
 

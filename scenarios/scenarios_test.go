@@ -124,7 +124,7 @@ func TestFailingScripts(t *testing.T) {
 		{"unknown command", "fly away", `unknown command "fly"`},
 		{"skipped", "skip 'not today'", "skipped itself"},
 		{"! before what can't be refused", "! phase x", "can't stand before phase"},
-		{"no cluster is no refusal", "! git push builder work main", "instead: kubeconfig"},
+		{"no cluster is no refusal", "! git push builder work main", "instead: read kubeconfig"},
 		{"bad arguments are no refusal", "! git push builder work", "usage: git clone IDENTITY"},
 		{"bad pattern", "await kustomization x y failing (", "usage: error parsing regexp"},
 		{"bad number", "pr approve reviewer drone-service one", `"one" is no number`},

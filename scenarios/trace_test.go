@@ -109,7 +109,7 @@ trace find run - commit:x
 		t.Fatal(h.log.String())
 	}
 	want := []string{
-		"trace search --kind run --ref image:sha256:aa --from 2026-11-24T04:10:37Z -o json --name p --outcome failed",
+		"trace search --kind run --ref image:sha256:aa --from 2026-11-24T04:10:37Z -o json --outcome failed --name p",
 		"trace search --kind run --ref commit:x --from 2026-11-24T04:10:37Z -o json --name p",
 	}
 	if d := cmp.Diff(want, calls()); d != "" {
@@ -119,7 +119,7 @@ trace find run - commit:x
 
 func TestExceptionsEndWithTheScript(t *testing.T) {
 	until := time.Now().UTC().AddDate(0, 0, 1).Format(time.DateOnly)
-	grant := "trace register grant alg-1 --image x@sha256:aa --by druppie-scenario --reason late --name p --until " + until
+	grant := "trace register grant alg-1 --image x@sha256:aa --by druppie-scenario --reason late --until " + until + " --name p"
 	revoke := "trace register revoke alg-1 --image x@sha256:aa --by druppie-scenario --reason %s --name p"
 	tests := []struct {
 		name, script string

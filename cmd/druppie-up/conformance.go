@@ -262,7 +262,7 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	began := time.Now()
 	report, err := prove(ctx, o)
 	if errors.Is(err, conformance.ErrApplied) {
-		err = ui.WithHint(err, "wait for the end of the run that applied it; if that was killed, druppie-up conformance --undo"+nameArg(opts.Name)+" puts everything back")
+		err = ui.WithHint(err, "wait for the end of the run that applied it; if that was killed, druppie-up conformance --undo"+platformArg(opts.Options)+" puts everything back")
 	}
 	report.Kind, report.Platform, report.Tool, report.Cores = kind, cmp.Or(opts.Context, opts.Name), conformance.Tool(thisBuild()), runtime.NumCPU()
 	report.Began, report.Ended, report.Seed = began.UTC(), time.Now().UTC(), opts.seed

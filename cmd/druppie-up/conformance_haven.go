@@ -8,9 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/conformance"
-	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/policies"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
@@ -33,7 +32,7 @@ check isn't ok and no deviation is declared.`,
   druppie-up conformance haven --lang nl
   druppie-up conformance haven -o json`,
 	}, &opts.Options, func(ctx context.Context) error { return runHaven(ctx, opts) })
-	nameFlag(cmd, &opts.Options)
+	platformFlags(cmd, &opts.Options)
 	outputFlag(cmd, &opts.format)
 	langFlag(cmd, &opts.lang)
 	return cmd
@@ -44,14 +43,11 @@ func runHaven(ctx context.Context, opts *havenOptions) error {
 	if err != nil {
 		return err
 	}
-	state, err := cluster.Inspect(ctx, opts.Name)
+	port, err := bootstrap.Running(ctx, opts.Options)
 	if err != nil {
 		return err
 	}
-	if !state.Running() {
-		return ui.WithHint(fmt.Errorf("platform %s isn't running", opts.Name), "bring it up with druppie-up up"+nameArg(opts.Name))
-	}
-	p, closePlatform, err := conformance.Connect(ctx, platform.Options{Kubeconfig: opts.Kubeconfig(), Port: state.Port})
+	p, closePlatform, err := conformance.Connect(ctx, platform.Options{Kubeconfig: opts.Kubeconfig(), Context: opts.Context, Port: port})
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/druppie/druppie-up/bootstrap/cluster"
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/text"
@@ -60,14 +60,10 @@ func lessonCmd(cmd *cobra.Command, opts *lessonOptions, live bool, run func(cont
 			}
 		}
 		if live {
-			state, err := cluster.Inspect(cmd.Context(), opts.Name)
-			if err != nil {
+			var err error
+			if opts.port, err = bootstrap.Running(cmd.Context(), opts.Options); err != nil {
 				return err
 			}
-			if !state.Running() {
-				return ui.WithHint(fmt.Errorf("platform %s isn't running", opts.Name), "bring it up with druppie-up up"+nameArg(opts.Name))
-			}
-			opts.port = state.Port
 		}
 		w, err := opts.open("lessons")
 		if err != nil {

@@ -27,6 +27,14 @@ func nameArg(name string) string {
 	return " --name " + name
 }
 
+// platformArg is how another command is told which platform is meant.
+func platformArg(o bootstrap.Options) string {
+	if o.Context != "" {
+		return " --context " + o.Context
+	}
+	return nameArg(o.Name)
+}
+
 // credentialsView leaves the tokens, which only programs use, to the JSON.
 func credentialsView(all []bootstrap.Credential) view {
 	v := view{headers: []string{"where", "username", "password"}}

@@ -96,12 +96,13 @@ var allowed = []struct{ pkg, imports string }{
 	{"internal/capability", ""},
 	{"internal/httpclient", ""},
 	{"internal/giteaclient", "internal/httpclient internal/names"},
+	{"internal/kubeclient", ""},
 	{"internal/tekton", "internal/names"},
 	{"internal/tekton/tektontest", "internal/tekton"},
 }
 
 // leaf are the packages that every other may import besides: data and thin clients, without a decision.
-var leaf = []string{"internal/names", "internal/text", "internal/command", "internal/capability", "internal/httpclient", "internal/giteaclient", "internal/tekton"}
+var leaf = []string{"internal/names", "internal/text", "internal/command", "internal/capability", "internal/httpclient", "internal/giteaclient", "internal/kubeclient", "internal/tekton"}
 
 // exclusive says which packages of others belong to one package of ours, because that package is the
 // adapter around them.
