@@ -17,7 +17,7 @@ REVISION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 # Where make install puts things; packagers set DESTDIR too.
 PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 
-.PHONY: demo build install test e2e test-containers test-policies bench bench-tracedb chaos e2e-registry lint clean
+.PHONY: demo build install test e2e test-containers test-policies bench bench-tracedb chaos e2e-registry outsiders outsiders-docs lint clean
 
 demo: build
 	$(DRUPPIE) doctor --fix --yes
@@ -51,6 +51,7 @@ test:
 	@echo 'LEFT OUT: make e2e-registry     (needs an engine and a filled store)'
 	@echo 'LEFT OUT: make chaos, make bench (need an engine and a filled store, and take long)'
 	@echo 'LEFT OUT: make bench-tracedb    (takes long)'
+	@echo 'LEFT OUT: make outsiders        (judges a platform that is up)'
 
 # A cluster of its own, all scenarios, and down again. It never fills the store.
 e2e: build
@@ -79,9 +80,17 @@ bench-tracedb:
 chaos: build
 	$(GO) test $(FLAGS) -count=1 -timeout 3h -tags chaos -v ./test/chaos
 
+# The platform that is up, judged by what others wrote; some of it wants npm, Chromium or testssl, and says so.
+# outsiders-docs writes docs/outsiders.md too.
+outsiders: build
+	$(GO) run $(FLAGS) ./test/outsiders
+
+outsiders-docs: build
+	$(GO) run $(FLAGS) ./test/outsiders -write docs/outsiders.md
+
 lint:
 	@files=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$files" || { echo "not formatted: $$files"; exit 1; }
 	$(GO) vet $(FLAGS) -tags containers,chaos,registryworld ./...
 
 clean:
-	rm -rf bin
+	rm -rf bin tools/outsiders/node_modules

@@ -39,12 +39,17 @@ func Config(file, context string) (*rest.Config, error) {
 	return config, nil
 }
 
-// DialService connects to a ready pod of a Service with one port, by a port-forward that ends with the connection.
+// DialService connects to a ready pod of a Service with one port.
 func DialService(ctx context.Context, config *rest.Config, client kubernetes.Interface, namespace, service string) (net.Conn, error) {
 	pod, port, err := readyPod(ctx, client, namespace, service)
 	if err != nil {
 		return nil, fmt.Errorf("reach service %s/%s: %w", namespace, service, err)
 	}
+	return DialPod(ctx, config, client, namespace, pod, port)
+}
+
+// DialPod connects to a port of a pod, by a port-forward that ends with the connection.
+func DialPod(ctx context.Context, config *rest.Config, client kubernetes.Interface, namespace, pod string, port int32) (net.Conn, error) {
 	transport, upgrader, err := spdy.RoundTripperFor(config)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+
+	"github.com/druppie/druppie-up/bootstrap/frontdoor"
+	"github.com/druppie/druppie-up/internal/command"
+	"github.com/druppie/druppie-up/internal/kubeclient"
+	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/scenarios/platform"
+)
+
+const (
+	druppie = "bin/druppie-up"  // relative to the repository's root, where make runs us
+	tools   = "tools/outsiders" // what others wrote, pinned
+)
+
+// world is the platform that is judged, and the tools that judge it.
+type world struct {
+	options
+	*platform.Platform
+	config *rest.Config
+	door   frontdoor.Endpoint
+	temp   string
+
+	built bool
+}
+
+func connect(ctx context.Context, o options) (*world, error) {
+	raw, err := command.Output(ctx, druppie, "status", "--name", o.name, "-o", "json")
+	// It ends with 1 where a part isn't ready, which a flight alone may bring about; what can't be judged then says so.
+	if failure := (*command.Error)(nil); errors.As(err, &failure) && len(failure.Stdout) > 0 {
+		raw, err = failure.Stdout, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for the platform: %w", err)
+	}
+	var status struct {
+		State string
+		URLs  []struct{ Address string }
+	}
+	if err := json.Unmarshal(raw, &status); err != nil {
+		return nil, fmt.Errorf("read the platform's status: %w", err)
+	}
+	if status.State != "running" || len(status.URLs) == 0 {
+		return nil, fmt.Errorf("the platform %s isn't up (%s): %s up brings it up", o.name, status.State, druppie)
+	}
+	address, err := url.Parse(status.URLs[0].Address)
+	if err != nil {
+		return nil, err
+	}
+	w := &world{options: o}
+	if w.door.Port, err = strconv.Atoi(address.Port()); err != nil {
+		return nil, fmt.Errorf("read the front door's port of %s: %w", address, err)
+	}
+	state := os.Getenv("XDG_STATE_HOME")
+	if state == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return nil, err
+		}
+		state = filepath.Join(home, ".local", "state")
+	}
+	kubeconfig := filepath.Join(state, "druppie-up", o.name, "kubeconfig")
+	if w.config, err = kubeclient.Config(kubeconfig, ""); err != nil {
+		return nil, err
+	}
+	if w.Platform, err = platform.Connect(ctx, platform.Options{Kubeconfig: kubeconfig, Port: w.door.Port}); err != nil {
+		return nil, err
+	}
+	ca, err := w.Kube.CoreV1().ConfigMaps(names.NamespaceSystem).Get(ctx, names.CA, metav1.GetOptions{})
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	w.door.CA = []byte(ca.Data[names.CAKey])
+	if w.temp, err = os.MkdirTemp("", "outsiders-"); err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
+	return w, nil
+}
+
+func (w *world) close() error { return errors.Join(w.Close(), os.RemoveAll(w.temp)) }
+
+// goTool builds the pinned Go programs, once, and returns the path of one.
+func (w *world) goTool(ctx context.Context, name string) (string, error) {
+	bin, err := filepath.Abs(filepath.Join("bin", "outsiders"))
+	if err != nil {
+		return "", err
+	}
+	if !w.built {
+		build := command.Command{Name: "go", Dir: tools, Args: []string{"build", "-trimpath", "-buildvcs=false", "-o", bin + "/", "tool", "./tlog"}}
+		if _, err := build.Output(ctx); err != nil {
+			return "", err
+		}
+		w.built = true
+	}
+	return filepath.Join(bin, name), nil
+}
+
+// moduleDir is the folder of a pinned Go module, for what is read of it.
+func moduleDir(ctx context.Context, module string) (string, error) {
+	if _, err := (command.Command{Name: "go", Dir: tools, Args: []string{"mod", "download", module}}).Output(ctx); err != nil {
+		return "", err
+	}
+	out, err := command.Command{Name: "go", Dir: tools, Args: []string{"list", "-m", "-f", "{{.Dir}}", module}}.Output(ctx)
+	return strings.TrimSpace(string(out)), err
+}
+
+// npm installs the pinned packages where they aren't yet, and returns their folder.
+func npm(ctx context.Context) (string, error) {
+	for _, program := range []string{"node", "npm"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return "", notRun("no %s here (Debian: nodejs, npm)", program)
+		}
+	}
+	modules := filepath.Join(tools, "node_modules")
+	lock, err := os.Stat(filepath.Join(tools, "package-lock.json"))
+	if err != nil {
+		return "", err
+	}
+	// npm writes this file last.
+	if done, err := os.Stat(filepath.Join(modules, ".package-lock.json")); err == nil && done.ModTime().After(lock.ModTime()) {
+		return modules, nil
+	}
+	_, err = command.Command{Name: "npm", Dir: tools, Args: []string{"ci", "--ignore-scripts", "--no-audit", "--no-fund"}}.Output(ctx)
+	return modules, err
+}
+
+// version reads where a suite is pinned, or which one is installed.
+func (w *world) version(ctx context.Context, s suite) string {
+	var out []byte
+	var err error
+	switch {
+	case s.Module != "":
+		out, err = command.Command{Name: "go", Dir: tools, Args: []string{"list", "-m", "-f", "{{.Version}}", s.Module}}.Output(ctx)
+	case s.Npm != "":
+		var lock struct {
+			Packages map[string]struct{ Version string }
+		}
+		if out, err = os.ReadFile(filepath.Join(tools, "package-lock.json")); err == nil {
+			err = json.Unmarshal(out, &lock)
+			out = []byte(lock.Packages["node_modules/"+s.Npm].Version)
+		}
+	case s.Debian != "":
+		out, err = command.Output(ctx, "dpkg-query", "--show", "--showformat", "${Version}", s.Debian)
+	}
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// plain serves, on the loopback address and without TLS, what a transport reaches over TLS: for programs of others
+// that know neither the platform's names nor its CA. It ends with stop.
+func plain(target string, transport http.RoundTripper, header http.Header) (address string, stop func() error, err error) {
+	to, err := url.Parse(target)
+	if err != nil {
+		return "", nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	server := &http.Server{ReadHeaderTimeout: 10 * time.Second, Handler: &httputil.ReverseProxy{
+		Transport: transport,
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(to)
+			for name := range header {
+				r.Out.Header.Set(name, header.Get(name))
+			}
+		},
+	}}
+	// It says why it ended only when it ended too early, and then its user hears that the address is dead.
+	go func() { _ = server.Serve(l) }()
+	return l.Addr().String(), server.Close, nil
+}
