@@ -27,7 +27,7 @@ const (
 	KindPromotion  Kind = "promotion"   // a digest was proposed to or accepted in the fleet
 	KindAdmission  Kind = "admission"   // let in or refused at admission
 	KindDeployment Kind = "deployment"  // applied, running, gone
-	KindDrift      Kind = "drift"       // what runs differs from what Git says, or did
+	KindDrift      Kind = "drift"       // something isn't as it should be, or wasn't: what runs as Git says, main protected
 	KindIncident   Kind = "incident"    // a running service went wrong
 	KindRepair     Kind = "repair"      // what was done about it
 	KindRegister   Kind = "register"    // a version of an entry in the AI register
