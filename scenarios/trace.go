@@ -27,13 +27,18 @@ const (
 	ciso = "druppie-scenario"
 )
 
-// trace runs a subcommand of the built command's trace, as a user would.
+// trace runs a subcommand of the built command's trace on the platform, as a user would.
 func (c *call) trace(args ...string) ([]byte, error) {
 	which := []string{"--name", c.opt.Platform}
 	if c.opt.Context != "" {
 		which = []string{"--context", c.opt.Context}
 	}
-	out, err := command.Output(c.ctx, c.opt.Command, slices.Concat([]string{"trace"}, args, which)...)
+	return c.traceOffline(slices.Concat(args, which)...)
+}
+
+// traceOffline runs a subcommand that asks no platform.
+func (c *call) traceOffline(args ...string) ([]byte, error) {
+	out, err := command.Output(c.ctx, c.opt.Command, slices.Concat([]string{"trace"}, args)...)
 	if errors.As(err, new(*exec.ExitError)) {
 		return out, refusal{err}
 	}
@@ -56,9 +61,9 @@ func runTrace(c *call) error {
 		if key, err = c.traceKey(); err != nil {
 			return err
 		}
-		out, err = c.trace("verify", c.ts.MkAbs(c.args[1]), "--key", key)
+		out, err = c.traceOffline("verify", c.ts.MkAbs(c.args[1]), "--key", key)
 	case "validate":
-		out, err = c.trace("register", "validate", c.ts.MkAbs(c.args[1]))
+		out, err = c.traceOffline("register", "validate", c.ts.MkAbs(c.args[1]))
 	case "grant", "revoke":
 		out, err = c.exception(c.args[0], c.args[1], c.args[2], c.args[3])
 	}

@@ -179,3 +179,24 @@ func TestTamperChangesOneBitOfOneFile(t *testing.T) {
 		}
 	}
 }
+
+// What asks the platform is told which; what asks none knows no such flag.
+func TestTraceCommandsNameThePlatform(t *testing.T) {
+	for _, tt := range []struct {
+		context, script, want string
+	}{
+		{"", "trace why commit:x", "trace why commit:x --name p"},
+		{"elsewhere", "trace why commit:x", "trace why commit:x --context elsewhere"},
+		{"", "trace validate /f", "trace register validate /f"},
+	} {
+		e, calls := answering(t)
+		e.opt.Context = tt.context
+		if h := runScript(t, e, "# C1: a fake\n"+tt.script+"\n"); h.failed {
+			t.Errorf("%s: %s", tt.script, h.log.String())
+			continue
+		}
+		if got := calls(); !slices.Equal(got, []string{tt.want}) {
+			t.Errorf("%s: called %q, want %q", tt.script, got, tt.want)
+		}
+	}
+}
