@@ -51,7 +51,8 @@ func Connect(ctx context.Context, o platform.Options) (p Platform, close func() 
 	if err != nil {
 		return Platform{}, nil, err
 	}
-	return Platform{Kube: c.Kube, Dynamic: c.Dynamic, Mapper: c.Mapper, Gitea: c.GiteaAdmin}, c.Close, nil
+	admin := func(ctx context.Context) (*giteaclient.Client, error) { return c.Gitea(ctx, names.UserAdmin) }
+	return Platform{Kube: c.Kube, Dynamic: c.Dynamic, Mapper: c.Mapper, Gitea: admin}, c.Close, nil
 }
 
 // target is what one change is about.

@@ -126,7 +126,7 @@ func gitPush(c *call, id platform.Identity, refspec string) error {
 // when it ends.
 func gitTag(c *call, p *platform.Platform, id platform.Identity) error {
 	c.ts.Defer(func() {
-		admin, err := p.GiteaAdmin(context.WithoutCancel(c.ctx))
+		admin, err := p.Gitea(context.WithoutCancel(c.ctx), names.UserAdmin)
 		if err == nil {
 			var resp *gitea.Response
 			if resp, err = admin.DeleteTag(names.Organisation, c.args[3], c.args[4]); giteaclient.Status(resp) == http.StatusNotFound {

@@ -32,15 +32,13 @@ func runPR(c *call, p *platform.Platform) error {
 			return giteaErr("open a pull request", resp, err)
 		}
 		c.ts.Setenv("PR", strconv.FormatInt(pr.Index, 10))
-		if c.lasting {
-			fmt.Fprintln(c.ts.Stdout(), pr.HTMLURL)
-			return nil
+		if !c.lasting {
+			c.ts.Defer(func() {
+				if err := closeLeftOpen(context.WithoutCancel(c.ctx), p, repo, pr.Index); err != nil {
+					c.ts.Logf("left behind: pull request %d of %s: %v", pr.Index, repo, err)
+				}
+			})
 		}
-		c.ts.Defer(func() {
-			if err := closeLeftOpen(context.WithoutCancel(c.ctx), p, repo, pr.Index); err != nil {
-				c.ts.Logf("left behind: pull request %d of %s: %v", pr.Index, repo, err)
-			}
-		})
 		fmt.Fprintln(c.ts.Stdout(), pr.HTMLURL)
 		return nil
 	case "approve":
@@ -64,27 +62,26 @@ func submitReview(client *giteaclient.Client, repo string, pr int64, state gitea
 	return giteaErr("review", resp, err)
 }
 
-// dismiss dismisses every approval that stands.
-func dismiss(client *giteaclient.Client, repo string, pr int64) error {
+// approvals are those of a pull request that stand.
+func approvals(client *giteaclient.Client, repo string, pr int64) ([]*gitea.PullReview, error) {
 	reviews, resp, err := client.ListPullReviews(names.Organisation, repo, pr, gitea.ListPullReviewsOptions{})
 	if err != nil {
-		return giteaErr("read the reviews", resp, err)
+		return nil, giteaErr("list reviews", resp, err)
 	}
-	dismissed := 0
-	for _, r := range reviews {
-		if r.State != gitea.ReviewStateApproved || r.Dismissed {
-			continue
-		}
-		resp, err := client.DismissPullReview(names.Organisation, repo, pr, r.ID, gitea.DismissPullReviewOptions{Message: "Looked again."})
-		if err != nil {
-			return giteaErr("dismiss", resp, err)
-		}
-		dismissed++
+	return slices.DeleteFunc(reviews, func(r *gitea.PullReview) bool { return r.State != gitea.ReviewStateApproved || r.Dismissed }), nil
+}
+
+// dismiss dismisses every approval that stands.
+func dismiss(client *giteaclient.Client, repo string, pr int64) error {
+	standing, err := approvals(client, repo, pr)
+	if err == nil && len(standing) == 0 {
+		err = fmt.Errorf("pull request %d has no approval to dismiss", pr)
 	}
-	if dismissed == 0 {
-		return fmt.Errorf("pull request %d has no approval to dismiss", pr)
+	for _, r := range standing {
+		resp, dismissed := client.DismissPullReview(names.Organisation, repo, pr, r.ID, gitea.DismissPullReviewOptions{Message: "Looked again."})
+		err = errors.Join(err, giteaErr("dismiss", resp, dismissed))
 	}
-	return nil
+	return err
 }
 
 // awaitDismissed waits until no approval of a pull request stands: Gitea dismisses what went stale a little later.
@@ -93,21 +90,20 @@ func awaitDismissed(c *call) error {
 	if err != nil {
 		return err
 	}
-	client, err := p.GiteaAdmin(c.ctx)
+	client, err := p.Gitea(c.ctx, names.UserAdmin)
 	if err != nil {
 		return err
 	}
 	return c.wait(20*time.Second, func() (bool, string, error) {
-		reviews, _, err := client.ListPullReviews(names.Organisation, c.args[1], c.number, gitea.ListPullReviewsOptions{})
-		stands := slices.ContainsFunc(reviews, func(r *gitea.PullReview) bool { return r.State == gitea.ReviewStateApproved && !r.Dismissed })
-		return err == nil && !stands, "for the approval to be dismissed", err
+		standing, err := approvals(client, c.args[1], c.number)
+		return err == nil && len(standing) == 0, "for the approval to be dismissed", err
 	})
 }
 
 // closeLeftOpen closes a pull request that the script left open. Its branch stays, as those of merged ones do: they
 // are protected, and Gitea lets nobody delete a protected branch.
 func closeLeftOpen(ctx context.Context, p *platform.Platform, repo string, number int64) error {
-	client, err := p.GiteaAdmin(ctx)
+	client, err := p.Gitea(ctx, names.UserAdmin)
 	if err != nil {
 		return err
 	}
@@ -120,8 +116,8 @@ func closeLeftOpen(ctx context.Context, p *platform.Platform, repo string, numbe
 	return err
 }
 
-// merge merges a pull request, overriding what forbids it if that is asked for, and sets COMMIT. Gitea works out in the background
-// whether it can be merged, and asks to try again until it knows.
+// merge merges a pull request, overriding what forbids it if that is asked for, and sets COMMIT. Gitea works out in
+// the background whether it can be merged, and asks to try again until it knows.
 func merge(c *call, client *giteaclient.Client, repo string) error {
 	path := fmt.Sprintf("/repos/%s/%s/pulls/%d/merge", names.Organisation, repo, c.number)
 	err := c.wait(time.Minute, func() (bool, string, error) {
@@ -178,14 +174,12 @@ func findPR(c *call, client *giteaclient.Client, repo, branch string) error {
 
 // approved wants a pull request that the identity approves of as it is.
 func approved(c *call, client *giteaclient.Client, repo string) error {
-	reviews, resp, err := client.ListPullReviews(names.Organisation, repo, c.number, gitea.ListPullReviewsOptions{})
+	standing, err := approvals(client, repo, c.number)
 	if err != nil {
-		return giteaErr("list reviews", resp, err)
+		return err
 	}
-	for _, r := range reviews {
-		if r.Reviewer != nil && r.Reviewer.UserName == c.args[1] && r.State == gitea.ReviewStateApproved && !r.Dismissed {
-			return nil
-		}
+	if !slices.ContainsFunc(standing, func(r *gitea.PullReview) bool { return r.Reviewer != nil && r.Reviewer.UserName == c.args[1] }) {
+		return fmt.Errorf("%s hasn't approved pull request %d", c.args[1], c.number)
 	}
-	return fmt.Errorf("%s hasn't approved pull request %d", c.args[1], c.number)
+	return nil
 }

@@ -16,7 +16,7 @@ func runProtection(c *call, p *platform.Platform) error {
 	if c.args[0] == "on" {
 		return restoreProtection(c.ctx, c, p, repo)
 	}
-	admin, err := p.GiteaAdmin(c.ctx)
+	admin, err := p.Gitea(c.ctx, names.UserAdmin)
 	if err != nil {
 		return err
 	}
@@ -39,7 +39,7 @@ func restoreProtection(ctx context.Context, c *call, p *platform.Platform, repo 
 	if !off {
 		return nil
 	}
-	admin, err := p.GiteaAdmin(ctx)
+	admin, err := p.Gitea(ctx, names.UserAdmin)
 	if err != nil {
 		return err
 	}

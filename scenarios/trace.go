@@ -39,7 +39,8 @@ func (c *call) trace(args ...string) ([]byte, error) {
 // traceOffline runs a subcommand that asks no platform.
 func (c *call) traceOffline(args ...string) ([]byte, error) {
 	out, err := command.Output(c.ctx, c.opt.Command, slices.Concat([]string{"trace"}, args)...)
-	if errors.As(err, new(*exec.ExitError)) {
+	// With 2 it ends where it wasn't asked rightly, which is a script's mistake and no refusal.
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() != 2 {
 		return out, refusal{err}
 	}
 	return out, err

@@ -200,3 +200,17 @@ func TestTraceCommandsNameThePlatform(t *testing.T) {
 		}
 	}
 }
+
+// What was asked wrongly isn't refused, whatever the script expects.
+func TestTraceUsageIsNoRefusal(t *testing.T) {
+	for code, refused := range map[int]bool{1: true, 2: false} {
+		command := filepath.Join(t.TempDir(), "druppie-up")
+		if err := os.WriteFile(command, fmt.Appendf(nil, "#!/bin/sh\nexit %d\n", code), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		e := newEngine(t.Context(), Options{Command: command, Platform: "p", Reporter: ui.Discard()})
+		if h := runScript(t, e, "# C1: a fake\n! trace why commit:x\n"); h.failed == refused {
+			t.Errorf("exit code %d: %s", code, h.log.String())
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"github.com/druppie/druppie-up/bootstrap/secrets"
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -35,15 +36,11 @@ func newHook(name string, to Webhook, branch string, events ...string) hook {
 	}
 }
 
-// returned is how Gitea's API returns an event that a hook asks for, where that
-// differs. Asked for pull_request it would add labels, assignments and comments.
-var returned = map[string]string{"pull_request_only": "pull_request"}
-
 func (h hook) is(want hook) bool {
 	var events []string
 	for _, e := range want.Events {
-		if s, ok := returned[e]; ok {
-			e = s
+		if e == giteaclient.PullRequestOnly {
+			e = giteaclient.PullRequestReturned
 		}
 		events = append(events, e)
 	}
@@ -85,7 +82,7 @@ func (s *setup) ensureWebhooks(ctx context.Context) error {
 // delivered as pull_request_approved, pull_request_rejected or pull_request_comment.
 func traceHook(secret []byte) hook {
 	return newHook("trace", Webhook{"https://" + names.TraceHost + "/v1/events/gitea", secret}, "",
-		"push", "pull_request_only", "pull_request_sync", "pull_request_review")
+		"push", giteaclient.PullRequestOnly, "pull_request_sync", "pull_request_review")
 }
 
 // ensureHooks makes the repository have each of these hooks once, and no other to

@@ -22,6 +22,7 @@ import (
 	"github.com/druppie/druppie-up/policies"
 	"github.com/druppie/druppie-up/scenarios"
 	"github.com/druppie/druppie-up/scenarios/platform"
+	"github.com/moby/sys/atomicwriter"
 	"github.com/spf13/cobra"
 )
 
@@ -368,9 +369,5 @@ func (k *kept) keep(r conformance.MutationResult) error {
 	if err != nil {
 		return err
 	}
-	temporary := k.file + ".new"
-	if err := os.WriteFile(temporary, data, 0o600); err != nil {
-		return err
-	}
-	return os.Rename(temporary, k.file)
+	return atomicwriter.WriteFile(k.file, data, 0o600)
 }

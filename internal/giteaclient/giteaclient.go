@@ -17,6 +17,13 @@ import (
 	"code.gitea.io/sdk/gitea"
 )
 
+// The event of a webhook that tells of pull requests alone, as the API takes it and as it returns it. Asked for
+// what it returns it would add labels, assignments and comments.
+const (
+	PullRequestOnly     = "pull_request_only"
+	PullRequestReturned = "pull_request"
+)
+
 // Options say which Gitea is asked, and as whom. Without a token and a user name nobody in particular asks.
 type Options struct {
 	URL  string       // https://host:port

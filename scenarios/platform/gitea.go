@@ -42,19 +42,6 @@ func (p *Platform) Gitea(ctx context.Context, name string) (*giteaclient.Client,
 	return c, nil
 }
 
-// GiteaAdmin is a client that acts as Gitea's administrator.
-func (p *Platform) GiteaAdmin(ctx context.Context) (*giteaclient.Client, error) {
-	admin, err := p.secret(ctx, names.NamespaceGitea, names.IdentitySecret(names.UserAdmin), "username", "password")
-	if err != nil {
-		return nil, fmt.Errorf("gitea's administrator: %w", err)
-	}
-	c, err := p.gitea(ctx, giteaclient.Options{Username: admin["username"], Password: admin["password"]})
-	if err != nil {
-		return nil, fmt.Errorf("gitea as its administrator: %w", err)
-	}
-	return c, nil
-}
-
 func (p *Platform) gitea(ctx context.Context, o giteaclient.Options) (*giteaclient.Client, error) {
 	o.URL, o.HTTP = p.giteaURL().String(), p.client
 	return giteaclient.New(ctx, o)

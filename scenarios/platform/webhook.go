@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -23,7 +24,7 @@ type webhook struct {
 // administrator: what off loses is lost as in an outage, since Gitea delivers
 // no event twice.
 func (p *Platform) SetWebhook(ctx context.Context, repo string, active bool) error {
-	c, err := p.GiteaAdmin(ctx)
+	c, err := p.Gitea(ctx, names.UserAdmin)
 	if err != nil {
 		return err
 	}
@@ -43,13 +44,12 @@ func (p *Platform) SetWebhook(ctx context.Context, repo string, active bool) err
 	return nil
 }
 
-// switched is the webhook as it is to be written. Gitea gives one of its events back under another name, by which
-// labels and comments would come too.
+// switched is the webhook as it is to be written.
 func (h webhook) switched(active bool) webhook {
 	h.ID, h.Active, h.Events = 0, active, slices.Clone(h.Events)
 	for i, event := range h.Events {
-		if event == "pull_request" {
-			h.Events[i] = "pull_request_only"
+		if event == giteaclient.PullRequestReturned {
+			h.Events[i] = giteaclient.PullRequestOnly
 		}
 	}
 	return h

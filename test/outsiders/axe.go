@@ -13,7 +13,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
-	"github.com/druppie/druppie-up/internal/command"
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -120,12 +120,8 @@ func browser(ctx context.Context, dir string) (context.Context, func(), error) {
 
 // logIn goes through Gitea's own form, as a person would.
 func (w *world) logIn(ctx context.Context, tab context.Context, trace string) error {
-	raw, err := command.Output(ctx, druppie, "credentials", "--name", w.name, "-o", "json")
+	all, err := bootstrap.Credentials(ctx, w.which)
 	if err != nil {
-		return err
-	}
-	var all []struct{ Username, Password string }
-	if err := json.Unmarshal(raw, &all); err != nil {
 		return err
 	}
 	password := ""

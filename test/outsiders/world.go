@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
 	"net/http"
 	"net/http/httputil"
@@ -12,13 +11,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 
+	"github.com/druppie/druppie-up/bootstrap"
 	"github.com/druppie/druppie-up/bootstrap/frontdoor"
 	"github.com/druppie/druppie-up/internal/command"
 	"github.com/druppie/druppie-up/internal/kubeclient"
@@ -35,6 +34,7 @@ const (
 type world struct {
 	options
 	*platform.Platform
+	which  bootstrap.Options
 	config *rest.Config
 	door   frontdoor.Endpoint
 	temp   string
@@ -43,45 +43,18 @@ type world struct {
 }
 
 func connect(ctx context.Context, o options) (*world, error) {
-	raw, err := command.Output(ctx, druppie, "status", "--name", o.name, "-o", "json")
-	// It ends with 1 where a part isn't ready, which a flight alone may bring about; what can't be judged then says so.
-	if failure := (*command.Error)(nil); errors.As(err, &failure) && len(failure.Stdout) > 0 {
-		raw, err = failure.Stdout, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("look for the platform: %w", err)
-	}
-	var status struct {
-		State string
-		URLs  []struct{ Address string }
-	}
-	if err := json.Unmarshal(raw, &status); err != nil {
-		return nil, fmt.Errorf("read the platform's status: %w", err)
-	}
-	if status.State != "running" || len(status.URLs) == 0 {
-		return nil, fmt.Errorf("the platform %s isn't up (%s): %s up brings it up", o.name, status.State, druppie)
-	}
-	address, err := url.Parse(status.URLs[0].Address)
+	which, err := bootstrap.Options{Name: o.name}.Complete()
 	if err != nil {
 		return nil, err
 	}
-	w := &world{options: o}
-	if w.door.Port, err = strconv.Atoi(address.Port()); err != nil {
-		return nil, fmt.Errorf("read the front door's port of %s: %w", address, err)
-	}
-	state := os.Getenv("XDG_STATE_HOME")
-	if state == "" {
-		home, err := os.UserHomeDir()
-		if err != nil {
-			return nil, err
-		}
-		state = filepath.Join(home, ".local", "state")
-	}
-	kubeconfig := filepath.Join(state, "druppie-up", o.name, "kubeconfig")
-	if w.config, err = kubeclient.Config(kubeconfig, ""); err != nil {
+	w := &world{options: o, which: which}
+	if w.door.Port, err = bootstrap.Running(ctx, which); err != nil {
 		return nil, err
 	}
-	if w.Platform, err = platform.Connect(ctx, platform.Options{Kubeconfig: kubeconfig, Port: w.door.Port}); err != nil {
+	if w.config, err = kubeclient.Config(which.Kubeconfig(), ""); err != nil {
+		return nil, err
+	}
+	if w.Platform, err = platform.Connect(ctx, platform.Options{Kubeconfig: which.Kubeconfig(), Port: w.door.Port}); err != nil {
 		return nil, err
 	}
 	ca, err := w.Kube.CoreV1().ConfigMaps(names.NamespaceSystem).Get(ctx, names.CA, metav1.GetOptions{})
