@@ -21,8 +21,8 @@ import (
 
 const (
 	// traceTimeout is how long something that happened may take to be in the trace:
-	// every five minutes it looks through Gitea for what no webhook brought.
-	traceTimeout = 6 * time.Minute
+	// every minute it looks through Gitea for what no webhook brought.
+	traceTimeout = 3 * time.Minute
 	// ciso is who decided on an exception, in the register.
 	ciso = "druppie-scenario"
 )

@@ -28,8 +28,8 @@ const (
 	pollOverlap = 10 * time.Minute
 )
 
-// pollInterval is the time between polls.
-const pollInterval = 5 * time.Minute
+// pollInterval is the time between polls: how late a merge is in the trace that no webhook told of.
+const pollInterval = time.Minute
 
 // GiteaPoller polls Gitea for what no webhook reported, when it starts and each interval: merged pull
 // requests, reviews, and the commits of main; and more often, whether main is protected.
