@@ -27,6 +27,7 @@ type engine struct {
 	clock       *clock
 	begun       time.Time
 	connected   *platform.Platform        // nil until a command needs it
+	recorder    Trace                     // nil until a command needs it
 	granted     map[string]bool           // exceptions that stand
 	protections map[string]map[string]any // rules of main that are switched off, by repository
 

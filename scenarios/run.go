@@ -27,6 +27,8 @@ type Options struct {
 	Port       int    // of the front door on 127.0.0.1; 0: Gitea is reached through the Kubernetes API
 	Command    string // path of druppie-up, for the scripts that call it
 	Platform   string // name of the platform, which that command is given
+	// Trace connects to the platform's trace, for the scripts that search it.
+	Trace func(context.Context) (Trace, error)
 
 	Reporter ui.Reporter // gets each phase; may be nil
 	Out      io.Writer   // gets the table of phases, and the script's log where it failed; may be nil

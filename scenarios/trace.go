@@ -17,6 +17,7 @@ import (
 	"github.com/druppie/druppie-up/internal/command"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/why"
 )
 
 const (
@@ -54,7 +55,10 @@ func runTrace(c *call) error {
 	case "why":
 		out, err = c.trace("why", c.args[1])
 	case "find":
-		out, err = c.search(c.args[1], c.args[2], c.args[3])
+		var page tracedb.Page
+		if page, err = c.search(c.args[1], c.args[2], c.args[3]); err == nil {
+			out, err = json.MarshalIndent(page, "", "  ")
+		}
 	case "export":
 		out, err = c.trace("export", c.args[1], "--file", c.ts.MkAbs(c.args[2]))
 	case "verify":
@@ -117,38 +121,69 @@ func (c *call) exception(verb, id, image, reason string) ([]byte, error) {
 	return out, nil
 }
 
-// search searches what the trace took since the scenario began; - stands for any
-// outcome, and an image may be given by name and digest. What is printed is JSON,
-// newest first.
-func (c *call) search(kind, outcome, ref string) ([]byte, error) {
+// Trace is what scripts search: a client of the Traceability DB. A script waits for a record with
+// dozens of questions, which a process each would take most of the machine for; what users are
+// told, it asks by the command that they have.
+type Trace interface {
+	Search(context.Context, tracedb.Query) (tracedb.Page, error)
+	Why(ctx context.Context, subject string, opts why.Options) (*why.Chain, error)
+}
+
+// searcher connects to the trace at the first need.
+func (c *call) searcher() (Trace, error) {
+	if c.recorder == nil {
+		t, err := c.opt.Trace(c.ctx)
+		if err != nil {
+			return nil, err
+		}
+		c.recorder = t
+	}
+	return c.recorder, nil
+}
+
+// search searches what the trace took since the scenario began, newest first; - stands for any
+// outcome, and an image may be given by name and digest.
+func (c *call) search(kind, outcome, ref string) (page tracedb.Page, err error) {
 	if image, ok := strings.CutPrefix(ref, "image:"); ok {
 		ref = "image:" + image[strings.LastIndexByte(image, '@')+1:]
 	}
-	// The log's clock is this machine's, give or take.
-	since := c.since.UTC().Add(-time.Second).Format(time.RFC3339)
-	args := []string{"search", "--kind", kind, "--ref", ref, "--from", since, "-o", "json"}
-	if outcome != "-" {
-		args = append(args, "--outcome", outcome)
+	q := tracedb.Query{
+		// The log's clock is this machine's, give or take.
+		From: c.since.UTC().Add(-time.Second).Truncate(time.Second), Kinds: []tracedb.Kind{tracedb.Kind(kind)}, Limit: tracedb.DefaultPage,
 	}
-	return c.trace(args...)
+	if _, known := q.Kinds[0].Info(); !known {
+		return page, fmt.Errorf("%w: there is no kind of record %q", errUsage, kind)
+	}
+	if outcome != "-" {
+		if q.Outcome = tracedb.Outcome(outcome); !slices.Contains(tracedb.Outcomes(), q.Outcome) {
+			return page, fmt.Errorf("%w: no record has the outcome %q", errUsage, outcome)
+		}
+	}
+	about, err := why.Subject(ref)
+	if err != nil {
+		return page, fmt.Errorf("%w: %w", errUsage, err)
+	}
+	q.Refs = []tracedb.Ref{about}
+	t, err := c.searcher()
+	if err != nil {
+		return page, err
+	}
+	if page, err = t.Search(c.ctx, q); err != nil {
+		return page, refusal{err}
+	}
+	return page, nil
 }
 
 // describe gives the trace's text about a record: a line that sums it up, and
 // one for each of its details.
 func (c *call) describe(seq int64) (string, error) {
-	out, err := c.trace("why", fmt.Sprintf("record:%d", seq), "-o", "json")
+	t, err := c.searcher()
 	if err != nil {
 		return "", err
 	}
-	var chain struct {
-		Links []struct {
-			Seq     int64                          `json:"seq"`
-			Title   string                         `json:"title"`
-			Details []struct{ Name, Value string } `json:"details"`
-		} `json:"links"`
-	}
-	if err := json.Unmarshal(out, &chain); err != nil {
-		return "", fmt.Errorf("read what trace why printed: %w", err)
+	chain, err := t.Why(c.ctx, fmt.Sprintf("record:%d", seq), why.Options{})
+	if err != nil {
+		return "", refusal{err}
 	}
 	for _, l := range chain.Links {
 		if l.Seq != seq {
@@ -160,7 +195,7 @@ func (c *call) describe(seq int64) (string, error) {
 		}
 		return strings.Join(lines, "\n"), nil
 	}
-	return "", fmt.Errorf("trace why record:%d has no such record", seq)
+	return "", fmt.Errorf("what the trace tells of record %d doesn't hold it", seq)
 }
 
 // awaitTrace waits until the trace has a record: what the platform did right counts
@@ -190,20 +225,14 @@ func awaitTrace(c *call) error {
 // findRecord looks for a record once; the number is negative where there is none. texts
 // keeps what is said about records: they never change.
 func (c *call) findRecord(kind, outcome, ref string, texts map[int64]string) (int64, string, error) {
-	out, err := c.search(kind, outcome, ref)
+	page, err := c.search(kind, outcome, ref)
 	if err != nil {
 		return -1, "", err
 	}
-	var found struct {
-		Entries []json.RawMessage `json:"entries"`
-	}
-	if err := json.Unmarshal(out, &found); err != nil {
-		return -1, "", fmt.Errorf("read what trace search printed: %w", err)
-	}
-	for _, raw := range found.Entries {
-		var e tracedb.Entry
-		if err := json.Unmarshal(raw, &e); err != nil {
-			return -1, "", fmt.Errorf("read what trace search printed: %w", err)
+	for _, e := range page.Entries {
+		raw, err := json.MarshalIndent(e, "", "  ") // as the command prints it
+		if err != nil {
+			return -1, "", err
 		}
 		if c.pattern == nil || c.pattern.Match(raw) {
 			return e.Seq, string(raw), nil

@@ -3,6 +3,8 @@ package scenarios
 import (
 	"archive/zip"
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +17,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/druppie/druppie-up/internal/ui"
+	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/why"
 )
 
 // runScript runs a script with an engine of the test's.
@@ -55,11 +59,39 @@ func answering(t *testing.T, answers ...[2]string) (e *engine, calls func() []st
 	}
 }
 
-var (
-	twoRuns = [2]string{"trace search", `{"entries": [{"seq": 9, "id": "run/b"}, {"seq": 7, "id": "run/a"}]}`}
-	nine    = [2]string{"record:9", `{"links": [{"seq": 7, "title": "tasks that failed: check"}, {"seq": 9, "title": "Run b: failed", "details": [{"name": "tasks that failed", "value": "test"}]}]}`}
-	seven   = [2]string{"record:7", `{"links": [{"seq": 7, "title": "Run a: failed", "details": [{"name": "tasks that failed", "value": "check"}]}]}`}
-)
+// recorded is a trace that holds these records, whatever it is asked.
+type recorded struct {
+	links   []why.Link // newest first
+	queries []tracedb.Query
+	whys    int
+	err     error
+}
+
+func (r *recorded) Search(_ context.Context, q tracedb.Query) (page tracedb.Page, err error) {
+	r.queries = append(r.queries, q)
+	for _, l := range r.links {
+		page.Entries = append(page.Entries, l.Entry)
+	}
+	return page, r.err
+}
+
+func (r *recorded) Why(context.Context, string, why.Options) (*why.Chain, error) {
+	r.whys++
+	return &why.Chain{Links: r.links}, r.err
+}
+
+// searching is an engine whose trace holds two runs that failed.
+func searching(t *testing.T) (*engine, *recorded) {
+	t.Helper()
+	run := func(seq int64, id, task string) why.Link {
+		return why.Link{
+			Entry: tracedb.Entry{Seq: seq, ID: "run/" + id}, Title: "Run " + id + ": failed",
+			Details: []why.Detail{{Name: "tasks that failed", Value: task}},
+		}
+	}
+	r := &recorded{links: []why.Link{run(9, "b", "test"), run(7, "a", "check")}}
+	return newEngine(t.Context(), Options{Reporter: ui.Discard(), Trace: func(context.Context) (Trace, error) { return r, nil }}), r
+}
 
 func TestFindRecordByWhatItSays(t *testing.T) {
 	tests := []struct {
@@ -76,20 +108,19 @@ func TestFindRecordByWhatItSays(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			e, calls := answering(t, twoRuns, nine, seven)
+			e, trace := searching(t)
 			c, texts := &call{engine: e, ctx: t.Context()}, map[int64]string{}
 			if tt.pattern != "" {
 				c.pattern = regexp.MustCompile(tt.pattern)
 			}
 			for range 2 { // what a record says is asked once
-				got, _, err := c.findRecord("run", "failed", "commit:x", texts)
+				got, _, err := c.findRecord("run", "failed", "revision:"+strings.Repeat("ab", 20), texts)
 				if err != nil || got != tt.want {
 					t.Errorf("got %d, %v, want %d", got, err, tt.want)
 				}
 			}
-			whys := slices.DeleteFunc(calls(), func(args string) bool { return !strings.HasPrefix(args, "trace why record:") })
-			if len(whys) != tt.whys {
-				t.Errorf("asked %q, want %d", whys, tt.whys)
+			if trace.whys != tt.whys {
+				t.Errorf("asked about %d records, want %d", trace.whys, tt.whys)
 			}
 		})
 	}
@@ -97,23 +128,45 @@ func TestFindRecordByWhatItSays(t *testing.T) {
 
 // What an earlier run of the scenario left in the log proves nothing about this one.
 func TestOnlyThisRunCounts(t *testing.T) {
-	e, calls := answering(t, twoRuns)
+	e, trace := searching(t)
 	e.since = time.Date(2026, 11, 24, 4, 10, 38, 900_000_000, time.UTC)
+	image, commit := "sha256:"+strings.Repeat("ab", 32), strings.Repeat("cd", 20)
 	h := runScript(t, e, `
-await trace run failed image:registry:5000/druppie/x@sha256:aa
+await trace run failed image:registry:5000/druppie/x@`+image+`
 stdout '"seq": 9'
 same record $RECORD 9
-trace find run - commit:x
+trace find run - commit:`+commit+`
+stdout '"seq": 7'
 `)
 	if h.failed {
 		t.Fatal(h.log.String())
 	}
-	want := []string{
-		"trace search --kind run --ref image:sha256:aa --from 2026-11-24T04:10:37Z -o json --outcome failed --name p",
-		"trace search --kind run --ref commit:x --from 2026-11-24T04:10:37Z -o json --name p",
-	}
-	if d := cmp.Diff(want, calls()); d != "" {
+	query := tracedb.Query{From: time.Date(2026, 11, 24, 4, 10, 37, 0, time.UTC), Kinds: []tracedb.Kind{tracedb.KindRun}, Limit: tracedb.DefaultPage}
+	first, second := query, query
+	first.Outcome, first.Refs = tracedb.Failed, []tracedb.Ref{{Type: tracedb.RefImage, Value: image}}
+	second.Refs = []tracedb.Ref{{Type: tracedb.RefCommit, Value: commit}}
+	if d := cmp.Diff([]tracedb.Query{first, second}, trace.queries); d != "" {
 		t.Error(d)
+	}
+}
+
+// A trace that doesn't answer may be on its way back; what can't be asked never will be.
+func TestAwaitTraceGivesUpOnMistakes(t *testing.T) {
+	for script, want := range map[string]string{
+		"await trace rnu - commit:aa":       "no kind",
+		"await trace run fialed commit:aa":  "outcome",
+		"await trace run failed comit:aa":   "usage",
+		"! await trace run failed image:aa": "usage",
+	} {
+		e, trace := searching(t)
+		if h := runScript(t, e, script+"\n"); !h.failed || !strings.Contains(h.log.String(), want) || len(trace.queries) > 0 {
+			t.Errorf("%s: %s", script, h.log.String())
+		}
+	}
+	e, trace := searching(t)
+	e.patience, trace.err = time.Millisecond, errors.New("it is away")
+	if h := runScript(t, e, "await trace run failed image:sha256:"+strings.Repeat("ab", 32)+"\n"); !h.failed || !strings.Contains(h.log.String(), "(it is away)") {
+		t.Error(h.log.String())
 	}
 }
 

@@ -234,9 +234,9 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 		}{name}
 		return writeResult(opts.app.Out, opts.format, undone, view{headers: []string{"undone"}, rows: [][]string{{cmp.Or(name, "none")}}})
 	}
-	command, err := os.Executable()
+	scenario, err := opts.scenario(port)
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return err
 	}
 	kept, err := openKept(filepath.Join(opts.StateDir, "conformance.json"), opts.again)
 	if err != nil {
@@ -244,9 +244,9 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	}
 	o := conformance.Options{
 		Run: func(ctx context.Context, name string) (scenarios.Result, error) {
-			return scenarios.Run(ctx, scenarios.Options{
-				Name: name, Kubeconfig: opts.Kubeconfig(), Context: opts.Context, Port: port, Command: command, Platform: opts.Name, Reporter: rep,
-			})
+			scenario := scenario
+			scenario.Name = name
+			return scenarios.Run(ctx, scenario)
 		},
 		Cluster: p, Repeat: opts.repeat, Others: opts.others, Note: rep.Note, Known: kept.results, Keep: kept.keep, Now: time.Now,
 	}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,7 +17,6 @@ import (
 	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/lessons"
-	"github.com/druppie/druppie-up/scenarios"
 	"github.com/spf13/cobra"
 )
 
@@ -111,15 +109,15 @@ func completeLessons(_ *cobra.Command, args []string, _ string) ([]string, cobra
 
 // open reads where the attendee is, from a folder in the platform's.
 func (o *lessonOptions) open(dir string) (*lessons.Walk, error) {
-	command, err := os.Executable()
+	scenario, err := o.scenario(o.port)
 	if err != nil {
-		return nil, fmt.Errorf("find this program: %w", err)
+		return nil, err
 	}
 	at := func(host string) string {
 		return fmt.Sprintf("https://%s.%s:%d/", host, names.Domain, cmp.Or(o.port, o.Port))
 	}
 	opt := lessons.Options{
-		Scenario: scenarios.Options{Kubeconfig: o.Kubeconfig(), Port: o.port, Command: command, Platform: o.Name, Reporter: o.app.rep},
+		Scenario: scenario,
 		Dir:      filepath.Join(o.StateDir, dir), Lang: o.lang,
 		Say: map[string]string{
 			"GITEA": at("gitea"), "TRACE": at("trace"), "CA": filepath.Join(o.StateDir, "ca.crt"), "PLATFORM": nameArg(o.Name),

@@ -115,18 +115,17 @@ func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
 	if err != nil {
 		return err
 	}
-	command, err := os.Executable()
+	o, err := opts.scenario(port)
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return err
 	}
+	o.Out = opts.log()
 	var results []scenarios.Result
 	var failures []error
 	for _, name := range opts.names {
 		opts.app.rep.Note("scenario %s", name)
-		result, err := scenarios.Run(ctx, scenarios.Options{
-			Name: name, Kubeconfig: opts.Kubeconfig(), Context: opts.Context, Port: port, Command: command, Platform: opts.Name,
-			Reporter: opts.app.rep, Out: opts.log(),
-		})
+		o.Name = name
+		result, err := scenarios.Run(ctx, o)
 		results = append(results, result)
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", name, err))
@@ -136,6 +135,20 @@ func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
 		}
 	}
 	return errors.Join(opts.write(results), errors.Join(failures...))
+}
+
+// scenario gives the options of every scenario on the platform whose front door is at a port.
+func (o *options) scenario(port int) (scenarios.Options, error) {
+	command, err := os.Executable()
+	if err != nil {
+		return scenarios.Options{}, fmt.Errorf("find this program: %w", err)
+	}
+	return scenarios.Options{
+		Kubeconfig: o.Kubeconfig(), Context: o.Context, Port: port, Command: command, Platform: o.Name, Reporter: o.app.rep,
+		Trace: func(ctx context.Context) (scenarios.Trace, error) {
+			return openTrace(ctx, &traceOptions{options: *o}, bootstrap.TraceAuditor)
+		},
+	}, nil
 }
 
 // log is where a scenario's phases and, if it failed, its log go: they are for people.
