@@ -21,8 +21,9 @@ import (
 
 // The accounts, in names.NamespaceSystem, that the command line asks the trace as.
 const (
-	TraceAuditor = "auditor" // reads everything
-	TraceCISO    = "ciso"    // grants exceptions
+	TraceAuditor     = "auditor"     // reads everything
+	TraceCISO        = "ciso"        // grants exceptions
+	TraceConformance = "conformance" // records reports of the conformance suite
 )
 
 const (

@@ -47,23 +47,7 @@ func runAwait(c *call) error {
 // RUN and, from its results, DIGEST and IMAGE.
 func awaitRun(c *call, p *platform.Platform) error {
 	repo, commit, want := c.args[1], c.args[2], c.args[3]
-	labels := map[string]string{names.LabelRepository: repo, names.LabelCommit: commit}
-	begun := time.Now()
-	var run *tekton.Run
-	err := c.wait(runTimeout, func() (bool, string, error) {
-		runs, err := tekton.List(c.ctx, p.Dynamic, tekton.PipelineRuns, names.NamespaceFoundry, labels)
-		if err != nil {
-			return false, "", fmt.Errorf("list pipeline runs: %w", err)
-		}
-		if len(runs) == 0 {
-			if time.Since(begun) > eventTimeout {
-				return false, "", fmt.Errorf("no pipeline run began for commit %s within %s: the webhook's event is lost", commit, eventTimeout)
-			}
-			return false, "for the webhook to start a pipeline run", nil
-		}
-		run = runs[0]
-		return run.Done(), "pipeline run " + run.Name + ": " + message(run), nil
-	})
+	run, err := endOfRun(c, p, repo, commit)
 	if err != nil {
 		return err
 	}

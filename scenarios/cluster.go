@@ -113,15 +113,16 @@ func runEphemeral(c *call, p *platform.Platform) error {
 // runRunning sets a variable to the image that a ready deployment runs, after
 // making sure that all its pods do.
 func runRunning(c *call, p *platform.Platform) error {
-	state, err := rollout(c, p, c.args[0], c.args[1])
-	if apierrors.IsNotFound(err) {
-		return fmt.Errorf("%s/%s isn't there: run the scenario first-flight before this one", c.args[0], c.args[1])
-	}
+	var state rolloutState
+	err := c.wait(settleTimeout, func() (ready bool, waiting string, err error) {
+		state, err = rollout(c, p, c.args[0], c.args[1])
+		if apierrors.IsNotFound(err) {
+			err = fmt.Errorf("%s/%s isn't there: run the scenario first-flight before this one", c.args[0], c.args[1])
+		}
+		return state.waiting == "", fmt.Sprintf("for %s/%s to be ready: %s", c.args[0], c.args[1], state.waiting), err
+	})
 	if err != nil {
 		return err
-	}
-	if state.waiting != "" {
-		return fmt.Errorf("%s/%s isn't ready: %s", c.args[0], c.args[1], state.waiting)
 	}
 	c.ts.Setenv(c.args[2], state.image)
 	return nil

@@ -31,6 +31,7 @@ type engine struct {
 	granted     map[string]bool           // exceptions that stand
 	protections map[string]map[string]any // rules of main that are switched off, by repository
 
+	latest   string            // commit that the script last brought to main of a service
 	since    time.Time         // from when on the trace is searched
 	vars     map[string]string // set before the script
 	kept     map[string]string // what the script keeps of its variables

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -44,9 +45,9 @@ func runGit(c *call, p *platform.Platform) error {
 	case "amend":
 		return gitCommit(c, id, true)
 	case "push":
-		return gitPush(c, id, "HEAD:refs/heads/"+c.args[3])
+		return gitPush(c, p, id, "HEAD:refs/heads/"+c.args[3])
 	case "force-push":
-		return gitPush(c, id, "+HEAD:refs/heads/"+c.args[3])
+		return gitPush(c, p, id, "+HEAD:refs/heads/"+c.args[3])
 	case "tag":
 		return gitTag(c, p, id)
 	}
@@ -102,7 +103,7 @@ func gitCommit(c *call, id platform.Identity, amend bool) error {
 }
 
 // gitPush pushes what the clone is at: HEAD in the refspec stands for its branch.
-func gitPush(c *call, id platform.Identity, refspec string) error {
+func gitPush(c *call, p *platform.Platform, id platform.Identity, refspec string) error {
 	repo, err := git.PlainOpen(c.ts.MkAbs(c.args[2]))
 	if err != nil {
 		return err
@@ -119,7 +120,17 @@ func gitPush(c *call, id platform.Identity, refspec string) error {
 	if err != nil && strings.TrimSpace(output.String()) != "" {
 		err = fmt.Errorf("%w: %s", err, strings.Join(strings.Fields(output.String()), " "))
 	}
-	return gitErr("push "+c.args[3], err)
+	if err != nil {
+		return gitErr("push "+c.args[3], err)
+	}
+	if c.args[3] == names.MainBranch {
+		origin, err := repo.Remote("origin")
+		if err != nil {
+			return err
+		}
+		c.settle(p, strings.TrimSuffix(path.Base(origin.Config().URLs[0]), ".git"), head.Hash().String())
+	}
+	return nil
 }
 
 // gitTag makes a tag of what the clone is at, or moves it there. Whatever becomes of the script, the tag is gone
@@ -137,7 +148,7 @@ func gitTag(c *call, p *platform.Platform, id platform.Identity) error {
 			c.ts.Logf("left behind: tag %s of %s: %v", c.args[4], c.args[3], err)
 		}
 	})
-	return gitPush(c, id, "+HEAD:refs/tags/"+c.args[4])
+	return gitPush(c, p, id, "+HEAD:refs/tags/"+c.args[4])
 }
 
 // gitErr makes a refusal of what the server refused, as against what went wrong.

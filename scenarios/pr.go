@@ -54,7 +54,11 @@ func runPR(c *call, p *platform.Platform) error {
 	case "merged":
 		return merged(c, client, repo)
 	}
-	return merge(c, client, repo)
+	if err := merge(c, client, repo); err != nil {
+		return err
+	}
+	c.settle(p, repo, c.ts.Getenv("COMMIT"))
+	return nil
 }
 
 func submitReview(client *giteaclient.Client, repo string, pr int64, state gitea.ReviewStateType, body string) error {

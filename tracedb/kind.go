@@ -10,32 +10,33 @@ type Kind string
 
 // The kinds of record.
 const (
-	KindSpec       Kind = "spec"        // what was asked for
-	KindSession    Kind = "session"     // an agent's session
-	KindCommit     Kind = "commit"      // a push to a repository
-	KindReview     Kind = "review"      // approval, rejection or comment, with its reason
-	KindMerge      Kind = "merge"       // a pull request came into main
-	KindRun        Kind = "run"         // a pipeline run, as it ended
-	KindProvenance Kind = "provenance"  // SLSA provenance v1: from which source the image was built
-	KindTestResult Kind = "test-result" // in-toto test-result
-	KindVulns      Kind = "vulns"       // in-toto vulns: the CVEs that were known
-	KindSARIF      Kind = "sarif"       // summary of static analysis
-	KindSBOM       Kind = "sbom"        // CycloneDX
-	KindVerdict    Kind = "verdict"     // in-toto simple verification result: what a gate decided
-	KindImage      Kind = "image"       // an image was pushed
-	KindSignature  Kind = "signature"   // an image was signed
-	KindPromotion  Kind = "promotion"   // a digest was proposed to or accepted in the fleet
-	KindAdmission  Kind = "admission"   // let in or refused at admission
-	KindDeployment Kind = "deployment"  // applied, running, gone
-	KindDrift      Kind = "drift"       // something isn't as it should be, or wasn't: what runs as Git says, main protected
-	KindIncident   Kind = "incident"    // a running service went wrong
-	KindRepair     Kind = "repair"      // what was done about it
-	KindRegister   Kind = "register"    // a version of an entry in the AI register
-	KindException  Kind = "exception"   // a CISO lets something in for a time
-	KindKey        Kind = "key"         // a key joined or left the keyring
-	KindRefusal    Kind = "refusal"     // the log itself refused a record
-	KindRead       Kind = "read"        // an auditor read something
-	KindDisposal   Kind = "disposal"    // payloads were disposed of after their term
+	KindSpec        Kind = "spec"        // what was asked for
+	KindSession     Kind = "session"     // an agent's session
+	KindCommit      Kind = "commit"      // a push to a repository
+	KindReview      Kind = "review"      // approval, rejection or comment, with its reason
+	KindMerge       Kind = "merge"       // a pull request came into main
+	KindRun         Kind = "run"         // a pipeline run, as it ended
+	KindProvenance  Kind = "provenance"  // SLSA provenance v1: from which source the image was built
+	KindTestResult  Kind = "test-result" // in-toto test-result
+	KindVulns       Kind = "vulns"       // in-toto vulns: the CVEs that were known
+	KindSARIF       Kind = "sarif"       // summary of static analysis
+	KindSBOM        Kind = "sbom"        // CycloneDX
+	KindVerdict     Kind = "verdict"     // in-toto simple verification result: what a gate decided
+	KindImage       Kind = "image"       // an image was pushed
+	KindSignature   Kind = "signature"   // an image was signed
+	KindPromotion   Kind = "promotion"   // a digest was proposed to or accepted in the fleet
+	KindAdmission   Kind = "admission"   // let in or refused at admission
+	KindDeployment  Kind = "deployment"  // applied, running, gone
+	KindDrift       Kind = "drift"       // something isn't as it should be, or wasn't: what runs as Git says, main protected
+	KindIncident    Kind = "incident"    // a running service went wrong
+	KindRepair      Kind = "repair"      // what was done about it
+	KindRegister    Kind = "register"    // a version of an entry in the AI register
+	KindException   Kind = "exception"   // a CISO lets something in for a time
+	KindConformance Kind = "conformance" // what a run of the conformance suite showed of the platform's controls
+	KindKey         Kind = "key"         // a key joined or left the keyring
+	KindRefusal     Kind = "refusal"     // the log itself refused a record
+	KindRead        Kind = "read"        // an auditor read something
+	KindDisposal    Kind = "disposal"    // payloads were disposed of after their term
 )
 
 // Outcome is how what is recorded ended.
@@ -101,6 +102,7 @@ var kinds = []KindInfo{
 	{Kind: KindDrift, Step: "F5", Controls: []string{"C4"}, Term: Term, Outcomes: []Outcome{Failed, Undone}},
 	{Kind: KindIncident, Step: "F8", Term: Term},
 	{Kind: KindRepair, Step: "F8", Term: Term},
+	{Kind: KindConformance, Predicate: []string{"https://druppie.io/attestation/conformance/v1"}, Term: Term, Outcomes: []Outcome{Passed, Failed}},
 	{Kind: KindKey, Internal: true},
 	{Kind: KindRefusal, Internal: true, Term: Term, Outcomes: []Outcome{Denied}},
 	{Kind: KindRead, Internal: true, Term: Term},

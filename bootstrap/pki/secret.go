@@ -1,8 +1,12 @@
 package pki
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
 
 	"github.com/sigstore/cosign/v2/pkg/cosign"
@@ -26,6 +30,29 @@ func NewSigningKey() (SigningKey, error) {
 		return SigningKey{}, fmt.Errorf("generate signing key: %w", err)
 	}
 	return SigningKey{Private: keys.PrivateBytes, Public: keys.PublicBytes, Password: password}, nil
+}
+
+// KeyPair is a key pair of ECDSA P-256 in PEM: PKCS #8, and PKIX.
+type KeyPair struct{ Private, Public []byte }
+
+// NewKeyPair makes a key pair for signing attestations.
+func NewKeyPair() (KeyPair, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("generate key: %w", err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("encode key: %w", err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return KeyPair{}, fmt.Errorf("encode key: %w", err)
+	}
+	return KeyPair{
+		Private: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
+		Public:  pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}),
+	}, nil
 }
 
 // NoteKey is the key pair of a signed note (golang.org/x/mod/sumdb/note): how a

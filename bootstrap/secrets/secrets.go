@@ -79,7 +79,7 @@ func Ensure(ctx context.Context, c client.Client, opt Options) (Material, error)
 	if err := k.giteaSecrets(ctx, opt.Users); err != nil {
 		return Material{}, err
 	}
-	if err := k.traceSecrets(ctx, opt.Name, ca.Cert); err != nil {
+	if err := k.traceSecrets(ctx, opt.Name, ca.Cert, public); err != nil {
 		return Material{}, err
 	}
 	webhook, err := k.generate(ctx, names.NamespaceFlux, FluxWebhook, "token")
@@ -181,13 +181,7 @@ func (k writer) signingKey(ctx context.Context) ([]byte, error) {
 		return nil, err
 	}
 	public := data["cosign.pub"]
-	// The trace checks what the foundry signed.
-	for _, ns := range []string{names.NamespaceFoundry, names.NamespaceSystem} {
-		if err := kube.EnsureConfigMap(ctx, k, ns, "signing-public-key", map[string]string{"cosign.pub": string(public)}); err != nil {
-			return nil, err
-		}
-	}
-	return public, nil
+	return public, kube.EnsureConfigMap(ctx, k, names.NamespaceFoundry, "signing-public-key", map[string]string{"cosign.pub": string(public)})
 }
 
 func (k writer) registryWriter(ctx context.Context) error {

@@ -1,9 +1,13 @@
 package secrets_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/x509"
+	"encoding/pem"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/mod/sumdb/note"
 	corev1 "k8s.io/api/core/v1"
@@ -141,6 +145,35 @@ func TestTraceSharesItsSecretWithFlux(t *testing.T) {
 				t.Error("Flux couldn't tell the trace from a stranger")
 			}
 		})
+	}
+}
+
+// Reports are signed with a key of their own, and the trace knows both keys by what they may sign.
+func TestTraceKnowsWhatIsSignedHere(t *testing.T) {
+	c := fake.NewClientBuilder().Build()
+	made, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "north"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring := &corev1.ConfigMap{}
+	if err := c.Get(t.Context(), client.ObjectKey{Namespace: "druppie-system", Name: "trace-keyring"}, ring); err != nil {
+		t.Fatal(err)
+	}
+	reports := secretstest.Values(t, c, "druppie-system", names.ConformanceKey)
+	if want := map[string]string{"cosign.pub": string(made.SigningPublicKey), "conformance.pub": reports["conformance.pub"]}; !cmp.Equal(want, ring.Data) {
+		t.Error(cmp.Diff(want, ring.Data))
+	}
+	block, _ := pem.Decode([]byte(reports[names.ConformanceKeyFile]))
+	if block == nil {
+		t.Fatal("no private key")
+	}
+	private, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := cryptoutils.MarshalPublicKeyToPEM(private.(*ecdsa.PrivateKey).Public())
+	if err != nil || string(public) != reports["conformance.pub"] {
+		t.Errorf("the public key isn't the private one's (%v)", err)
 	}
 }
 

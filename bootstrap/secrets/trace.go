@@ -18,12 +18,25 @@ const (
 
 // traceSecrets makes what the trace and those who talk to it share. What only
 // Gitea can make follows when it runs.
-func (k writer) traceSecrets(ctx context.Context, platform string, ca []byte) error {
+func (k writer) traceSecrets(ctx context.Context, platform string, ca, signingPublicKey []byte) error {
 	keys, err := kube.SecretOnce(ctx, k, names.NamespaceSystem, "tracedb-checkpoint-key", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		key, err := pki.NewNoteKey(names.TraceOrigin(platform))
 		return map[string][]byte{"checkpoint.key": []byte(key.Signer), names.CheckpointKeyFile: []byte(key.Verifier)}, err
 	})
 	if err != nil {
+		return err
+	}
+	reports, err := kube.SecretOnce(ctx, k, names.NamespaceSystem, names.ConformanceKey, corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
+		key, err := pki.NewKeyPair()
+		return map[string][]byte{names.ConformanceKeyFile: key.Private, "conformance.pub": key.Public}, err
+	})
+	if err != nil {
+		return err
+	}
+	// The trace checks what the foundry signed, and reports of the conformance suite.
+	if err := kube.EnsureConfigMap(ctx, k, names.NamespaceSystem, "trace-keyring", map[string]string{
+		"cosign.pub": string(signingPublicKey), "conformance.pub": string(reports["conformance.pub"]),
+	}); err != nil {
 		return err
 	}
 	made := map[string]map[string][]byte{}

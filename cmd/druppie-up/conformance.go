@@ -51,6 +51,7 @@ type conformanceOptions struct {
 	shuffle  bool
 	seed     uint64
 	repeat   int
+	record   bool
 	lang     string
 	options
 }
@@ -64,7 +65,7 @@ func newConformanceCmd(a *app) *cobra.Command {
 each whether it holds. With --mutate each control is weakened in turn, and the scenario that proves it
 must turn red; what was changed is put back, and seen to be back. A control that nothing enforces yet is
 listed as "not there", never as holding. It fails when a control doesn't hold, wasn't tried, or could be
-weakened unnoticed.`,
+weakened unnoticed. The report is signed with the platform's conformance key and recorded in the trace.`,
 		Example: `  druppie-up conformance
   druppie-up conformance --control C3,F6.2 --shuffle --repeat 3
   druppie-up conformance --mutate -o junit
@@ -80,6 +81,7 @@ weakened unnoticed.`,
 	flags.BoolVar(&opts.again, "again", false, "with --mutate: also try what an earlier run of this program has tried on this platform")
 	flags.BoolVar(&opts.shuffle, "shuffle", false, "run the scenarios in a random order, as far as one needs no other before it")
 	flags.Uint64Var(&opts.seed, "seed", 0, "with --shuffle: the order of an earlier run, as its report names it")
+	flags.BoolVar(&opts.record, "record", true, "sign the report with the platform's key and record it in the trace")
 	flags.IntVar(&opts.repeat, "repeat", 1, "how many times to run the scenarios")
 	platformFlags(cmd, &opts.Options)
 	reportFlags(cmd, &opts.format, &opts.lang)
@@ -88,7 +90,7 @@ weakened unnoticed.`,
 	cli.Complete(cmd, "seed")
 	cli.Complete(cmd, "repeat")
 	_ = cmd.RegisterFlagCompletionFunc("control", completeControls)
-	cmd.AddCommand(newConformanceListCmd(a), newConformanceReportCmd(a), newConformanceSchemaCmd(a), newConformanceHavenCmd(a))
+	cmd.AddCommand(newConformanceListCmd(a), newConformanceReportCmd(a), newConformanceSchemaCmd(a), newConformanceHavenCmd(a), newConformanceHistoryCmd(a))
 	return cmd
 }
 
@@ -272,7 +274,11 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	}
 	var listed error
 	report.Tested, listed = tested(ctx, p)
-	return errors.Join(writeReport(opts.app, opts.format, opts.lang, report), err, listed, notProven(report, opts.mutate))
+	var recorded error
+	if opts.record && listed == nil {
+		recorded = recordReport(ctx, opts, p.Attest, report)
+	}
+	return errors.Join(writeReport(opts.app, opts.format, opts.lang, report), err, listed, recorded, notProven(report, opts.mutate))
 }
 
 // tested is what runs in the cluster. An interrupted run says so too.

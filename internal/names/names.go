@@ -84,6 +84,11 @@ const (
 	CheckpointKey     = "tracedb-checkpoint-public-key"
 	CheckpointKeyFile = "checkpoint.pub"
 
+	// ConformanceKey is the Secret in NamespaceSystem with the key that reports of the conformance suite are
+	// signed with, at ConformanceKeyFile.
+	ConformanceKey     = "conformance-key"
+	ConformanceKeyFile = "conformance.key"
+
 	// MutationJournal is the Secret in NamespaceSystem that is there while a mutation of the conformance suite
 	// weakens a control; AnnotationMutation names which.
 	MutationJournal    = "conformance-mutation"

@@ -75,9 +75,10 @@ func statements() map[tracedb.Kind]Statement {
 		tracedb.KindTestResult: TestResult(about, Tests{Suite: "python -m unittest", Passed: []string{"test_fly", "test_land"}}),
 		tracedb.KindVulns: Vulns(about, Scan{Scanner: "pkg:golang/github.com/aquasecurity/trivy@v0.65.0", Version: "0.65.0", DBVersion: "2", DBUpdated: noon.Add(-24 * time.Hour), Started: noon, Finished: noon.Add(time.Second), Result: "PASSED",
 			Found: []Vulnerability{{ID: "CVE-2026-0001", Severity: "CRITICAL", Package: "openssl@3.0.1", Fixed: "3.0.2"}, {ID: "CVE-2026-0002", Severity: "LOW"}}}),
-		tracedb.KindSARIF:   SARIF(about, Analysis{Tool: "ruff", Version: "0.9", Result: "PASSED", Results: []Finding{{Rule: "F401", Level: "warning", Message: "unused import", File: "app.py", Line: 3}}}),
-		tracedb.KindSBOM:    SBOM(about, json.RawMessage(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"openssl","version":"3.0.1"}]}`)),
-		tracedb.KindVerdict: Verdict(about, Gate{Verifier: "https://druppie.io/foundry/gate", Created: noon, Passed: []string{"FOUNDRY_TESTS"}, Failed: []string{"FOUNDRY_SCAN"}}),
+		tracedb.KindSARIF:       SARIF(about, Analysis{Tool: "ruff", Version: "0.9", Result: "PASSED", Results: []Finding{{Rule: "F401", Level: "warning", Message: "unused import", File: "app.py", Line: 3}}}),
+		tracedb.KindSBOM:        SBOM(about, json.RawMessage(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"openssl","version":"3.0.1"}]}`)),
+		tracedb.KindConformance: ConformanceReport(about, json.RawMessage(`{"schema":"druppie.io/conformance/v1","kind":"check","ended":"2026-01-31T12:00:00Z","controls":[{"id":"C1","verdict":"holds"},{"id":"C2","verdict":"not there"}],"mutations":[]}`)),
+		tracedb.KindVerdict:     Verdict(about, Gate{Verifier: "https://druppie.io/foundry/gate", Created: noon, Passed: []string{"FOUNDRY_TESTS"}, Failed: []string{"FOUNDRY_SCAN"}}),
 	}
 }
 
@@ -97,12 +98,13 @@ func TestRoundTrip(t *testing.T) {
 	}
 	all := refs(tracedb.RefCommit, tracedb.RefImage, tracedb.RefRepository, tracedb.RefRun)
 	want := map[tracedb.Kind]Reading{
-		tracedb.KindProvenance: {Refs: all, Summary: "built from druppie/drone at 2e2e2e2e2e2e by https://druppie.io/foundry", SummaryNL: "gebouwd uit druppie/drone op 2e2e2e2e2e2e door https://druppie.io/foundry"},
-		tracedb.KindTestResult: {Refs: all, Outcome: tracedb.Passed, Summary: "2 tests passed, 0 with warnings, 0 failed", SummaryNL: "2 tests geslaagd, 0 met waarschuwingen, 0 gefaald"},
-		tracedb.KindVulns:      {Refs: all, Outcome: tracedb.Passed, Summary: "known vulnerabilities: 1 critical, 1 low; database of 2026-01-30", SummaryNL: "bekende kwetsbaarheden: 1 kritiek, 1 laag; database van 2026-01-30"},
-		tracedb.KindSARIF:      {Refs: all, Outcome: tracedb.Passed, Summary: "ruff 0.9: 1 warnings", SummaryNL: "ruff 0.9: 1 waarschuwingen"},
-		tracedb.KindSBOM:       {Refs: all, Summary: "CycloneDX 1.6 with 1 components", SummaryNL: "CycloneDX 1.6 met 1 onderdelen"},
-		tracedb.KindVerdict:    {Refs: all, Outcome: tracedb.Failed, Summary: "verified: FOUNDRY_TESTS; failed: FOUNDRY_SCAN", SummaryNL: "bevestigd: FOUNDRY_TESTS; niet voldaan: FOUNDRY_SCAN"},
+		tracedb.KindProvenance:  {Refs: all, Summary: "built from druppie/drone at 2e2e2e2e2e2e by https://druppie.io/foundry", SummaryNL: "gebouwd uit druppie/drone op 2e2e2e2e2e2e door https://druppie.io/foundry"},
+		tracedb.KindTestResult:  {Refs: all, Outcome: tracedb.Passed, Summary: "2 tests passed, 0 with warnings, 0 failed", SummaryNL: "2 tests geslaagd, 0 met waarschuwingen, 0 gefaald"},
+		tracedb.KindVulns:       {Refs: all, Outcome: tracedb.Passed, Summary: "known vulnerabilities: 1 critical, 1 low; database of 2026-01-30", SummaryNL: "bekende kwetsbaarheden: 1 kritiek, 1 laag; database van 2026-01-30"},
+		tracedb.KindSARIF:       {Refs: all, Outcome: tracedb.Passed, Summary: "ruff 0.9: 1 warnings", SummaryNL: "ruff 0.9: 1 waarschuwingen"},
+		tracedb.KindSBOM:        {Refs: all, Summary: "CycloneDX 1.6 with 1 components", SummaryNL: "CycloneDX 1.6 met 1 onderdelen"},
+		tracedb.KindConformance: {Refs: all, Outcome: tracedb.Passed, Summary: "1 controls hold", SummaryNL: "1 beheersmaatregelen werken"},
+		tracedb.KindVerdict:     {Refs: all, Outcome: tracedb.Failed, Summary: "verified: FOUNDRY_TESTS; failed: FOUNDRY_SCAN", SummaryNL: "bevestigd: FOUNDRY_TESTS; niet voldaan: FOUNDRY_SCAN"},
 	}
 	for _, signer := range []crypto.Signer{newKey(t), edKey} {
 		keys := ring(t, keyFile(t, "foundry", signer.Public(), "*"))

@@ -19,7 +19,7 @@ type Reading struct {
 	Run        string
 	Summary    string // one line; holds texts of others, so it is data, never markup
 	SummaryNL  string
-	// Detail is the predicate: *SLSA, *TestRun, *Vulnerabilities, *Analysis, *BOM or *SVR.
+	// Detail is the predicate: *SLSA, *TestRun, *Vulnerabilities, *Analysis, *BOM, *SVR or *Conformance.
 	Detail any
 }
 
@@ -43,6 +43,8 @@ func Read(kind tracedb.Kind, st Statement) (Reading, error) {
 		err = r.bom(st)
 	case tracedb.KindVerdict:
 		err = r.verdict(st)
+	case tracedb.KindConformance:
+		err = r.conformance(st)
 	default:
 		err = refuse("", "records of the kind %.40q aren't attestations", kind)
 	}

@@ -41,6 +41,10 @@ func TestReadRefuses(t *testing.T) {
 		{"version", tracedb.KindSBOM, `"1.6"`, `"x"`, "predicate.specVersion", "version"},
 		{"no verifier", tracedb.KindVerdict, `"verifier"`, `"by"`, "predicate.verifier.id", "want a text"},
 		{"no time", tracedb.KindVerdict, `"timeCreated"`, `"at"`, "predicate.timeCreated", "want a time"},
+		{"another schema", tracedb.KindConformance, `conformance/v1`, `conformance/v2`, "predicate.schema", "want druppie.io"},
+		{"no end", tracedb.KindConformance, `"ended"`, `"end"`, "predicate.ended", "want a time"},
+		{"verdict of its own", tracedb.KindConformance, `"not there"`, `"fine"`, "predicate.controls[1].verdict", "want holds"},
+		{"kind of its own", tracedb.KindConformance, `"check"`, `"chat"`, "predicate.kind", "want check or mutate"},
 		{"no properties", tracedb.KindVerdict, `"properties"`, `"props"`, "predicate.properties", "want a list"},
 	}
 	for _, tt := range tests {
@@ -81,6 +85,35 @@ func TestAnalysisCounts(t *testing.T) {
 			st.Predicate = json.RawMessage(`{"tool":"ruff","version":"0.9","result":"PASSED","counts":` + tt.counts + `,"results":[]}`)
 			if r, err := Read(tracedb.KindSARIF, st); err != nil || r.Summary != tt.want {
 				t.Errorf("Read() = %q, %v, want %q", r.Summary, err, tt.want)
+			}
+		})
+	}
+}
+
+// TestConformanceOutcome holds that a report passes only where something was tried and all of it held.
+func TestConformanceOutcome(t *testing.T) {
+	tests := []struct {
+		name, kind, rest string
+		want             tracedb.Outcome
+		summary          string
+	}{
+		{"all hold", "check", `"controls":[{"id":"C1","verdict":"holds"}]`, tracedb.Passed, "1 controls hold"},
+		{"one broken", "check", `"controls":[{"id":"C1","verdict":"holds"},{"id":"C3","verdict":"broken"}]`, tracedb.Failed, "1 controls hold; not: C3"},
+		{"one not run", "check", `"controls":[{"id":"C1","verdict":"holds"},{"id":"C3","verdict":"not run"}]`, tracedb.Failed, "1 controls hold; not: C3"},
+		{"none there", "check", `"controls":[{"id":"C2","verdict":"not there"}]`, tracedb.Failed, "0 controls hold"},
+		{"nothing", "check", `"controls":[]`, tracedb.Failed, "0 controls hold"},
+		{"stopped", "check", `"stopped":"signal","controls":[{"id":"C1","verdict":"holds"}]`, tracedb.Failed, "1 controls hold; stopped before its end"},
+		{"noticed", "mutate", `"controls":[],"mutations":[{"name":"a","noticed":true}]`, tracedb.Passed, "1 of 1 weakened controls noticed"},
+		{"unnoticed", "mutate", `"mutations":[{"name":"a","noticed":true},{"name":"b"}]`, tracedb.Failed, "1 of 2 weakened controls noticed; not: b"},
+		{"no mutation", "mutate", `"controls":[{"id":"C1","verdict":"holds"}]`, tracedb.Failed, "0 of 0 weakened controls noticed"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			st := statements()[tracedb.KindConformance]
+			st.Predicate = json.RawMessage(`{"schema":"druppie.io/conformance/v1","kind":"` + tt.kind + `","ended":"2026-01-31T12:00:00Z",` + tt.rest + `}`)
+			r, err := Read(tracedb.KindConformance, st)
+			if err != nil || r.Outcome != tt.want || r.Summary != tt.summary {
+				t.Errorf("Read() = %s, %q, %v, want %s, %q", r.Outcome, r.Summary, err, tt.want, tt.summary)
 			}
 		})
 	}

@@ -79,8 +79,9 @@ func hostile(t testing.TB) []whytest.Part {
 			Found: []attest.Vulnerability{{ID: evil, Severity: "HIGH", Package: evil, Fixed: evil}}}),
 		tracedb.KindSARIF: attest.SARIF(about, attest.Analysis{Tool: evil, Version: evil, Result: "FAILED",
 			Results: []attest.Finding{{Rule: evil, Level: "error", Message: evil, File: evil}}}),
-		tracedb.KindSBOM:    attest.SBOM(about, json.RawMessage(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"<script>window.owned=1</script>"}]}`)),
-		tracedb.KindVerdict: attest.Verdict(about, attest.Gate{Verifier: "https://x/" + evil, Created: now, Failed: []string{evil}}),
+		tracedb.KindSBOM:        attest.SBOM(about, json.RawMessage(`{"bomFormat":"CycloneDX","specVersion":"1.6","components":[{"type":"library","name":"<script>window.owned=1</script>"}]}`)),
+		tracedb.KindConformance: attest.ConformanceReport(about, json.RawMessage(`{"schema":"druppie.io/conformance/v1","kind":"check","ended":"2026-01-31T12:00:00Z","stopped":"<script>window.owned=1</script>","controls":[{"id":"<script>window.owned=1</script>","verdict":"broken"}]}`)),
+		tracedb.KindVerdict:     attest.Verdict(about, attest.Gate{Verifier: "https://x/" + evil, Created: now, Failed: []string{evil}}),
 	}
 	var parts []whytest.Part
 	for _, info := range tracedb.Kinds() {

@@ -43,11 +43,33 @@ func attested(kind tracedb.Kind) func(json.RawMessage, fields) error {
 			out["findings"] = list(p.Results, "; ", finding)
 		case *attest.BOM:
 			out["components"] = list(p.Components, ", ", component)
+		case *attest.Conformance:
+			conformance(p, out)
 		case *attest.SVR:
 			out["verifier"], out["passed"], out["failed"] = p.Verifier.ID, commas(p.Properties), commas(p.Failed)
 		}
 		return nil
 	}
+}
+
+// conformance lists controls by verdict, and mutations by whether they were noticed.
+func conformance(p *attest.Conformance, out fields) {
+	by := map[string][]string{}
+	for _, c := range p.Controls {
+		field := map[string]string{"holds": "holds", "not there": "absent"}[c.Verdict]
+		by[cmp.Or(field, "failed")] = append(by[cmp.Or(field, "failed")], c.ID)
+	}
+	for _, m := range p.Mutations {
+		field := "failed"
+		if m.Noticed {
+			field = "holds"
+		}
+		by[field] = append(by[field], m.Name)
+	}
+	for field, names := range by {
+		out[field] = commas(names)
+	}
+	out["stopped"] = p.Stopped
 }
 
 // The fields of a scan that list the known vulnerabilities by severity, worst first.

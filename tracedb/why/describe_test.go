@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/attest"
 	"github.com/druppie/druppie-up/tracedb/why"
 	"github.com/druppie/druppie-up/tracedb/why/whytest"
 )
@@ -36,7 +37,14 @@ func samples(t *testing.T) []tracedb.Record {
 		raw := body(v)
 		return tracedb.Record{Entry: tracedb.Entry{Kind: kind, Actor: "gitea:builder", Outcome: outcome, Refs: ref(pairs...), Size: len(raw)}, Payload: raw}
 	}
+	report := attest.ConformanceReport(attest.About{Repository: "druppie/platform", Commit: whytest.Commit2}, json.RawMessage(
+		`{"schema":"druppie.io/conformance/v1","kind":"check","ended":"2026-01-31T12:00:00Z","controls":[{"id":"C1","verdict":"holds"},{"id":"C2","verdict":"not there"},{"id":"C3","verdict":"broken"}]}`))
+	conformance, err := attest.Sign(whytest.Key(), report)
+	if err != nil {
+		t.Fatal(err)
+	}
 	out := []tracedb.Record{
+		record(tracedb.KindConformance, tracedb.Failed, conformance, "commit", whytest.Commit2, "repository", "druppie/platform"),
 		record(tracedb.KindReview, tracedb.Rejected, tracedb.Review{Repository: "o/r", Pull: 4, Author: "builder", Reviewer: "reviewer", Reason: "no test for the wind"}, "pull", "o/r#4"),
 		record(tracedb.KindReview, tracedb.Commented, tracedb.Review{Repository: "o/r", Pull: 4, Author: "builder", Reviewer: "reviewer"}, "pull", "o/r#4"),
 		record(tracedb.KindRun, tracedb.Failed, tracedb.Run{Run: "foundry/x", Reason: "Failed", Message: "a task failed", Tasks: []tracedb.Task{{Name: "clone", Outcome: tracedb.Passed}, {Name: "test", Outcome: tracedb.Failed, Message: "1 of 3 failed"}, {Name: "withdraw", Message: "skipped: PipelineRun was stopping"}}}, "run", "foundry/x"),

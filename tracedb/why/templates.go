@@ -160,6 +160,12 @@ var templates = map[tracedb.Kind]template{
 		labels: []label{{"incident", "incident, record", "incident, record"}, {"summary", "summary", "samenvatting"}, {"repository", "repository", "repository"},
 			{"commit", "commit", "commit"}, {"session", "session", "sessie"}},
 	},
+	tracedb.KindConformance: {
+		en:     "Conformance of the platform: {outcome}[ ({summary})]",
+		nl:     "Conformiteit van het platform: {outcome}[ ({summary})]",
+		labels: []label{{"repository", "repository", "repository"}, {"commit", "commit", "commit"}, {"holds", "what holds", "wat werkt"}, {"failed", "what doesn't hold", "wat niet werkt"}, {"absent", "what isn't there yet", "wat er nog niet is"}, {"stopped", "why it stopped", "waarom gestopt"}},
+		read:   attested(tracedb.KindConformance),
+	},
 	tracedb.KindKey: {
 		en:     "Key[ “{name}”] {key} {event}",
 		nl:     "Sleutel[ “{name}”] {key} {event}",

@@ -87,7 +87,7 @@ spec:
               items: [{key: config.yaml, path: config.yaml}]
           - configMap:
               name: {{ .Values.configMaps.keyring }}
-              items: [{key: cosign.pub, path: keyring/cosign.pub}]
+              items: [{key: cosign.pub, path: keyring/cosign.pub}, {key: conformance.pub, path: keyring/conformance.pub}]
           - secret:
               name: {{ .Values.secrets.tls }}
               items: [{key: tls.crt, path: tls/tls.crt}, {key: tls.key, path: tls/tls.key}]

@@ -1,0 +1,67 @@
+package scenarios
+
+import (
+	"fmt"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/internal/tekton"
+	"github.com/druppie/druppie-up/scenarios/platform"
+)
+
+// settleTimeout is how long a script's end waits for the pods of what it released.
+const settleTimeout = 90 * time.Second
+
+// settle has the script's end wait for what a commit on main sets going: its pipeline run, and the pods of what
+// that releases. A script that fails halfway would else leave it to the next one, which sees a service change that
+// it didn't touch. Of several commits only the last one's pods are waited for.
+func (c *call) settle(p *platform.Platform, repo, commit string) {
+	if c.lasting || repo != names.RepoDroneService {
+		return
+	}
+	c.latest = commit
+	c.ts.Defer(func() {
+		if c.ctx.Err() != nil {
+			return
+		}
+		if err := settled(c, p, repo, commit); err != nil {
+			c.ts.Logf("left behind: what %s of %s sets going: %v", commit, repo, err)
+		}
+	})
+}
+
+func settled(c *call, p *platform.Platform, repo, commit string) error {
+	run, err := endOfRun(c, p, repo, commit)
+	if err != nil || commit != c.latest || !run.Is(metav1.ConditionTrue) {
+		return err
+	}
+	tenant := run.Param("tenant")
+	return c.wait(settleTimeout, func() (bool, string, error) {
+		s, err := rollout(c, p, tenant, repo)
+		return s.running == run.Result("digest") && s.waiting == "", fmt.Sprintf("for the pods of %s in %s", repo, tenant), err
+	})
+}
+
+// endOfRun waits for the pipeline run of a commit to end.
+func endOfRun(c *call, p *platform.Platform, repo, commit string) (*tekton.Run, error) {
+	labels := map[string]string{names.LabelRepository: repo, names.LabelCommit: commit}
+	begun := time.Now()
+	var run *tekton.Run
+	err := c.wait(runTimeout, func() (bool, string, error) {
+		runs, err := tekton.List(c.ctx, p.Dynamic, tekton.PipelineRuns, names.NamespaceFoundry, labels)
+		if err != nil {
+			return false, "", fmt.Errorf("list pipeline runs: %w", err)
+		}
+		if len(runs) == 0 {
+			if time.Since(begun) > eventTimeout {
+				return false, "", fmt.Errorf("no pipeline run began for commit %s within %s: the webhook's event is lost", commit, eventTimeout)
+			}
+			return false, "for the webhook to start a pipeline run", nil
+		}
+		run = runs[0]
+		return run.Done(), "pipeline run " + run.Name + ": " + message(run), nil
+	})
+	return run, err
+}
