@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -68,13 +67,12 @@ func runApply(c *call, p *platform.Platform) error {
 	if c.lasting {
 		return nil
 	}
-	c.ts.Defer(func() {
-		// The script has ended, perhaps because its context did.
+	c.cleanup(obj.GetKind()+" "+obj.GetName(), func(after *call) error {
 		options := metav1.DeleteOptions{GracePeriodSeconds: ptr.To(int64(0))}
-		err := client.Delete(context.WithoutCancel(c.ctx), obj.GetName(), options)
-		if err != nil && !apierrors.IsNotFound(err) {
-			c.ts.Logf("left behind: %s %s: %v", obj.GetKind(), obj.GetName(), err)
+		if err := client.Delete(after.ctx, obj.GetName(), options); !apierrors.IsNotFound(err) {
+			return err
 		}
+		return nil
 	})
 	return nil
 }

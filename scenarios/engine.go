@@ -27,11 +27,13 @@ type engine struct {
 	clock       *clock
 	begun       time.Time
 	connected   *platform.Platform        // nil until a command needs it
+	harness     *harness                  // of the script that runs
 	recorder    Trace                     // nil until a command needs it
 	granted     map[string]bool           // exceptions that stand
 	protections map[string]map[string]any // rules of main that are switched off, by repository
 
 	latest   string            // commit that the script last brought to main of a service
+	steps    []Step            // that are still to come
 	since    time.Time         // from when on the trace is searched
 	vars     map[string]string // set before the script
 	kept     map[string]string // what the script keeps of its variables
@@ -273,6 +275,16 @@ type refusal struct{ error }
 func (r refusal) Unwrap() error { return r.error }
 
 func runPhase(c *call) error {
+	c.clock.end(nil)
+	if len(c.steps) > 0 {
+		step := c.steps[0]
+		c.steps = c.steps[1:]
+		if c.opt.Step != nil {
+			if err := c.opt.Step(c.ctx, step); err != nil {
+				return err
+			}
+		}
+	}
 	c.clock.start(c.args[0])
 	return nil
 }

@@ -2,7 +2,6 @@ package scenarios
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -136,17 +135,16 @@ func gitPush(c *call, p *platform.Platform, id platform.Identity, refspec string
 // gitTag makes a tag of what the clone is at, or moves it there. Whatever becomes of the script, the tag is gone
 // when it ends.
 func gitTag(c *call, p *platform.Platform, id platform.Identity) error {
-	c.ts.Defer(func() {
-		admin, err := p.Gitea(context.WithoutCancel(c.ctx), names.UserAdmin)
-		if err == nil {
-			var resp *gitea.Response
-			if resp, err = admin.DeleteTag(names.Organisation, c.args[3], c.args[4]); giteaclient.Status(resp) == http.StatusNotFound {
-				return // another of the script's commands took it away
-			}
-		}
+	c.cleanup("tag "+c.args[4]+" of "+c.args[3], func(after *call) error {
+		admin, err := p.Gitea(after.ctx, names.UserAdmin)
 		if err != nil {
-			c.ts.Logf("left behind: tag %s of %s: %v", c.args[4], c.args[3], err)
+			return err
 		}
+		resp, err := admin.DeleteTag(names.Organisation, c.args[3], c.args[4])
+		if giteaclient.Status(resp) == http.StatusNotFound {
+			return nil // another of the script's commands took it away
+		}
+		return err
 	})
 	return gitPush(c, p, id, "+HEAD:refs/tags/"+c.args[4])
 }

@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -47,10 +46,8 @@ func runOutage(c *call, p *platform.Platform) error {
 		if err := awaitReady(c, p, w.kustomization); err != nil {
 			return err
 		}
-		c.ts.Defer(func() {
-			if err := platform.Suspend(context.WithoutCancel(c.ctx), p.Dynamic, w.kustomization, false, fieldManager); err != nil {
-				c.ts.Logf("left behind: %v", err)
-			}
+		c.cleanup("Flux's suspension of "+w.kustomization, func(after *call) error {
+			return platform.Suspend(after.ctx, p.Dynamic, w.kustomization, false, fieldManager)
 		})
 		if err := platform.Suspend(c.ctx, p.Dynamic, w.kustomization, true, fieldManager); err != nil {
 			return err

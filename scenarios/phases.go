@@ -6,6 +6,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/rogpeppe/go-internal/txtar"
+
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -16,6 +18,28 @@ type Phase struct {
 	Duration time.Duration `json:"duration"`
 	Parts    []Phase       `json:"parts,omitempty"`
 	Failed   bool          `json:"failed,omitempty"` // the scenario failed in it
+}
+
+// Step is a phase before it begins.
+type Step struct {
+	Phase  string
+	Script string // what it does, in the script's own words, with its comments
+}
+
+// steps are a script's phases. What comes before the first has no name, and no step.
+func steps(script []byte) []Step {
+	var out []Step
+	for line := range strings.Lines(string(txtar.Parse(script).Comment)) {
+		if name, ok := strings.CutPrefix(line, "phase "); ok {
+			out = append(out, Step{Phase: strings.Trim(name, "'\n")})
+		} else if len(out) > 0 {
+			out[len(out)-1].Script += line
+		}
+	}
+	for i := range out {
+		out[i].Script = strings.TrimSpace(out[i].Script)
+	}
+	return out
 }
 
 // clock measures phases; one runs at a time.

@@ -33,10 +33,8 @@ func runPR(c *call, p *platform.Platform) error {
 		}
 		c.ts.Setenv("PR", strconv.FormatInt(pr.Index, 10))
 		if !c.lasting {
-			c.ts.Defer(func() {
-				if err := closeLeftOpen(context.WithoutCancel(c.ctx), p, repo, pr.Index); err != nil {
-					c.ts.Logf("left behind: pull request %d of %s: %v", pr.Index, repo, err)
-				}
+			c.cleanup(fmt.Sprintf("pull request %d of %s", pr.Index, repo), func(after *call) error {
+				return closeLeftOpen(after.ctx, p, repo, pr.Index)
 			})
 		}
 		fmt.Fprintln(c.ts.Stdout(), pr.HTMLURL)

@@ -1,7 +1,6 @@
 package scenarios
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 
@@ -14,7 +13,7 @@ import (
 func runProtection(c *call, p *platform.Platform) error {
 	repo := c.args[1]
 	if c.args[0] == "on" {
-		return restoreProtection(c.ctx, c, p, repo)
+		return restoreProtection(c, p, repo)
 	}
 	admin, err := p.Gitea(c.ctx, names.UserAdmin)
 	if err != nil {
@@ -26,24 +25,22 @@ func runProtection(c *call, p *platform.Platform) error {
 		return fmt.Errorf("protection of %s: %w", repo, err)
 	}
 	c.protections[repo] = rule
-	c.ts.Defer(func() {
-		if err := restoreProtection(context.WithoutCancel(c.ctx), c, p, repo); err != nil {
-			c.ts.Logf("left behind: %v; druppie-up up puts it back", err)
-		}
+	c.cleanup("main of "+repo+" without protection, which druppie-up up puts back", func(after *call) error {
+		return restoreProtection(after, p, repo)
 	})
 	return admin.Call(c.ctx, http.MethodDelete, rules+"/"+names.MainBranch, nil, nil)
 }
 
-func restoreProtection(ctx context.Context, c *call, p *platform.Platform, repo string) error {
+func restoreProtection(c *call, p *platform.Platform, repo string) error {
 	rule, off := c.protections[repo]
 	if !off {
 		return nil
 	}
-	admin, err := p.Gitea(ctx, names.UserAdmin)
+	admin, err := p.Gitea(c.ctx, names.UserAdmin)
 	if err != nil {
 		return err
 	}
-	if err := admin.Call(ctx, http.MethodPost, fmt.Sprintf("/repos/%s/%s/branch_protections", names.Organisation, repo), rule, nil); err != nil {
+	if err := admin.Call(c.ctx, http.MethodPost, fmt.Sprintf("/repos/%s/%s/branch_protections", names.Organisation, repo), rule, nil); err != nil {
 		return fmt.Errorf("protection of %s, which is off: %w", repo, err)
 	}
 	delete(c.protections, repo)

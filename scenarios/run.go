@@ -27,6 +27,10 @@ type Options struct {
 	Port       int    // of the front door on 127.0.0.1; 0: Gitea is reached through the Kubernetes API
 	Command    string // path of druppie-up, for the scripts that call it
 	Platform   string // name of the platform, which that command is given
+	Artifacts  string // folder for what there is to see when a script fails; empty: it isn't kept
+	Keep       bool   // a script that fails leaves what it made, for people to look at
+	// Step is called before each phase; an error ends the script. It may be nil.
+	Step func(context.Context, Step) error
 	// Trace connects to the platform's trace, for the scripts that search it.
 	Trace func(context.Context) (Trace, error)
 
@@ -99,6 +103,7 @@ func (e *engine) execute(info Info, script []byte) (Result, error) {
 	if err := os.WriteFile(file, script, 0o600); err != nil {
 		return res, err
 	}
+	e.steps = steps(script)
 
 	t := e.runScript(file)
 	res.Duration = time.Since(e.begun)
@@ -124,6 +129,22 @@ func (e *engine) execute(info Info, script []byte) (Result, error) {
 // runScript runs a script to its end, whatever that is.
 func (e *engine) runScript(file string) *harness {
 	t := &harness{dir: filepath.Dir(file) + string(filepath.Separator)}
+	if e.opt.Artifacts != "" {
+		// At once: when the script ends, it takes away what it made. Its log comes when it has ended.
+		a := e.newArtifacts(strings.TrimSuffix(filepath.Base(file), ext))
+		var missing error
+		t.onFail = func() { missing = a.gather(e) }
+		defer func() {
+			if !t.failed {
+				return
+			}
+			if missing = errors.Join(missing, a.write("script.log", []byte(t.log.String()))); missing != nil {
+				e.opt.Reporter.Note("missing in %s: %s", a.dir, strings.ReplaceAll(missing.Error(), "\n", "; "))
+			}
+			e.opt.Reporter.Note("what there was to see when it failed is in %s", a.dir)
+		}()
+	}
+	e.harness = t
 	t.isolate(func() {
 		testscript.RunT(t, testscript.Params{
 			Files:              []string{file},
@@ -157,6 +178,7 @@ type harness struct {
 	mu              sync.Mutex
 	log             strings.Builder
 	failed, skipped bool
+	onFail          func() // called when it fails, once; may be nil
 }
 
 // isolate runs f in a goroutine of its own, which it may end early.
@@ -186,9 +208,19 @@ func (h *harness) Fatal(args ...any) {
 
 func (h *harness) FailNow() {
 	h.mu.Lock()
+	first := !h.failed
 	h.failed = true
 	h.mu.Unlock()
+	if first && h.onFail != nil {
+		h.onFail()
+	}
 	runtime.Goexit()
+}
+
+func (h *harness) hasFailed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.failed
 }
 
 func (h *harness) Skip(args ...any) {

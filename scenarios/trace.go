@@ -108,15 +108,12 @@ func (c *call) exception(verb, id, image, reason string) ([]byte, error) {
 		return out, nil
 	}
 	c.granted[key] = true
-	c.ts.Defer(func() {
-		if !c.granted[key] {
-			return
+	c.cleanup("an exception for "+id, func(after *call) error {
+		if !after.granted[key] {
+			return nil
 		}
-		after := *c
-		after.ctx = context.WithoutCancel(c.ctx)
-		if _, err := after.exception("revoke", id, image, "the scenario has ended"); err != nil {
-			c.ts.Logf("left behind: an exception for %s: %v", id, err)
-		}
+		_, err := after.exception("revoke", id, image, "the scenario has ended")
+		return err
 	})
 	return out, nil
 }

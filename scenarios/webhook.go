@@ -1,8 +1,6 @@
 package scenarios
 
 import (
-	"context"
-
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
@@ -11,11 +9,7 @@ import (
 func runWebhook(c *call, p *platform.Platform) error {
 	on, repo := c.args[0] == "on", c.args[1]
 	if !on {
-		c.ts.Defer(func() {
-			if err := p.SetWebhook(context.WithoutCancel(c.ctx), repo, true); err != nil {
-				c.ts.Logf("switch the webhook of %s on again: %v", repo, err)
-			}
-		})
+		c.cleanup("webhooks of "+repo+" switched off", func(after *call) error { return p.SetWebhook(after.ctx, repo, true) })
 	}
 	return p.SetWebhook(c.ctx, repo, on)
 }

@@ -42,17 +42,18 @@ func reportFlags(cmd *cobra.Command, format, lang *string) {
 }
 
 type conformanceOptions struct {
-	controls []string
-	mutate   bool
-	undo     bool
-	again    bool
-	sample   int
-	others   int
-	shuffle  bool
-	seed     uint64
-	repeat   int
-	record   bool
-	lang     string
+	controls  []string
+	mutate    bool
+	undo      bool
+	again     bool
+	sample    int
+	others    int
+	shuffle   bool
+	seed      uint64
+	repeat    int
+	record    bool
+	artifacts string
+	lang      string
 	options
 }
 
@@ -83,6 +84,7 @@ weakened unnoticed. The report is signed with the platform's conformance key and
 	flags.Uint64Var(&opts.seed, "seed", 0, "with --shuffle: the order of an earlier run, as its report names it")
 	flags.BoolVar(&opts.record, "record", true, "sign the report with the platform's key and record it in the trace")
 	flags.IntVar(&opts.repeat, "repeat", 1, "how many times to run the scenarios")
+	artifactsFlag(cmd, &opts.artifacts)
 	platformFlags(cmd, &opts.Options)
 	reportFlags(cmd, &opts.format, &opts.lang)
 	cli.Complete(cmd, "sample")
@@ -248,6 +250,9 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 		Run: func(ctx context.Context, name string) (scenarios.Result, error) {
 			scenario := scenario
 			scenario.Name = name
+			if !opts.mutate { // a mutation's scenario is to fail
+				scenario.Artifacts = opts.artifacts
+			}
 			return scenarios.Run(ctx, scenario)
 		},
 		Cluster: p, Repeat: opts.repeat, Others: opts.others, Note: rep.Note, Known: kept.results, Keep: kept.keep, Now: time.Now,
@@ -307,6 +312,8 @@ func (o *conformanceOptions) suite() (conformance.Suite, error) {
 		return suite, fmt.Errorf("--undo makes no report, so it can't be written as %s", o.format)
 	case o.mutate && (o.shuffle || o.repeat != 1):
 		return suite, errors.New("--shuffle and --repeat are for runs without --mutate")
+	case o.mutate && o.artifacts != "":
+		return suite, errors.New("--artifacts is for runs without --mutate, in which no scenario is to fail")
 	case !o.mutate && (o.again || o.sample != 0):
 		return suite, errors.New("--again and --sample are for --mutate")
 	case o.mutate && len(suite.Mutations) == 0:

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -53,7 +54,10 @@ func newScenarioListCmd(a *app) *cobra.Command {
 }
 
 type scenarioRunOptions struct {
-	names []string
+	names     []string
+	keep      bool
+	step      bool
+	artifacts string
 	options
 }
 
@@ -73,12 +77,24 @@ func newScenarioRunCmd(a *app) *cobra.Command {
 			if opts.names, err = chosen(args); err != nil {
 				return err
 			}
+			if opts.step && !ui.IsTerminal(a.In) {
+				return ui.Usage(errors.New("--step waits for Enter, and there is no terminal to hear it from"))
+			}
 			return runScenarios(cmd.Context(), opts)
 		},
 	}
+	cmd.Flags().BoolVar(&opts.step, "step", false, "before each phase say what it does, and wait for Enter")
+	cmd.Flags().BoolVar(&opts.keep, "keep", false, "leave what a scenario that fails has made, and run none after it")
+	artifactsFlag(cmd, &opts.artifacts)
 	platformFlags(cmd, &opts.Options)
 	outputFlag(cmd, &opts.format)
 	return cmd
+}
+
+// artifactsFlag is where a command that runs scenarios keeps what there is to see when one fails.
+func artifactsFlag(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "artifacts", "", "folder for the objects, events, logs and trace's records at the moment a scenario fails")
+	_ = cmd.MarkFlagDirname("artifacts")
 }
 
 func completeScenarios(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
@@ -119,7 +135,10 @@ func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
 	if err != nil {
 		return err
 	}
-	o.Out = opts.log()
+	if opts.step {
+		o.Step = stepper(opts.app)
+	}
+	o.Out, o.Keep, o.Artifacts = opts.log(), opts.keep, opts.artifacts
 	var results []scenarios.Result
 	var failures []error
 	for _, name := range opts.names {
@@ -130,7 +149,7 @@ func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
 		if err != nil {
 			failures = append(failures, fmt.Errorf("%s: %w", name, err))
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || err != nil && opts.keep {
 			break
 		}
 	}
@@ -149,6 +168,30 @@ func (o *options) scenario(port int) (scenarios.Options, error) {
 			return openTrace(ctx, &traceOptions{options: *o}, bootstrap.TraceAuditor)
 		},
 	}, nil
+}
+
+// stepper shows each phase and waits for Enter.
+func stepper(a *app) func(context.Context, scenarios.Step) error {
+	lines := make(chan error)
+	in := bufio.NewReader(a.In)
+	return func(ctx context.Context, s scenarios.Step) error {
+		a.rep.Note("")
+		a.rep.Note("%s", strings.ToUpper(s.Phase))
+		for line := range strings.Lines(s.Script) {
+			a.rep.Note("  %s", strings.TrimRight(line, "\n"))
+		}
+		a.rep.Note("Enter goes on, Ctrl-C stops")
+		go func() {
+			_, err := in.ReadString('\n')
+			lines <- err
+		}()
+		select {
+		case err := <-lines:
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
 }
 
 // log is where a scenario's phases and, if it failed, its log go: they are for people.

@@ -84,7 +84,7 @@ const (
 func NewReporter(w io.Writer, mode string) (Reporter, error) {
 	r := &reporter{}
 	switch {
-	case mode == ModeTerminal, (mode == ModeAuto || mode == "") && isTerminal(w) && os.Getenv("TERM") != "dumb":
+	case mode == ModeTerminal, (mode == ModeAuto || mode == "") && IsTerminal(w) && os.Getenv("TERM") != "dumb":
 		r.renderer = &terminal{mu: &r.mu, w: w, s: newStyles(w)}
 	case mode == ModePlain, mode == ModeAuto, mode == "":
 		r.renderer = plain{w}
@@ -111,8 +111,9 @@ func (discard) Done(string, ...any)       {}
 func (discard) Skip(string)               {}
 func (discard) Fail(error)                {}
 
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
+// IsTerminal says whether a stream is a terminal, with somebody before it.
+func IsTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
 

@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -22,12 +23,27 @@ func (c *call) settle(p *platform.Platform, repo, commit string) {
 		return
 	}
 	c.latest = commit
-	c.ts.Defer(func() {
+	c.cleanup(fmt.Sprintf("what commit %s of %s sets going", commit, repo), func(after *call) error {
 		if c.ctx.Err() != nil {
+			return nil // whoever stopped it doesn't wait for it
+		}
+		return settled(after, p, repo, commit)
+	})
+}
+
+// cleanup has something done when the script ends, whatever becomes of it. What can't be done is left behind, and
+// said; with Options.Keep so is everything that a script has made which failed.
+func (c *call) cleanup(what string, do func(after *call) error) {
+	c.ts.Defer(func() {
+		if c.opt.Keep && c.harness.hasFailed() {
+			c.ts.Logf("kept: %s", what)
 			return
 		}
-		if err := settled(c, p, repo, commit); err != nil {
-			c.ts.Logf("left behind: what %s of %s sets going: %v", commit, repo, err)
+		after := *c
+		// The script has ended, perhaps because its context did.
+		after.ctx = context.WithoutCancel(c.ctx)
+		if err := do(&after); err != nil {
+			c.ts.Logf("left behind: %s: %v", what, err)
 		}
 	})
 }
