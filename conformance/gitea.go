@@ -6,6 +6,9 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
+
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 
 	"github.com/druppie/druppie-up/internal/giteaclient"
 )
@@ -35,7 +38,7 @@ func (g giteaSettings) find(ctx context.Context) (path string, state map[string]
 	}
 	i := slices.IndexFunc(list, func(item map[string]any) bool {
 		for field, want := range g.Where {
-			if item[field] != want {
+			if got, _, _ := unstructured.NestedString(item, strings.Split(field, ".")...); got != want {
 				return false
 			}
 		}

@@ -41,7 +41,8 @@ type Change struct {
 }
 
 // GiteaChange sets settings at a path of Gitea's API, such as /repos/owner/name/branch_protections/main. Where
-// the path is a list's, where says which of it by the texts of its fields, and the settings have an id.
+// the path is a list's, where says which of it by the texts of its fields, with dots between those within others, and
+// the settings have an id.
 type GiteaChange struct {
 	Path  string            `json:"path"`
 	Where map[string]string `json:"where,omitempty"`

@@ -28,6 +28,7 @@ type engine struct {
 	begun       time.Time
 	connected   *platform.Platform        // nil until a command needs it
 	harness     *harness                  // of the script that runs
+	counter     *counter                  // of requests; nil: none are counted
 	recorder    Trace                     // nil until a command needs it
 	granted     map[string]bool           // exceptions that stand
 	protections map[string]map[string]any // rules of main that are switched off, by repository
@@ -165,6 +166,8 @@ func (e *engine) table() map[string]scriptCommand {
 		"scale":     {forms: []string{"NAMESPACE DEPLOYMENT REPLICAS"}, onCluster: runScale},
 		"running":   {forms: []string{"NAMESPACE DEPLOYMENT VARIABLE"}, onCluster: runRunning},
 		"reconcile": {forms: []string{"KUSTOMIZATION SOURCE"}, onCluster: runReconcile},
+		"can":       {forms: []string{"NAMESPACE/SERVICEACCOUNT VERB RESOURCE NAMESPACE"}, refusable: true, onCluster: runCan},
+		"count":     {forms: []string{"start NAMESPACE/SERVICE:PORT PATH", "stop"}, onCluster: runCount},
 		"tasks":     {forms: []string{"RUN"}, onCluster: runTasks},
 		"http": {forms: []string{
 			"get NAMESPACE/SERVICE:PORT PATH",
