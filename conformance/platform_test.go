@@ -92,8 +92,8 @@ func newFixture(t *testing.T) *fixture {
 		var answer any = f.protection
 		if strings.HasSuffix(r.URL.Path, "/list") {
 			item := maps.Clone(f.protection)
-			item["id"], item["name_pattern"] = 1000001, "*"
-			answer = []any{map[string]any{"id": 1, "name_pattern": "v*"}, item}
+			item["id"], item["name_pattern"], item["config"] = 1000001, "*", map[string]any{"url": "this"}
+			answer = []any{map[string]any{"id": 1, "name_pattern": "v*", "config": map[string]any{"url": "that"}}, item}
 		} else if r.Method == http.MethodPatch && strings.Contains(r.URL.Path, "/list/") && !strings.HasSuffix(r.URL.Path, "/1000001") {
 			t.Errorf("%s isn't the item that was meant", r.URL.Path)
 		}
@@ -148,6 +148,9 @@ func TestMutationIsSeenAndUndone(t *testing.T) {
 	item := conformance.Change{Gitea: &conformance.GiteaChange{
 		Path: "/list", Where: map[string]string{"name_pattern": "*"}, Set: map[string]any{"enable_push": true},
 	}}
+	within := conformance.Change{Gitea: &conformance.GiteaChange{
+		Path: "/list", Where: map[string]string{"config.url": "this"}, Set: map[string]any{"enable_push": true},
+	}}
 	push := conformance.Change{Gitea: &conformance.GiteaChange{Path: "/repos/o/r/branch_protections/main", Set: map[string]any{"enable_push": true}}}
 	tests := []struct {
 		name    string
@@ -161,6 +164,7 @@ func TestMutationIsSeenAndUndone(t *testing.T) {
 		{"an object that nobody puts back is deleted", mutation(nil, policyChange()), "gone", false},
 		{"settings in Gitea are changed", mutation(nil, push), "Deny", true},
 		{"settings of a list in Gitea are changed", mutation(nil, item), "Deny", true},
+		{"settings in Gitea that a field within says", mutation(nil, within), "Deny", true},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-
-	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
 const (
@@ -25,7 +23,7 @@ type counter struct {
 }
 
 // runCount begins to count requests of a service, or stops and says how many were answered and lost.
-func runCount(c *call, p *platform.Platform) error {
+func runCount(c *call) error {
 	if c.args[0] == "stop" {
 		return stopCount(c)
 	}
@@ -35,6 +33,10 @@ func runCount(c *call, p *platform.Platform) error {
 	namespace, service, ok := strings.Cut(c.args[1], "/")
 	if !ok {
 		return fmt.Errorf("%w: %q isn't NAMESPACE/SERVICE:PORT", errUsage, c.args[1])
+	}
+	p, err := c.platform()
+	if err != nil {
+		return err
 	}
 	path := []string{"/api/v1/namespaces", namespace, "services", service, "proxy", c.args[2]}
 	ask := func(ctx context.Context) error {

@@ -167,7 +167,7 @@ func (e *engine) table() map[string]scriptCommand {
 		"running":   {forms: []string{"NAMESPACE DEPLOYMENT VARIABLE"}, onCluster: runRunning},
 		"reconcile": {forms: []string{"KUSTOMIZATION SOURCE"}, onCluster: runReconcile},
 		"can":       {forms: []string{"NAMESPACE/SERVICEACCOUNT VERB RESOURCE NAMESPACE"}, refusable: true, onCluster: runCan},
-		"count":     {forms: []string{"start NAMESPACE/SERVICE:PORT PATH", "stop"}, onCluster: runCount},
+		"count":     {forms: []string{"start NAMESPACE/SERVICE:PORT PATH", "stop"}, run: runCount},
 		"tasks":     {forms: []string{"RUN"}, onCluster: runTasks},
 		"http": {forms: []string{
 			"get NAMESPACE/SERVICE:PORT PATH",
