@@ -28,6 +28,7 @@ type run struct {
 	Passed   bool     `json:"passed"`
 	Why      string   `json:"why,omitempty"`
 	Seconds  float64  `json:"seconds"`
+	Waited   float64  `json:"waited,omitempty"`
 	Phases   []phase  `json:"phases"`
 }
 
@@ -47,7 +48,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Scenarios []run   `json:"scenarios"`
 	}{fields(r), r.Took().Seconds(), []run{}}
 	for _, s := range r.Scenarios {
-		doc.Scenarios = append(doc.Scenarios, run{s.Name, list(s.Controls), s.Passed, s.Why, s.Duration.Seconds(), list(phases(s.Phases))})
+		doc.Scenarios = append(doc.Scenarios, run{s.Name, list(s.Controls), s.Passed, s.Why, s.Duration.Seconds(), s.Waited.Seconds(), list(phases(s.Phases))})
 	}
 	doc.Controls = nil
 	for _, c := range r.Controls {
@@ -88,7 +89,7 @@ func (r *Report) UnmarshalJSON(data []byte) error {
 	*r = Report(doc.fields)
 	for _, s := range doc.Scenarios {
 		r.Scenarios = append(r.Scenarios, scenarios.Result{
-			Name: s.Name, Controls: s.Controls, Passed: s.Passed, Why: s.Why, Duration: span(s.Seconds), Phases: unphases(s.Phases),
+			Name: s.Name, Controls: s.Controls, Passed: s.Passed, Why: s.Why, Duration: span(s.Seconds), Waited: span(s.Waited), Phases: unphases(s.Phases),
 		})
 	}
 	return nil

@@ -29,7 +29,7 @@ func reports(t *testing.T) map[string]conformance.Report {
 			Revisions:  []conformance.Revision{{Name: "policies", Revision: "main@sha1:fe478a41"}},
 		}
 		for i := range r.Scenarios {
-			r.Scenarios[i].Controls, r.Scenarios[i].Duration = []string{"C3"}, 1500*time.Millisecond
+			r.Scenarios[i].Controls, r.Scenarios[i].Duration, r.Scenarios[i].Waited = []string{"C3"}, 1500*time.Millisecond, time.Second
 			r.Scenarios[i].Phases = append(r.Scenarios[i].Phases, scenarios.Phase{Name: "pipeline", Duration: time.Second, Parts: []scenarios.Phase{{Name: "build", Duration: time.Second / 4}}})
 		}
 		if err != nil {
@@ -88,7 +88,7 @@ func TestReportsSpeakInSeconds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"seconds":90`, `"seconds":1.5,"phases"`, `"name":"build","seconds":0.25`} {
+	for _, want := range []string{`"seconds":90`, `"seconds":1.5,"waited":1,"phases"`, `"name":"build","seconds":0.25`} {
 		if !strings.Contains(string(data), want) {
 			t.Errorf("no %s in %s", want, data)
 		}

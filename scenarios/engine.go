@@ -39,6 +39,7 @@ type engine struct {
 	vars     map[string]string // set before the script
 	kept     map[string]string // what the script keeps of its variables
 	patience time.Duration     // how long a command may wait at most; 0: as long as it likes
+	waited   time.Duration     // by all of its commands
 	lasting  bool              // what is applied stays
 }
 
@@ -339,6 +340,7 @@ func (c *call) wait(timeout time.Duration, check func() (done bool, waiting stri
 	}
 	ctx, cancel := context.WithTimeout(c.ctx, timeout)
 	defer cancel()
+	defer func(begun time.Time) { c.waited += time.Since(begun) }(time.Now())
 	last := ""
 	for {
 		done, waiting, err := check()

@@ -96,17 +96,18 @@ func (c *clock) finish(failed bool) []Phase {
 }
 
 // table writes the phases for people.
-func table(phases []Phase, total time.Duration) string {
+func table(res Result) string {
 	var b strings.Builder
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	row := func(name string, took time.Duration) { fmt.Fprintf(w, "%s\t%7.1f s\n", name, took.Seconds()) }
-	for _, l := range phases {
+	for _, l := range res.Phases {
 		row(l.Name, l.Duration)
 		for _, p := range l.Parts {
 			row("  "+p.Name, p.Duration)
 		}
 	}
-	row("total", total)
+	row("total", res.Duration)
+	row("  of which it waited", res.Waited)
 	_ = w.Flush() // into memory: it can't fail
 	return b.String()
 }

@@ -45,6 +45,7 @@ type Result struct {
 	Passed   bool          `json:"passed"`
 	Why      string        `json:"why,omitempty"` // it didn't pass
 	Duration time.Duration `json:"duration"`
+	Waited   time.Duration `json:"waited"` // of that, for the platform to do something
 	Phases   []Phase       `json:"legs"`
 }
 
@@ -107,9 +108,9 @@ func (e *engine) execute(info Info, script []byte) (Result, error) {
 
 	t := e.runScript(file)
 	res.Duration = time.Since(e.begun)
-	res.Phases = e.clock.finish(t.failed)
+	res.Phases, res.Waited = e.clock.finish(t.failed), e.waited
 	res.Passed = !t.failed && !t.skipped
-	fmt.Fprint(e.opt.Out, table(res.Phases, res.Duration))
+	fmt.Fprint(e.opt.Out, table(res))
 	switch {
 	case e.ctx.Err() != nil:
 		res.Passed = false

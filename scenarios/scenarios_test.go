@@ -239,8 +239,13 @@ func TestTable(t *testing.T) {
 		{Name: "pipeline", Duration: 42 * time.Second, Parts: []Phase{{Name: "test", Duration: 1500 * time.Millisecond}}},
 		{Name: "pod", Duration: 3 * time.Second},
 	}
-	want := "pipeline     42.0 s\n  test        1.5 s\npod           3.0 s\ntotal        45.0 s\n"
-	if d := cmp.Diff(want, table(phases, 45*time.Second)); d != "" {
+	want := `pipeline                 42.0 s
+  test                    1.5 s
+pod                       3.0 s
+total                    45.0 s
+  of which it waited     30.0 s
+`
+	if d := cmp.Diff(want, table(Result{Phases: phases, Duration: 45 * time.Second, Waited: 30 * time.Second})); d != "" {
 		t.Error(d)
 	}
 }

@@ -279,6 +279,13 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	}
 	var listed error
 	report.Tested, listed = tested(ctx, p)
+	if n := len(report.Scenarios); n > 0 {
+		var took, waited time.Duration
+		for _, s := range report.Scenarios {
+			took, waited = took+s.Duration, waited+s.Waited
+		}
+		rep.Note("%d runs of scenarios in %s, of which %s waiting for the platform", n, took.Round(time.Second), waited.Round(time.Second))
+	}
 	var recorded error
 	if opts.record && listed == nil {
 		recorded = recordReport(ctx, opts, p.Attest, report)
