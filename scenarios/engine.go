@@ -126,7 +126,10 @@ func (e *engine) table() map[string]scriptCommand {
 		}, refusable: true, onCluster: runGit},
 		"pr": {forms: []string{
 			"open IDENTITY REPOSITORY BRANCH TITLE",
+			"open IDENTITY REPOSITORY BRANCH TITLE BASE",
+			"retarget IDENTITY REPOSITORY NUMBER BASE",
 			"approve IDENTITY REPOSITORY NUMBER",
+			"approve IDENTITY REPOSITORY NUMBER COMMIT",
 			"reject IDENTITY REPOSITORY NUMBER",
 			"dismiss IDENTITY REPOSITORY NUMBER",
 			"merge IDENTITY REPOSITORY NUMBER",

@@ -25,8 +25,12 @@ func runPR(c *call, p *platform.Platform) error {
 	repo := c.args[2]
 	switch c.args[0] {
 	case "open":
+		base := names.MainBranch
+		if len(c.args) > 5 {
+			base = c.args[5]
+		}
 		pr, resp, err := client.CreatePullRequest(names.Organisation, repo, gitea.CreatePullRequestOption{
-			Head: c.args[3], Base: names.MainBranch, Title: c.args[4],
+			Head: c.args[3], Base: base, Title: c.args[4],
 		})
 		if err != nil {
 			return giteaErr("open a pull request", resp, err)
@@ -40,9 +44,16 @@ func runPR(c *call, p *platform.Platform) error {
 		fmt.Fprintln(c.ts.Stdout(), pr.HTMLURL)
 		return nil
 	case "approve":
-		return submitReview(client, repo, c.number, gitea.ReviewStateApproved, "Reviewed by "+c.args[1]+".")
+		review := gitea.CreatePullReviewOptions{State: gitea.ReviewStateApproved, Body: "Reviewed by " + c.args[1] + "."}
+		if len(c.args) > 4 {
+			review.CommitID = c.args[4]
+		}
+		return submitReview(client, repo, c.number, review)
 	case "reject":
-		return submitReview(client, repo, c.number, gitea.ReviewStateRequestChanges, "Not like this.")
+		return submitReview(client, repo, c.number, gitea.CreatePullReviewOptions{State: gitea.ReviewStateRequestChanges, Body: "Not like this."})
+	case "retarget":
+		_, resp, err := client.EditPullRequest(names.Organisation, repo, c.number, gitea.EditPullRequestOption{Base: c.args[4]})
+		return giteaErr("retarget", resp, err)
 	case "dismiss":
 		return dismiss(client, repo, c.number)
 	case "find":
@@ -59,8 +70,8 @@ func runPR(c *call, p *platform.Platform) error {
 	return nil
 }
 
-func submitReview(client *giteaclient.Client, repo string, pr int64, state gitea.ReviewStateType, body string) error {
-	_, resp, err := client.CreatePullReview(names.Organisation, repo, pr, gitea.CreatePullReviewOptions{State: state, Body: body})
+func submitReview(client *giteaclient.Client, repo string, pr int64, review gitea.CreatePullReviewOptions) error {
+	_, resp, err := client.CreatePullReview(names.Organisation, repo, pr, review)
 	return giteaErr("review", resp, err)
 }
 
@@ -122,7 +133,7 @@ func closeLeftOpen(ctx context.Context, p *platform.Platform, repo string, numbe
 // the background whether it can be merged, and asks to try again until it knows.
 func merge(c *call, client *giteaclient.Client, repo string) error {
 	path := fmt.Sprintf("/repos/%s/%s/pulls/%d/merge", names.Organisation, repo, c.number)
-	err := c.wait(time.Minute, func() (bool, string, error) {
+	err := c.wait(2*time.Minute, func() (bool, string, error) {
 		// The SDK leaves unread why it was refused.
 		err := client.Call(c.ctx, http.MethodPost, path, map[string]any{"Do": "squash", "force_merge": c.args[0] == "override"}, nil)
 		var refused *giteaclient.Error

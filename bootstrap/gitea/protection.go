@@ -36,6 +36,8 @@ type protection struct {
 	ApprovalsWhitelist       []string `json:"approvals_whitelist_username"`
 	BlockOnRejectedReviews   bool     `json:"block_on_rejected_reviews"`
 	DismissStaleApprovals    bool     `json:"dismiss_stale_approvals"`
+	IgnoreStaleApprovals     bool     `json:"ignore_stale_approvals"`
+	BlockOnReviewRequests    bool     `json:"block_on_official_review_requests"`
 	BlockAdminMergeOverride  bool     `json:"block_admin_merge_override"`
 }
 
@@ -49,21 +51,26 @@ func pushOnlyBy(branch, user string) protection {
 
 // pullRequestsBy gives every branch but main to one identity, which may force-push
 // what it proposed; that dismisses approvals. Who approves can't add to what it
-// approves. Gitea also keeps protected branches from being deleted.
+// approves. An approval on the way to another branch counts for nothing: it would go on
+// counting where the pull request is turned to main, with what that branch has and main
+// lacks. Gitea also keeps protected branches from being deleted.
 func pullRequestsBy(user string) protection {
 	p := pushOnlyBy(otherBranches, user)
+	p.EnableApprovalsWhitelist = true
 	p.EnableForcePush, p.EnableForcePushAllowlist, p.ForcePushAllowlist = true, true, []string{user}
 	return p
 }
 
 // requireReview lets nobody push; what is merged was approved, as it is, by one of
-// the approvers. Gitea never counts an author's own approval.
+// the approvers. Gitea never counts an author's own approval. It dismisses approvals when
+// something is pushed, and ignores those that were given to an older commit afterwards.
+// Who asks for another review doesn't lift a rejection with it.
 func requireReview(branch string, approvers, mergers []string) protection {
 	return protection{
 		RuleName: branch, Priority: priority(branch),
 		EnableMergeWhitelist: true, MergeWhitelist: mergers,
 		RequiredApprovals: 1, EnableApprovalsWhitelist: true, ApprovalsWhitelist: approvers,
-		BlockOnRejectedReviews: true, DismissStaleApprovals: true, BlockAdminMergeOverride: true,
+		BlockOnRejectedReviews: true, DismissStaleApprovals: true, IgnoreStaleApprovals: true, BlockOnReviewRequests: true, BlockAdminMergeOverride: true,
 	}
 }
 

@@ -118,12 +118,16 @@ func (c Client) compare(ctx context.Context, pr *gitea.PullRequest, s fleet.Serv
 	return nil
 }
 
+// mergeTimeout is how long Gitea may take to work out whether a pull request can be merged. After each push to the
+// fleet it does that for every open one, so whoever opens many makes it slow: twenty seconds weren't enough for ten.
+const mergeTimeout = 2 * time.Minute
+
 // merge merges exactly the reviewed commit. Gitea works out in the background
 // whether a pull request can be merged and says 405 until it knows.
 func (c Client) merge(ctx context.Context, api *giteaclient.Client, pr *gitea.PullRequest, s fleet.Service, r fleet.Release) error {
 	owner, name := split(c.Fleet)
 	var last error
-	err := wait.PollUntilContextTimeout(ctx, time.Second, 20*time.Second, true, func(context.Context) (bool, error) {
+	err := wait.PollUntilContextTimeout(ctx, time.Second, mergeTimeout, true, func(context.Context) (bool, error) {
 		ok, resp, err := api.MergePullRequest(owner, name, pr.Index, gitea.MergePullRequestOption{
 			Style: gitea.MergeStyleSquash, HeadCommitId: pr.Head.Sha,
 			Title: title(s, r), Message: body(s, r, ""),

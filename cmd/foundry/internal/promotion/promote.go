@@ -3,6 +3,7 @@ package promotion
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"code.gitea.io/sdk/gitea"
@@ -12,6 +13,7 @@ import (
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/fleet"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
@@ -37,6 +39,9 @@ func (c Client) Promote(ctx context.Context, s fleet.Service, r fleet.Release, r
 	}
 	api, err := c.api(ctx)
 	if err != nil {
+		return PullRequest{}, err
+	}
+	if err := c.awaitOthers(ctx, api, s, r); err != nil {
 		return PullRequest{}, err
 	}
 	remote, err := c.fleetRemote()
@@ -115,9 +120,29 @@ func outdated(api *giteaclient.Client, s fleet.Service, r fleet.Release, files f
 // openPullRequest finds the open pull request with this very release, and closes
 // those with others of the same service.
 func (c Client) openPullRequest(api *giteaclient.Client, s fleet.Service, r fleet.Release) (*gitea.PullRequest, error) {
+	open, err := c.open(api, s)
+	if err != nil {
+		return nil, err
+	}
 	owner, name := split(c.Fleet)
 	var same *gitea.PullRequest
-	var superseded []*gitea.PullRequest
+	closed := gitea.StateClosed
+	for _, pr := range open {
+		if pr.Title == title(s, r) {
+			same = pr
+			continue
+		}
+		if _, _, err := api.EditPullRequest(owner, name, pr.Index, gitea.EditPullRequestOption{State: &closed}); err != nil {
+			return nil, fmt.Errorf("close pull request %d, which %s supersedes: %w", pr.Index, short(r.Commit), err)
+		}
+	}
+	return same, nil
+}
+
+// open are this identity's open pull requests that promote a service.
+func (c Client) open(api *giteaclient.Client, s fleet.Service) ([]*gitea.PullRequest, error) {
+	owner, name := split(c.Fleet)
+	var out []*gitea.PullRequest
 	for page := 1; page > 0; {
 		list, resp, err := api.ListRepoPullRequests(owner, name, gitea.ListPullRequestsOptions{
 			ListOptions: gitea.ListOptions{Page: page, PageSize: 50}, State: gitea.StateOpen,
@@ -126,24 +151,32 @@ func (c Client) openPullRequest(api *giteaclient.Client, s fleet.Service, r flee
 			return nil, fmt.Errorf("list pull requests of %s: %w", c.Fleet, err)
 		}
 		for _, pr := range list {
-			switch {
-			case pr.Head == nil || pr.Poster == nil || pr.Poster.UserName != c.Credentials.Username:
-			case pr.Head.Ref != branch(s):
-			case pr.Title == title(s, r):
-				same = pr
-			default:
-				superseded = append(superseded, pr)
+			if pr.Head != nil && pr.Head.Ref == branch(s) && pr.Poster != nil && pr.Poster.UserName == c.Credentials.Username {
+				out = append(out, pr)
 			}
 		}
 		page = resp.NextPage
 	}
-	closed := gitea.StateClosed
-	for _, pr := range superseded {
-		if _, _, err := api.EditPullRequest(owner, name, pr.Index, gitea.EditPullRequestOption{State: &closed}); err != nil {
-			return nil, fmt.Errorf("close pull request %d, which %s supersedes: %w", pr.Index, short(r.Commit), err)
-		}
+	return out, nil
+}
+
+// othersTimeout is how long a promotion lets another one of the same service come to its end.
+const othersTimeout = 90 * time.Second
+
+// awaitOthers waits while another run's promotion of the service is on its way. To close that one while it is being
+// merged would change main beneath this one, which could then not be merged. One that nobody has touched for so long
+// was left by a run that failed, and isn't waited for.
+func (c Client) awaitOthers(ctx context.Context, api *giteaclient.Client, s fleet.Service, r fleet.Release) error {
+	err := wait.PollUntilContextTimeout(ctx, time.Second, othersTimeout, true, func(context.Context) (bool, error) {
+		open, err := c.open(api, s)
+		return !slices.ContainsFunc(open, func(pr *gitea.PullRequest) bool {
+			return pr.Title != title(s, r) && pr.Updated != nil && time.Since(*pr.Updated) < othersTimeout
+		}), err
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		return nil
 	}
-	return same, nil
+	return err
 }
 
 // pushBranch commits the files after a promotion on a branch of their own and pushes it.
