@@ -3,7 +3,7 @@ package promotion
 import (
 	"context"
 	"fmt"
-	"slices"
+	"strings"
 	"time"
 
 	"code.gitea.io/sdk/gitea"
@@ -29,9 +29,10 @@ type PullRequest struct {
 	Reason string
 }
 
-// Promote proposes a release in a pull request. One that fleet has already needs
-// none, one that is open already is used again, and open ones with older
-// releases of the service are closed. run names the pipeline run, for readers.
+// Promote proposes a release in a pull request, and gives it when it is its turn: promotions of a service are merged
+// one after the other, in the order of their pull requests, each on top of the one before. A release that fleet has
+// already needs none, one that is proposed already is used again, and one that became outdated while it waited is
+// closed. run names the pipeline run, for readers.
 func (c Client) Promote(ctx context.Context, s fleet.Service, r fleet.Release, run string) (PullRequest, error) {
 	deploy, err := c.deployment(ctx, s.Repository, r.Commit)
 	if err != nil {
@@ -41,53 +42,74 @@ func (c Client) Promote(ctx context.Context, s fleet.Service, r fleet.Release, r
 	if err != nil {
 		return PullRequest{}, err
 	}
-	if err := c.awaitOthers(ctx, api, s, r); err != nil {
-		return PullRequest{}, err
-	}
-	remote, err := c.fleetRemote()
-	if err != nil {
-		return PullRequest{}, err
-	}
-	repo, err := source.Fetch(ctx, remote, memfs.New(), "+refs/heads/main:refs/heads/main")
-	if err != nil {
-		return PullRequest{}, err
-	}
-	ref, err := repo.Reference(plumbing.NewBranchReferenceName(names.MainBranch), true)
-	if err != nil {
-		return PullRequest{}, fmt.Errorf("%s has no %s: %w", c.Fleet, names.MainBranch, err)
-	}
-	before, err := filesOf(repo, ref.Hash())
-	if err != nil {
-		return PullRequest{}, err
-	}
-	after, err := fleet.Promote(s, r, deploy, before)
-	if err != nil {
-		return PullRequest{}, err
-	}
-	if len(fleet.Differences(after, before)) == 0 {
-		return PullRequest{Reason: "fleet has this release already"}, nil
-	}
-	if reason, err := outdated(api, s, r, before); err != nil || reason != "" {
-		return PullRequest{Reason: reason}, err
-	}
-	pr, err := c.openPullRequest(api, s, r)
-	if err != nil {
-		return PullRequest{}, err
-	}
-	if pr == nil {
-		if err := c.pushBranch(ctx, repo, ref.Hash(), s, r, before, after); err != nil {
-			return PullRequest{}, err
-		}
-		owner, name := split(c.Fleet)
-		pr, _, err = api.CreatePullRequest(owner, name, gitea.CreatePullRequestOption{
-			Head: branch(s), Base: names.MainBranch, Title: title(s, r), Body: body(s, r, run),
-		})
+	var got PullRequest
+	pushedOn := plumbing.ZeroHash // what the proposal was made on top of
+	err = wait.PollUntilContextTimeout(ctx, time.Second, turnTimeout, true, func(ctx context.Context) (bool, error) {
+		remote, err := c.fleetRemote()
 		if err != nil {
-			return PullRequest{}, fmt.Errorf("open a pull request in %s: %w", c.Fleet, err)
+			return false, err
 		}
+		repo, err := source.Fetch(ctx, remote, memfs.New(), "+refs/heads/main:refs/heads/main")
+		if err != nil {
+			return false, err
+		}
+		ref, err := repo.Reference(plumbing.NewBranchReferenceName(names.MainBranch), true)
+		if err != nil {
+			return false, fmt.Errorf("%s has no %s: %w", c.Fleet, names.MainBranch, err)
+		}
+		before, err := filesOf(repo, ref.Hash())
+		if err != nil {
+			return false, err
+		}
+		after, err := fleet.Promote(s, r, deploy, before)
+		if err != nil {
+			return false, err
+		}
+		mine, earlier, err := c.proposed(api, s, r)
+		if err != nil {
+			return false, err
+		}
+		reason := ""
+		if len(fleet.Differences(after, before)) == 0 {
+			reason = "fleet has this release already"
+		} else if reason, err = outdated(api, s, r, before); err != nil {
+			return false, err
+		}
+		if reason != "" {
+			got = PullRequest{Reason: reason}
+			return true, c.close(api, mine)
+		}
+		if mine == nil || pushedOn != ref.Hash() {
+			if err := c.pushBranch(ctx, repo, ref.Hash(), s, r, before, after); err != nil {
+				return false, err
+			}
+			pushedOn = ref.Hash()
+		}
+		if mine == nil {
+			owner, name := split(c.Fleet)
+			mine, _, err = api.CreatePullRequest(owner, name, gitea.CreatePullRequestOption{
+				Head: branch(s, r), Base: names.MainBranch, Title: title(s, r), Body: body(s, r, run),
+			})
+			if err != nil {
+				return false, fmt.Errorf("open a pull request in %s: %w", c.Fleet, err)
+			}
+			return false, nil // others may have opened theirs meanwhile
+		}
+		got = PullRequest{Number: mine.Index, URL: mine.HTMLURL}
+		return len(earlier) == 0, nil
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		err = fmt.Errorf("pull request %d of %s didn't have its turn within %s: others of the service are still on their way", got.Number, c.Fleet, turnTimeout)
 	}
-	return PullRequest{Number: pr.Index, URL: pr.HTMLURL}, nil
+	return got, err
 }
+
+const (
+	// turnTimeout is how long a promotion waits for its turn.
+	turnTimeout = 4 * time.Minute
+	// abandoned is how long nobody has touched the promotion of a run that failed.
+	abandoned = 3 * time.Minute
+)
 
 func filesOf(repo *git.Repository, hash plumbing.Hash) (fleet.Files, error) {
 	commit, err := repo.CommitObject(hash)
@@ -117,66 +139,53 @@ func outdated(api *giteaclient.Client, s fleet.Service, r fleet.Release, files f
 	return fmt.Sprintf("fleet has a newer commit, %s", current.Commit), nil
 }
 
-// openPullRequest finds the open pull request with this very release, and closes
-// those with others of the same service.
-func (c Client) openPullRequest(api *giteaclient.Client, s fleet.Service, r fleet.Release) (*gitea.PullRequest, error) {
-	open, err := c.open(api, s)
-	if err != nil {
-		return nil, err
-	}
+// proposed finds this identity's open pull request with this very release, and those of other releases of the
+// service that were opened before it, or all of them where it isn't there yet. Those that a failed run has left it
+// closes.
+func (c Client) proposed(api *giteaclient.Client, s fleet.Service, r fleet.Release) (mine *gitea.PullRequest, earlier []*gitea.PullRequest, err error) {
 	owner, name := split(c.Fleet)
-	var same *gitea.PullRequest
-	closed := gitea.StateClosed
-	for _, pr := range open {
-		if pr.Title == title(s, r) {
-			same = pr
-			continue
-		}
-		if _, _, err := api.EditPullRequest(owner, name, pr.Index, gitea.EditPullRequestOption{State: &closed}); err != nil {
-			return nil, fmt.Errorf("close pull request %d, which %s supersedes: %w", pr.Index, short(r.Commit), err)
-		}
-	}
-	return same, nil
-}
-
-// open are this identity's open pull requests that promote a service.
-func (c Client) open(api *giteaclient.Client, s fleet.Service) ([]*gitea.PullRequest, error) {
-	owner, name := split(c.Fleet)
-	var out []*gitea.PullRequest
+	var others []*gitea.PullRequest
 	for page := 1; page > 0; {
 		list, resp, err := api.ListRepoPullRequests(owner, name, gitea.ListPullRequestsOptions{
 			ListOptions: gitea.ListOptions{Page: page, PageSize: 50}, State: gitea.StateOpen,
 		})
 		if err != nil {
-			return nil, fmt.Errorf("list pull requests of %s: %w", c.Fleet, err)
+			return nil, nil, fmt.Errorf("list pull requests of %s: %w", c.Fleet, err)
 		}
 		for _, pr := range list {
-			if pr.Head != nil && pr.Head.Ref == branch(s) && pr.Poster != nil && pr.Poster.UserName == c.Credentials.Username {
-				out = append(out, pr)
+			switch {
+			case pr.Poster == nil || pr.Poster.UserName != c.Credentials.Username || !strings.HasPrefix(pr.Title, s.Dir()+": "):
+			case pr.Title == title(s, r):
+				mine = pr
+			case pr.Updated != nil && time.Since(*pr.Updated) > abandoned:
+				if err := c.close(api, pr); err != nil {
+					return nil, nil, err
+				}
+			default:
+				others = append(others, pr)
 			}
 		}
 		page = resp.NextPage
 	}
-	return out, nil
+	for _, pr := range others {
+		if mine == nil || pr.Index < mine.Index {
+			earlier = append(earlier, pr)
+		}
+	}
+	return mine, earlier, nil
 }
 
-// othersTimeout is how long a promotion lets another one of the same service come to its end.
-const othersTimeout = 90 * time.Second
-
-// awaitOthers waits while another run's promotion of the service is on its way. To close that one while it is being
-// merged would change main beneath this one, which could then not be merged. One that nobody has touched for so long
-// was left by a run that failed, and isn't waited for.
-func (c Client) awaitOthers(ctx context.Context, api *giteaclient.Client, s fleet.Service, r fleet.Release) error {
-	err := wait.PollUntilContextTimeout(ctx, time.Second, othersTimeout, true, func(context.Context) (bool, error) {
-		open, err := c.open(api, s)
-		return !slices.ContainsFunc(open, func(pr *gitea.PullRequest) bool {
-			return pr.Title != title(s, r) && pr.Updated != nil && time.Since(*pr.Updated) < othersTimeout
-		}), err
-	})
-	if wait.Interrupted(err) && ctx.Err() == nil {
+// close closes a pull request, if there is one.
+func (c Client) close(api *giteaclient.Client, pr *gitea.PullRequest) error {
+	if pr == nil {
 		return nil
 	}
-	return err
+	owner, name := split(c.Fleet)
+	closed := gitea.StateClosed
+	if _, _, err := api.EditPullRequest(owner, name, pr.Index, gitea.EditPullRequestOption{State: &closed}); err != nil {
+		return fmt.Errorf("close pull request %d: %w", pr.Index, err)
+	}
+	return nil
 }
 
 // pushBranch commits the files after a promotion on a branch of their own and pushes it.
@@ -185,7 +194,7 @@ func (c Client) pushBranch(ctx context.Context, repo *git.Repository, head plumb
 	if err != nil {
 		return err
 	}
-	ref := plumbing.NewBranchReferenceName(branch(s))
+	ref := plumbing.NewBranchReferenceName(branch(s, r))
 	if err := wt.Checkout(&git.CheckoutOptions{Hash: head, Branch: ref, Create: true, Force: true}); err != nil {
 		return fmt.Errorf("check out %s: %w", c.Fleet, err)
 	}
@@ -216,7 +225,6 @@ func (c Client) pushBranch(ctx context.Context, repo *git.Repository, head plumb
 	if err != nil {
 		return err
 	}
-	// The branch has the last release still, or what a step left that is tried
-	// again now: either way it is replaced.
+	// The branch may be there from before main moved, or from a step that is tried again now: it is replaced.
 	return source.Push(ctx, repo, remote, config.RefSpec("+"+ref.String()+":"+ref.String()))
 }

@@ -79,10 +79,10 @@ func short(hash string) string {
 	return hash[:min(12, len(hash))]
 }
 
-// branch is where promotions of a service are proposed. There is one for each
-// service: fleet lets nobody delete branches, so each release replaces the last.
-func branch(s fleet.Service) string {
-	return path.Join("promote", s.Tenant, s.Name())
+// branch is where a release is proposed. Each has its own: what one run has proposed, another mustn't replace while
+// it is being merged. fleet lets nobody delete branches, so they stay.
+func branch(s fleet.Service, r fleet.Release) string {
+	return path.Join("promote", s.Tenant, s.Name()+"-"+short(r.Commit))
 }
 
 func title(s fleet.Service, r fleet.Release) string {
