@@ -3,14 +3,13 @@ package conformance
 import (
 	"context"
 	"crypto"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/druppie/druppie-up/internal/names"
@@ -78,11 +77,10 @@ func (t Tested) commit() string {
 }
 
 func parseSigner(text []byte) (crypto.Signer, error) {
-	block, _ := pem.Decode(text)
-	if block == nil {
-		return nil, fmt.Errorf("no key in PEM at %s", names.ConformanceKeyFile)
+	if len(text) == 0 {
+		return nil, fmt.Errorf("no key at %s", names.ConformanceKeyFile)
 	}
-	key, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	key, err := cryptoutils.UnmarshalPEMToPrivateKey(text, cryptoutils.SkipPassword)
 	if err != nil {
 		return nil, fmt.Errorf("read the key: %w", err)
 	}

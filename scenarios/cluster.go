@@ -179,12 +179,21 @@ func runScale(c *call, p *platform.Platform) error {
 	return nil
 }
 
+// servicePath is the path of the API server that leads to one of a service, NAMESPACE/SERVICE:PORT.
+func servicePath(service, path string) ([]string, error) {
+	namespace, rest, ok := strings.Cut(service, "/")
+	if !ok {
+		return nil, fmt.Errorf("%w: %q isn't NAMESPACE/SERVICE:PORT", errUsage, service)
+	}
+	return []string{"/api/v1/namespaces", namespace, "services", rest, "proxy", path}, nil
+}
+
 // runHTTP calls a Service through the API server's proxy; an answer of 400 and
 // more counts as a refusal.
 func runHTTP(c *call, p *platform.Platform) error {
-	namespace, rest, ok := strings.Cut(c.args[1], "/")
-	if !ok {
-		return fmt.Errorf("%w: %q isn't NAMESPACE/SERVICE:PORT", errUsage, c.args[1])
+	path, err := servicePath(c.args[1], c.args[2])
+	if err != nil {
+		return err
 	}
 	req := p.Kube.CoreV1().RESTClient().Get()
 	if c.args[0] == "post" {
@@ -194,8 +203,7 @@ func runHTTP(c *call, p *platform.Platform) error {
 		}
 		req = p.Kube.CoreV1().RESTClient().Post().Body(body).SetHeader("Content-Type", "application/json")
 	}
-	res := req.AbsPath("/api/v1/namespaces", namespace, "services", rest, "proxy", c.args[2]).
-		Timeout(30 * time.Second).Do(c.ctx)
+	res := req.AbsPath(path...).Timeout(30 * time.Second).Do(c.ctx)
 	data, err := res.Raw()
 	if _, werr := c.ts.Stdout().Write(data); werr != nil {
 		return werr

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 )
 
@@ -30,15 +29,14 @@ func runCount(c *call) error {
 	if c.counter != nil {
 		return fmt.Errorf("%w: requests are counted already", errUsage)
 	}
-	namespace, service, ok := strings.Cut(c.args[1], "/")
-	if !ok {
-		return fmt.Errorf("%w: %q isn't NAMESPACE/SERVICE:PORT", errUsage, c.args[1])
+	path, err := servicePath(c.args[1], c.args[2])
+	if err != nil {
+		return err
 	}
 	p, err := c.platform()
 	if err != nil {
 		return err
 	}
-	path := []string{"/api/v1/namespaces", namespace, "services", service, "proxy", c.args[2]}
 	ask := func(ctx context.Context) error {
 		return p.Kube.CoreV1().RESTClient().Get().AbsPath(path...).Timeout(countTimeout).Do(ctx).Error()
 	}

@@ -1,15 +1,13 @@
 package pki
 
 import (
-	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"fmt"
 
 	"github.com/sigstore/cosign/v2/pkg/cosign"
+	"github.com/sigstore/sigstore/pkg/cryptoutils"
 	"golang.org/x/crypto/bcrypt"
 	"golang.org/x/mod/sumdb/note"
 )
@@ -37,22 +35,11 @@ type KeyPair struct{ Private, Public []byte }
 
 // NewKeyPair makes a key pair for signing attestations.
 func NewKeyPair() (KeyPair, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	private, public, err := cryptoutils.GeneratePEMEncodedECDSAKeyPair(elliptic.P256(), cryptoutils.SkipPassword)
 	if err != nil {
 		return KeyPair{}, fmt.Errorf("generate key: %w", err)
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return KeyPair{}, fmt.Errorf("encode key: %w", err)
-	}
-	public, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return KeyPair{}, fmt.Errorf("encode key: %w", err)
-	}
-	return KeyPair{
-		Private: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}),
-		Public:  pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}),
-	}, nil
+	return KeyPair{private, public}, nil
 }
 
 // NoteKey is the key pair of a signed note (golang.org/x/mod/sumdb/note): how a

@@ -19,19 +19,22 @@ import (
 	"github.com/druppie/druppie-up/tracedb/why"
 )
 
-// latest stands for the newest report's record.
-const latest = "latest"
+// What historyOptions.record is where it is no record's number.
+const (
+	latest = -1
+	none   = -2
+)
 
 type historyOptions struct {
 	limit  int
 	before int64
-	record string
+	record int64 // to show; latest: the newest; none: they are listed
 	lang   string
 	traceOptions
 }
 
 func newConformanceHistoryCmd(a *app) *cobra.Command {
-	opts := &historyOptions{}
+	opts := &historyOptions{record: none}
 	cmd := traceCmd(a, &cobra.Command{
 		Use:   "history [RECORD | latest]",
 		Short: "List the reports that the trace holds, or show one of them",
@@ -43,15 +46,14 @@ verified its signature when it took it, and trace why record:RECORD proves that 
   druppie-up conformance history latest -o badge
   druppie-up conformance history 4711 -o html --lang nl`,
 		Args:      cobra.MaximumNArgs(1),
-		ValidArgs: []string{latest},
+		ValidArgs: []string{"latest"},
 	}, &opts.traceOptions, bootstrap.TraceAuditor, func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			opts.record = args[0]
-			return opts.checkRecord()
+			return opts.setRecord(args[0])
 		}
 		return opts.checkList()
 	}, func(ctx context.Context, c *client.Client) error {
-		if opts.record != "" {
+		if opts.record != none {
 			return showRecorded(ctx, opts, c)
 		}
 		page, err := recorded(ctx, c, opts.before, opts.limit)
@@ -75,13 +77,14 @@ verified its signature when it took it, and trace why record:RECORD proves that 
 	return cmd
 }
 
-// checkRecord refuses what is no record's number.
-func (o *historyOptions) checkRecord() error {
-	if o.record == latest {
+// setRecord reads which record is meant.
+func (o *historyOptions) setRecord(arg string) (err error) {
+	if arg == "latest" {
+		o.record = latest
 		return nil
 	}
-	if n, err := strconv.ParseInt(o.record, 10, 64); err != nil || n < 0 {
-		return ui.Usage(fmt.Errorf("%q is neither the number of a record nor %s", o.record, latest))
+	if o.record, err = strconv.ParseInt(arg, 10, 64); err != nil || o.record < 0 {
+		return ui.Usage(fmt.Errorf("%q is neither the number of a record nor latest", arg))
 	}
 	return nil
 }
@@ -127,13 +130,9 @@ func showRecorded(ctx context.Context, o *historyOptions, c *client.Client) erro
 		if len(page.Entries) == 0 {
 			return ui.WithHint(errors.New("the trace holds no report yet"), "druppie-up conformance records one")
 		}
-		o.record = strconv.FormatInt(page.Entries[0].Seq, 10)
+		o.record = page.Entries[0].Seq
 	}
-	seq, err := strconv.ParseInt(o.record, 10, 64)
-	if err != nil {
-		return err
-	}
-	rec, err := c.Payload(ctx, seq)
+	rec, err := c.Payload(ctx, o.record)
 	if err != nil {
 		return err
 	}

@@ -42,12 +42,22 @@ func (c Client) Promote(ctx context.Context, s fleet.Service, r fleet.Release, r
 	if err != nil {
 		return PullRequest{}, err
 	}
+	remote, err := c.fleetRemote()
+	if err != nil {
+		return PullRequest{}, err
+	}
 	var got PullRequest
 	pushedOn := plumbing.ZeroHash // what the proposal was made on top of
 	err = wait.PollUntilContextTimeout(ctx, time.Second, turnTimeout, true, func(ctx context.Context) (bool, error) {
-		remote, err := c.fleetRemote()
+		mine, earlier, err := c.proposed(api, s, r)
 		if err != nil {
 			return false, err
+		}
+		if mine != nil {
+			got = PullRequest{Number: mine.Index, URL: mine.HTMLURL}
+			if len(earlier) > 0 {
+				return false, nil
+			}
 		}
 		repo, err := source.Fetch(ctx, remote, memfs.New(), "+refs/heads/main:refs/heads/main")
 		if err != nil {
@@ -62,10 +72,6 @@ func (c Client) Promote(ctx context.Context, s fleet.Service, r fleet.Release, r
 			return false, err
 		}
 		after, err := fleet.Promote(s, r, deploy, before)
-		if err != nil {
-			return false, err
-		}
-		mine, earlier, err := c.proposed(api, s, r)
 		if err != nil {
 			return false, err
 		}
@@ -95,8 +101,7 @@ func (c Client) Promote(ctx context.Context, s fleet.Service, r fleet.Release, r
 			}
 			return false, nil // others may have opened theirs meanwhile
 		}
-		got = PullRequest{Number: mine.Index, URL: mine.HTMLURL}
-		return len(earlier) == 0, nil
+		return true, nil
 	})
 	if wait.Interrupted(err) && ctx.Err() == nil {
 		err = fmt.Errorf("pull request %d of %s didn't have its turn within %s: others of the service are still on their way", got.Number, c.Fleet, turnTimeout)
