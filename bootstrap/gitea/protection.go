@@ -37,7 +37,6 @@ type protection struct {
 	BlockOnRejectedReviews   bool     `json:"block_on_rejected_reviews"`
 	DismissStaleApprovals    bool     `json:"dismiss_stale_approvals"`
 	IgnoreStaleApprovals     bool     `json:"ignore_stale_approvals"`
-	BlockOnReviewRequests    bool     `json:"block_on_official_review_requests"`
 	BlockAdminMergeOverride  bool     `json:"block_admin_merge_override"`
 }
 
@@ -64,13 +63,12 @@ func pullRequestsBy(user string) protection {
 // requireReview lets nobody push; what is merged was approved, as it is, by one of
 // the approvers. Gitea never counts an author's own approval. It dismisses approvals when
 // something is pushed, and ignores those that were given to an older commit afterwards.
-// Who asks for another review doesn't lift a rejection with it.
 func requireReview(branch string, approvers, mergers []string) protection {
 	return protection{
 		RuleName: branch, Priority: priority(branch),
 		EnableMergeWhitelist: true, MergeWhitelist: mergers,
 		RequiredApprovals: 1, EnableApprovalsWhitelist: true, ApprovalsWhitelist: approvers,
-		BlockOnRejectedReviews: true, DismissStaleApprovals: true, IgnoreStaleApprovals: true, BlockOnReviewRequests: true, BlockAdminMergeOverride: true,
+		BlockOnRejectedReviews: true, DismissStaleApprovals: true, IgnoreStaleApprovals: true, BlockAdminMergeOverride: true,
 	}
 }
 
