@@ -117,6 +117,9 @@ func (s *setup) ensureRepository(ctx context.Context, r repository) error {
 	if err != nil {
 		return err
 	}
+	if err := s.ensureSquash(r.name); err != nil {
+		return fmt.Errorf("how pull requests are merged: %w", err)
+	}
 	if err := s.ensureCollaborators(r); err != nil {
 		return fmt.Errorf("collaborators: %w", err)
 	}
@@ -135,6 +138,17 @@ func (s *setup) ensureRepository(ctx context.Context, r repository) error {
 		return err
 	}
 	return s.ensureTagProtection(ctx, r.name, tagsOnlyBy(names.UserAdmin))
+}
+
+// ensureSquash lets a pull request become one commit of main and nothing else, so that every commit of main can be
+// held to what was approved.
+func (s *setup) ensureSquash(repo string) error {
+	yes, no, squash := true, false, sdk.MergeStyleSquash
+	_, _, err := s.api.EditRepo(names.Organisation, repo, sdk.EditRepoOption{
+		HasPullRequests: &yes, AllowSquash: &yes, DefaultMergeStyle: &squash,
+		AllowMerge: &no, AllowRebase: &no, AllowRebaseMerge: &no, AllowFastForwardOnlyMerge: &no, AllowManualMerge: &no, AutodetectManualMerge: &no,
+	})
+	return err
 }
 
 func (s *setup) ensureCollaborators(r repository) error {

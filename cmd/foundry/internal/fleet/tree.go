@@ -1,12 +1,12 @@
 package fleet
 
 import (
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
+
+	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 )
 
 // Limits on what is read from a repository: fleet holds configuration.
@@ -41,33 +41,26 @@ func ReadDeploy(commit *object.Commit) (Files, error) {
 
 func readTree(tree *object.Tree) (Files, error) {
 	out := Files{}
-	walker := object.NewTreeWalker(tree, true, nil)
-	defer walker.Close()
-	for {
-		name, entry, err := walker.Next()
-		if errors.Is(err, io.EOF) {
-			return out, nil
-		}
-		if err != nil {
-			return nil, fmt.Errorf("read tree: %w", err)
-		}
-		if entry.Mode == filemode.Dir {
-			continue
-		}
+	err := source.WalkTree(tree, func(name string, in *object.Tree, entry object.TreeEntry) error {
 		if entry.Mode != filemode.Regular {
-			return nil, fmt.Errorf("%s isn't a plain file (mode %s): only those can be promoted", name, entry.Mode)
+			return fmt.Errorf("%s isn't a plain file (mode %s): only those can be promoted", name, entry.Mode)
 		}
-		file, err := tree.TreeEntryFile(&entry)
+		file, err := in.TreeEntryFile(&entry)
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
+			return fmt.Errorf("read %s: %w", name, err)
 		}
 		if file.Size > maxSize || len(out) == maxFiles {
-			return nil, fmt.Errorf("%s: more than %d files or one larger than %d bytes is no configuration", name, maxFiles, maxSize)
+			return fmt.Errorf("%s: more than %d files or one larger than %d bytes is no configuration", name, maxFiles, maxSize)
 		}
 		text, err := file.Contents()
 		if err != nil {
-			return nil, fmt.Errorf("read %s: %w", name, err)
+			return fmt.Errorf("read %s: %w", name, err)
 		}
 		out[name] = []byte(text)
+		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
+	return out, nil
 }

@@ -1,6 +1,7 @@
 package foundrytest
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"testing"
@@ -39,6 +40,28 @@ func (g Git) SetBranch(t *testing.T, name, commit string) {
 	}
 }
 
+// Commit makes a commit of files, and nothing else, on top of another; branch points at it then.
+func (g Git) Commit(t *testing.T, branch, parent string, files map[string]string) string {
+	t.Helper()
+	repo, err := git.Open(g.store, memfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	wt, err := repo.Worktree()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ref := plumbing.NewBranchReferenceName(branch)
+	g.SetBranch(t, branch, parent)
+	if err := wt.Checkout(&git.CheckoutOptions{Branch: ref, Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := wt.RemoveGlob("*"); err != nil && !errors.Is(err, git.ErrGlobNoMatches) {
+		t.Fatal(err)
+	}
+	return commit(t, wt, files)
+}
+
 // NewGit makes a repository with one commit on main for each state, which is
 // files by path.
 func NewGit(t *testing.T, name string, states ...map[string]string) Git {
@@ -54,23 +77,29 @@ func NewGit(t *testing.T, name string, states ...map[string]string) Git {
 	}
 	g := Git{Name: name, store: store}
 	for _, files := range states {
-		for path, text := range files {
-			if err := util.WriteFile(wt.Filesystem, path, []byte(text), 0o644); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := wt.Add(path); err != nil {
-				t.Fatal(err)
-			}
-		}
-		who := &object.Signature{Name: "builder", Email: "builder@druppie.invalid", When: time.Now()}
-		hash, err := wt.Commit("a commit", &git.CommitOptions{Author: who})
-		if err != nil {
-			t.Fatal(err)
-		}
-		g.Commits = append(g.Commits, hash.String())
+		g.Commits = append(g.Commits, commit(t, wt, files))
 	}
 	g.Address, g.CA = Gitea(t, http.NotFoundHandler(), g)
 	return g
+}
+
+// commit commits files and what the work tree has already.
+func commit(t *testing.T, wt *git.Worktree, files map[string]string) string {
+	t.Helper()
+	for path, text := range files {
+		if err := util.WriteFile(wt.Filesystem, path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := wt.Add(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	who := &object.Signature{Name: "builder", Email: "builder@druppie.invalid", When: time.Now()}
+	hash, err := wt.Commit("a commit", &git.CommitOptions{Author: who})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash.String()
 }
 
 // Gitea serves repositories, and an API beside them, at one address.

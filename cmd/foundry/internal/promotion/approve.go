@@ -86,7 +86,8 @@ func (c Client) check(ctx context.Context, api *giteaclient.Client, pr *gitea.Pu
 	return errors.Join(err, c.compare(ctx, pr, s, r))
 }
 
-// compare works out what the pull request must contain, and says where it differs.
+// compare works out what the pull request must contain, and says where it differs; and holds what the release brings
+// to what was approved.
 func (c Client) compare(ctx context.Context, pr *gitea.PullRequest, s fleet.Service, r fleet.Release) error {
 	deploy, err := c.deployment(ctx, s.Repository, r.Commit)
 	if err != nil {
@@ -112,10 +113,19 @@ func (c Client) compare(ctx context.Context, pr *gitea.PullRequest, s fleet.Serv
 	if err != nil {
 		return err
 	}
-	if diff := fleet.Differences(want, proposed); len(diff) > 0 {
-		return fmt.Errorf("it isn't the promotion of commit %s as %s: %s", short(r.Commit), r.Digest, strings.Join(diff, "; "))
+	current, err := fleet.Released(s, before)
+	if err != nil {
+		return err
 	}
-	return nil
+	reviews, err := c.reviews(ctx, s.Repository)
+	if err != nil {
+		return err
+	}
+	err = reviews.Check(ctx, current.Commit, r.Commit)
+	if diff := fleet.Differences(want, proposed); len(diff) > 0 {
+		err = errors.Join(fmt.Errorf("it isn't the promotion of commit %s as %s: %s", short(r.Commit), r.Digest, strings.Join(diff, "; ")), err)
+	}
+	return err
 }
 
 // mergeTimeout is how long Gitea may take to work out whether a pull request can be merged. After each push to the

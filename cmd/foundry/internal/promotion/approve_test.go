@@ -80,6 +80,7 @@ func files(f fleet.Files) map[string]string {
 }
 
 func TestApprove(t *testing.T) {
+	service := foundrytest.NewGit(t, drone.Repository, deploy, map[string]string{"backdoor": "open"})
 	listing := map[string]string{"tenants/drones/kustomization.yaml": "resources: []\n", "README.md": "fleet\n"}
 	tests := []struct {
 		name   string
@@ -112,6 +113,10 @@ func TestApprove(t *testing.T) {
 			change: func(g *gitea, _ *fleet.Release) { g.unreviewed = 1 },
 		},
 		{
+			name: "a change that came without a pull request", want: "holds what nobody approved in backdoor",
+			change: func(_ *gitea, r *fleet.Release) { r.Commit = service.Commits[1] },
+		},
+		{
 			name: "closed", want: "a newer release superseded it",
 			change: func(g *gitea, _ *fleet.Release) { g.pr["state"] = "closed" },
 		},
@@ -132,7 +137,6 @@ func TestApprove(t *testing.T) {
 			},
 		},
 	}
-	service := foundrytest.NewGit(t, drone.Repository, deploy)
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			release := fleet.Release{Commit: service.Commits[0], Digest: digest}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/credentials"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/fleet"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/review"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 	"github.com/druppie/druppie-up/internal/giteaclient"
 )
@@ -28,13 +29,17 @@ type Client struct {
 }
 
 func (c Client) api(ctx context.Context) (*giteaclient.Client, error) {
+	return c.apiAs(ctx, giteaclient.Token(c.Credentials.Password))
+}
+
+// apiAs asks as whoever has the token; nil: as anybody.
+func (c Client) apiAs(ctx context.Context, token func() (string, error)) (*giteaclient.Client, error) {
 	transport, err := c.CA.Transport()
 	if err != nil {
 		return nil, err
 	}
 	return giteaclient.New(ctx, giteaclient.Options{
-		URL: c.Gitea, Token: giteaclient.Token(c.Credentials.Password),
-		HTTP: &http.Client{Transport: transport, Timeout: time.Minute},
+		URL: c.Gitea, Token: token, HTTP: &http.Client{Transport: transport, Timeout: time.Minute},
 	})
 }
 
@@ -44,14 +49,29 @@ func (c Client) fleetRemote() (source.Remote, error) {
 	return source.Remote{URL: u, CA: c.CA, Auth: &c.Credentials}, err
 }
 
-// deployment reads a service's deploy/ folder as it is at a commit. Anybody may
-// read a service's repository, so no credentials go there.
-func (c Client) deployment(ctx context.Context, repository, hash string) (fleet.Files, error) {
+// serviceRemote is a service's repository. Anybody may read it, so no credentials go there.
+func (c Client) serviceRemote(repository string) (source.Remote, error) {
 	u, err := source.URL(c.Gitea, repository)
+	return source.Remote{URL: u, CA: c.CA}, err
+}
+
+// reviews are those of a service.
+func (c Client) reviews(ctx context.Context, repository string) (review.Reviews, error) {
+	remote, err := c.serviceRemote(repository)
+	if err != nil {
+		return review.Reviews{}, err
+	}
+	api, err := c.apiAs(ctx, nil)
+	return review.Reviews{Gitea: api, Remote: remote, Repository: repository}, err
+}
+
+// deployment reads a service's deploy/ folder as it is at a commit.
+func (c Client) deployment(ctx context.Context, repository, hash string) (fleet.Files, error) {
+	remote, err := c.serviceRemote(repository)
 	if err != nil {
 		return nil, err
 	}
-	commit, err := source.Commit(ctx, source.Remote{URL: u, CA: c.CA}, hash)
+	commit, err := source.Commit(ctx, remote, hash)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/cache"
+	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"github.com/go-git/go-git/v5/storage"
@@ -114,21 +115,37 @@ func fetchCommit(ctx context.Context, from Remote, revision string, store storag
 	if err != nil {
 		return nil, nil, err
 	}
+	commit, err := add(ctx, repo, from, revision, 1)
+	return repo, commit, err
+}
+
+// Add brings a commit with all its history into a repository that may have it already.
+func Add(ctx context.Context, repo *git.Repository, from Remote, revision string) (*object.Commit, error) {
+	if err := CheckRevision(revision); err != nil {
+		return nil, err
+	}
+	if commit, err := repo.CommitObject(plumbing.NewHash(revision)); err == nil {
+		return commit, nil
+	}
+	return add(ctx, repo, from, revision, 0)
+}
+
+func add(ctx context.Context, repo *git.Repository, from Remote, revision string, depth int) (*object.Commit, error) {
 	// A server that knows the commit gives it alone; one that can't (older Git
 	// settings, or a shallow request it doesn't support) gives all branches.
-	if err := fetch(ctx, repo, from, 1, config.RefSpec(revision+":refs/heads/checkout")); err != nil {
+	if err := fetch(ctx, repo, from, depth, config.RefSpec(revision+":refs/fetched/"+revision)); err != nil {
 		if ctx.Err() != nil {
-			return nil, nil, ctx.Err()
+			return nil, ctx.Err()
 		}
 		if err := fetch(ctx, repo, from, 0, "+refs/heads/*:refs/remotes/origin/*"); err != nil {
-			return nil, nil, err
+			return nil, err
 		}
 	}
 	commit, err := repo.CommitObject(plumbing.NewHash(revision))
 	if err != nil {
-		return nil, nil, fmt.Errorf("commit %s isn't in %s: %w", revision, from.URL, err)
+		return nil, fmt.Errorf("commit %s isn't in %s: %w", revision, from.URL, err)
 	}
-	return repo, commit, nil
+	return commit, nil
 }
 
 // IsAncestor says whether one commit is an ancestor of another in the history of main. What isn't in that
@@ -208,4 +225,52 @@ func (r Remote) auth() githttp.AuthMethod {
 		return nil
 	}
 	return &githttp.BasicAuth{Username: r.Auth.Username, Password: r.Auth.Password}
+}
+
+// maxDepth is how deep folders may lie in each other.
+const maxDepth = 100
+
+// Walk visits every file of a commit, and gives the folder that it is in. It fails where it can't read a folder, where
+// go-git's own walker takes that for the end of all, and where a name is there twice, which Git itself takes.
+func Walk(commit *object.Commit, visit func(path string, in *object.Tree, e object.TreeEntry) error) error {
+	tree, err := commit.Tree()
+	if err != nil {
+		return fmt.Errorf("files of %s: %w", commit.Hash, err)
+	}
+	if err := WalkTree(tree, visit); err != nil {
+		return fmt.Errorf("files of %s: %w", commit.Hash, err)
+	}
+	return nil
+}
+
+// WalkTree is Walk from one folder on.
+func WalkTree(tree *object.Tree, visit func(path string, in *object.Tree, e object.TreeEntry) error) error {
+	return walk(tree, "", 0, visit)
+}
+
+func walk(tree *object.Tree, folder string, depth int, visit func(path string, in *object.Tree, e object.TreeEntry) error) error {
+	if depth > maxDepth {
+		return fmt.Errorf("folders lie more than %d deep", maxDepth)
+	}
+	names := map[string]bool{}
+	for _, e := range tree.Entries {
+		if e.Name == "" || strings.Contains(e.Name, "/") || names[e.Name] {
+			return fmt.Errorf("folder %q holds %q, which is no name or is there twice", folder, e.Name)
+		}
+		names[e.Name] = true
+		if e.Mode != filemode.Dir {
+			if err := visit(folder+e.Name, tree, e); err != nil {
+				return err
+			}
+			continue
+		}
+		sub, err := tree.Tree(e.Name)
+		if err != nil {
+			return fmt.Errorf("folder %q: %w", folder+e.Name, err)
+		}
+		if err := walk(sub, folder+e.Name+"/", depth+1, visit); err != nil {
+			return err
+		}
+	}
+	return nil
 }

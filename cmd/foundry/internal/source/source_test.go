@@ -7,6 +7,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/memory"
+
 	"github.com/druppie/druppie-up/cmd/foundry/internal/foundrytest"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 	"github.com/druppie/druppie-up/internal/httpclient"
@@ -109,6 +113,63 @@ func TestURL(t *testing.T) {
 			got, err := source.URL(tt.gitea, tt.repository)
 			if got != tt.want || (err == nil) != (tt.want != "") || err != nil && strings.Contains(err.Error(), "hond12") {
 				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestWalk holds that nothing in a commit is passed over because a folder before it can't be read: go-git's own walker
+// does that.
+func TestWalk(t *testing.T) {
+	store := memory.NewStorage()
+	put := func(kind plumbing.ObjectType, data string) plumbing.Hash {
+		t.Helper()
+		o := store.NewEncodedObject()
+		o.SetType(kind)
+		w, err := o.Writer()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(data)); err != nil {
+			t.Fatal(err)
+		}
+		hash, err := store.SetEncodedObject(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return hash
+	}
+	entry := func(mode, name string, hash plumbing.Hash) string {
+		return mode + " " + name + "\x00" + string(hash[:])
+	}
+	file := put(plumbing.BlobObject, "text")
+	good := put(plumbing.TreeObject, entry("100644", "f", file))
+	for _, tt := range []struct {
+		name, tree string
+		want       string // the paths, or what the error says
+	}{
+		{"files and folders", entry("100644", "a", file) + entry("40000", "b", good) + entry("100755", "c", file), "a b/f c"},
+		{"a mode too large to read", entry("40000", "b", put(plumbing.TreeObject, entry("1000000000000100644", "f", file))) + entry("100644", "c", file), `folder "b"`},
+		{"a folder that isn't there", entry("40000", "b", plumbing.NewHash(strings.Repeat("1", 40))) + entry("100644", "c", file), `folder "b"`},
+		{"a name twice", entry("100644", "c", file) + entry("100644", "c", file), "there twice"},
+		{"a path as a name", entry("100644", "a/c", file), "no name"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			commit, err := object.GetCommit(store, put(plumbing.CommitObject, "tree "+put(plumbing.TreeObject, tt.tree).String()+"\n\nx"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var paths []string
+			err = source.Walk(commit, func(path string, _ *object.Tree, _ object.TreeEntry) error {
+				paths = append(paths, path)
+				return nil
+			})
+			got := strings.Join(paths, " ")
+			if err != nil {
+				got = err.Error()
+			}
+			if !strings.Contains(got, tt.want) || err == nil && got != tt.want {
+				t.Errorf("got %q, want %q", got, tt.want)
 			}
 		})
 	}
