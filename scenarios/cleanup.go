@@ -19,7 +19,7 @@ const settleTimeout = 90 * time.Second
 // that releases. A script that fails halfway would else leave it to the next one, which sees a service change that
 // it didn't touch. Of several commits only the last one's pods are waited for.
 func (c *call) settle(p *platform.Platform, repo, commit string) {
-	if c.lasting || repo != names.RepoDroneService {
+	if c.lasting || c.ended || repo != names.RepoDroneService {
 		return
 	}
 	c.latest = commit
@@ -28,6 +28,22 @@ func (c *call) settle(p *platform.Platform, repo, commit string) {
 			return nil // whoever stopped it doesn't wait for it
 		}
 		return settled(after, p, repo, commit)
+	})
+	if c.refused {
+		c.takeBack(p, repo, commit) // before that, so that its run and this one don't wait for each other
+	}
+}
+
+// takeBack has the script's end take back what came onto main and mustn't stay, if that hasn't happened: nothing is
+// released on top of what nobody approved.
+func (c *call) takeBack(p *platform.Platform, repo, commit string) {
+	c.cleanup(fmt.Sprintf("commit %s on main of %s", commit, repo), func(after *call) error {
+		reverted, err := revert(after, p, repo, commit)
+		if err != nil || reverted == "" || c.ctx.Err() != nil {
+			return err
+		}
+		after.latest = reverted
+		return settled(after, p, repo, reverted)
 	})
 }
 
@@ -40,6 +56,7 @@ func (c *call) cleanup(what string, do func(after *call) error) {
 			return
 		}
 		after := *c
+		after.ended = true
 		// The script has ended, perhaps because its context did.
 		after.ctx = context.WithoutCancel(c.ctx)
 		if err := do(&after); err != nil {

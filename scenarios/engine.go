@@ -86,6 +86,8 @@ type call struct {
 	ctx     context.Context
 	ts      *testscript.TestScript
 	args    []string
+	refused bool           // that is what the script expects
+	ended   bool           // the script has: this is part of its cleaning up
 	number  int64          // the argument NUMBER or REPLICAS
 	pattern *regexp.Regexp // the argument REGEX; nil: there is none
 }
@@ -132,6 +134,8 @@ func (e *engine) table() map[string]scriptCommand {
 			"approve IDENTITY REPOSITORY NUMBER COMMIT",
 			"reject IDENTITY REPOSITORY NUMBER",
 			"dismiss IDENTITY REPOSITORY NUMBER",
+			"close IDENTITY REPOSITORY NUMBER",
+			"reopen IDENTITY REPOSITORY NUMBER",
 			"merge IDENTITY REPOSITORY NUMBER",
 			"override IDENTITY REPOSITORY NUMBER",
 			"find IDENTITY REPOSITORY BRANCH",
@@ -151,6 +155,7 @@ func (e *engine) table() map[string]scriptCommand {
 			"push-as-nobody IMAGE",
 		}, refusable: true, onCluster: runRegistry},
 		"restore":  {forms: []string{"BRANCH"}, onCluster: runRestore},
+		"revert":   {forms: []string{"now|later REPOSITORY COMMIT"}, onCluster: runRevert},
 		"apply":    {forms: []string{"FILE"}, refusable: true, onCluster: runApply},
 		"get":      {forms: []string{"FILE"}, refusable: true, onCluster: runGet},
 		"blocked":  {forms: []string{"FILE"}, onCluster: runBlocked},
@@ -210,7 +215,7 @@ func (e *engine) invoke(name string, cmd scriptCommand, ts *testscript.TestScrip
 	if neg && !cmd.refusable {
 		return fmt.Errorf("%w: ! can't stand before %s", errUsage, name)
 	}
-	c := &call{engine: e, ctx: e.ctx, ts: ts, args: args}
+	c := &call{engine: e, ctx: e.ctx, ts: ts, args: args, refused: neg}
 	err := c.parse(cmd.forms[form])
 	if err == nil {
 		err = c.run(cmd)

@@ -36,6 +36,9 @@ func runPR(c *call, p *platform.Platform) error {
 			return giteaErr("open a pull request", resp, err)
 		}
 		c.ts.Setenv("PR", strconv.FormatInt(pr.Index, 10))
+		if c.ended {
+			return nil
+		}
 		if !c.lasting {
 			c.cleanup(fmt.Sprintf("pull request %d of %s", pr.Index, repo), func(after *call) error {
 				return closeLeftOpen(after.ctx, p, repo, pr.Index)
@@ -56,6 +59,10 @@ func runPR(c *call, p *platform.Platform) error {
 		return giteaErr("retarget", resp, err)
 	case "dismiss":
 		return dismiss(client, repo, c.number)
+	case "close", "reopen":
+		state := map[string]gitea.StateType{"close": gitea.StateClosed, "reopen": gitea.StateOpen}[c.args[0]]
+		_, resp, err := client.EditPullRequest(names.Organisation, repo, c.number, gitea.EditPullRequestOption{State: &state})
+		return giteaErr(c.args[0], resp, err)
 	case "find":
 		return findPR(c, client, repo, c.args[3])
 	case "approved":

@@ -1,13 +1,19 @@
 package scenarios
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"time"
 
 	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/config"
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/storage/memory"
 
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/scenarios/platform"
@@ -20,15 +26,7 @@ var releaseName = regexp.MustCompile(`RELEASE = "([^"]+)"`)
 func runRestore(c *call, p *platform.Platform) error {
 	branch := c.args[0]
 	dir := "restore-" + branch
-	do := func(run func(*call, *platform.Platform) error, args ...string) error {
-		step := *c
-		step.args = args
-		if number, err := strconv.ParseInt(args[len(args)-1], 10, 64); err == nil {
-			step.number = number
-		}
-		return run(&step, p)
-	}
-	if err := do(runGit, "clone", names.UserBuilder, names.RepoDroneService, dir); err != nil {
+	if err := c.do(p, runGit, "clone", names.UserBuilder, names.RepoDroneService, dir); err != nil {
 		return err
 	}
 	release := branch
@@ -38,7 +36,7 @@ func runRestore(c *call, p *platform.Platform) error {
 		}
 	}
 	overlay := func(release string) error {
-		return do(func(c *call, _ *platform.Platform) error { return runOverlay(c) }, dir, release)
+		return c.do(p, func(c *call, _ *platform.Platform) error { return runOverlay(c) }, dir, release)
 	}
 	if err := overlay(release); err != nil {
 		return err
@@ -51,21 +49,110 @@ func runRestore(c *call, p *platform.Platform) error {
 	if err := overlay(branch); err != nil {
 		return err
 	}
-	if err := do(runGit, "commit", names.UserBuilder, dir, title); err != nil {
+	if err := c.do(p, runGit, "commit", names.UserBuilder, dir, title); err != nil {
 		return err
 	}
-	if err := do(runGit, "push", names.UserBuilder, dir, branch); err != nil {
+	if err := c.do(p, runGit, "push", names.UserBuilder, dir, branch); err != nil {
 		return err
 	}
-	if err := do(runPR, "open", names.UserBuilder, names.RepoDroneService, branch, title); err != nil {
+	return c.propose(p, names.RepoDroneService, branch, title)
+}
+
+// do runs another command as if the script had it.
+func (c *call) do(p *platform.Platform, run func(*call, *platform.Platform) error, args ...string) error {
+	step := *c
+	step.args = args
+	if number, err := strconv.ParseInt(args[len(args)-1], 10, 64); err == nil {
+		step.number = number
+	}
+	return run(&step, p)
+}
+
+// propose has builder propose what is on a branch, and reviewer approve and merge it.
+func (c *call) propose(p *platform.Platform, repo, branch, title string) error {
+	if err := c.do(p, runPR, "open", names.UserBuilder, repo, branch, title); err != nil {
 		return err
 	}
+	pr := c.ts.Getenv("PR")
 	for _, what := range []string{"approve", "merge"} {
-		if err := do(runPR, what, names.UserReviewer, names.RepoDroneService, c.ts.Getenv("PR")); err != nil {
+		if err := c.do(p, runPR, what, names.UserReviewer, repo, pr); err != nil {
+			if c.ended { // else that is among what the script cleans up
+				err = errors.Join(err, c.do(p, runPR, "close", names.UserBuilder, repo, pr))
+			}
 			return err
 		}
 	}
 	return nil
+}
+
+// runRevert takes a commit of main back, now or when the script ends.
+func runRevert(c *call, p *platform.Platform) error {
+	if c.args[0] == "later" {
+		c.takeBack(p, c.args[1], c.args[2])
+		return nil
+	}
+	_, err := revert(c, p, c.args[1], c.args[2])
+	return err
+}
+
+// revert makes everything be as it was before a commit of main, the way every change goes, and sets COMMIT. Where it
+// is so already it does nothing and gives no commit.
+func revert(c *call, p *platform.Platform, repo, commit string) (reverted string, err error) {
+	id, err := p.Identity(c.ctx, names.UserBuilder)
+	if err != nil {
+		return "", err
+	}
+	store := memory.NewStorage()
+	clone, err := git.CloneContext(c.ctx, store, nil, &git.CloneOptions{
+		URL: p.GitURL(repo), Auth: basic(id), ReferenceName: plumbing.NewBranchReferenceName(names.MainBranch), SingleBranch: true,
+	})
+	if err != nil {
+		return "", gitErr("clone "+repo, err)
+	}
+	ref, err := clone.Head()
+	if err != nil {
+		return "", err
+	}
+	head, err := clone.CommitObject(ref.Hash())
+	if err != nil {
+		return "", err
+	}
+	unwanted, err := clone.CommitObject(plumbing.NewHash(commit))
+	if err != nil {
+		return "", fmt.Errorf("commit %s of %s: %w", commit, repo, err)
+	}
+	before, err := unwanted.Parent(0)
+	if err != nil {
+		return "", fmt.Errorf("what was before commit %s of %s: %w", commit, repo, err)
+	}
+	if head.TreeHash == before.TreeHash {
+		return "", nil
+	}
+	by := object.Signature{Name: id.Username, Email: id.Email, When: time.Now()}
+	title := "Take back " + commit[:12]
+	raw := store.NewEncodedObject()
+	err = (&object.Commit{
+		Author: by, Committer: by, Message: title, TreeHash: before.TreeHash, ParentHashes: []plumbing.Hash{head.Hash},
+	}).Encode(raw)
+	if err != nil {
+		return "", err
+	}
+	hash, err := store.SetEncodedObject(raw)
+	if err != nil {
+		return "", err
+	}
+	branch := plumbing.NewBranchReferenceName("take-back-" + commit[:12])
+	if err := store.SetReference(plumbing.NewHashReference(branch, hash)); err != nil {
+		return "", err
+	}
+	err = clone.PushContext(c.ctx, &git.PushOptions{Auth: basic(id), RefSpecs: []config.RefSpec{config.RefSpec("+" + branch + ":" + branch)}})
+	if err != nil {
+		return "", gitErr("push "+branch.Short(), err)
+	}
+	if err := c.propose(p, repo, branch.Short(), title); err != nil {
+		return "", err
+	}
+	return c.ts.Getenv("COMMIT"), nil
 }
 
 // unchanged says whether a clone's files are as its commit has them.
