@@ -3,6 +3,7 @@ package promotion
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -145,8 +146,8 @@ func outdated(api *giteaclient.Client, s fleet.Service, r fleet.Release, files f
 }
 
 // proposed finds this identity's open pull request with this very release, and those of other releases of the
-// service that were opened before it, or all of them where it isn't there yet. Those that a failed run has left it
-// closes.
+// service that were opened before it, or all of them where it isn't there yet. Those that were refused, or that a
+// failed run has left, it closes.
 func (c Client) proposed(api *giteaclient.Client, s fleet.Service, r fleet.Release) (mine *gitea.PullRequest, earlier []*gitea.PullRequest, err error) {
 	owner, name := split(c.Fleet)
 	var others []*gitea.PullRequest
@@ -162,10 +163,6 @@ func (c Client) proposed(api *giteaclient.Client, s fleet.Service, r fleet.Relea
 			case pr.Poster == nil || pr.Poster.UserName != c.Credentials.Username || !strings.HasPrefix(pr.Title, s.Dir()+": "):
 			case pr.Title == title(s, r):
 				mine = pr
-			case pr.Updated != nil && time.Since(*pr.Updated) > abandoned:
-				if err := c.close(api, pr); err != nil {
-					return nil, nil, err
-				}
 			default:
 				others = append(others, pr)
 			}
@@ -173,11 +170,34 @@ func (c Client) proposed(api *giteaclient.Client, s fleet.Service, r fleet.Relea
 		page = resp.NextPage
 	}
 	for _, pr := range others {
-		if mine == nil || pr.Index < mine.Index {
+		over, err := c.over(api, pr)
+		switch {
+		case err != nil:
+			return nil, nil, err
+		case over:
+			if err := c.close(api, pr); err != nil {
+				return nil, nil, err
+			}
+		case mine == nil || pr.Index < mine.Index:
 			earlier = append(earlier, pr)
 		}
 	}
 	return mine, earlier, nil
+}
+
+// over says whether nothing comes of a promotion any more: it was refused, or its run has left it.
+func (c Client) over(api *giteaclient.Client, pr *gitea.PullRequest) (bool, error) {
+	if pr.Updated != nil && time.Since(*pr.Updated) > abandoned {
+		return true, nil
+	}
+	owner, name := split(c.Fleet)
+	reviews, _, err := api.ListPullReviews(owner, name, pr.Index, gitea.ListPullReviewsOptions{})
+	if err != nil {
+		return false, fmt.Errorf("reviews of pull request %d of %s: %w", pr.Index, c.Fleet, err)
+	}
+	return slices.ContainsFunc(reviews, func(r *gitea.PullReview) bool {
+		return r.State == gitea.ReviewStateRequestChanges && !r.Dismissed
+	}), nil
 }
 
 // close closes a pull request, if there is one.

@@ -42,6 +42,7 @@ func TestTurns(t *testing.T) {
 		{"another after it", []map[string]any{pr(8, "foundry", other, now), pr(7, "foundry", title(service, mine), now)}, 7, nil, nil},
 		{"another, and not proposed yet", []map[string]any{pr(8, "foundry", other, now)}, 0, []int64{8}, nil},
 		{"one that a failed run has left", []map[string]any{pr(6, "foundry", other, now.Add(-2*abandoned)), pr(7, "foundry", title(service, mine), now)}, 7, nil, []string{"6"}},
+		{"one that was refused", []map[string]any{pr(9, "foundry", other, now), pr(10, "foundry", title(service, mine), now)}, 10, nil, []string{"9"}},
 		{"another service, whose name begins the same", []map[string]any{pr(6, "foundry", "tenants/drones/drone-service-two: 1 from commit 2", now)}, 0, nil, nil},
 		{"somebody else's", []map[string]any{pr(6, "flux", other, now), pr(5, "flux", title(service, mine), now.Add(-2*abandoned))}, 0, nil, nil},
 	}
@@ -53,6 +54,14 @@ func TestTurns(t *testing.T) {
 					closed = append(closed, r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:])
 					w.WriteHeader(http.StatusCreated)
 					fmt.Fprint(w, "{}")
+					return
+				}
+				if strings.HasSuffix(r.URL.Path, "/reviews") {
+					refused := []map[string]any{}
+					if strings.Contains(r.URL.Path, "/pulls/9/") {
+						refused = append(refused, map[string]any{"state": "REQUEST_CHANGES"})
+					}
+					_ = json.NewEncoder(w).Encode(refused)
 					return
 				}
 				if err := json.NewEncoder(w).Encode(tt.open); err != nil {
