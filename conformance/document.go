@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
@@ -103,7 +104,11 @@ func unphases(all []phase) []scenarios.Phase {
 	return out
 }
 
-func span(seconds float64) time.Duration { return time.Duration(seconds * float64(time.Second)) }
+// span is the duration that was written as seconds, to the nanosecond: 511 ns in seconds times a second is a little less
+// than 511.
+func span(seconds float64) time.Duration {
+	return time.Duration(math.Round(seconds * float64(time.Second)))
+}
 
 // MarshalJSON writes what became of a mutation.
 func (m MutationResult) MarshalJSON() ([]byte, error) {
