@@ -203,6 +203,32 @@ func TestChartsNameOnlyKnownImages(t *testing.T) {
 	}
 }
 
+// A chart refuses values that it doesn't know; what it is given of certificates decides when its pods start again.
+func TestChartsTakeThePlatformsValues(t *testing.T) {
+	for _, q := range part.All() {
+		if !q.Chart {
+			continue
+		}
+		rendered := func(certificate string) string {
+			r := testPlatform(t, nil).renderer()
+			r.certificates = map[string]string{q.Name + "-tls": certificate}
+			objs, _, err := r.part(q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out, err := kube.Encode(objs)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return string(out)
+		}
+		// The trace reads its certificate again by itself.
+		if restarts := rendered("one") != rendered("two"); restarts != (q.By == part.Foundation) {
+			t.Errorf("%s: another certificate restarts it: %v", q.Name, restarts)
+		}
+	}
+}
+
 func TestGiteasAddressHasThePort(t *testing.T) {
 	q, err := part.Find("gitea")
 	if err != nil {

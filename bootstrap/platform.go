@@ -26,7 +26,9 @@ type platform struct {
 	endpoint frontdoor.Endpoint
 	webhook  gitea.Webhook // by which Gitea tells Flux of pushes
 	vars     map[string]string
-	revision string // commit of the platform repository
+	// certificates are the fingerprints of those that parts serve, by the name of the secret.
+	certificates map[string]string
+	revision     string // commit of the platform repository
 
 	fluxObjects []*unstructured.Unstructured // Flux itself, once foundation has applied it
 }
@@ -65,7 +67,7 @@ func (p *platform) rendered(ctx context.Context, task ui.Task, q part.Part, idle
 
 func (p *platform) builtInNode() bool { return p.inputs.builtInNode(p.fill.source) }
 
-func (p *platform) renderer() renderer { return renderer{p.inputs, p.vars} }
+func (p *platform) renderer() renderer { return renderer{p.inputs, p.vars, p.certificates} }
 
 // close ends what goes on in the background.
 func (p *platform) close() {

@@ -24,6 +24,9 @@ import (
 type renderer struct {
 	inputs
 	vars map[string]string // what ${name} stands for in our files
+	// certificates are the fingerprints of those that are served, by the name of the secret: who reads a
+	// certificate only when it starts must start again when it is renewed.
+	certificates map[string]string
 }
 
 // part renders a part and pins its images. It also names what the store lacks of
@@ -79,7 +82,11 @@ func (r renderer) sourcesOf(p part.Part) string {
 
 // values are what a chart must know of the platform that it is rendered for.
 func (r renderer) values() map[string]any {
-	return map[string]any{"name": r.opts.Name, "port": r.opts.Port}
+	certificates := map[string]any{}
+	for name, fingerprint := range r.certificates {
+		certificates[name] = fingerprint
+	}
+	return map[string]any{"name": r.opts.Name, "port": r.opts.Port, "certificates": certificates}
 }
 
 // key stands for all that parts are rendered from: this program, the variables and

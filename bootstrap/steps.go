@@ -151,6 +151,7 @@ func (p *platform) secrets(ctx context.Context, task ui.Task) (string, error) {
 	p.endpoint = frontdoor.Endpoint{Port: p.opts.Port, CA: made.CA}
 	p.webhook = gitea.Webhook{URL: flux.WebhookURL(made.FluxWebhook), Secret: made.FluxWebhook}
 	p.vars = map[string]string{"signing-public-key": string(made.SigningPublicKey)}
+	p.certificates = made.Certificates
 	return "", cluster.TrustCA(p.clusterOptions(), made.CA)
 }
 

@@ -159,6 +159,23 @@ func TestPortReachesLinks(t *testing.T) {
 	}
 }
 
+// What reads its certificate only at the start has to start again when that was renewed, and not when another's was.
+func TestRenewedCertificateRestartsWhatServesIt(t *testing.T) {
+	for chart, secret := range map[string]string{"registry": "registry-tls", "gitea": "gitea-tls", "frontdoor": "frontdoor-tls"} {
+		pod := func(certificates map[string]any) map[string]string {
+			objs := render(t, chart, map[string]any{"certificates": certificates})
+			return decode[appsv1.Deployment](t, objs["Deployment/"+chart]).Spec.Template.Annotations
+		}
+		before := pod(map[string]any{secret: "one", "another": "one"})
+		if diff := cmp.Diff(before, pod(map[string]any{secret: "one", "another": "two"})); diff != "" {
+			t.Errorf("%s starts again because of another's certificate:\n%s", chart, diff)
+		}
+		if cmp.Equal(before, pod(map[string]any{secret: "two", "another": "one"})) {
+			t.Errorf("%s would go on serving the old certificate", chart)
+		}
+	}
+}
+
 // What Gitea tells the trace goes to the one who has the platform's certificate.
 func TestGiteaTrustsThePlatformAlone(t *testing.T) {
 	objs := render(t, "gitea", nil)

@@ -7,7 +7,9 @@ package secrets
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"time"
@@ -44,9 +46,10 @@ type Options struct {
 
 // Material is what later steps need to know of the foundation's secrets.
 type Material struct {
-	CA               []byte // PEM
-	SigningPublicKey []byte // PEM
-	FluxWebhook      []byte // the key that Gitea signs its webhooks to Flux with
+	CA               []byte            // PEM
+	SigningPublicKey []byte            // PEM
+	FluxWebhook      []byte            // the key that Gitea signs its webhooks to Flux with
+	Certificates     map[string]string // SHA-256 in hex of each certificate, by the name of its secret
 }
 
 // Ensure makes the namespaces and all secrets of the foundation. What
@@ -66,7 +69,8 @@ func Ensure(ctx context.Context, c client.Client, opt Options) (Material, error)
 			return Material{}, err
 		}
 	}
-	if err := k.ensureCertificates(ctx, ca); err != nil {
+	certificates, err := k.ensureCertificates(ctx, ca)
+	if err != nil {
 		return Material{}, err
 	}
 	public, err := k.signingKey(ctx)
@@ -86,7 +90,7 @@ func Ensure(ctx context.Context, c client.Client, opt Options) (Material, error)
 	if err != nil {
 		return Material{}, err
 	}
-	return Material{CA: ca.Cert, SigningPublicKey: public, FluxWebhook: webhook["token"]}, nil
+	return Material{CA: ca.Cert, SigningPublicKey: public, FluxWebhook: webhook["token"], Certificates: certificates}, nil
 }
 
 // namespaces are those that need the CA's certificate.
@@ -128,7 +132,8 @@ func (k writer) authority(ctx context.Context, opt Options) (pki.CA, error) {
 	return ca, nil
 }
 
-func (k writer) ensureCertificates(ctx context.Context, ca pki.CA) error {
+func (k writer) ensureCertificates(ctx context.Context, ca pki.CA) (fingerprints map[string]string, err error) {
+	fingerprints = map[string]string{}
 	for _, c := range []struct {
 		namespace, name string
 		request         pki.Request
@@ -155,19 +160,20 @@ func (k writer) ensureCertificates(ctx context.Context, ca pki.CA) error {
 		}
 		data, err := kube.SecretOnce(ctx, k, c.namespace, c.name, corev1.SecretTypeTLS, issue)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		if ca.StillValid(data[corev1.TLSCertKey], c.request, renewBefore) {
-			continue
+		if !ca.StillValid(data[corev1.TLSCertKey], c.request, renewBefore) {
+			if data, err = issue(); err != nil {
+				return nil, err
+			}
+			if err := kube.EnsureSecret(ctx, k, c.namespace, c.name, corev1.SecretTypeTLS, data); err != nil {
+				return nil, err
+			}
 		}
-		if data, err = issue(); err != nil {
-			return err
-		}
-		if err := kube.EnsureSecret(ctx, k, c.namespace, c.name, corev1.SecretTypeTLS, data); err != nil {
-			return err
-		}
+		sum := sha256.Sum256(data[corev1.TLSCertKey])
+		fingerprints[c.name] = hex.EncodeToString(sum[:])
 	}
-	return nil
+	return fingerprints, nil
 }
 
 func (k writer) signingKey(ctx context.Context) ([]byte, error) {

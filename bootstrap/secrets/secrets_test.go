@@ -2,7 +2,9 @@ package secrets_test
 
 import (
 	"crypto/ecdsa"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"testing"
 
@@ -78,11 +80,16 @@ func TestCertificateOfAnotherAuthorityIsReplaced(t *testing.T) {
 	if err := c.Create(t.Context(), old); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := secrets.Ensure(t.Context(), c, secrets.Options{}); err != nil {
+	made, err := secrets.Ensure(t.Context(), c, secrets.Options{})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if secretstest.Values(t, c, "gitea", "gitea-tls")["tls.crt"] == string(pair.Cert) {
+	now := secretstest.Values(t, c, "gitea", "gitea-tls")["tls.crt"]
+	if now == string(pair.Cert) {
 		t.Error("Gitea would serve a certificate that nobody trusts")
+	}
+	if sum := sha256.Sum256([]byte(now)); made.Certificates["gitea-tls"] != hex.EncodeToString(sum[:]) {
+		t.Error("Gitea wouldn't be told which certificate it has to serve")
 	}
 }
 

@@ -61,7 +61,48 @@ func TestKilledAtEveryStep(t *testing.T) {
 			t.Errorf("after:\n%s\nbefore:\n%s", after, before)
 		}
 	}
+	renewCertificates(t)
 	must(t, command(t, "scenario", "run", "first-flight", "--name", name))
+}
+
+// renewCertificates takes away every certificate, as somebody does who wants new ones since a key has leaked, and
+// wants up to make others, which are served.
+func renewCertificates(t *testing.T) {
+	t.Helper()
+	t.Log("take the certificates away")
+	served := map[string]func() string{ // by namespace/secret
+		"foundry/registry-tls":       func() string { return certificate(t, "foundry", "registry") },
+		"foundry/frontdoor-tls":      func() string { return certificate(t, "foundry", "frontdoor") },
+		"gitea/gitea-tls":            func() string { return certificate(t, "gitea", "gitea") },
+		"druppie-system/tracedb-tls": func() string { return certificate(t, "druppie-system", "tracedb") },
+	}
+	before := map[string]string{}
+	for secret, now := range served {
+		before[secret] = now()
+		namespace, object, _ := strings.Cut(secret, "/")
+		kubectl(t, "-n", namespace, "delete", "secret", object)
+	}
+	must(t, command(t, "up", "--name", name, "--progress", "plain"))
+	for secret, now := range served {
+		// The trace reads its certificate again when the kubelet has brought it, within a minute or two.
+		for end := time.Now().Add(3 * time.Minute); now() == before[secret]; time.Sleep(5 * time.Second) {
+			if time.Now().After(end) {
+				t.Errorf("%s was renewed, and the old one is still served", secret)
+				break
+			}
+		}
+	}
+}
+
+// certificate is what a service shows to whoever connects.
+func certificate(t *testing.T, namespace, service string) string {
+	t.Helper()
+	address := kubectl(t, "-n", namespace, "get", "service", service, "-o", "jsonpath={.spec.clusterIP}:{.spec.ports[0].port}")
+	out := must(t, exec.Command("docker", "exec", node, "curl", "-ks", "-o", "/dev/null", "-w", "%{certs}", "--retry", "30", "--retry-all-errors", "--retry-delay", "1", "https://"+address+"/"))
+	if !strings.Contains(out, "BEGIN CERTIFICATE") {
+		t.Fatalf("%s shows no certificate: %q", address, out)
+	}
+	return out
 }
 
 // upUntilNewStep runs up and kills it when a step ends that isn't in seen; ready says that it got
