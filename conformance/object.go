@@ -15,6 +15,9 @@ import (
 	"k8s.io/client-go/dynamic"
 )
 
+// revisionAnnotation is where the controller of Deployments keeps how often their pods were changed.
+const revisionAnnotation = "deployment.kubernetes.io/revision"
+
 // object is a Kubernetes object that a mutation changes.
 type object struct {
 	Change
@@ -82,6 +85,10 @@ func (o object) settings(state map[string]any) map[string]any {
 	}
 	// Whoever has Flux reconcile now leaves that there, the receiver of Gitea's webhooks among them.
 	unstructured.RemoveNestedField(u, "metadata", "annotations", meta.ReconcileRequestAnnotation)
+	unstructured.RemoveNestedField(u, "metadata", "annotations", revisionAnnotation)
+	if left, _, _ := unstructured.NestedMap(u, "metadata", "annotations"); len(left) == 0 {
+		unstructured.RemoveNestedField(u, "metadata", "annotations") // a server keeps none that is empty
+	}
 	unstructured.RemoveNestedField(u, "status")
 	return u
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/internal/tekton"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
@@ -34,6 +36,8 @@ const (
 	fieldManager = "druppie-conformance"
 	// reconcileTimeout is how long Flux may take to reconcile a part when a mutation is undone.
 	reconcileTimeout = 5 * time.Minute
+	// runTimeout is how long a pipeline run may take that goes on when a mutation is undone.
+	runTimeout = 15 * time.Minute
 )
 
 // Platform mutates a platform as somebody with an administrator's rights would: by the Kubernetes API, past
@@ -177,7 +181,29 @@ func (p Platform) Undo(ctx context.Context) (string, error) {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return e.Mutation.Name, fmt.Errorf("delete secret %s: %w", journal, err)
 	}
-	return e.Mutation.Name, nil
+	return e.Mutation.Name, p.rest(ctx, e.Mutation.Settle.Duration)
+}
+
+// rest waits until no pipeline runs, and as long again as a mutation settles: where undoing one has begun a run,
+// what that releases would look to the next scenario as if somebody else had changed the service.
+func (p Platform) rest(ctx context.Context, settle time.Duration) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, runTimeout, fmt.Errorf("all is as it was, but a pipeline run hasn't ended within %s", runTimeout))
+	defer cancel()
+	for busy := false; ; busy = true {
+		runs, err := tekton.List(ctx, p.Dynamic, tekton.PipelineRuns, names.NamespaceFoundry, nil)
+		if err != nil {
+			return fmt.Errorf("list pipeline runs: %w", err)
+		}
+		if !slices.ContainsFunc(runs, func(r *tekton.Run) bool { return !r.Done() }) {
+			if !busy {
+				return nil
+			}
+			return sleep(ctx, settle)
+		}
+		if err := sleep(ctx, time.Second); err != nil {
+			return err
+		}
+	}
 }
 
 // restore makes what a change changed as it was, and sees that it is. What Flux has put back already is left

@@ -22,6 +22,7 @@ import (
 
 	"github.com/druppie/druppie-up/conformance"
 	"github.com/druppie/druppie-up/internal/giteaclient"
+	"github.com/druppie/druppie-up/internal/tekton"
 	"github.com/druppie/druppie-up/scenarios/platform"
 )
 
@@ -57,7 +58,7 @@ func newFixture(t *testing.T) *fixture {
 	part.SetNamespace("flux-system")
 	part.SetName("policies")
 	f.dynamic = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
-		map[schema.GroupVersionResource]string{policyRes: "ValidatingPolicyList", kustomRes: "KustomizationList"}, part, policyObject("Deny"))
+		map[schema.GroupVersionResource]string{policyRes: "ValidatingPolicyList", kustomRes: "KustomizationList", tekton.PipelineRuns: "PipelineRunList"}, part, policyObject("Deny"))
 	f.dynamic.PrependReactor("get", "kustomizations", func(k8stesting.Action) (bool, runtime.Object, error) {
 		o, err := f.dynamic.Tracker().Get(kustomRes, "flux-system", "policies")
 		if err != nil {
@@ -298,4 +299,55 @@ func secrets(t *testing.T, f *fixture) []string {
 		names = append(names, s.Name)
 	}
 	return names
+}
+
+// What undoing sets going would change a service in the middle of the next scenario.
+func TestUndoWaitsForThePipeline(t *testing.T) {
+	f := newFixture(t)
+	if err := f.Mutate(t.Context(), mutation([]string{"policies"}, policyChange(audit))); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	f.dynamic.PrependReactor("list", "pipelineruns", func(k8stesting.Action) (bool, runtime.Object, error) {
+		asked++
+		status := "Unknown"
+		if asked > 2 {
+			status = "True"
+		}
+		run := unstructured.Unstructured{Object: map[string]any{
+			"metadata": map[string]any{"name": "r"},
+			"status":   map[string]any{"conditions": []any{map[string]any{"type": "Succeeded", "status": status}}},
+		}}
+		return true, &unstructured.UnstructuredList{Items: []unstructured.Unstructured{run}}, nil
+	})
+	if _, err := f.Undo(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if asked != 3 {
+		t.Errorf("it asked %d times for the run, which had ended when it asked for the third time", asked)
+	}
+}
+
+// Whoever has Flux reconcile leaves an annotation. Where that was the only one, none is put back, and a server keeps
+// no empty ones.
+func TestUndoOfWhatOnlyFluxHadAnnotated(t *testing.T) {
+	f := newFixture(t)
+	annotated := policyObject("Deny")
+	annotated.SetAnnotations(map[string]string{"reconcile.fluxcd.io/requestedAt": "monday"})
+	if err := f.dynamic.Tracker().Update(policyRes, annotated, ""); err != nil {
+		t.Fatal(err)
+	}
+	f.dynamic.PrependReactor("update", "validatingpolicies", func(a k8stesting.Action) (bool, runtime.Object, error) {
+		u := a.(k8stesting.UpdateAction).GetObject().(*unstructured.Unstructured)
+		if len(u.GetAnnotations()) == 0 {
+			unstructured.RemoveNestedField(u.Object, "metadata", "annotations")
+		}
+		return false, nil, nil
+	})
+	if err := f.Mutate(t.Context(), mutation(nil, policyChange(audit))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Undo(t.Context()); err != nil || f.action(t) != "Deny" {
+		t.Errorf("the policy is %s: %v", f.action(t), err)
+	}
 }
