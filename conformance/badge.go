@@ -40,10 +40,10 @@ func (r Report) Badge(w io.Writer) error {
 	return nil
 }
 
-// incomplete says whether something of the design isn't enforced yet.
+// incomplete says whether something of the design isn't enforced yet, or couldn't be tried there.
 func (r Report) incomplete() bool {
 	for _, c := range r.Controls {
-		if c.State != Enforced {
+		if c.State != Enforced || len(c.LeftOut) > 0 {
 			return true
 		}
 	}

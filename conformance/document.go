@@ -183,7 +183,7 @@ func ValidateReport(data []byte) error {
 func (r Report) consistent() error {
 	var errs []error
 	for _, c := range r.Controls {
-		if want := judge(c.Control, c.Scenarios, r); want.Verdict != c.Verdict {
+		if want := judge(c.Control, c.Scenarios, c.LeftOut, r); want.Verdict != c.Verdict {
 			errs = append(errs, fmt.Errorf("it says of control %s that it %q, and its scenarios say %q", c.ID, c.Verdict, want.Verdict))
 		}
 	}

@@ -66,6 +66,7 @@ type ControlResult struct {
 	Verdict   Verdict  `json:"verdict"`
 	Why       string   `json:"why,omitempty"` // it is broken, or what isn't proven of it
 	Scenarios []string `json:"scenarios"`
+	LeftOut   []string `json:"leftOut,omitempty"` // scenarios of it that can't run on this platform
 }
 
 // MutationResult is what became of a weakened control.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/scenarios"
@@ -117,7 +118,8 @@ func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationR
 func (s Suite) others(m Mutation, n int) []string {
 	var names []string
 	for _, info := range s.Scenarios {
-		if !slices.Contains(info.Controls, m.Control) {
+		// A node that restarts tells nothing about a control that it has nothing to do with, and takes long.
+		if !slices.Contains(info.Controls, m.Control) && !info.Machine {
 			names = append(names, info.Name)
 		}
 	}
@@ -133,13 +135,13 @@ func (s Suite) others(m Mutation, n int) []string {
 func (s Suite) judge(rep Report) Report {
 	rep.Controls = nil
 	for _, c := range s.Controls {
-		rep.Controls = append(rep.Controls, judge(c, s.Proving(c.ID), rep))
+		rep.Controls = append(rep.Controls, judge(c, s.Proving(c.ID), s.leftOut(c.ID), rep))
 	}
 	return rep
 }
 
-func judge(c Control, proving []string, rep Report) ControlResult {
-	r := ControlResult{Control: c, Verdict: Holds, Scenarios: proving}
+func judge(c Control, proving, leftOut []string, rep Report) ControlResult {
+	r := ControlResult{Control: c, Verdict: Holds, Scenarios: proving, LeftOut: leftOut}
 	ran := map[string]bool{}
 	for _, run := range rep.Scenarios {
 		if !slices.Contains(proving, run.Name) {
@@ -157,6 +159,13 @@ func judge(c Control, proving []string, rep Report) ControlResult {
 		r.Verdict, r.Why = NotRun, fmt.Sprintf("%d of its %d scenarios ran", len(ran), len(proving))
 	case r.Verdict == Holds && c.State == Partly:
 		r.Why = c.Lacks.EN
+	}
+	if len(leftOut) > 0 {
+		untried := "not tried, since it needs the machine of the nodes: " + strings.Join(leftOut, ", ")
+		r.Why = strings.Join(slices.DeleteFunc([]string{r.Why, untried}, func(s string) bool { return s == "" }), "; ")
+		if len(proving) == 0 {
+			r.Verdict = NotRun
+		}
 	}
 	return r
 }

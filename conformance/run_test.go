@@ -276,3 +276,30 @@ func TestMutateRunsOthersByRotation(t *testing.T) {
 		t.Errorf("got %q, unnoticed %v; want %q", got, rep.Unnoticed(), want)
 	}
 }
+
+// On another's machine a scenario that needs the machine doesn't run, and the report says of which control.
+func TestWhatNeedsTheMachineIsLeftOutElsewhere(t *testing.T) {
+	s := suite("seen", "of the machine")
+	s.Controls = append(s.Controls, conformance.Control{ID: "F2", State: conformance.Enforced})
+	s.Scenarios = append(s.Scenarios, scenarios.Info{Name: "restart", Controls: []string{"C3", "F2"}, Machine: true})
+	s.Mutations[1].Red.Scenario = "restart"
+	s = s.Elsewhere()
+	p := fake{}
+	rep, err := s.Check(t.Context(), p.options())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if slices.Contains(p.ran, "restart") || len(p.ran) != 2 {
+		t.Errorf("%v ran", p.ran)
+	}
+	for id, want := range map[string]conformance.Verdict{"C3": conformance.Holds, "F2": conformance.NotRun} {
+		i := slices.IndexFunc(rep.Controls, func(c conformance.ControlResult) bool { return c.ID == id })
+		c := rep.Controls[i]
+		if c.Verdict != want || !slices.Equal(c.LeftOut, []string{"restart"}) || !strings.Contains(c.Why, "restart") {
+			t.Errorf("%s %s, left out %v: %s", id, c.Verdict, c.LeftOut, c.Why)
+		}
+	}
+	if rep, err = s.Mutate(t.Context(), p.options()); err != nil || len(rep.Mutations) != 1 || rep.Mutations[0].Name != "seen" {
+		t.Errorf("mutations %v (%v)", rep.Mutations, err)
+	}
+}

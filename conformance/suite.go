@@ -53,6 +53,8 @@ type Suite struct {
 	Controls  []Control        `json:"controls"`
 	Scenarios []scenarios.Info `json:"scenarios"` // in an order in which they can run
 	Mutations []Mutation       `json:"mutations"`
+	// LeftOut are scenarios that can't run on the platform that is asked about.
+	LeftOut []scenarios.Info `json:"leftOut,omitempty"`
 }
 
 // Load reads a suite: the text of controls.yaml, the scenarios, and a folder of mutations. It refuses one
@@ -153,10 +155,27 @@ func (s Suite) Select(ids []string) (Suite, error) {
 			return s, fmt.Errorf("no control is named %q; there are %s", id, strings.Join(known, ", "))
 		}
 	}
-	out := Suite{Scenarios: s.Scenarios}
+	out := Suite{Scenarios: s.Scenarios, LeftOut: s.LeftOut}
 	out.Controls = slices.DeleteFunc(slices.Clone(s.Controls), func(c Control) bool { return !slices.Contains(ids, c.ID) })
 	out.Mutations = slices.DeleteFunc(slices.Clone(s.Mutations), func(m Mutation) bool { return !slices.Contains(ids, m.Control) })
 	return out, nil
+}
+
+// Elsewhere is what can be proven of a platform on another machine: without the scenarios that need that
+// machine, and without the mutations that only these notice.
+func (s Suite) Elsewhere() Suite {
+	needsMachine := func(i scenarios.Info) bool { return i.Machine }
+	s.LeftOut = slices.DeleteFunc(slices.Clone(s.Scenarios), func(i scenarios.Info) bool { return !needsMachine(i) })
+	s.Scenarios = slices.DeleteFunc(slices.Clone(s.Scenarios), needsMachine)
+	s.Mutations = slices.DeleteFunc(slices.Clone(s.Mutations), func(m Mutation) bool {
+		return slices.ContainsFunc(s.LeftOut, func(i scenarios.Info) bool { return i.Name == m.Red.Scenario })
+	})
+	return s
+}
+
+// leftOut names the scenarios of a control that can't run here.
+func (s Suite) leftOut(id string) []string {
+	return Suite{Scenarios: s.LeftOut}.Proving(id)
 }
 
 // Sample keeps n of the mutations, others for each key: a run that has no time for all tries all by and by.

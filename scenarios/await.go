@@ -34,7 +34,12 @@ func runAwait(c *call) error {
 	}
 	switch c.args[0] {
 	case "run":
+		if c.args[3] == "again" {
+			return awaitAgain(c, p)
+		}
 		return awaitRun(c, p)
+	case "task":
+		return awaitTask(c, p)
 	case "rollout":
 		return awaitRollout(c, p)
 	case "replicas":

@@ -77,15 +77,24 @@ func settled(c *call, p *platform.Platform, repo, commit string) error {
 	})
 }
 
-// endOfRun waits for the pipeline run of a commit to end.
-func endOfRun(c *call, p *platform.Platform, repo, commit string) (*tekton.Run, error) {
+// runsOf are the pipeline runs of a commit, in the order in which they began: more than one where one was cut off.
+func runsOf(c *call, p *platform.Platform, repo, commit string) ([]*tekton.Run, error) {
 	labels := map[string]string{names.LabelRepository: repo, names.LabelCommit: commit}
+	runs, err := tekton.List(c.ctx, p.Dynamic, tekton.PipelineRuns, names.NamespaceFoundry, labels)
+	if err != nil {
+		return nil, fmt.Errorf("list pipeline runs: %w", err)
+	}
+	return runs, nil
+}
+
+// endOfRun waits for the last pipeline run of a commit to end.
+func endOfRun(c *call, p *platform.Platform, repo, commit string) (*tekton.Run, error) {
 	begun := time.Now()
 	var run *tekton.Run
 	err := c.wait(runTimeout, func() (bool, string, error) {
-		runs, err := tekton.List(c.ctx, p.Dynamic, tekton.PipelineRuns, names.NamespaceFoundry, labels)
+		runs, err := runsOf(c, p, repo, commit)
 		if err != nil {
-			return false, "", fmt.Errorf("list pipeline runs: %w", err)
+			return false, "", err
 		}
 		if len(runs) == 0 {
 			if time.Since(begun) > eventTimeout {
@@ -93,7 +102,7 @@ func endOfRun(c *call, p *platform.Platform, repo, commit string) (*tekton.Run, 
 			}
 			return false, "for the webhook to start a pipeline run", nil
 		}
-		run = runs[0]
+		run = runs[len(runs)-1]
 		return run.Done(), "pipeline run " + run.Name + ": " + message(run), nil
 	})
 	return run, err

@@ -177,13 +177,15 @@ func (e *engine) table() map[string]scriptCommand {
 		"reconcile": {forms: []string{"KUSTOMIZATION SOURCE"}, onCluster: runReconcile},
 		"can":       {forms: []string{"NAMESPACE/SERVICEACCOUNT VERB RESOURCE NAMESPACE"}, refusable: true, onCluster: runCan},
 		"count":     {forms: []string{"start NAMESPACE/SERVICE:PORT PATH", "stop"}, run: runCount},
+		"restart":   {forms: []string{"NODE"}, onCluster: runRestart},
 		"tasks":     {forms: []string{"RUN"}, onCluster: runTasks},
 		"http": {forms: []string{
 			"get NAMESPACE/SERVICE:PORT PATH",
 			"post NAMESPACE/SERVICE:PORT PATH FILE",
 		}, refusable: true, onCluster: runHTTP},
 		"await": {forms: []string{
-			"run REPOSITORY COMMIT succeeded|failed",
+			"run REPOSITORY COMMIT succeeded|failed|again",
+			"task REPOSITORY COMMIT TASK",
 			"rollout NAMESPACE DEPLOYMENT DIGEST",
 			"replicas NAMESPACE DEPLOYMENT REPLICAS",
 			"kustomization NAME REVISION ready",

@@ -76,6 +76,10 @@ func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
 	if err != nil {
 		return Result{Name: info.Name, Controls: info.Controls}, err
 	}
+	if info.Machine && opt.Context != "" {
+		err := ui.Usage(fmt.Errorf("%s needs the machine that the nodes run on, and the platform of context %s is another's", info.Name, opt.Context))
+		return Result{Name: info.Name, Controls: info.Controls, Why: err.Error()}, err
+	}
 	e := newEngine(ctx, opt)
 	defer e.close()
 	return e.execute(info, script)

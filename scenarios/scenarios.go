@@ -40,6 +40,8 @@ type Info struct {
 	Title    string   `json:"title"`
 	Controls []string `json:"controls"`        // ids of the steps and controls it proves
 	After    []string `json:"after,omitempty"` // scenarios that must have run before
+	// Machine says that it needs the machine that the cluster's nodes run on.
+	Machine bool `json:"machine,omitempty"`
 }
 
 // List gives all scenarios in an order in which they can run one after another.
@@ -72,10 +74,11 @@ var (
 	opening = regexp.MustCompile(`^# ([A-Z0-9a-z. ]+): (.+)$`)
 	control = regexp.MustCompile(`^(C[1-6]|F[0-8][abc]?|F6\.[123])$`)
 	after   = regexp.MustCompile(`^# After: (.+)$`)
+	needs   = regexp.MustCompile(`^# Needs: (.+)$`)
 )
 
 // parseHeader reads the first lines of a script: the ids of the controls it
-// proves and, after a colon, what it shows; then perhaps what must have run.
+// proves and, after a colon, what it shows; then perhaps what must have run, and what it needs.
 func parseHeader(name string, script []byte) (Info, error) {
 	info := Info{Name: name}
 	lines := bufio.NewScanner(bytes.NewReader(script))
@@ -95,6 +98,12 @@ func parseHeader(name string, script []byte) (Info, error) {
 	for lines.Scan() && strings.HasPrefix(lines.Text(), "#") {
 		if m := after.FindStringSubmatch(lines.Text()); m != nil {
 			info.After = strings.Fields(m[1])
+		}
+		if m := needs.FindStringSubmatch(lines.Text()); m != nil {
+			if m[1] != "machine" {
+				return info, fmt.Errorf("needs %q; all that a scenario can need is the machine of the nodes", m[1])
+			}
+			info.Machine = true
 		}
 	}
 	return info, lines.Err()

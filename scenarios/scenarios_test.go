@@ -3,6 +3,7 @@ package scenarios
 import (
 	"context"
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
 
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -47,6 +49,9 @@ func TestHeader(t *testing.T) {
 	}{
 		{"good", "# C1 F3a: it flies\n# After: a b\n\nphase x\n",
 			Info{Name: "x", Title: "it flies", Controls: []string{"C1", "F3a"}, After: []string{"a", "b"}}, ""},
+		{"the machine", "# F2: it flies\n# Needs: machine\nphase x\n",
+			Info{Name: "x", Title: "it flies", Controls: []string{"F2"}, Machine: true}, ""},
+		{"something else", "# F2: it flies\n# Needs: luck\nphase x\n", Info{}, `needs "luck"`},
 		{"after is of the header only", "# C1: it flies\nphase x\n# After: a\n",
 			Info{Name: "x", Title: "it flies", Controls: []string{"C1"}}, ""},
 		{"empty", "", Info{}, "is empty"},
@@ -247,5 +252,35 @@ total                    45.0 s
 `
 	if d := cmp.Diff(want, table(Result{Phases: phases, Duration: 45 * time.Second, Waited: 30 * time.Second})); d != "" {
 		t.Error(d)
+	}
+}
+
+// A suite that only watches things go well would pass on a platform without controls: at least six in ten checks are
+// of what must be refused, must fail, or must stay as it was. What only prepares is no check, and how a refusal is worded
+// no other one.
+func TestMostChecksAreOfWhatMustNotHappen(t *testing.T) {
+	negative := regexp.MustCompile(`^(! |same |cmp |blocked )|^await .*(failing|failed|denied|dismissed|drift)`)
+	positive := regexp.MustCompile(`^(stdout|await|grep|answered|running|can|http|(registry (has|signed)|trace (why|verify|find)|count stop)) ?`)
+	all, err := List()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var no, yes int
+	for _, s := range all {
+		text, err := Script(s.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(string(txtar.Parse(text).Comment)) {
+			switch {
+			case negative.MatchString(line):
+				no++
+			case positive.MatchString(line):
+				yes++
+			}
+		}
+	}
+	if t.Logf("%d of %d checks are negative", no, no+yes); no*10 < 6*(no+yes) {
+		t.Errorf("only %d of %d checks are of what must not happen", no, no+yes)
 	}
 }

@@ -306,6 +306,9 @@ func (o *conformanceOptions) suite() (conformance.Suite, error) {
 	if err != nil {
 		return suite, err
 	}
+	if o.Context != "" {
+		suite = suite.Elsewhere()
+	}
 	for i, id := range o.controls {
 		o.controls[i] = strings.TrimSpace(id)
 	}

@@ -55,6 +55,7 @@ func newScenarioListCmd(a *app) *cobra.Command {
 
 type scenarioRunOptions struct {
 	names     []string
+	all       bool // nobody named any
 	keep      bool
 	step      bool
 	artifacts string
@@ -77,6 +78,7 @@ func newScenarioRunCmd(a *app) *cobra.Command {
 			if opts.names, err = chosen(args); err != nil {
 				return err
 			}
+			opts.all = len(args) == 0
 			if opts.step && !ui.IsTerminal(a.In) {
 				return ui.Usage(errors.New("--step waits for Enter, and there is no terminal to hear it from"))
 			}
@@ -126,10 +128,31 @@ func chosen(names []string) ([]string, error) {
 	return all, nil
 }
 
+// leaveOut takes out those that can't run on a platform of another machine, and names them.
+func (o *scenarioRunOptions) leaveOut() (left []string, err error) {
+	all, err := scenarios.List()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		if i := slices.Index(o.names, s.Name); i >= 0 && s.Machine {
+			o.names, left = slices.Delete(o.names, i, i+1), append(left, s.Name)
+		}
+	}
+	return left, nil
+}
+
 func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
 	port, err := bootstrap.Running(ctx, opts.Options)
 	if err != nil {
 		return err
+	}
+	if opts.all && opts.Context != "" {
+		left, err := opts.leaveOut()
+		if err != nil {
+			return err
+		}
+		opts.app.rep.Note("left out, since it needs the machine of the nodes: %s", strings.Join(left, ", "))
 	}
 	o, err := opts.scenario(port)
 	if err != nil {

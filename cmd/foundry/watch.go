@@ -51,6 +51,7 @@ func newWatchCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.DurationVar(&interval, "interval", 15*time.Second, "time between two checks")
 	f.DurationVar(&w.Grace, "grace", 30*time.Second, "how long a commit may be without a run before its event counts as lost")
+	f.IntVar(&w.Attempts, "attempts", 3, "how many runs of a commit may be cut off, as by a node that restarts, before none is started any more")
 	f.IntVar(&w.Keep, "keep", 8, "how many finished runs are kept")
 	return cmd
 }

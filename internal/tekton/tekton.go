@@ -36,15 +36,22 @@ const (
 type Run struct {
 	metav1.ObjectMeta `json:"metadata"`
 	Spec              struct {
-		PipelineRef Reference `json:"pipelineRef"`
-		TaskRef     Reference `json:"taskRef"`
-		Params      Values    `json:"params"`
+		PipelineRef Reference        `json:"pipelineRef"`
+		TaskRef     Reference        `json:"taskRef"`
+		Params      Values           `json:"params"`
+		Timeout     *metav1.Duration `json:"timeout"` // of a TaskRun; nil: none is said
 	} `json:"spec"`
 	Status struct {
 		StartTime      *metav1.Time       `json:"startTime"`
 		CompletionTime *metav1.Time       `json:"completionTime"`
 		Conditions     []metav1.Condition `json:"conditions"`
 		Results        Values             `json:"results"`
+		// Of a TaskRun: its pod, and its steps.
+		PodName string `json:"podName"`
+		Steps   []struct {
+			Name       string      `json:"name"`
+			Terminated *Terminated `json:"terminated"` // nil: it hasn't ended
+		} `json:"steps"`
 		// Of a PipelineRun: its TaskRuns, and the tasks that none was made for.
 		ChildReferences []struct {
 			Name             string `json:"name"`
@@ -55,6 +62,12 @@ type Run struct {
 			Reason string `json:"reason"`
 		} `json:"skippedTasks"`
 	} `json:"status"`
+}
+
+// Terminated is how a step's container ended, in the kubelet's words.
+type Terminated struct {
+	ExitCode int32  `json:"exitCode"`
+	Reason   string `json:"reason"`
 }
 
 // Reference names the pipeline or task of a run; with a resolver it isn't one of the cluster's own.
@@ -116,6 +129,14 @@ func (r *Run) Is(status metav1.ConditionStatus) bool {
 
 // Done says whether the run is over.
 func (r *Run) Done() bool { return !r.Is(metav1.ConditionUnknown) }
+
+// Ended is when the run was over; the zero time while it isn't.
+func (r *Run) Ended() time.Time {
+	if r.Status.CompletionTime == nil {
+		return time.Time{}
+	}
+	return r.Status.CompletionTime.Time
+}
 
 // Took is how long the run lasted; 0 while it isn't over.
 func (r *Run) Took() time.Duration {

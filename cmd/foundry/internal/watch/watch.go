@@ -1,7 +1,8 @@
 // Package watch sends the event of a push again that was lost (Gitea doesn't
-// deliver a webhook twice; step F2), and prunes old runs. It owns no way of its
-// own to start a run: it sends the same signed event to the same listener, so
-// every check still applies.
+// deliver a webhook twice; step F2) or whose run was cut off, as by a node that
+// restarts, and prunes old runs. It owns no way of its own to start a run: it
+// sends the same signed event to the same listener, so every check still applies.
+// It refuses to try again what failed by itself: a test that fails has failed.
 package watch
 
 import (
@@ -42,10 +43,12 @@ type Watch struct {
 	// Grace is how long a commit may stand without a run before its event
 	// counts as lost.
 	Grace time.Duration
+	// Attempts is how many runs of a commit may be cut off before that is its end.
+	Attempts int
 	// Keep is how many finished runs are kept.
 	Keep int
 
-	// The commit that has no run, and since when.
+	// The commit that has no run which counts, and since when.
 	missing      string
 	missingSince time.Time
 }
@@ -65,7 +68,12 @@ func (w *Watch) Reconcile(ctx context.Context, now time.Time) (did []string, err
 		return nil, fmt.Errorf("main of %s has no commit", w.Repository)
 	}
 	head := branch.Commit.ID
-	if w.lost(head, runs, now) {
+	ofHead := slices.DeleteFunc(slices.Clone(runs), func(r *tekton.Run) bool { return r.Labels[names.LabelCommit] != head })
+	cut, err := w.cutOff(ctx, ofHead)
+	if err != nil {
+		return nil, err
+	}
+	if w.lost(head, len(ofHead) > cut || cut > 0 && cut >= w.Attempts, now) {
 		ok, err := w.buildable(head)
 		if err != nil {
 			return nil, err
@@ -74,17 +82,66 @@ func (w *Watch) Reconcile(ctx context.Context, now time.Time) (did []string, err
 			if err := w.send(ctx, head); err != nil {
 				return nil, err
 			}
-			did = append(did, fmt.Sprintf("no run was started for %s of %s: its event was sent again", head, w.Repository))
+			why := "no run was started"
+			if cut > 0 {
+				why = fmt.Sprintf("a run was cut off (%d so far, of at most %d)", cut, w.Attempts)
+			}
+			did = append(did, fmt.Sprintf("%s for %s of %s: its event was sent again", why, head, w.Repository))
 		}
 	}
 	pruned, err := w.prune(ctx, runs, head)
 	return append(did, pruned...), err
 }
 
-// lost says whether a commit has been without a run for too long. After that
+// cutOff counts the runs that ended without saying anything about their commit.
+func (w *Watch) cutOff(ctx context.Context, runs []*tekton.Run) (n int, err error) {
+	for _, r := range runs {
+		if !r.Is(metav1.ConditionFalse) {
+			continue
+		}
+		tasks, err := tekton.Tasks(ctx, w.Tekton, w.Namespace, r.Name)
+		if err != nil {
+			return 0, fmt.Errorf("list the tasks of run %s: %w", r.Name, err)
+		}
+		failed := slices.DeleteFunc(tasks, func(t *tekton.Run) bool { return !t.Is(metav1.ConditionFalse) })
+		if len(failed) == 0 {
+			continue
+		}
+		// What failed by itself before the others were cut off is the commit's fault, and would fail again.
+		first := slices.MinFunc(failed, func(a, b *tekton.Run) int { return a.Ended().Compare(b.Ended()) })
+		if wasCutOff(first) {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// wasCutOff says whether a task failed without its own doing, by how its steps ended.
+func wasCutOff(task *tekton.Run) bool {
+	begun := false
+	for _, step := range task.Status.Steps {
+		t := step.Terminated
+		if t == nil {
+			continue
+		}
+		begun = true
+		// In the words of the container runtime and of the kubelet: it was there, and isn't any more.
+		if t.Reason == "Unknown" || t.Reason == "ContainerStatusUnknown" {
+			return true
+		}
+	}
+	if !begun { // before any code of the change ran
+		return true
+	}
+	// What hangs is ended when its time is up; later only where nobody was there to do it.
+	c, limit := task.Succeeded(), task.Spec.Timeout
+	return c.Reason == "TaskRunTimeout" && limit != nil && task.Took() > limit.Duration+time.Minute
+}
+
+// lost says whether a commit has been without a run that counts for too long. After that
 // the time counts anew, so that an event isn't sent each time.
-func (w *Watch) lost(commit string, runs []*tekton.Run, now time.Time) bool {
-	if slices.ContainsFunc(runs, func(r *tekton.Run) bool { return r.Labels[names.LabelCommit] == commit }) {
+func (w *Watch) lost(commit string, built bool, now time.Time) bool {
+	if built {
 		w.missing = ""
 		return false
 	}

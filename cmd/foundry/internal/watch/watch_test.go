@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"knative.dev/pkg/apis"
@@ -79,7 +80,7 @@ func (f *fakes) watch(t *testing.T, runs ...runtime.Object) *Watch {
 	}
 	return &Watch{
 		Gitea: client, Tekton: tektontest.Client(t, runs...), Namespace: "foundry", Repository: "druppie/drone-service",
-		Listener: listener.URL, Secret: []byte(secret), HTTP: listener.Client(), Grace: 30 * time.Second, Keep: 1,
+		Listener: listener.URL, Secret: []byte(secret), HTTP: listener.Client(), Grace: 30 * time.Second, Attempts: 2, Keep: 1,
 	}
 }
 
@@ -94,8 +95,81 @@ func run(name, commit string, ended time.Time) *v1.PipelineRun {
 	return r
 }
 
+var began = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// task is one of a failed run, of which the last step ended so.
+func task(name string, after time.Duration, exit int32, reason string) *v1.TaskRun {
+	t := &v1.TaskRun{ObjectMeta: metav1.ObjectMeta{Namespace: "foundry", Name: name}}
+	t.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: "False", Reason: "Failed"})
+	t.Status.StartTime, t.Status.CompletionTime = &metav1.Time{Time: began}, &metav1.Time{Time: began.Add(after)}
+	for _, end := range []corev1.ContainerStateTerminated{{Reason: "Completed"}, {ExitCode: exit, Reason: reason}} {
+		t.Status.Steps = append(t.Status.Steps, v1.StepState{ContainerState: corev1.ContainerState{Terminated: &end}})
+	}
+	return t
+}
+
+// failed is a run of the newer commit that failed, with its tasks.
+func failed(name string, tasks ...*v1.TaskRun) []runtime.Object {
+	r := run(name, newer, time.Time{})
+	r.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: "False"})
+	objects := []runtime.Object{r}
+	for _, t := range tasks {
+		t.Name, t.Labels = name+"-"+t.Name, map[string]string{tekton.LabelPipelineRun: name}
+		objects = append(objects, t)
+	}
+	return objects
+}
+
+func TestRunThatWasCutOffBeginsAgain(t *testing.T) {
+	lost := func() *v1.TaskRun { return task("build", 20*time.Second, 255, "Unknown") }
+	unbegun := task("build", time.Second, 0, "")
+	unbegun.Status.Steps = nil
+	timedOut := func(after time.Duration) *v1.TaskRun {
+		t := task("test", after, 1, "Error")
+		t.Spec.Timeout = &metav1.Duration{Duration: 5 * time.Minute}
+		t.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: "False", Reason: "TaskRunTimeout"})
+		return t
+	}
+	ended := task("check", 10*time.Second, 0, "Completed")
+	ended.Status.SetCondition(&apis.Condition{Type: apis.ConditionSucceeded, Status: "True"})
+	again := []string{newer}
+	for _, tt := range []struct {
+		name string
+		runs []runtime.Object
+		want []string
+	}{
+		{"its node restarted", failed("a", lost()), again},
+		{"the kubelet found nothing of it", failed("a", task("build", time.Second, 137, "ContainerStatusUnknown")), again},
+		{"before a step had begun", failed("a", unbegun), again},
+		{"and a task had ended well before", failed("a", ended, lost()), again},
+		{"and a task fails for want of it after that", failed("a", lost(), task("withdraw", time.Minute, 1, "Error")), again},
+		{"nobody was there when its time was up", failed("a", timedOut(time.Hour)), again},
+		{"it hung", failed("a", timedOut(5*time.Minute+10*time.Second)), nil},
+		{"a test failed", failed("a", task("test", time.Second, 1, "Error")), nil},
+		{"a test failed before", failed("a", task("test", time.Second, 1, "Error"), lost()), nil},
+		{"a test crashed, as Tekton's entrypoint tells it", failed("a", task("test", time.Second, 255, "Error")), nil},
+		{"somebody killed it, perhaps itself", failed("a", task("test", time.Second, 137, "Error")), nil},
+		{"it took too much memory", failed("a", task("test", time.Second, 137, "OOMKilled")), nil},
+		{"another one runs", append(failed("a", lost()), run("b", newer, time.Time{})), nil},
+		{"another one failed by itself", append(failed("a", lost()), failed("b", task("test", time.Second, 1, "Error"))...), nil},
+		{"cut off too often", append(failed("a", lost()), failed("b", lost())...), nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			f := fakes{head: newer, dockerfile: true, answer: 202}
+			w := f.watch(t, tt.runs...)
+			for _, after := range []time.Duration{0, time.Minute} {
+				if _, err := w.Reconcile(t.Context(), began.Add(after)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if diff := cmp.Diff(tt.want, f.events); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
 func TestLostEventIsSentAgain(t *testing.T) {
-	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	tests := []struct {
 		name   string
 		fakes  fakes
@@ -146,7 +220,6 @@ func TestWrongSecretIsRefused(t *testing.T) {
 }
 
 func TestOldRunsAreDeleted(t *testing.T) {
-	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	f := fakes{head: newer, dockerfile: true, answer: 202}
 	w := f.watch(t,
 		run("oldest", older, began), run("old", older, began.Add(time.Minute)),
