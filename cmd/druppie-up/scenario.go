@@ -55,7 +55,7 @@ func newScenarioListCmd(a *app) *cobra.Command {
 
 type scenarioRunOptions struct {
 	names     []string
-	all       bool // nobody named any
+	left      []string // out, since they can't run there
 	keep      bool
 	step      bool
 	artifacts string
@@ -75,10 +75,9 @@ func newScenarioRunCmd(a *app) *cobra.Command {
 			if err := completeOptions(cmd, &opts.Options); err != nil {
 				return err
 			}
-			if opts.names, err = chosen(args); err != nil {
+			if opts.names, opts.left, err = chosen(args, opts.Context != ""); err != nil {
 				return err
 			}
-			opts.all = len(args) == 0
 			if opts.step && !ui.IsTerminal(a.In) {
 				return ui.Usage(errors.New("--step waits for Enter, and there is no terminal to hear it from"))
 			}
@@ -100,46 +99,38 @@ func artifactsFlag(cmd *cobra.Command, dir *string) {
 }
 
 func completeScenarios(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	names, err := chosen(nil)
+	names, _, err := chosen(nil, false)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveError
 	}
 	return names, cobra.ShellCompDirectiveNoFileComp
 }
 
-// chosen are the scenarios to run: those named, or all. None runs when one of the names is wrong.
-func chosen(names []string) ([]string, error) {
+// chosen are the scenarios to run: those named, or all but those that can't run on another machine's platform, which
+// are left out. None runs when one of the names is wrong.
+func chosen(names []string, elsewhere bool) (run, left []string, err error) {
 	list, err := scenarios.List()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var all []string
 	for _, s := range list {
 		all = append(all, s.Name)
+		if elsewhere && s.Machine {
+			left = append(left, s.Name)
+		} else {
+			run = append(run, s.Name)
+		}
 	}
 	for _, name := range names {
 		if !slices.Contains(all, name) {
-			return nil, ui.WithHint(ui.Usage(fmt.Errorf("%w: %q", scenarios.ErrUnknown, name)), "there are "+strings.Join(all, ", "))
+			return nil, nil, ui.WithHint(ui.Usage(fmt.Errorf("%w: %q", scenarios.ErrUnknown, name)), "there are "+strings.Join(all, ", "))
 		}
 	}
 	if len(names) > 0 {
-		return names, nil
+		return names, nil, nil
 	}
-	return all, nil
-}
-
-// leaveOut takes out those that can't run on a platform of another machine, and names them.
-func (o *scenarioRunOptions) leaveOut() (left []string, err error) {
-	all, err := scenarios.List()
-	if err != nil {
-		return nil, err
-	}
-	for _, s := range all {
-		if i := slices.Index(o.names, s.Name); i >= 0 && s.Machine {
-			o.names, left = slices.Delete(o.names, i, i+1), append(left, s.Name)
-		}
-	}
-	return left, nil
+	return run, left, nil
 }
 
 func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
@@ -147,12 +138,8 @@ func runScenarios(ctx context.Context, opts *scenarioRunOptions) error {
 	if err != nil {
 		return err
 	}
-	if opts.all && opts.Context != "" {
-		left, err := opts.leaveOut()
-		if err != nil {
-			return err
-		}
-		opts.app.rep.Note("left out, since it needs the machine of the nodes: %s", strings.Join(left, ", "))
+	if len(opts.left) > 0 {
+		opts.app.rep.Note("left out, since it needs the machine of the nodes: %s", strings.Join(opts.left, ", "))
 	}
 	o, err := opts.scenario(port)
 	if err != nil {

@@ -49,8 +49,10 @@ type Run struct {
 		// Of a TaskRun: its pod, and its steps.
 		PodName string `json:"podName"`
 		Steps   []struct {
-			Name       string      `json:"name"`
-			Terminated *Terminated `json:"terminated"` // nil: it hasn't ended
+			// How its container ended, in the kubelet's words; nil: it hasn't.
+			Terminated *struct {
+				Reason string `json:"reason"`
+			} `json:"terminated"`
 		} `json:"steps"`
 		// Of a PipelineRun: its TaskRuns, and the tasks that none was made for.
 		ChildReferences []struct {
@@ -62,12 +64,6 @@ type Run struct {
 			Reason string `json:"reason"`
 		} `json:"skippedTasks"`
 	} `json:"status"`
-}
-
-// Terminated is how a step's container ended, in the kubelet's words.
-type Terminated struct {
-	ExitCode int32  `json:"exitCode"`
-	Reason   string `json:"reason"`
 }
 
 // Reference names the pipeline or task of a run; with a resolver it isn't one of the cluster's own.
