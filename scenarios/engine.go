@@ -142,6 +142,7 @@ func (e *engine) table() map[string]scriptCommand {
 			"approved IDENTITY REPOSITORY NUMBER",
 			"merged IDENTITY REPOSITORY NUMBER",
 		}, refusable: true, onCluster: runPR},
+		"merge":      {forms: []string{"REPOSITORY DIR BRANCH TITLE"}, onCluster: runMerge},
 		"webhook":    {forms: []string{"on|off REPOSITORY"}, onCluster: runWebhook},
 		"protection": {forms: []string{"on|off REPOSITORY"}, onCluster: runProtection},
 		"registry": {forms: []string{

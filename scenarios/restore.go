@@ -49,13 +49,20 @@ func runRestore(c *call, p *platform.Platform) error {
 	if err := overlay(branch); err != nil {
 		return err
 	}
+	return c.do(p, runMerge, names.RepoDroneService, dir, branch, title)
+}
+
+// runMerge brings what a clone holds onto main, the way every change goes: builder commits it and proposes it on a
+// branch, reviewer approves and merges it.
+func runMerge(c *call, p *platform.Platform) error {
+	repo, dir, branch, title := c.args[0], c.args[1], c.args[2], c.args[3]
 	if err := c.do(p, runGit, "commit", names.UserBuilder, dir, title); err != nil {
 		return err
 	}
 	if err := c.do(p, runGit, "push", names.UserBuilder, dir, branch); err != nil {
 		return err
 	}
-	return c.propose(p, names.RepoDroneService, branch, title)
+	return c.propose(p, repo, branch, title)
 }
 
 // do runs another command as if the script had it.
