@@ -12,12 +12,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
 	triggers "github.com/tektoncd/triggers/pkg/apis/triggers/v1beta1"
 	"github.com/tektoncd/triggers/pkg/interceptors/cel"
 	"github.com/tektoncd/triggers/pkg/interceptors/github"
 	"github.com/tektoncd/triggers/pkg/template"
+	appsv1 "k8s.io/api/apps/v1"
 	sigsyaml "sigs.k8s.io/yaml"
+
+	"github.com/druppie/druppie-up/internal/names"
 )
 
 // secrets knows one Secret.
@@ -95,6 +99,35 @@ func with(name, body, key string) struct {
 		name, event, body, signature string
 		starts                       bool
 	}{name, "push", body, sign(body, key), false}
+}
+
+// What Gitea has a webhook for is built when it comes onto main, and watched in case its event is lost.
+func TestEveryServiceIsBuiltAndWatched(t *testing.T) {
+	docs := documents(t)
+	var trigger triggers.Trigger
+	parse(t, docs["Trigger/release"], &trigger)
+	var watch appsv1.Deployment
+	if err := sigsyaml.UnmarshalStrict(docs["Deployment/watch"], &watch); err != nil {
+		t.Fatal(err)
+	}
+	var want, watched []string
+	for _, service := range names.Services() {
+		repository := names.Organisation + "/" + service
+		want = append(want, repository)
+		body := push("refs/heads/main", repository, commit)
+		header := http.Header{"X-Github-Event": {"push"}, "Content-Type": {"application/json"}, "X-Hub-Signature-256": {sign(body, "k3y")}}
+		if why := intercept(t, trigger, body, header, secrets{"webhook-hmac/secret": "k3y"}); why != "" {
+			t.Errorf("a push to %s starts nothing: %s", repository, why)
+		}
+	}
+	for _, arg := range watch.Spec.Template.Spec.Containers[0].Command {
+		if repository, ok := strings.CutPrefix(arg, "--repository="); ok {
+			watched = append(watched, repository)
+		}
+	}
+	if diff := cmp.Diff(want, watched); diff != "" {
+		t.Errorf("what is watched:\n%s", diff)
+	}
 }
 
 // intercept says why the interceptors stop an event; empty if they let it pass.

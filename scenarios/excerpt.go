@@ -129,7 +129,7 @@ func runGet(c *call, p *platform.Platform) error {
 }
 
 // builtin are the words of testscript itself that scripts may use.
-var builtin = regexp.MustCompile(`^(env|stdout|stderr|cp|cmp|grep)$`)
+var builtin = regexp.MustCompile(`^(env|stdout|stderr|cp|mkdir|cmp|grep)$`)
 
 // Lint says which lines of a script have not the form of any command: a slip in one that runs last would
 // show only after minutes on a platform.

@@ -139,7 +139,7 @@ func (c *call) searcher() (Trace, error) {
 }
 
 // search searches what the trace took since the scenario began, newest first; - stands for any
-// outcome, and an image may be given by name and digest.
+// outcome, or for any subject, and an image may be given by name and digest.
 func (c *call) search(kind, outcome, ref string) (page tracedb.Page, err error) {
 	if image, ok := strings.CutPrefix(ref, "image:"); ok {
 		ref = "image:" + image[strings.LastIndexByte(image, '@')+1:]
@@ -156,11 +156,13 @@ func (c *call) search(kind, outcome, ref string) (page tracedb.Page, err error) 
 			return page, fmt.Errorf("%w: no record has the outcome %q", errUsage, outcome)
 		}
 	}
-	about, err := why.Subject(ref)
-	if err != nil {
-		return page, fmt.Errorf("%w: %w", errUsage, err)
+	if ref != "-" {
+		about, err := why.Subject(ref)
+		if err != nil {
+			return page, fmt.Errorf("%w: %w", errUsage, err)
+		}
+		q.Refs = []tracedb.Ref{about}
 	}
-	q.Refs = []tracedb.Ref{about}
 	t, err := c.searcher()
 	if err != nil {
 		return page, err

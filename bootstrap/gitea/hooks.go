@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 
@@ -61,18 +62,15 @@ func (s *setup) ensureWebhooks(ctx context.Context) error {
 	toFoundry := newHook("foundry", Webhook{"http://" + names.ListenerHost, foundry["secret"]}, names.MainBranch, "push")
 	toFlux := newHook("flux", s.flux, names.MainBranch, "push")
 	toTrace := traceHook(trace["secret"])
-	for _, w := range []struct {
-		repo  string
-		hooks []hook
-	}{
-		{names.RepoDroneService, []hook{toFoundry, toTrace}},
-		{names.RepoPlatform, []hook{toFlux, toTrace}},
-		{names.RepoFleet, []hook{toFlux, toTrace}},
-		// Not the trace's own: there each checkpoint would make a record, and each
-		// record a checkpoint.
-	} {
-		if err := s.ensureHooks(ctx, w.repo, w.hooks); err != nil {
-			return fmt.Errorf("%s: %w", w.repo, err)
+	// The trace's own repository has none: there each checkpoint would make a
+	// record, and each record a checkpoint.
+	hooks := map[string][]hook{names.RepoPlatform: {toFlux, toTrace}, names.RepoFleet: {toFlux, toTrace}}
+	for _, service := range names.Services() {
+		hooks[service] = []hook{toFoundry, toTrace}
+	}
+	for _, repo := range slices.Sorted(maps.Keys(hooks)) {
+		if err := s.ensureHooks(ctx, repo, hooks[repo]); err != nil {
+			return fmt.Errorf("%s: %w", repo, err)
 		}
 	}
 	return nil

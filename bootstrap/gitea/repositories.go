@@ -59,27 +59,32 @@ func repositories() []repository {
 			},
 			seed: map[string]string{"tenants/drones/kustomization.yaml": emptyTenant},
 		},
-		{
-			name:        names.RepoDroneService,
-			description: "The sample service: plans inspection flights along dikes.",
-			collaborators: map[string]sdk.AccessMode{
-				names.UserBuilder:  sdk.AccessModeWrite,
-				names.UserReviewer: sdk.AccessModeWrite,
-				names.UserFoundry:  sdk.AccessModeRead,
-			},
-			protection: []protection{
-				// Gitea dismisses stale approvals in the background: an author who
-				// may merge could push and merge before that. So who approves
-				// merges.
-				requireReview(names.MainBranch, []string{names.UserReviewer}, []string{names.UserReviewer}),
-				pullRequestsBy(names.UserBuilder),
-			},
-		},
+		service(names.RepoDroneService, "The sample service: plans inspection flights along dikes."),
+		service(names.RepoLevelService, "A second service: says whether a water level is as it should be."),
 		{
 			name:          names.RepoTrace,
 			description:   "Checkpoints of the evidence log, pushed by the trace alone: who keeps a copy can tell if the log was rewritten.",
 			collaborators: map[string]sdk.AccessMode{names.UserTrace: sdk.AccessModeWrite},
 			protection:    []protection{pushOnlyBy(names.MainBranch, names.UserTrace)},
+		},
+	}
+}
+
+// service is a repository that the foundry builds from.
+func service(name, description string) repository {
+	return repository{
+		name: name, description: description,
+		collaborators: map[string]sdk.AccessMode{
+			names.UserBuilder:  sdk.AccessModeWrite,
+			names.UserReviewer: sdk.AccessModeWrite,
+			names.UserFoundry:  sdk.AccessModeRead,
+		},
+		protection: []protection{
+			// Gitea dismisses stale approvals in the background: an author who
+			// may merge could push and merge before that. So who approves
+			// merges.
+			requireReview(names.MainBranch, []string{names.UserReviewer}, []string{names.UserReviewer}),
+			pullRequestsBy(names.UserBuilder),
 		},
 	}
 }

@@ -12,13 +12,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/pipelinerun"
+	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/watch"
 	"github.com/druppie/druppie-up/internal/giteaclient"
+	"github.com/druppie/druppie-up/internal/ui"
 )
 
 func newWatchCmd() *cobra.Command {
 	var s step
-	var secretFile string
+	var forge, secretFile string
+	var repositories []string
 	var interval time.Duration
 	w := &watch.Watch{HTTP: &http.Client{Timeout: 30 * time.Second}}
 	var cmd *cobra.Command
@@ -27,28 +30,40 @@ func newWatchCmd() *cobra.Command {
 		if err != nil {
 			return fmt.Errorf("read the webhook's secret: %w", err)
 		}
-		w.Secret, w.Repository = []byte(strings.TrimSpace(string(secret))), s.repository
+		w.Secret = []byte(strings.TrimSpace(string(secret)))
 		transport, err := s.ca.Transport()
 		if err != nil {
 			return err
 		}
 		// Anybody may read a service's repository: no identity is needed.
 		if w.Gitea, err = giteaclient.New(ctx, giteaclient.Options{
-			URL: s.gitea, HTTP: &http.Client{Transport: transport, Timeout: time.Minute},
+			URL: forge, HTTP: &http.Client{Transport: transport, Timeout: time.Minute},
 		}); err != nil {
 			return err
 		}
 		if w.Tekton, err = pipelinerun.InCluster(); err != nil {
 			return err
 		}
-		reconcile(ctx, w, interval, out, cmd.ErrOrStderr())
+		var all []*watch.Watch
+		for _, repository := range repositories {
+			if _, err := source.URL(forge, repository); err != nil {
+				return ui.Usage(err)
+			}
+			one := *w
+			one.Repository = repository
+			all = append(all, &one)
+		}
+		reconcile(ctx, all, interval, out, cmd.ErrOrStderr())
 		return nil
 	})
-	s.flags(cmd, "ca-file", "forge", "repository")
+	s.flags(cmd, "ca-file")
+	require(cmd, &forge, "forge", "address of Gitea, https://host:port")
 	require(cmd, &w.Namespace, "namespace", "namespace of the runs")
 	require(cmd, &w.Listener, "listener", "address that Gitea's webhook goes to")
 	require(cmd, &secretFile, "secret-file", "file with the webhook's secret")
 	f := cmd.Flags()
+	f.StringArrayVar(&repositories, "repository", nil, "full name of a service's repository, owner/name; once for each")
+	_ = cmd.MarkFlagRequired("repository")
 	f.DurationVar(&interval, "interval", 15*time.Second, "time between two checks")
 	f.DurationVar(&w.Grace, "grace", 30*time.Second, "how long a commit may be without a run before its event counts as lost")
 	f.IntVar(&w.Attempts, "attempts", 3, "how many runs of a commit may be cut off, as by a node that restarts, before none is started any more")
@@ -58,16 +73,18 @@ func newWatchCmd() *cobra.Command {
 
 // reconcile goes on until the process is stopped. An error is printed
 // and the next time makes up for it: Gitea may be starting.
-func reconcile(ctx context.Context, w *watch.Watch, interval time.Duration, out, errOut io.Writer) {
+func reconcile(ctx context.Context, all []*watch.Watch, interval time.Duration, out, errOut io.Writer) {
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for {
-		done, err := w.Reconcile(ctx, time.Now())
-		for _, line := range done {
-			fmt.Fprintln(out, line)
-		}
-		if err != nil && ctx.Err() == nil {
-			fmt.Fprintln(errOut, "error:", err)
+		for _, w := range all {
+			done, err := w.Reconcile(ctx, time.Now())
+			for _, line := range done {
+				fmt.Fprintln(out, line)
+			}
+			if err != nil && ctx.Err() == nil {
+				fmt.Fprintln(errOut, "error:", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

@@ -46,10 +46,14 @@ const (
 	RepoPlatform     = "platform"
 	RepoFleet        = "fleet"
 	RepoDroneService = "drone-service"
+	RepoLevelService = "level-service"
 	RepoTrace        = "trace"
 
 	MainBranch = "main"
 )
+
+// Services are the repositories that the foundry builds from, without their owner.
+func Services() []string { return []string{RepoDroneService, RepoLevelService} }
 
 // Domain is the front door's on this machine; each part's pages have a host in it.
 const Domain = "druppie.localhost"
