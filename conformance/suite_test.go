@@ -76,6 +76,16 @@ func TestEveryMutationNamesAPhaseOfItsScenario(t *testing.T) {
 	}
 }
 
+// A control that nothing weakens is one whose proof nobody has seen fail.
+func TestEveryControlThatIsThereIsWeakened(t *testing.T) {
+	s := load(t)
+	for _, c := range s.Controls {
+		if weakened := len(s.Weakening(c.ID)) > 0; weakened != (c.State != conformance.Absent) {
+			t.Errorf("%s is %s, and mutations weaken it: %v", c.ID, c.State, s.Weakening(c.ID))
+		}
+	}
+}
+
 func TestLoadRefusesASuiteThatProvesNothing(t *testing.T) {
 	const control = `
 - id: C3

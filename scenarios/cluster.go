@@ -1,6 +1,7 @@
 package scenarios
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -153,8 +154,14 @@ func rollout(c *call, p *platform.Platform, namespace, name string) (rolloutStat
 		return rolloutState{}, err
 	}
 	for _, pod := range pods.Items {
-		if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
+		if pod.DeletionTimestamp != nil {
 			continue
+		}
+		if why, since := unscheduled(&pod); why != "" {
+			s.waiting = cmp.Or(s.waiting, "for a pod to be scheduled") + "; pod " + pod.Name + ": " + why
+			if time.Since(since) > scheduleTimeout {
+				return s, fmt.Errorf("pod %s has had no node for %s: %s", pod.Name, scheduleTimeout, why)
+			}
 		}
 		for _, cs := range pod.Status.ContainerStatuses {
 			if w := cs.State.Waiting; w != nil && s.waiting != "" {
@@ -166,6 +173,19 @@ func rollout(c *call, p *platform.Platform, namespace, name string) (rolloutStat
 		}
 	}
 	return s, nil
+}
+
+// scheduleTimeout is how long a pod may be without a node: one that restarts is back by then.
+const scheduleTimeout = 2 * time.Minute
+
+// unscheduled says why a pod has no node, and since when; empty: it has one.
+func unscheduled(pod *corev1.Pod) (why string, since time.Time) {
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
+			return c.Message, c.LastTransitionTime.Time
+		}
+	}
+	return "", time.Time{}
 }
 
 // runScale sets a Deployment's replicas by hand, past Git.
