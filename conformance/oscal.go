@@ -197,7 +197,7 @@ func (o oscalWriter) document() oscalResults {
 	var selection oscalSelection
 	var remarks []string
 	if o.Stopped != "" {
-		remarks = append(remarks, "The run stopped before its end: "+plain(o.Stopped)+".")
+		remarks = append(remarks, "Not everything was tried: "+plain(o.Stopped)+".")
 	}
 	for _, c := range o.Controls {
 		selection.Include = append(selection.Include, oscalControl{c.ID})

@@ -114,7 +114,7 @@ func TestOSCALFindings(t *testing.T) {
 	tests := []struct{ report, want, remarks string }{
 		{"check", "C3 not-satisfied fail: refused: it was admitted; C5 not-satisfied other: What is enforced of it holds. network; C2 not-satisfied other: scanner", ""},
 		{"interrupted check", "C5 not-satisfied other: What is enforced of it holds. network; C2 not-satisfied other: scanner",
-			"The run stopped before its end: interrupted.\n\nControl C3 was not run: 1 of its 2 scenarios ran."},
+			"Not everything was tried: interrupted.\n\nControl C3 was not run: 1 of its 2 scenarios ran."},
 		{"all enforced", "C3 satisfied pass: ", ""},
 		{"mutate", "", ""},
 	}

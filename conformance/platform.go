@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/fluxcd/cli-utils/pkg/kstatus/status"
 	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	"github.com/fluxcd/pkg/apis/meta"
 	corev1 "k8s.io/api/core/v1"
@@ -36,6 +37,8 @@ const (
 	fieldManager = "druppie-conformance"
 	// reconcileTimeout is how long Flux may take to reconcile a part when a mutation is undone.
 	reconcileTimeout = 5 * time.Minute
+	// rolloutTimeout is how long it may take until what was put back runs.
+	rolloutTimeout = 5 * time.Minute
 	// runTimeout is how long a pipeline run may take that goes on when a mutation is undone.
 	runTimeout = 15 * time.Minute
 )
@@ -94,6 +97,11 @@ func (p Platform) Mutate(ctx context.Context, m Mutation) error {
 	}
 	for _, part := range m.Parts {
 		if err := p.refuseSuspended(ctx, part); err != nil {
+			return err
+		}
+		// A comparison that has begun goes on when Flux is told to leave the part alone, and would put back what
+		// is changed: right after one, the next is far.
+		if err := p.reconcile(ctx, part); err != nil {
 			return err
 		}
 	}
@@ -174,6 +182,11 @@ func (p Platform) Undo(ctx context.Context) (string, error) {
 			return e.Mutation.Name, err
 		}
 	}
+	for _, c := range e.Mutation.Change {
+		if err := p.rolledOut(ctx, c); err != nil {
+			return e.Mutation.Name, err
+		}
+	}
 	if err := sleep(ctx, e.Mutation.Settle.Duration); err != nil {
 		return e.Mutation.Name, err
 	}
@@ -187,23 +200,39 @@ func (p Platform) Undo(ctx context.Context) (string, error) {
 // rest waits until no pipeline runs, and as long again as a mutation settles: where undoing one has begun a run,
 // what that releases would look to the next scenario as if somebody else had changed the service.
 func (p Platform) rest(ctx context.Context, settle time.Duration) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, runTimeout, fmt.Errorf("all is as it was, but a pipeline run hasn't ended within %s", runTimeout))
-	defer cancel()
-	for busy := false; ; busy = true {
+	busy := false
+	err := poll(ctx, runTimeout, "all is as it was, but a pipeline run hasn't ended", func(ctx context.Context) (bool, error) {
 		runs, err := tekton.List(ctx, p.Dynamic, tekton.PipelineRuns, names.NamespaceFoundry, nil)
 		if err != nil {
-			return fmt.Errorf("list pipeline runs: %w", err)
+			return false, fmt.Errorf("list pipeline runs: %w", err)
 		}
-		if !slices.ContainsFunc(runs, func(r *tekton.Run) bool { return !r.Done() }) {
-			if !busy {
-				return nil
-			}
-			return sleep(ctx, settle)
-		}
-		if err := sleep(ctx, time.Second); err != nil {
-			return err
-		}
+		runs = slices.DeleteFunc(runs, (*tekton.Run).Done)
+		busy = busy || len(runs) > 0
+		return len(runs) == 0, nil
+	})
+	if err != nil || !busy {
+		return err
 	}
+	return sleep(ctx, settle)
+}
+
+// rolledOut waits until what a change is about runs as it is asked to, where it is something that runs.
+func (p Platform) rolledOut(ctx context.Context, c Change) error {
+	if !slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet"}, c.Kind) {
+		return nil
+	}
+	o, err := p.object(c)
+	if err != nil {
+		return err
+	}
+	return poll(ctx, rolloutTimeout, fmt.Sprintf("%s was put back, and doesn't run", c), func(ctx context.Context) (bool, error) {
+		state, err := o.read(ctx)
+		if err != nil || state == nil {
+			return false, err
+		}
+		result, err := status.Compute(&unstructured.Unstructured{Object: state})
+		return err == nil && result.Status == status.CurrentStatus, err
+	})
 }
 
 // restore makes what a change changed as it was, and sees that it is. What Flux has put back already is left
@@ -239,29 +268,22 @@ func same(t target, a, b map[string]any) bool {
 
 // reconcile has Flux compare a part with Git, and waits until it is ready.
 func (p Platform) reconcile(ctx context.Context, part string) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, reconcileTimeout, fmt.Errorf("flux hasn't reconciled %s within %s", part, reconcileTimeout))
-	defer cancel()
 	at, err := platform.RequestReconcile(ctx, p.Dynamic, platform.Kustomizations, part)
 	if err != nil {
 		return err
 	}
 	client := p.Dynamic.Resource(platform.Kustomizations).Namespace(names.NamespaceFlux)
-	for {
+	return poll(ctx, reconcileTimeout, "flux hasn't reconciled "+part, func(ctx context.Context) (bool, error) {
 		u, err := client.Get(ctx, part, metav1.GetOptions{})
 		if err != nil {
-			return fmt.Errorf("kustomization %s: %w", part, err)
+			return false, fmt.Errorf("kustomization %s: %w", part, err)
 		}
 		var k kustomizev1.Kustomization
 		if err := runtime.DefaultUnstructuredConverter.FromUnstructured(u.Object, &k); err != nil {
-			return fmt.Errorf("kustomization %s: %w", part, err)
+			return false, fmt.Errorf("kustomization %s: %w", part, err)
 		}
-		if k.Status.GetLastHandledReconcileRequest() == at && apimeta.IsStatusConditionTrue(k.Status.Conditions, meta.ReadyCondition) {
-			return nil
-		}
-		if err := sleep(ctx, time.Second); err != nil {
-			return err
-		}
-	}
+		return k.Status.GetLastHandledReconcileRequest() == at && apimeta.IsStatusConditionTrue(k.Status.Conditions, meta.ReadyCondition), nil
+	})
 }
 
 // writeJournal keeps an entry; another one must not be there.
@@ -296,6 +318,22 @@ func (p Platform) readJournal(ctx context.Context) (*entry, error) {
 			"says of it, as Git has it, and then delete the Secret", names.NamespaceSystem, journal, secret.Annotations[names.AnnotationMutation])
 	}
 	return e, nil
+}
+
+// poll asks every second until the answer is yes; what is the error where it stays no. A question that fails is asked
+// again: a connection that breaks says nothing of the platform.
+func poll(ctx context.Context, timeout time.Duration, what string, ask func(ctx context.Context) (bool, error)) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("%s within %s", what, timeout))
+	defer cancel()
+	for {
+		yes, err := ask(ctx)
+		if yes || apierrors.IsNotFound(err) || apierrors.IsForbidden(err) {
+			return err
+		}
+		if ended := sleep(ctx, time.Second); ended != nil {
+			return errors.Join(ended, err)
+		}
+	}
 }
 
 // sleep waits, unless the context ends before.

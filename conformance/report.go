@@ -21,7 +21,7 @@ type Report struct {
 	Cores     int                `json:"cores"` // of the machine, which scenarios and platform share
 	Began     time.Time          `json:"began"`
 	Ended     time.Time          `json:"ended"`
-	Stopped   string             `json:"stopped,omitempty"` // why it ended before its end
+	Stopped   string             `json:"stopped,omitempty"` // why it ended before its end, or tried less than it should
 	Seed      uint64             `json:"seed,omitempty"`    // of the order, where it was shuffled
 	Tested    Tested             `json:"tested"`
 	Controls  []ControlResult    `json:"controls"`

@@ -53,22 +53,30 @@ func (s Suite) Check(ctx context.Context, o Options) (Report, error) {
 // the controls hold the report says nothing: that is Check's.
 func (s Suite) Mutate(ctx context.Context, o Options) (Report, error) {
 	rep := newReport()
+	var untried error
 	for _, m := range s.Mutations {
-		if known, ok := o.Known[m.Name]; ok {
+		if known := o.Known[m.Name]; known.Noticed {
+			o.Note("mutation %s was noticed in an earlier run", m.Name)
 			rep.Mutations = append(rep.Mutations, known)
 			continue
 		}
 		o.Note("mutation %s: %s", m.Name, m.What.EN)
 		result, err := s.try(ctx, o, m)
 		if err != nil {
-			return rep, fmt.Errorf("mutation %s: %w", m.Name, err)
+			untried = errors.Join(untried, fmt.Errorf("mutation %s: %w", m.Name, err))
+			applied, unknown := o.Cluster.Applied(ctx)
+			if ctx.Err() != nil || unknown != nil || applied != "" {
+				return rep, untried
+			}
+			o.Note("mutation %s is undone, and nothing is known of it: %v", m.Name, err)
+			continue
 		}
 		rep.Mutations = append(rep.Mutations, result)
 		if err := o.Keep(result); err != nil {
-			return rep, err
+			return rep, errors.Join(untried, err)
 		}
 	}
-	return rep, nil
+	return rep, untried
 }
 
 // try weakens one control and looks who notices. Whatever happens, the control is put back.
@@ -81,6 +89,10 @@ func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationR
 	defer func() {
 		o.Note("mutation %s is being undone", m.Name)
 		_, undone := o.Cluster.Undo(context.WithoutCancel(ctx))
+		if undone != nil { // perhaps for a connection that broke
+			o.Note("mutation %s is being undone once more: %v", m.Name, undone)
+			_, undone = o.Cluster.Undo(context.WithoutCancel(ctx))
+		}
 		err = errors.Join(err, undone)
 	}()
 	if mutated != nil {

@@ -42,6 +42,8 @@ type fake struct {
 	broken  map[string]bool   // scenarios that fail
 	applied error             // what Mutate says
 	stolen  bool              // somebody undoes what is applied
+	faults  map[string]error  // what Mutate says after it has changed something, by mutation
+	clumsy  int               // how often Undo fails before it doesn't
 	undone  []string
 	ran     []string
 }
@@ -51,7 +53,7 @@ func (p *fake) Mutate(_ context.Context, m conformance.Mutation) error {
 		return p.applied
 	}
 	p.mutated = m.Name
-	return nil
+	return p.faults[m.Name]
 }
 
 func (p *fake) Applied(context.Context) (string, error) {
@@ -62,6 +64,10 @@ func (p *fake) Applied(context.Context) (string, error) {
 }
 
 func (p *fake) Undo(context.Context) (string, error) {
+	if p.clumsy > 0 {
+		p.clumsy--
+		return p.mutated, errors.New("connection lost")
+	}
 	name := p.mutated
 	p.mutated = ""
 	p.undone = append(p.undone, name)
@@ -203,12 +209,30 @@ func TestCheckProvesNothingWhileAMutationIsApplied(t *testing.T) {
 func TestMutateGoesOnWhereItStopped(t *testing.T) {
 	p := fake{}
 	o := p.options()
-	o.Known = map[string]conformance.MutationResult{"seen": {Name: "seen", Control: "C3", Noticed: true}}
+	o.Known = map[string]conformance.MutationResult{"seen": {Name: "seen", Control: "C3", Noticed: true}, "second": {Name: "second"}}
 	var kept []string
 	o.Keep = func(r conformance.MutationResult) error { kept = append(kept, r.Name); return nil }
 	rep, err := suite("seen", "second").Mutate(t.Context(), o)
 	if err != nil || len(rep.Mutations) != 2 || !slices.Equal(kept, []string{"second"}) || len(p.ran) != 1 {
 		t.Errorf("got %d results, kept %v, ran %v (%v)", len(rep.Mutations), kept, p.ran, err)
+	}
+}
+
+// One that can't be tried is no reason to try no other, unless it is still applied.
+func TestMutateGoesOnBehindWhatCouldNotBeTried(t *testing.T) {
+	lost := errors.New("connection lost")
+	p := fake{faults: map[string]error{"first": lost}}
+	rep, err := suite("first", "second").Mutate(t.Context(), p.options())
+	if !errors.Is(err, lost) || len(rep.Mutations) != 1 || rep.Mutations[0].Name != "second" || p.mutated != "" {
+		t.Errorf("got %v (%v), still applied: %q", rep.Mutations, err, p.mutated)
+	}
+	p = fake{clumsy: 1}
+	if rep, err = suite("first", "second").Mutate(t.Context(), p.options()); err != nil || len(rep.Mutations) != 2 {
+		t.Errorf("undone at the second attempt: got %v (%v)", rep.Mutations, err)
+	}
+	p = fake{clumsy: 4}
+	if rep, err = suite("first", "second").Mutate(t.Context(), p.options()); err == nil || len(rep.Mutations) != 0 || p.mutated != "first" {
+		t.Errorf("not undone: got %v (%v), applied: %q", rep.Mutations, err, p.mutated)
 	}
 }
 

@@ -255,7 +255,7 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 			}
 			return scenarios.Run(ctx, scenario)
 		},
-		Cluster: p, Repeat: opts.repeat, Others: opts.others, Note: rep.Note, Known: kept.results, Keep: kept.keep, Now: time.Now,
+		Cluster: p, Repeat: opts.repeat, Others: opts.others, Note: rep.Note, Known: kept.known, Keep: kept.keep, Now: time.Now,
 	}
 	if opts.shuffle {
 		if opts.seed == 0 {
@@ -358,6 +358,7 @@ func notProven(rep conformance.Report, mutate bool) error {
 type kept struct {
 	file    string
 	results map[string]conformance.MutationResult
+	known   map[string]conformance.MutationResult // those that aren't tried again
 }
 
 type keptFile struct {
@@ -368,7 +369,7 @@ type keptFile struct {
 func openKept(file string, again bool) (*kept, error) {
 	k := &kept{file: file, results: map[string]conformance.MutationResult{}}
 	data, err := os.ReadFile(file)
-	if errors.Is(err, fs.ErrNotExist) || again {
+	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
 	}
 	if err != nil {
@@ -376,12 +377,18 @@ func openKept(file string, again bool) (*kept, error) {
 	}
 	var f keptFile
 	if err := json.Unmarshal(data, &f); err != nil {
+		if again {
+			return k, nil
+		}
 		return nil, ui.WithHint(fmt.Errorf("%s: %w", file, err), "start over with --again")
 	}
 	// Two builds of a tree with uncommitted changes have the same revision, and may differ.
 	known := revision != "" && !strings.HasSuffix(revision, "-dirty")
 	if known && f.Revision == revision && f.Results != nil {
 		k.results = f.Results
+	}
+	if !again {
+		k.known = k.results
 	}
 	return k, nil
 }

@@ -10,6 +10,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -164,7 +166,9 @@ func (p *Platform) PushWithoutCredentials(ctx context.Context, image string) err
 	if err != nil {
 		return err
 	}
-	return remote.Write(repo.Tag("intruder"), empty.Image, p.read(ctx)...)
+	// A tag that is there already with this image would not be written.
+	tag := repo.Tag("intruder-" + strconv.FormatInt(time.Now().UnixNano(), 36))
+	return remote.Write(tag, empty.Image, p.read(ctx)...)
 }
 
 // SignForeign puts a signature beside the image that is well-formed in every

@@ -14,7 +14,7 @@ type Conformance struct {
 	Schema   string    `json:"schema"`
 	Kind     string    `json:"kind"` // check: do the controls hold; mutate: can their proofs fail
 	Ended    time.Time `json:"ended"`
-	Stopped  string    `json:"stopped"` // why it ended before its end
+	Stopped  string    `json:"stopped"` // why it ended before its end, or tried less than it should
 	Controls []struct {
 		ID      string `json:"id"`
 		Verdict string `json:"verdict"`
@@ -91,8 +91,8 @@ func (r *Reading) conformance(st Statement) error {
 		r.Outcome = tracedb.Failed
 	}
 	if p.Stopped != "" {
-		r.Summary += "; stopped before its end"
-		r.SummaryNL += "; voortijdig gestopt"
+		r.Summary += "; not everything was tried"
+		r.SummaryNL += "; niet alles is beproefd"
 	}
 	r.Detail = &p
 	return nil
