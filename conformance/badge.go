@@ -27,7 +27,7 @@ func (r Report) Badge(w io.Writer) error {
 		b.Color = "yellow"
 	}
 	if r.Stopped != "" {
-		b.Message = "stopped early"
+		b.Message = "not all was tried"
 		if s := r.Summary(); s != "" {
 			b.Message += ": " + s
 		}

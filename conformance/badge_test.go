@@ -21,8 +21,8 @@ func TestBadgeIsGreenOnlyIfAllHolds(t *testing.T) {
 		{"partly", "1 holds", "yellow"},
 		{"check", "1 holds, 1 broken, 1 not there", "red"},
 		{"mutate", "1 of 2 mutations noticed", "red"},
-		{"interrupted check", "stopped early: 1 holds, 1 not run, 1 not there", "red"},
-		{"refused mutate", "stopped early", "lightgrey"},
+		{"interrupted check", "not all was tried: 1 holds, 1 not run, 1 not there", "red"},
+		{"refused mutate", "not all was tried", "lightgrey"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.report, func(t *testing.T) {

@@ -190,11 +190,15 @@ func (p Platform) Undo(ctx context.Context) (string, error) {
 	if err := sleep(ctx, e.Mutation.Settle.Duration); err != nil {
 		return e.Mutation.Name, err
 	}
+	// Before the journal goes: what isn't at rest isn't undone, and another attempt waits for it again.
+	if err := p.rest(ctx, e.Mutation.Settle.Duration); err != nil {
+		return e.Mutation.Name, err
+	}
 	err = p.Kube.CoreV1().Secrets(names.NamespaceSystem).Delete(ctx, journal, metav1.DeleteOptions{})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return e.Mutation.Name, fmt.Errorf("delete secret %s: %w", journal, err)
 	}
-	return e.Mutation.Name, p.rest(ctx, e.Mutation.Settle.Duration)
+	return e.Mutation.Name, nil
 }
 
 // rest waits until no pipeline runs, and as long again as a mutation settles: where undoing one has begun a run,
@@ -216,9 +220,9 @@ func (p Platform) rest(ctx context.Context, settle time.Duration) error {
 	return sleep(ctx, settle)
 }
 
-// rolledOut waits until what a change is about runs as it is asked to, where it is something that runs.
+// rolledOut waits until what a change is about runs, or is applied, as it is asked to, where it is something that is.
 func (p Platform) rolledOut(ctx context.Context, c Change) error {
-	if !slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet"}, c.Kind) {
+	if !slices.Contains([]string{"Deployment", "StatefulSet", "DaemonSet", "Kustomization"}, c.Kind) {
 		return nil
 	}
 	o, err := p.object(c)

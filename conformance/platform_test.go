@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -27,11 +29,12 @@ import (
 )
 
 var (
-	policyKind   = schema.GroupVersionKind{Group: "policies.kyverno.io", Version: "v1", Kind: "ValidatingPolicy"}
-	policyRes    = schema.GroupVersionResource{Group: "policies.kyverno.io", Version: "v1", Resource: "validatingpolicies"}
-	kustomKind   = schema.GroupVersionKind{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Kind: "Kustomization"}
-	kustomRes    = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
-	errConnected = errors.New("connection lost")
+	policyKind    = schema.GroupVersionKind{Group: "policies.kyverno.io", Version: "v1", Kind: "ValidatingPolicy"}
+	policyRes     = schema.GroupVersionResource{Group: "policies.kyverno.io", Version: "v1", Resource: "validatingpolicies"}
+	kustomKind    = schema.GroupVersionKind{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Kind: "Kustomization"}
+	deploymentRes = schema.GroupVersionResource{Group: "apps", Version: "v1", Resource: "deployments"}
+	kustomRes     = schema.GroupVersionResource{Group: "kustomize.toolkit.fluxcd.io", Version: "v1", Resource: "kustomizations"}
+	errConnected  = errors.New("connection lost")
 )
 
 func policyObject(action string) *unstructured.Unstructured {
@@ -58,7 +61,7 @@ func newFixture(t *testing.T) *fixture {
 	part.SetNamespace("flux-system")
 	part.SetName("policies")
 	f.dynamic = dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
-		map[schema.GroupVersionResource]string{policyRes: "ValidatingPolicyList", kustomRes: "KustomizationList", tekton.PipelineRuns: "PipelineRunList"}, part, policyObject("Deny"))
+		map[schema.GroupVersionResource]string{policyRes: "ValidatingPolicyList", kustomRes: "KustomizationList", tekton.PipelineRuns: "PipelineRunList", deploymentRes: "DeploymentList"}, part, policyObject("Deny"))
 	f.dynamic.PrependReactor("get", "kustomizations", func(k8stesting.Action) (bool, runtime.Object, error) {
 		o, err := f.dynamic.Tracker().Get(kustomRes, "flux-system", "policies")
 		if err != nil {
@@ -83,6 +86,7 @@ func newFixture(t *testing.T) *fixture {
 	mapper := apimeta.NewDefaultRESTMapper(nil)
 	mapper.Add(policyKind, apimeta.RESTScopeRoot)
 	mapper.Add(kustomKind, apimeta.RESTScopeNamespace)
+	mapper.Add(schema.GroupVersionKind{Group: "apps", Version: "v1", Kind: "Deployment"}, apimeta.RESTScopeNamespace)
 	gitea := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodPatch {
 			if err := json.NewDecoder(r.Body).Decode(&f.protection); err != nil {
@@ -325,6 +329,96 @@ func TestUndoWaitsForThePipeline(t *testing.T) {
 	}
 	if asked != 3 {
 		t.Errorf("it asked %d times for the run, which had ended when it asked for the third time", asked)
+	}
+}
+
+// A comparison that has begun goes on when the part is suspended, and would put the change back.
+func TestMutateBeginsBehindAComparison(t *testing.T) {
+	f := newFixture(t)
+	if err := f.Mutate(t.Context(), mutation([]string{"policies"}, policyChange(audit))); err != nil {
+		t.Fatal(err)
+	}
+	var patches []string
+	for _, a := range f.dynamic.Actions() {
+		if p, ok := a.(k8stesting.PatchAction); ok && a.GetResource() == kustomRes {
+			patches = append(patches, string(p.GetPatch()))
+		}
+	}
+	if len(patches) != 2 || !strings.Contains(patches[0], "requestedAt") || !strings.Contains(patches[1], "suspend") {
+		t.Errorf("what was asked of Flux: %q", patches)
+	}
+}
+
+// A question that fails says nothing of the platform; a run that goes on keeps the journal.
+func TestUndoAsksAgainAndIsNotUndoneBefore(t *testing.T) {
+	f := newFixture(t)
+	if err := f.Mutate(t.Context(), mutation([]string{"policies"}, policyChange(audit))); err != nil {
+		t.Fatal(err)
+	}
+	lost, goesOn := true, true
+	f.dynamic.PrependReactor("list", "pipelineruns", func(k8stesting.Action) (bool, runtime.Object, error) {
+		if lost {
+			lost = false
+			return true, nil, errConnected
+		}
+		run := unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "r"}}}
+		return goesOn, &unstructured.UnstructuredList{Items: []unstructured.Unstructured{run}}, nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+	defer cancel()
+	if _, err := f.Undo(ctx); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errConnected) {
+		t.Errorf("a run goes on: %v", err)
+	}
+	if applied, err := f.Applied(t.Context()); applied != "weaker" || err != nil {
+		t.Errorf("applied is %q (%v), and what was set going isn't over", applied, err)
+	}
+	goesOn = false
+	if name, err := f.Undo(t.Context()); name != "weaker" || err != nil {
+		t.Errorf("undone %q: %v", name, err)
+	}
+}
+
+// What was put back has to run before the next one begins.
+func TestUndoWaitsUntilWhatItPutBackRuns(t *testing.T) {
+	f := newFixture(t)
+	deployment := &unstructured.Unstructured{Object: map[string]any{"spec": map[string]any{"replicas": int64(1)}}}
+	deployment.SetAPIVersion("apps/v1")
+	deployment.SetKind("Deployment")
+	deployment.SetNamespace("foundry")
+	deployment.SetName("watch")
+	if err := f.dynamic.Tracker().Create(deploymentRes, deployment, "foundry"); err != nil {
+		t.Fatal(err)
+	}
+	change := conformance.Change{APIVersion: "apps/v1", Kind: "Deployment", Namespace: "foundry", Name: "watch",
+		Patch: []map[string]any{{"op": "replace", "path": "/spec/replicas", "value": 0}}}
+	if err := f.Mutate(t.Context(), mutation(nil, change)); err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	f.dynamic.PrependReactor("get", "deployments", func(k8stesting.Action) (bool, runtime.Object, error) {
+		o, err := f.dynamic.Tracker().Get(deploymentRes, "foundry", "watch")
+		if err != nil {
+			return true, nil, err
+		}
+		u := o.(*unstructured.Unstructured).DeepCopy()
+		// Numbers that came by JSON are of another type here than a server's are.
+		replicas, _, err := unstructured.NestedFieldNoCopy(u.Object, "spec", "replicas")
+		if err != nil || fmt.Sprint(replicas) == "0" {
+			return true, u, err
+		}
+		u.Object["spec"] = map[string]any{"replicas": int64(1)}
+		status := map[string]any{"replicas": int64(1), "updatedReplicas": int64(1)}
+		if asked++; asked > 3 {
+			status["readyReplicas"], status["availableReplicas"] = int64(1), int64(1)
+			status["conditions"] = []any{map[string]any{"type": "Available", "status": "True"}}
+		}
+		u.Object["status"] = status
+		return true, u, nil
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if _, err := f.Undo(ctx); err != nil || asked < 4 {
+		t.Errorf("it looked %d times, and the pod was ready at the fourth: %v", asked, err)
 	}
 }
 

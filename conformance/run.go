@@ -26,6 +26,8 @@ type Options struct {
 	Known   map[string]MutationResult        // what earlier runs of the matrix found, by mutation; those aren't run again
 	Keep    func(MutationResult) error       // keeps what a mutation showed, for a later run
 	Now     func() time.Time
+	// Again is how long to wait before an undo that failed is tried once more.
+	Again time.Duration
 }
 
 // Check runs the scenarios of the suite's controls and says of each control whether it holds. While a mutation
@@ -54,6 +56,7 @@ func (s Suite) Check(ctx context.Context, o Options) (Report, error) {
 func (s Suite) Mutate(ctx context.Context, o Options) (Report, error) {
 	rep := newReport()
 	var untried error
+	inARow := 0 // that couldn't be tried
 	for _, m := range s.Mutations {
 		if known := o.Known[m.Name]; known.Noticed {
 			o.Note("mutation %s was noticed in an earlier run", m.Name)
@@ -65,12 +68,13 @@ func (s Suite) Mutate(ctx context.Context, o Options) (Report, error) {
 		if err != nil {
 			untried = errors.Join(untried, fmt.Errorf("mutation %s: %w", m.Name, err))
 			applied, unknown := o.Cluster.Applied(ctx)
-			if ctx.Err() != nil || unknown != nil || applied != "" {
+			if inARow++; inARow == maxUntried || ctx.Err() != nil || unknown != nil || applied != "" || errors.Is(err, ErrApplied) || errors.Is(err, errUndone) {
 				return rep, untried
 			}
-			o.Note("mutation %s is undone, and nothing is known of it: %v", m.Name, err)
+			o.Note("nothing is known of mutation %s, and nothing of it is left: %v", m.Name, err)
 			continue
 		}
+		inARow = 0
 		rep.Mutations = append(rep.Mutations, result)
 		if err := o.Keep(result); err != nil {
 			return rep, errors.Join(untried, err)
@@ -78,6 +82,12 @@ func (s Suite) Mutate(ctx context.Context, o Options) (Report, error) {
 	}
 	return rep, untried
 }
+
+// maxUntried is how many mutations in a row may not be tried before that says something of the platform, and not of
+// them.
+const maxUntried = 3
+
+var errUndone = errors.New("somebody undid it while the scenario ran, so nothing is known")
 
 // try weakens one control and looks who notices. Whatever happens, the control is put back.
 func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationResult, err error) {
@@ -91,6 +101,7 @@ func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationR
 		_, undone := o.Cluster.Undo(context.WithoutCancel(ctx))
 		if undone != nil { // perhaps for a connection that broke
 			o.Note("mutation %s is being undone once more: %v", m.Name, undone)
+			time.Sleep(o.Again)
 			_, undone = o.Cluster.Undo(context.WithoutCancel(ctx))
 		}
 		err = errors.Join(err, undone)
@@ -115,7 +126,7 @@ func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationR
 	case err != nil:
 		return result, err
 	case applied != m.Name:
-		return result, errors.New("somebody undid it while the scenario ran, so nothing is known")
+		return result, errUndone
 	case !run.Passed && run.Failed() == "":
 		return result, fmt.Errorf("the scenario that must notice couldn't begin: %s", run.Why)
 	}

@@ -230,6 +230,10 @@ func TestMutateGoesOnBehindWhatCouldNotBeTried(t *testing.T) {
 	if rep, err = suite("first", "second").Mutate(t.Context(), p.options()); err != nil || len(rep.Mutations) != 2 {
 		t.Errorf("undone at the second attempt: got %v (%v)", rep.Mutations, err)
 	}
+	p = fake{applied: lost}
+	if rep, err = suite("first", "second", "third", "fourth").Mutate(t.Context(), p.options()); !errors.Is(err, lost) || len(p.undone) != 3 {
+		t.Errorf("where none can be tried it tried %d: %v (%v)", len(p.undone), rep.Mutations, err)
+	}
 	p = fake{clumsy: 4}
 	if rep, err = suite("first", "second").Mutate(t.Context(), p.options()); err == nil || len(rep.Mutations) != 0 || p.mutated != "first" {
 		t.Errorf("not undone: got %v (%v), applied: %q", rep.Mutations, err, p.mutated)

@@ -19,6 +19,8 @@ const (
 	runTimeout   = 10 * time.Minute
 	fluxTimeout  = 5 * time.Minute
 	eventTimeout = 2 * time.Minute // from a merge to a run that begins
+	// scheduleTimeout is how long a pod may be without a node: one that restarts is back by then.
+	scheduleTimeout = 2 * time.Minute
 )
 
 func runAwait(c *call) error {
@@ -121,13 +123,19 @@ func runTasks(c *call, p *platform.Platform) error {
 // against what the container runtime says it runs.
 func awaitRollout(c *call, p *platform.Platform) error {
 	namespace, name, digest := c.args[1], c.args[2], c.args[3]
+	housed := time.Now() // when all pods were last seen to have a node
 	return c.wait(fluxTimeout, func() (bool, string, error) {
 		s, err := rollout(c, p, namespace, name)
+		if !s.homeless {
+			housed = time.Now()
+		}
 		switch {
 		case apierrors.IsNotFound(err):
 			return false, "for Flux to apply " + name, nil
 		case err != nil:
 			return false, "", err
+		case time.Since(housed) > scheduleTimeout:
+			return false, "", fmt.Errorf("not scheduled within %s: %s", scheduleTimeout, s.waiting)
 		case !strings.HasSuffix(s.image, "@"+digest):
 			return false, "for Flux to apply " + short(digest) + "; the deployment has " + s.image, nil
 		case s.waiting != "":

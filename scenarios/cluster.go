@@ -128,9 +128,10 @@ func runRunning(c *call, p *platform.Platform) error {
 }
 
 type rolloutState struct {
-	image   string // that the deployment wants
-	waiting string // why its pods aren't all that, and ready; empty: they are
-	running string // digest that the ready pods run, as the container runtime says
+	image    string // that the deployment wants
+	waiting  string // why its pods aren't all that, and ready; empty: they are
+	running  string // digest that the ready pods run, as the container runtime says
+	homeless bool   // one of its pods has no node
 }
 
 // rollout looks at a deployment and its pods.
@@ -157,11 +158,8 @@ func rollout(c *call, p *platform.Platform, namespace, name string) (rolloutStat
 		if pod.DeletionTimestamp != nil {
 			continue
 		}
-		if why, since := unscheduled(&pod); why != "" {
-			s.waiting = cmp.Or(s.waiting, "for a pod to be scheduled") + "; pod " + pod.Name + ": " + why
-			if time.Since(since) > scheduleTimeout {
-				return s, fmt.Errorf("pod %s has had no node for %s: %s", pod.Name, scheduleTimeout, why)
-			}
+		if why := unscheduled(&pod); why != "" {
+			s.waiting, s.homeless = cmp.Or(s.waiting, "for a pod to be scheduled")+"; pod "+pod.Name+": "+why, true
 		}
 		for _, cs := range pod.Status.ContainerStatuses {
 			if w := cs.State.Waiting; w != nil && s.waiting != "" {
@@ -175,17 +173,14 @@ func rollout(c *call, p *platform.Platform, namespace, name string) (rolloutStat
 	return s, nil
 }
 
-// scheduleTimeout is how long a pod may be without a node: one that restarts is back by then.
-const scheduleTimeout = 2 * time.Minute
-
-// unscheduled says why a pod has no node, and since when; empty: it has one.
-func unscheduled(pod *corev1.Pod) (why string, since time.Time) {
+// unscheduled says why a pod has no node; empty: it has one.
+func unscheduled(pod *corev1.Pod) string {
 	for _, c := range pod.Status.Conditions {
 		if c.Type == corev1.PodScheduled && c.Status == corev1.ConditionFalse {
-			return c.Message, c.LastTransitionTime.Time
+			return c.Message
 		}
 	}
-	return "", time.Time{}
+	return ""
 }
 
 // runScale sets a Deployment's replicas by hand, past Git.

@@ -225,7 +225,9 @@ func TestGitea(t *testing.T) {
 	f := newTestGitea(t)
 	t.Run("a second run changes nothing", f.testAgain)
 	t.Run("a lost token is made anew", f.testLostToken)
-	t.Run("nobody gets around review", f.testReview)
+	for _, service := range names.Services() {
+		t.Run("nobody gets around review of "+service, func(t *testing.T) { f.testReview(t, service) })
+	}
 	t.Run("promotions are approved by another than who proposed them", f.testFleet)
 	t.Run("only the installer writes the platform", f.testPlatform)
 	t.Run("who may read", f.testReading)
@@ -244,9 +246,11 @@ func (f testGitea) testAgain(t *testing.T) {
 	if f.head(t, names.RepoFleet) != head {
 		t.Error("fleet got another commit")
 	}
-	hooks := f.hooks(t, names.RepoDroneService)
-	if len(hooks["http"]) != 1 || hooks["http"][0].BranchFilter != "main" || !cmp.Equal(hooks["http"][0].Events, []string{"push"}) {
-		t.Errorf("webhooks of the pipeline %+v", hooks["http"])
+	for _, service := range names.Services() {
+		hooks := f.hooks(t, service)
+		if len(hooks["http"]) != 1 || hooks["http"][0].BranchFilter != "main" || !cmp.Equal(hooks["http"][0].Events, []string{"push"}) {
+			t.Errorf("webhooks of the pipeline in %s: %+v", service, hooks["http"])
+		}
 	}
 }
 
@@ -282,8 +286,7 @@ func (f testGitea) testLostToken(t *testing.T) {
 	allowed(t, "work with the new token", err)
 }
 
-func (f testGitea) testReview(t *testing.T) {
-	const repo = names.RepoDroneService
+func (f testGitea) testReview(t *testing.T, repo string) {
 	builder, reviewer, admin := f.as(t, names.UserBuilder), f.as(t, names.UserReviewer), f.as(t, names.UserAdmin)
 
 	for _, who := range []string{names.UserBuilder, names.UserReviewer, names.UserFoundry, names.UserInstaller} {
@@ -434,7 +437,7 @@ func (f testGitea) testTraceHooks(t *testing.T) {
 	want := []string{"pull_request", "pull_request_review", "pull_request_sync", "push"}
 	ids := func() map[string]int64 {
 		got := map[string]int64{}
-		for _, repo := range []string{names.RepoPlatform, names.RepoFleet, names.RepoDroneService} {
+		for _, repo := range append(names.Services(), names.RepoPlatform, names.RepoFleet) {
 			hooks := f.hooks(t, repo)["https"]
 			if len(hooks) != 1 {
 				t.Fatalf("%s: %d webhooks of the trace", repo, len(hooks))

@@ -29,7 +29,7 @@ type repository struct {
 }
 
 func repositories() []repository {
-	return []repository{
+	all := []repository{
 		{
 			name:        names.RepoPlatform,
 			description: "What runs on the platform itself: rendered by the installer, applied by Flux.",
@@ -59,8 +59,6 @@ func repositories() []repository {
 			},
 			seed: map[string]string{"tenants/drones/kustomization.yaml": emptyTenant},
 		},
-		service(names.RepoDroneService, "The sample service: plans inspection flights along dikes."),
-		service(names.RepoLevelService, "A second service: says whether a water level is as it should be."),
 		{
 			name:          names.RepoTrace,
 			description:   "Checkpoints of the evidence log, pushed by the trace alone: who keeps a copy can tell if the log was rewritten.",
@@ -68,12 +66,22 @@ func repositories() []repository {
 			protection:    []protection{pushOnlyBy(names.MainBranch, names.UserTrace)},
 		},
 	}
+	for _, name := range names.Services() {
+		all = append(all, service(name))
+	}
+	return all
+}
+
+// descriptions are those of the services.
+var descriptions = map[string]string{
+	names.RepoDroneService: "The sample service: plans inspection flights along dikes.",
+	names.RepoLevelService: "A second service: says whether a water level is as it should be.",
 }
 
 // service is a repository that the foundry builds from.
-func service(name, description string) repository {
+func service(name string) repository {
 	return repository{
-		name: name, description: description,
+		name: name, description: descriptions[name],
 		collaborators: map[string]sdk.AccessMode{
 			names.UserBuilder:  sdk.AccessModeWrite,
 			names.UserReviewer: sdk.AccessModeWrite,

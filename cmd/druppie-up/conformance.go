@@ -79,7 +79,7 @@ weakened unnoticed. The report is signed with the platform's conformance key and
 	flags.IntVar(&opts.sample, "sample", 0, "with --mutate: try so many mutations only, others for each build of this program (0: all)")
 	flags.IntVar(&opts.others, "others", 3, "with --mutate: also run so many scenarios of other controls under each mutation, by rotation")
 	flags.BoolVar(&opts.undo, "undo", false, "put back what a killed --mutate has left changed, and do nothing else")
-	flags.BoolVar(&opts.again, "again", false, "with --mutate: also try what an earlier run of this program has tried on this platform")
+	flags.BoolVar(&opts.again, "again", false, "with --mutate: also try what was noticed in an earlier run of this program on this platform")
 	flags.BoolVar(&opts.shuffle, "shuffle", false, "run the scenarios in a random order, as far as one needs no other before it")
 	flags.Uint64Var(&opts.seed, "seed", 0, "with --shuffle: the order of an earlier run, as its report names it")
 	flags.BoolVar(&opts.record, "record", true, "sign the report with the platform's key and record it in the trace")
@@ -255,7 +255,7 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 			}
 			return scenarios.Run(ctx, scenario)
 		},
-		Cluster: p, Repeat: opts.repeat, Others: opts.others, Note: rep.Note, Known: kept.known, Keep: kept.keep, Now: time.Now,
+		Cluster: p, Repeat: opts.repeat, Others: opts.others, Note: rep.Note, Known: kept.known, Keep: kept.keep, Now: time.Now, Again: 15 * time.Second,
 	}
 	if opts.shuffle {
 		if opts.seed == 0 {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"testing"
 
 	"github.com/druppie/druppie-up/conformance"
@@ -34,5 +35,40 @@ func TestNotProven(t *testing.T) {
 		if got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
+	}
+}
+
+// Trying again what was noticed forgets nothing of the others, and what wasn't noticed is never passed over.
+func TestKeptResultsOutliveAnotherTry(t *testing.T) {
+	old := revision
+	revision = "0123456789ab"
+	t.Cleanup(func() { revision = old })
+	file := filepath.Join(t.TempDir(), "conformance.json")
+	open := func(again bool) *kept {
+		k, err := openKept(file, again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	keep := func(k *kept, name string) {
+		if err := k.keep(conformance.MutationResult{Name: name, Noticed: true}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	first := open(false)
+	keep(first, "one")
+	keep(first, "two")
+	if again := open(true); len(again.known) != 0 || len(again.results) != 2 {
+		t.Errorf("to be tried again: %v are known, %v kept", again.known, again.results)
+	} else {
+		keep(again, "two")
+	}
+	if last := open(false); len(last.known) != 2 {
+		t.Errorf("known in the end: %v", last.known)
+	}
+	revision = "fedcba987654"
+	if other := open(false); len(other.known) != 0 {
+		t.Errorf("another build knows %v", other.known)
 	}
 }

@@ -91,8 +91,8 @@ func (r *Reading) conformance(st Statement) error {
 		r.Outcome = tracedb.Failed
 	}
 	if p.Stopped != "" {
-		r.Summary += "; not everything was tried"
-		r.SummaryNL += "; niet alles is beproefd"
+		r.Summary += "; stopped before its end"
+		r.SummaryNL += "; voortijdig gestopt"
 	}
 	r.Detail = &p
 	return nil

@@ -102,7 +102,7 @@ func TestConformanceOutcome(t *testing.T) {
 		{"one not run", "check", `"controls":[{"id":"C1","verdict":"holds"},{"id":"C3","verdict":"not run"}]`, tracedb.Failed, "1 controls hold; not: C3"},
 		{"none there", "check", `"controls":[{"id":"C2","verdict":"not there"}]`, tracedb.Failed, "0 controls hold"},
 		{"nothing", "check", `"controls":[]`, tracedb.Failed, "0 controls hold"},
-		{"stopped", "check", `"stopped":"signal","controls":[{"id":"C1","verdict":"holds"}]`, tracedb.Failed, "1 controls hold; not everything was tried"},
+		{"stopped", "check", `"stopped":"signal","controls":[{"id":"C1","verdict":"holds"}]`, tracedb.Failed, "1 controls hold; stopped before its end"},
 		{"noticed", "mutate", `"controls":[],"mutations":[{"name":"a","noticed":true}]`, tracedb.Passed, "1 of 1 weakened controls noticed"},
 		{"unnoticed", "mutate", `"mutations":[{"name":"a","noticed":true},{"name":"b"}]`, tracedb.Failed, "1 of 2 weakened controls noticed; not: b"},
 		{"no mutation", "mutate", `"controls":[{"id":"C1","verdict":"holds"}]`, tracedb.Failed, "0 of 0 weakened controls noticed"},

@@ -234,15 +234,15 @@ func (in *Ingester) bound(kind tracedb.Kind, all, derived []tracedb.Ref) error {
 		if r.Type != tracedb.RefAlgorithm {
 			continue
 		}
-		if kind == tracedb.KindRegister {
-			if err := in.identified(r.Value, derived); err != nil {
-				return err
-			}
-		}
 		owner, ok := in.o.Catalog.Owner(r.Value)
 		if ok && !slices.Contains(derived, tracedb.Ref{Type: tracedb.RefRepository, Value: owner}) {
 			return tracedb.ErrBound.Says("%s belongs to %s", r.Value, owner).At("payload.repository").
 				WithHint("an algorithm id belongs to the repository that registered it first, for ever: give this one an id of its own")
+		}
+		if kind == tracedb.KindRegister {
+			if err := in.identified(r.Value, derived); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
