@@ -170,7 +170,7 @@ func (f testGitea) merge(t *testing.T, who, repo string, pr int64, force bool) e
 	h, err := f.endpoint.Client()
 	allowed(t, "client", err)
 	for try := 0; ; try++ {
-		body, err := json.Marshal(map[string]any{"Do": "merge", "force_merge": force})
+		body, err := json.Marshal(map[string]any{"Do": "squash", "force_merge": force})
 		allowed(t, "encode", err)
 		url := fmt.Sprintf("%s/api/v1/repos/druppie/%s/pulls/%d/merge", f.endpoint.URL("gitea"), repo, pr)
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, bytes.NewReader(body))
