@@ -4,7 +4,7 @@ package pipelines
 
 import "embed"
 
-// FS is a kustomization with one folder for each task, and one for the release.
+// FS is a kustomization with one folder for each task, one for the release, and one for each of what starts it.
 //
 //go:embed kustomization.yaml */*.yaml
 var FS embed.FS

@@ -4,21 +4,25 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	v1 "github.com/tektoncd/pipeline/pkg/apis/pipeline/v1"
-	triggers "github.com/tektoncd/triggers/pkg/apis/triggers/v1beta1"
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"knative.dev/pkg/apis"
 	sigsyaml "sigs.k8s.io/yaml"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/pipelines"
 )
 
@@ -75,12 +79,8 @@ func parse(t *testing.T, doc []byte, into object) {
 
 func TestTektonAccepts(t *testing.T) {
 	kinds := map[string]func() object{
-		"Task":            func() object { return &v1.Task{} },
-		"Pipeline":        func() object { return &v1.Pipeline{} },
-		"Trigger":         func() object { return &triggers.Trigger{} },
-		"TriggerBinding":  func() object { return &triggers.TriggerBinding{} },
-		"TriggerTemplate": func() object { return &triggers.TriggerTemplate{} },
-		"EventListener":   func() object { return &triggers.EventListener{} },
+		"Task":     func() object { return &v1.Task{} },
+		"Pipeline": func() object { return &v1.Pipeline{} },
 	}
 	seen := map[string]int{}
 	for name, doc := range documents(t) {
@@ -96,13 +96,30 @@ func TestTektonAccepts(t *testing.T) {
 	}
 }
 
-// startedRun gives the run that a webhook starts.
-func startedRun(t *testing.T, docs map[string][]byte) *v1.PipelineRun {
+// trigger is what starts a release.
+type trigger struct {
+	Services map[string]string
+	Run      json.RawMessage
+}
+
+func release(t *testing.T) trigger {
 	t.Helper()
-	var tt triggers.TriggerTemplate
-	parse(t, docs["TriggerTemplate/release"], &tt)
+	data, err := fs.ReadFile(pipelines.FS, "release/trigger.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out trigger
+	if err := sigsyaml.Unmarshal(data, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// startedRun gives the run that a webhook starts.
+func startedRun(t *testing.T) *v1.PipelineRun {
+	t.Helper()
 	var run v1.PipelineRun
-	if err := sigsyaml.UnmarshalStrict(tt.Spec.ResourceTemplates[0].Raw, &run); err != nil {
+	if err := sigsyaml.UnmarshalStrict(release(t).Run, &run); err != nil {
 		t.Fatal(err)
 	}
 	if run.GenerateName == "" {
@@ -123,7 +140,7 @@ func TestPipelineFitsTasks(t *testing.T) {
 	var p v1.Pipeline
 	parse(t, docs["Pipeline/release"], &p)
 	accounts := map[string]string{}
-	for _, s := range startedRun(t, docs).Spec.TaskRunSpecs {
+	for _, s := range startedRun(t).Spec.TaskRunSpecs {
 		accounts[s.PipelineTaskName] = s.ServiceAccountName
 	}
 	for _, pt := range slices.Concat(p.Spec.Tasks, p.Spec.Finally) {
@@ -238,5 +255,28 @@ func checkStep(t *testing.T, spec v1.TaskSpec, s v1.Step, root bool) {
 		t.Errorf("step %s may gain privileges", s.Name)
 	case !root && (len(sc.Capabilities.Add) > 0 || sc.ReadOnlyRootFilesystem == nil || !*sc.ReadOnlyRootFilesystem):
 		t.Errorf("step %s isn't restricted", s.Name)
+	}
+}
+
+// What Gitea has a webhook for is built when it comes onto main, and watched in case its event is lost.
+func TestEveryServiceIsBuiltAndWatched(t *testing.T) {
+	var watch appsv1.Deployment
+	if err := sigsyaml.UnmarshalStrict(documents(t)["Deployment/watch"], &watch); err != nil {
+		t.Fatal(err)
+	}
+	var want, watched []string
+	for _, service := range names.Services() {
+		want = append(want, names.Organisation+"/"+service)
+	}
+	for _, arg := range watch.Spec.Template.Spec.Containers[0].Command {
+		if repository, ok := strings.CutPrefix(arg, "--repository="); ok {
+			watched = append(watched, repository)
+		}
+	}
+	if diff := cmp.Diff(want, watched); diff != "" {
+		t.Errorf("what is watched:\n%s", diff)
+	}
+	if diff := cmp.Diff(slices.Sorted(slices.Values(want)), slices.Sorted(maps.Keys(release(t).Services))); diff != "" {
+		t.Errorf("what is built:\n%s", diff)
 	}
 }

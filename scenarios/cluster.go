@@ -216,10 +216,9 @@ func runHTTP(c *call, p *platform.Platform) error {
 		if err != nil {
 			return err
 		}
-		req = p.Kube.CoreV1().RESTClient().Post().Body(body).SetHeader("Content-Type", "application/json")
+		req = p.Kube.CoreV1().RESTClient().Post().Body([]byte(c.expand(string(body)))).SetHeader("Content-Type", "application/json")
 	}
-	res := req.AbsPath(path...).Timeout(30 * time.Second).Do(c.ctx)
-	data, err := res.Raw()
+	data, err := req.AbsPath(path...).Timeout(30 * time.Second).DoRaw(c.ctx)
 	if _, werr := c.ts.Stdout().Write(data); werr != nil {
 		return werr
 	}

@@ -64,18 +64,17 @@ func TestTreeAppliesEachPartAndTheFleet(t *testing.T) {
 	want := map[string][]string{
 		"tracedb":          {},
 		"tekton-pipelines": {},
-		"tekton-triggers":  {},
 		"kyverno-crds":     {},
 		"kyverno":          {"kyverno-crds"},
 		"policies":         {"kyverno"},
 		"tenants":          {"policies"},
 		"tenant-drones":    {"tenants", "tracedb"},
-		"pipelines":        {"tekton-pipelines", "tekton-triggers"},
+		"pipelines":        {"tekton-pipelines"},
 	}
 	if diff := cmp.Diff(want, after); diff != "" {
 		t.Errorf("dependsOn (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{"Kustomization": 9, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
+	if diff := cmp.Diff(map[string]int{"Kustomization": 8, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
 		t.Errorf("kinds (-want +got):\n%s", diff)
 	}
 }

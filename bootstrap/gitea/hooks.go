@@ -8,6 +8,7 @@ import (
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/druppie/druppie-up/bootstrap/secrets"
 	"github.com/druppie/druppie-up/internal/giteaclient"
@@ -83,24 +84,35 @@ func traceHook(secret []byte) hook {
 		"push", giteaclient.PullRequestOnly, "pull_request_sync", "pull_request_review")
 }
 
+// ours says whether a hook was made here for the same part, perhaps at another address: its name has the part's and
+// a secret's fingerprint.
+func ours(h, want hook) bool {
+	part, _, _ := strings.Cut(want.Name, " ")
+	fingerprint, ok := strings.CutPrefix(h.Name, part+" ")
+	raw, err := hex.DecodeString(fingerprint)
+	return ok && err == nil && len(raw) == 4
+}
+
 // ensureHooks makes the repository have each of these hooks once, and no other to
-// the same address.
+// the same address or for the same part.
 func (s *setup) ensureHooks(ctx context.Context, repo string, want []hook) error {
 	path := "/repos/" + names.Organisation + "/" + repo + "/hooks"
 	var have []hook
 	if err := s.api.Call(ctx, http.MethodGet, path+"?limit=50", nil, &have); err != nil {
 		return err
 	}
+	deleted := map[int64]bool{}
 	for _, w := range want {
 		found := false
 		for _, h := range have {
-			if h.Config["url"] != w.Config["url"] {
+			switch sameAddress := h.Config["url"] == w.Config["url"]; {
+			case !sameAddress && !ours(h, w), deleted[h.ID]:
 				continue
-			}
-			if !found && h.is(w) {
+			case sameAddress && !found && h.is(w):
 				found = true
 				continue
 			}
+			deleted[h.ID] = true
 			if err := s.api.Call(ctx, http.MethodDelete, fmt.Sprintf("%s/%d", path, h.ID), nil, nil); err != nil {
 				return fmt.Errorf("delete an old one: %w", err)
 			}

@@ -82,16 +82,15 @@ func All() []Part {
 
 		{Name: "tracedb", Folder: "charts/tracedb", Chart: true, By: Flux, Namespace: names.NamespaceSystem, PodSecurity: "restricted", Interval: securityInterval},
 		{Name: "tekton-pipelines", Folder: "manifests/tekton-pipelines", By: Flux, Namespace: names.NamespaceTekton, Interval: crdInterval},
-		{Name: "tekton-triggers", Folder: "manifests/tekton-triggers", By: Flux, Namespace: names.NamespaceTekton, Interval: crdInterval},
 		{Name: "kyverno-crds", Folder: "manifests/kyverno", OnlyCRDs: true, By: Flux, Interval: crdInterval},
 		{Name: "kyverno", Folder: "manifests/kyverno", By: Flux, Namespace: names.NamespaceKyverno,
 			DependsOn: []string{"kyverno-crds"}, Interval: securityInterval},
 		{Name: "policies", Folder: "policies", By: Flux, DependsOn: []string{"kyverno"}, Interval: securityInterval},
 		// Nothing runs in a tenant that the policies haven't seen.
 		{Name: Tenants, Folder: "manifests/tenant-drones", By: Flux, DependsOn: []string{"policies"}, Interval: securityInterval},
-		// Tekton's webhooks have to answer before its objects are taken.
+		// Tekton's webhook has to answer before its objects are taken.
 		{Name: "pipelines", Folder: "pipelines", By: Flux, Namespace: names.NamespaceFoundry, PodSecurity: "baseline",
-			DependsOn: []string{"tekton-pipelines", "tekton-triggers"}, Interval: securityInterval},
+			DependsOn: []string{"tekton-pipelines"}, Interval: securityInterval},
 	}
 }
 

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -26,11 +24,7 @@ func newWatchCmd() *cobra.Command {
 	w := &watch.Watch{HTTP: &http.Client{Timeout: 30 * time.Second}}
 	var cmd *cobra.Command
 	cmd = newStep(&s, "watch", "Send lost events again and delete old runs, until stopped", func(ctx context.Context, out io.Writer) error {
-		secret, err := os.ReadFile(secretFile)
-		if err != nil {
-			return fmt.Errorf("read the webhook's secret: %w", err)
-		}
-		w.Secret = []byte(strings.TrimSpace(string(secret)))
+		w.Secret = webhookSecret(secretFile)
 		transport, err := s.ca.Transport()
 		if err != nil {
 			return err

@@ -63,7 +63,7 @@ const (
 	GiteaHost    = "gitea.gitea.svc.cluster.local:3000"
 	RegistryHost = "registry.foundry.svc.cluster.local:5000" // also in the names of images
 	TraceHost    = "tracedb.druppie-system.svc.cluster.local:8443"
-	ListenerHost = "el-foundry.foundry.svc.cluster.local:8080" // Tekton's, plain http
+	ListenerHost = "listener.foundry.svc.cluster.local:8080" // plain http: events are signed
 
 	// The registry's address for nodes, which don't resolve the names of Services.
 	RegistryIP      = "10.96.0.50"

@@ -21,7 +21,7 @@ func TestIsPlatform(t *testing.T) {
 func TestHostsAreThoseOfTheNamespaces(t *testing.T) {
 	for host, s := range map[string]struct{ service, namespace string }{
 		GiteaHost: {"gitea", NamespaceGitea}, RegistryHost: {"registry", NamespaceFoundry},
-		TraceHost: {"tracedb", NamespaceSystem}, ListenerHost: {"el-foundry", NamespaceFoundry},
+		TraceHost: {"tracedb", NamespaceSystem}, ListenerHost: {"listener", NamespaceFoundry},
 	} {
 		name, _, _ := strings.Cut(host, ":")
 		if want := ServiceHosts(s.service, s.namespace); !slices.Contains(want, name) {

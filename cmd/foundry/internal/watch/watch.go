@@ -24,6 +24,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/dynamic"
 
+	"github.com/druppie/druppie-up/cmd/foundry/internal/listen"
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/tekton"
@@ -36,8 +37,8 @@ type Watch struct {
 	Namespace  string
 	Repository string // full name, owner/name
 
-	Listener string // where Gitea's webhook goes
-	Secret   []byte // what its events are signed with
+	Listener string                 // where Gitea's webhook goes
+	Secret   func() (string, error) // what its events are signed with now
 	HTTP     *http.Client
 
 	// Grace is how long a commit may stand without a run before its event
@@ -181,11 +182,15 @@ func (w *Watch) send(ctx context.Context, commit string) error {
 	if err != nil {
 		return err
 	}
-	mac := hmac.New(sha256.New, w.Secret)
+	secret, err := w.Secret()
+	if err != nil {
+		return err
+	}
+	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
 	req.Header.Set("Content-Type", "application/json")
-	req.Header.Set("X-GitHub-Event", "push")
-	req.Header.Set("X-Hub-Signature-256", "sha256="+hex.EncodeToString(mac.Sum(nil)))
+	req.Header.Set(listen.HeaderEvent, "push")
+	req.Header.Set(listen.HeaderSignature, hex.EncodeToString(mac.Sum(nil)))
 	resp, err := w.HTTP.Do(req)
 	if err != nil {
 		return fmt.Errorf("send the event of %s: %w", commit, err)

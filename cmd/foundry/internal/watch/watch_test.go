@@ -56,7 +56,7 @@ func (f *fakes) listener(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)
-	if r.Header.Get("X-Hub-Signature-256") != "sha256="+hex.EncodeToString(mac.Sum(nil)) || r.Header.Get("X-GitHub-Event") != "push" {
+	if r.Header.Get("X-Gitea-Signature") != hex.EncodeToString(mac.Sum(nil)) || r.Header.Get("X-Gitea-Event") != "push" {
 		f.refused++
 		http.Error(w, "wrong signature", http.StatusForbidden)
 		return
@@ -80,7 +80,7 @@ func (f *fakes) watch(t *testing.T, runs ...runtime.Object) *Watch {
 	}
 	return &Watch{
 		Gitea: client, Tekton: tektontest.Client(t, runs...), Namespace: "foundry", Repository: "druppie/drone-service",
-		Listener: listener.URL, Secret: []byte(secret), HTTP: listener.Client(), Grace: 30 * time.Second, Attempts: 2, Keep: 1,
+		Listener: listener.URL, Secret: func() (string, error) { return secret, nil }, HTTP: listener.Client(), Grace: 30 * time.Second, Attempts: 2, Keep: 1,
 	}
 }
 
@@ -211,7 +211,7 @@ func TestLostEventIsSentAgain(t *testing.T) {
 func TestWrongSecretIsRefused(t *testing.T) {
 	f := fakes{head: newer, dockerfile: true, answer: 202}
 	w := f.watch(t)
-	w.Secret = []byte("another")
+	w.Secret = func() (string, error) { return "another", nil }
 	now := time.Now()
 	_, _ = w.Reconcile(t.Context(), now)
 	if _, err := w.Reconcile(t.Context(), now.Add(time.Hour)); err == nil || f.refused != 1 || len(f.events) != 0 {
