@@ -24,6 +24,7 @@ import (
 	"github.com/druppie/druppie-up/cmd/foundry/internal/image"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 	"github.com/druppie/druppie-up/cmd/internal/cli"
+	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/httpclient"
 	"github.com/druppie/druppie-up/internal/ui"
 	"github.com/druppie/druppie-up/tracedb/client"
@@ -226,4 +227,13 @@ func explain(err error) error {
 		return ui.WithHint(err, "only the pipeline's sign step has the foundry's key: let the pipeline build and sign this commit")
 	}
 	return err
+}
+
+// anonymous asks Gitea as nobody: anybody may read a service's repository.
+func anonymous(ctx context.Context, ca credentials.CA, gitea string) (*giteaclient.Client, error) {
+	transport, err := ca.Transport()
+	if err != nil {
+		return nil, err
+	}
+	return giteaclient.New(ctx, giteaclient.Options{URL: gitea, HTTP: &http.Client{Transport: transport, Timeout: time.Minute}})
 }

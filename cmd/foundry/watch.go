@@ -12,7 +12,6 @@ import (
 	"github.com/druppie/druppie-up/cmd/foundry/internal/pipelinerun"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/watch"
-	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -25,14 +24,8 @@ func newWatchCmd() *cobra.Command {
 	var cmd *cobra.Command
 	cmd = newStep(&s, "watch", "Send lost events again and delete old runs, until stopped", func(ctx context.Context, out io.Writer) error {
 		w.Secret = webhookSecret(secretFile)
-		transport, err := s.ca.Transport()
-		if err != nil {
-			return err
-		}
-		// Anybody may read a service's repository: no identity is needed.
-		if w.Gitea, err = giteaclient.New(ctx, giteaclient.Options{
-			URL: forge, HTTP: &http.Client{Transport: transport, Timeout: time.Minute},
-		}); err != nil {
+		var err error
+		if w.Gitea, err = anonymous(ctx, s.ca, forge); err != nil {
 			return err
 		}
 		if w.Tekton, err = pipelinerun.InCluster(); err != nil {

@@ -96,7 +96,11 @@ func (s *step) newerEntry(ctx context.Context, entry []byte) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("ask the register for %q: %w", d.ID, err)
 	}
-	older, err := source.IsAncestor(ctx, s.remote, s.revision, registered.Commit)
+	api, err := anonymous(ctx, s.ca, s.gitea)
+	if err != nil {
+		return "", err
+	}
+	older, err := source.IsAncestor(api, s.repository, s.revision, registered.Commit)
 	if err != nil || !older {
 		return "", err
 	}

@@ -26,6 +26,7 @@ func TestWithdraw(t *testing.T) {
 		{"out of use", with("In gebruik", "Buiten gebruik"), "", "Buiten gebruik", true},
 		{"out of use, over an older version", with("In gebruik", "Buiten gebruik"), b.git.Commits[0], "recorded: 0 register/druppie/drone-service@", true},
 		{"out of use, but a newer one is registered", with("In gebruik", "Buiten gebruik"), b.git.Commits[2], "is newer", false},
+		{"out of use, over an entry whose commit is nowhere", with("In gebruik", "Buiten gebruik"), strings.Repeat("f", 40), "recorded: 0 register/druppie/drone-service@", true},
 		{"prohibited by the AI Act", prohibited, "", "verboden AI", true},
 		{"prohibited, and wrong besides", prohibited + "wings: 2\n", "", "nothing to withdraw", false},
 		{"no entry at all", "", "", "nothing to withdraw", false},

@@ -1,9 +1,11 @@
 package foundrytest
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -79,8 +81,39 @@ func NewGit(t *testing.T, name string, states ...map[string]string) Git {
 	for _, files := range states {
 		g.Commits = append(g.Commits, commit(t, wt, files))
 	}
-	g.Address, g.CA = Gitea(t, http.NotFoundHandler(), g)
+	g.Address, g.CA = Gitea(t, g.compare(), g)
 	return g
+}
+
+// compare is the part of the API that compares two commits: how many the second has that the first hasn't.
+func (g Git) compare() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /api/v1/repos/"+g.Name+"/compare/{range}", func(w http.ResponseWriter, r *http.Request) {
+		a, b, _ := strings.Cut(r.PathValue("range"), "...")
+		has := map[plumbing.Hash]bool{}
+		count := func(from string) (n int, err error) {
+			c, err := object.GetCommit(g.store, plumbing.NewHash(from))
+			if err != nil {
+				return 0, err
+			}
+			return n, object.NewCommitPreorderIter(c, has, nil).ForEach(func(c *object.Commit) error {
+				has[c.Hash] = true
+				n++
+				return nil
+			})
+		}
+		_, err := count(a)
+		more := 0
+		if err == nil {
+			more, err = count(b)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(map[string]int{"total_commits": more})
+	})
+	return mux
 }
 
 // commit commits files and what the work tree has already.

@@ -79,7 +79,7 @@ func (c Client) check(ctx context.Context, api *giteaclient.Client, pr *gitea.Pu
 		return errors.New("nobody approves their own work")
 	}
 	// What main doesn't hold was never reviewed.
-	unreviewed, err := hasMore(api, s.Repository, names.MainBranch, r.Commit)
+	unreviewed, err := source.HasMore(api, s.Repository, names.MainBranch, r.Commit)
 	if unreviewed {
 		err = fmt.Errorf("commit %s isn't on %s of %s", r.Commit, names.MainBranch, s.Repository)
 	}

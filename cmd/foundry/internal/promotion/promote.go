@@ -135,11 +135,11 @@ func outdated(api *giteaclient.Client, s fleet.Service, r fleet.Release, files f
 	if current.Commit == "" || current.Commit == r.Commit {
 		return "", nil
 	}
-	if ahead, err := hasMore(api, s.Repository, r.Commit, current.Commit); err != nil || !ahead {
+	if ahead, err := source.HasMore(api, s.Repository, r.Commit, current.Commit); err != nil || !ahead {
 		return "", err
 	}
 	// Where both have history that the other lacks, what main has now decides.
-	if diverged, err := hasMore(api, s.Repository, current.Commit, r.Commit); err != nil || diverged {
+	if diverged, err := source.HasMore(api, s.Repository, current.Commit, r.Commit); err != nil || diverged {
 		return "", err
 	}
 	return fmt.Sprintf("fleet has a newer commit, %s", current.Commit), nil

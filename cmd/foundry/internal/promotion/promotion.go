@@ -78,17 +78,6 @@ func (c Client) deployment(ctx context.Context, repository, hash string) (fleet.
 	return fleet.ReadDeploy(commit)
 }
 
-// hasMore says whether commit b has history that a lacks. Only commits that are on
-// a branch of the repository can be compared.
-func hasMore(api *giteaclient.Client, repository, a, b string) (bool, error) {
-	owner, name := split(repository)
-	cmp, _, err := api.CompareCommits(owner, name, a, b)
-	if err != nil {
-		return false, fmt.Errorf("compare %s with %s in %s: %w", a, b, repository, err)
-	}
-	return cmp.TotalCommits > 0, nil
-}
-
 func split(fullName string) (owner, name string) {
 	owner, name, _ = strings.Cut(fullName, "/")
 	return owner, name

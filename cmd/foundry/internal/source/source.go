@@ -148,33 +148,6 @@ func add(ctx context.Context, repo *git.Repository, from Remote, revision string
 	return commit, nil
 }
 
-// IsAncestor says whether one commit is an ancestor of another in the history of main. What isn't in that
-// history is no ancestor.
-func IsAncestor(ctx context.Context, from Remote, older, newer string) (bool, error) {
-	if err := errors.Join(CheckRevision(older), CheckRevision(newer)); err != nil {
-		return false, err
-	}
-	if older == newer {
-		return false, nil
-	}
-	repo, err := Fetch(ctx, from, nil, "+refs/heads/main:refs/remotes/origin/main")
-	if err != nil {
-		return false, err
-	}
-	var newest *object.Commit
-	oldest, err := repo.CommitObject(plumbing.NewHash(older))
-	if err == nil {
-		newest, err = repo.CommitObject(plumbing.NewHash(newer))
-	}
-	switch {
-	case errors.Is(err, plumbing.ErrObjectNotFound):
-		return false, nil
-	case err != nil:
-		return false, err
-	}
-	return oldest.IsAncestor(newest)
-}
-
 // Fetch brings refs of the remote with all their history into a new repository in memory. Its work tree may be nil.
 func Fetch(ctx context.Context, from Remote, tree billy.Filesystem, refs ...config.RefSpec) (*git.Repository, error) {
 	repo, err := initRepository(from, memory.NewStorage(), tree)
