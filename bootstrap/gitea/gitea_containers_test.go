@@ -311,6 +311,10 @@ func (f testGitea) testReview(t *testing.T, repo string) {
 
 	_, err = f.push(t, names.UserReviewer, repo, "change", first, "smuggled")
 	refused(t, "the reviewer pushes to what it is to approve", err)
+	_, err = f.push(t, names.UserBuilder, repo, "refs/heads/main", main, "called as main's ref is")
+	refused(t, "builder makes a branch beside which Git doesn't know main any more", err)
+	_, _, err = builder.CreateBranch("druppie", repo, gitea.CreateBranchOption{BranchName: "refs/heads/main", OldBranchName: "main"})
+	refused(t, "builder makes it by the API", err)
 	_, err = f.push(t, names.UserBuilder, repo, "main", first, "history rewritten")
 	refused(t, "force push to main", err)
 	_, _, err = reviewer.CreateFork("druppie", repo, gitea.CreateForkOption{})

@@ -60,6 +60,12 @@ func pullRequestsBy(user string) protection {
 	return p
 }
 
+// noRefNames lets nobody make a branch that is called as a ref is. Gitea pushes what it merges to refs/heads/main, and
+// beside a branch of that name Git doesn't know which of the two is meant: nothing could be merged any more.
+func noRefNames() protection {
+	return protection{RuleName: "refs/**", Priority: priority("refs/**"), BlockAdminMergeOverride: true}
+}
+
 // requireReview lets nobody push; what is merged was approved, as it is, by one of
 // the approvers. Gitea never counts an author's own approval. It dismisses approvals when
 // something is pushed, and ignores those that were given to an older commit afterwards.

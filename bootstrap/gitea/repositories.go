@@ -56,6 +56,7 @@ func repositories() []repository {
 			protection: []protection{
 				requireReview(names.MainBranch, []string{names.UserFoundryReviewer}, []string{names.UserFoundryReviewer}),
 				pullRequestsBy(names.UserFoundry),
+				noRefNames(),
 			},
 			seed: map[string]string{"tenants/drones/kustomization.yaml": emptyTenant},
 		},
@@ -93,6 +94,7 @@ func service(name string) repository {
 			// merges.
 			requireReview(names.MainBranch, []string{names.UserReviewer}, []string{names.UserReviewer}),
 			pullRequestsBy(names.UserBuilder),
+			noRefNames(),
 		},
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/net/netutil"
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/listen"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/pipelinerun"
@@ -96,6 +97,8 @@ func readTriggers(dir string) ([]listen.Trigger, error) {
 const (
 	// eventTime is how long an event may take: Gitea waits ten seconds for an answer.
 	eventTime = 9 * time.Second
+	// maxConnections is how many callers may be connected: what they send before it is checked must fit the pod's memory.
+	maxConnections = 256
 	// lastTime is how long what has begun may take when the process is stopped.
 	lastTime = 15 * time.Second
 )
@@ -112,10 +115,10 @@ func serve(ctx context.Context, address string, events http.Handler) error {
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
 	server := &http.Server{
 		Handler: mux, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 5 * time.Second,
-		WriteTimeout: 20 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 16 << 10,
+		WriteTimeout: 20 * time.Second, IdleTimeout: 10 * time.Second, MaxHeaderBytes: 8 << 10,
 	}
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
+	go func() { ended <- server.Serve(netutil.LimitListener(listener, maxConnections)) }()
 	select {
 	case err := <-ended:
 		return err
