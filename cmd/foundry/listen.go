@@ -4,14 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"log"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -31,7 +30,8 @@ func newListenCmd() *cobra.Command {
 		Args:    cli.Args(),
 		PreRunE: checkRequired,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			o := listen.Options{Namespace: namespace, Secret: webhookSecret(secretFile), Log: lines(cmd.OutOrStdout())}
+			lines := log.New(cmd.OutOrStdout(), "", 0)
+			o := listen.Options{Namespace: namespace, Secret: webhookSecret(secretFile), Log: func(line string) { lines.Println(line) }}
 			var err error
 			if o.Triggers, err = readTriggers(triggers); err != nil {
 				return ui.Usage(err)
@@ -60,16 +60,6 @@ func webhookSecret(file string) func() (string, error) {
 			return "", fmt.Errorf("read the webhook's secret: %w", err)
 		}
 		return strings.TrimSpace(string(secret)), nil
-	}
-}
-
-// lines writes a line at a time, whoever writes them.
-func lines(out io.Writer) func(string) {
-	var mu sync.Mutex
-	return func(line string) {
-		mu.Lock()
-		defer mu.Unlock()
-		fmt.Fprintln(out, line)
 	}
 }
 
