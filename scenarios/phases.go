@@ -86,12 +86,9 @@ func (c *clock) end(err error) {
 	c.task = nil
 }
 
-func (c *clock) finish(failed bool) []Phase {
-	if failed {
-		c.end(ErrFailed)
-	} else {
-		c.end(nil)
-	}
+// finish ends the last phase; err says why the script failed.
+func (c *clock) finish(err error) []Phase {
+	c.end(err)
 	return c.phases
 }
 

@@ -112,18 +112,18 @@ func (e *engine) execute(info Info, script []byte) (Result, error) {
 
 	t := e.runScript(file)
 	res.Duration = time.Since(e.begun)
-	res.Phases, res.Waited = e.clock.finish(t.failed), e.waited
-	res.Passed = !t.failed && !t.skipped
-	fmt.Fprint(e.opt.Out, table(res))
 	switch {
 	case e.ctx.Err() != nil:
-		res.Passed = false
 		err = context.Cause(e.ctx)
 	case t.failed:
 		err = fmt.Errorf("%w: %s", ErrFailed, t.why())
-		fmt.Fprintf(e.opt.Out, "\n%s\n", strings.TrimSpace(t.log.String()))
 	case t.skipped:
 		err = fmt.Errorf("%w: it skipped itself, which proves nothing", ErrFailed)
+	}
+	res.Phases, res.Waited, res.Passed = e.clock.finish(err), e.waited, err == nil
+	fmt.Fprint(e.opt.Out, table(res))
+	if errors.Is(err, ErrFailed) {
+		fmt.Fprintf(e.opt.Out, "\n%s\n", strings.TrimSpace(t.log.String()))
 	}
 	if err != nil {
 		res.Why = err.Error()
