@@ -153,6 +153,7 @@ func TestAnEarlyPushKeepsWhatIsInstalled(t *testing.T) {
 		{"a new repository", []string{"clusters"}, all[:1], true},
 		{"after a first run that was stopped", []string{"clusters", all[0].RepositoryFolder()}, all[:2], true},
 		{"an older version of the platform runs", []string{"clusters", all[0].RepositoryFolder(), all[3].RepositoryFolder()}, all[:2], false},
+		{"an older version called one otherwise", []string{"clusters", all[0].RepositoryFolder(), "tenant-drones"}, all[:2], false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

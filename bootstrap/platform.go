@@ -11,6 +11,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/gitea"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/part"
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
@@ -26,6 +27,7 @@ type platform struct {
 	endpoint frontdoor.Endpoint
 	webhook  gitea.Webhook // by which Gitea tells Flux of pushes
 	vars     map[string]string
+	tenants  []tenant.Tenant
 	// certificates are the fingerprints of those that parts serve, by the name of the secret.
 	certificates map[string]string
 	revision     string // commit of the platform repository
@@ -67,7 +69,7 @@ func (p *platform) rendered(ctx context.Context, task ui.Task, q part.Part, idle
 
 func (p *platform) builtInNode() bool { return p.inputs.builtInNode(p.fill.source) }
 
-func (p *platform) renderer() renderer { return renderer{p.inputs, p.vars, p.certificates} }
+func (p *platform) renderer() renderer { return renderer{p.inputs, p.vars, p.tenants, p.certificates} }
 
 // close ends what goes on in the background.
 func (p *platform) close() {

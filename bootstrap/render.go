@@ -14,11 +14,12 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/bootstrap/supply/sources"
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
-// Render writes everything that Up would apply, but for what is generated
-// inside the cluster (secrets, and with them the public key in the policies,
+// Render writes everything that Up would apply to a new cluster, but for what is generated
+// inside it (secrets, and with them the public key in the policies,
 // which shows as its variable). No cluster is needed; upstream's files are
 // fetched into the store if they are missing, and images that the store lacks
 // are written without a digest and named in an error at the end. The options are
@@ -35,7 +36,7 @@ func Render(ctx context.Context, o Options, w io.Writer) error {
 	files := map[string][]byte{}
 	var lacking []string
 	for _, p := range part.All() {
-		objs, missing, err := renderer{inputs: in}.part(p)
+		objs, missing, err := renderer{inputs: in, tenants: tenant.Sample()}.part(p)
 		if err != nil {
 			return err
 		}
@@ -46,7 +47,7 @@ func Render(ctx context.Context, o Options, w io.Writer) error {
 			return err
 		}
 	}
-	entry, err := flux.Tree(part.InstalledBy(part.Flux))
+	entry, err := flux.Tree(part.InstalledBy(part.Flux), tenant.Sample())
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package bootstrap
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 
@@ -18,12 +20,14 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/render"
 	"github.com/druppie/druppie-up/bootstrap/supply/own"
 	"github.com/druppie/druppie-up/bootstrap/supply/store"
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 )
 
 // renderer renders parts against a store.
 type renderer struct {
 	inputs
-	vars map[string]string // what ${name} stands for in our files
+	vars    map[string]string // what ${name} stands for in our files
+	tenants []tenant.Tenant
 	// certificates are the fingerprints of those that are served, by the name of the secret: who reads a
 	// certificate only when it starts must start again when it is renewed.
 	certificates map[string]string
@@ -52,7 +56,7 @@ func (r renderer) part(p part.Part) (objs []*unstructured.Unstructured, missing 
 				return nil, nil, fmt.Errorf("part %s: %w", p.Name, err)
 			}
 		}
-		out, err = render.Kustomize(files, upstream, r.vars)
+		out, err = r.kustomize(p, files, upstream)
 	}
 	if err != nil {
 		return nil, nil, fmt.Errorf("part %s: %w", p.Name, err)
@@ -67,6 +71,32 @@ func (r renderer) part(p part.Part) (objs []*unstructured.Unstructured, missing 
 		return nil, nil, err
 	}
 	return objs, render.Pin(objs, known), nil
+}
+
+// kustomize builds a part's kustomization: that of the tenants once for each of them.
+func (r renderer) kustomize(p part.Part, files, upstream fs.FS) ([]byte, error) {
+	services, err := tenant.Services(r.tenants)
+	if err != nil {
+		return nil, err
+	}
+	vars := maps.Clone(r.vars)
+	if vars == nil {
+		vars = map[string]string{}
+	}
+	vars["services"] = services
+	if p.Name != part.Tenants {
+		return render.Kustomize(files, upstream, vars)
+	}
+	var all [][]byte
+	for _, t := range r.tenants {
+		vars["tenant"] = t.Name
+		out, err := render.Kustomize(files, upstream, vars)
+		if err != nil {
+			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
+		}
+		all = append(all, out)
+	}
+	return bytes.Join(all, []byte("---\n")), nil
 }
 
 // sourcesOf names the upstream files that a part builds on: those of the
@@ -89,8 +119,8 @@ func (r renderer) values() map[string]any {
 	return map[string]any{"name": r.opts.Name, "port": r.opts.Port, "certificates": certificates}
 }
 
-// key stands for all that parts are rendered from: this program, the variables and
-// the digests in the store.
+// key stands for all that parts are rendered from: this program, the variables, the
+// tenants and the digests in the store.
 func (r renderer) key() (string, error) {
 	program, err := os.Open("/proc/self/exe")
 	if err != nil {
@@ -109,7 +139,7 @@ func (r renderer) key() (string, error) {
 	for _, e := range entries {
 		refs = append(refs, e.Pinned())
 	}
-	if err := json.NewEncoder(h).Encode([]any{r.values(), r.vars, refs}); err != nil {
+	if err := json.NewEncoder(h).Encode([]any{r.values(), r.vars, r.tenants, refs}); err != nil {
 		return "", err
 	}
 	return hex.EncodeToString(h.Sum(nil)), nil

@@ -24,6 +24,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/bootstrap/secrets"
 	"github.com/druppie/druppie-up/bootstrap/supply/own"
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
@@ -155,6 +156,19 @@ func (p *platform) secrets(ctx context.Context, task ui.Task) (string, error) {
 	return "", cluster.TrustCA(p.clusterOptions(), made.CA)
 }
 
+// readTenants reads who has services here; a new platform has the sample.
+func (p *platform) readTenants(ctx context.Context, task ui.Task) (string, error) {
+	var err error
+	if p.tenants, err = tenant.Ensure(ctx, p.kube.Client); err != nil {
+		return "", err
+	}
+	var list []string
+	for _, t := range p.tenants {
+		list = append(list, t.Name)
+	}
+	return strings.Join(list, ", "), nil
+}
+
 // foundation installs what Git needs to exist, and begins with Flux if its images
 // are there: its controllers start while Gitea is set up.
 func (p *platform) foundation(ctx context.Context, task ui.Task) (string, error) {
@@ -185,7 +199,7 @@ func foundationParts() []part.Part {
 
 // gitea sets up what Gitea holds: who may do what, where.
 func (p *platform) gitea(ctx context.Context, task ui.Task) (string, error) {
-	return "", gitea.Ensure(ctx, p.kube.Client, gitea.PodExec(p.kube), p.endpoint, p.webhook)
+	return "", gitea.Ensure(ctx, p.kube.Client, gitea.PodExec(p.kube), p.endpoint, p.webhook, p.tenants)
 }
 
 // flux installs Flux's controllers, or waits for those that foundation has applied.
@@ -243,7 +257,7 @@ func (p *platform) renderAndPush(ctx context.Context, task ui.Task) error {
 	var parts []part.Part
 	files := map[string][]byte{}
 	push := func() error {
-		all, err := flux.Tree(parts)
+		all, err := flux.Tree(parts, p.tenants)
 		if err != nil {
 			return err
 		}
@@ -279,16 +293,13 @@ func (p *platform) renderAndPush(ctx context.Context, task ui.Task) error {
 	return push()
 }
 
-// removesNothing says whether none of the parts that the repository has these folders of is
-// missing from those that are known: what isn't pushed again, Flux takes away.
+// removesNothing says whether every folder that the repository has is the entry point's or a known part's: what
+// isn't pushed again, Flux takes away. One that an older build called otherwise counts as missing.
 func removesNothing(folders []string, known []part.Part) bool {
-	for _, q := range part.InstalledBy(part.Flux) {
-		isKnown := slices.ContainsFunc(known, func(k part.Part) bool { return k.Name == q.Name })
-		if slices.Contains(folders, q.RepositoryFolder()) && !isKnown {
-			return false
-		}
-	}
-	return true
+	return !slices.ContainsFunc(folders, func(folder string) bool {
+		isKnown := slices.ContainsFunc(known, func(q part.Part) bool { return q.RepositoryFolder() == folder })
+		return !isKnown && !flux.IsEntry(folder)
+	})
 }
 
 // seed puts the base image of services where builds find it.

@@ -52,6 +52,7 @@ func Up(ctx context.Context, o Options, rep ui.Reporter) (Summary, error) {
 		{"cluster", "Kubernetes cluster", p.cluster},
 		{"network", "Pod network and volumes", p.network},
 		{"secrets", "CA, keys and secrets", p.secrets},
+		{"tenants", "Tenants", p.readTenants},
 		{"foundation", "Registry, Gitea and front door", p.foundation},
 		{"gitea", "Organisation, identities and protection", p.gitea},
 		{"flux", "Flux", p.flux},

@@ -49,6 +49,9 @@ func (s State) Running() bool {
 	return len(s.Nodes) > 0 && !slices.ContainsFunc(s.Nodes, stopped) && s.mirror != nil && s.mirror.State.Running
 }
 
+// Size is how many workers and GPU nodes there are beside the control plane.
+func (s State) Size() (workers, gpuNodes int) { return s.count(roleWorker), s.count(roleGPU) }
+
 func (s State) count(role string) int {
 	n := 0
 	for _, node := range s.Nodes {

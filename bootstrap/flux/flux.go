@@ -7,6 +7,7 @@ package flux
 import (
 	"context"
 	"fmt"
+	"path"
 	"time"
 
 	"github.com/fluxcd/flux2/v2/pkg/manifestgen/sync"
@@ -24,6 +25,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/part"
 	"github.com/druppie/druppie-up/bootstrap/secrets"
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -34,8 +36,7 @@ const (
 	// entry is the folder of the platform repository that Flux starts from.
 	entry = "clusters/druppie"
 
-	fleet        = "fleet"
-	tenantDrones = "tenant-drones"
+	fleet = "fleet"
 )
 
 const (
@@ -128,9 +129,12 @@ func syncObjects(from string) ([]*unstructured.Unstructured, error) {
 	return objs, nil
 }
 
+// IsEntry says whether a folder at the root of the platform repository is the entry point's.
+func IsEntry(folder string) bool { return folder == path.Dir(entry) }
+
 // Tree returns the entry point of the platform repository, by path: what applies
-// each part's folder, in order, what applies the fleet, and the receiver of Gitea's webhooks.
-func Tree(parts []part.Part) (map[string][]byte, error) {
+// each part's folder, in order, what applies the fleet for each tenant, and the receiver of Gitea's webhooks.
+func Tree(parts []part.Part, tenants []tenant.Tenant) (map[string][]byte, error) {
 	files := map[string][]byte{}
 	add := func(name string, objs ...any) error {
 		all, err := objects(objs...)
@@ -149,7 +153,11 @@ func Tree(parts []part.Part) (map[string][]byte, error) {
 			return nil, err
 		}
 		if p.Name == part.Tenants {
-			if err := add(fleet, source(fleet, names.RepoFleet, fetchFleet), applyFleet()); err != nil {
+			objs := []any{source(fleet, names.RepoFleet, fetchFleet)}
+			for _, t := range tenants {
+				objs = append(objs, applyFleet(t))
+			}
+			if err := add(fleet, objs...); err != nil {
 				return nil, err
 			}
 		}
@@ -171,14 +179,14 @@ func apply(p part.Part) *kustomizev1.Kustomization {
 	return k
 }
 
-// applyFleet runs as the tenant's own account, so that what fleet holds changes
+// applyFleet runs as the tenant's own account, so that what its folder of the fleet holds changes
 // that namespace and nothing else.
-func applyFleet() *kustomizev1.Kustomization {
-	return kustomization(tenantDrones, compareFleet, kustomizev1.KustomizationSpec{
-		Path:               "./tenants/drones",
+func applyFleet(t tenant.Tenant) *kustomizev1.Kustomization {
+	return kustomization(t.Account(), compareFleet, kustomizev1.KustomizationSpec{
+		Path:               "./tenants/" + t.Name,
 		SourceRef:          kustomizev1.CrossNamespaceSourceReference{Kind: sourcev1.GitRepositoryKind, Name: fleet},
-		TargetNamespace:    "drones",
-		ServiceAccountName: tenantDrones,
+		TargetNamespace:    t.Name,
+		ServiceAccountName: t.Account(),
 		// What is admitted to a tenant is recorded, or it isn't admitted.
 		DependsOn: []kustomizev1.DependencyReference{{Name: part.Tenants}, {Name: "tracedb"}},
 		Wait:      true,

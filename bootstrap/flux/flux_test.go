@@ -26,10 +26,11 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/flux"
 	"github.com/druppie/druppie-up/bootstrap/kube"
 	"github.com/druppie/druppie-up/bootstrap/part"
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 )
 
 func TestTreeAppliesEachPartAndTheFleet(t *testing.T) {
-	files, err := flux.Tree(part.InstalledBy(part.Flux))
+	files, err := flux.Tree(part.InstalledBy(part.Flux), append(tenant.Sample(), tenant.Tenant{Name: "water", Services: []string{"pump"}}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +57,8 @@ func TestTreeAppliesEachPartAndTheFleet(t *testing.T) {
 				t.Errorf("%s: prune %v in %s", k.Name, k.Spec.Prune, k.Namespace)
 			}
 			// Only the fleet is other people's doing.
-			if limited := k.Spec.ServiceAccountName != "" && k.Spec.TargetNamespace != ""; limited != (k.Spec.SourceRef.Name == "fleet") {
+			if limited := k.Spec.ServiceAccountName != "" && k.Spec.TargetNamespace != ""; limited != (k.Spec.SourceRef.Name == "fleet") ||
+				limited && (k.Spec.ServiceAccountName != k.Name || "tenant-"+k.Spec.TargetNamespace != k.Name || k.Spec.Path != "./tenants/"+k.Spec.TargetNamespace) {
 				t.Errorf("%s of %s: limited to a namespace = %v", k.Name, k.Spec.SourceRef.Name, limited)
 			}
 		}
@@ -69,19 +71,20 @@ func TestTreeAppliesEachPartAndTheFleet(t *testing.T) {
 		"policies":         {"kyverno"},
 		"tenants":          {"policies"},
 		"tenant-drones":    {"tenants", "tracedb"},
+		"tenant-water":     {"tenants", "tracedb"},
 		"pipelines":        {"tekton-pipelines"},
 	}
 	if diff := cmp.Diff(want, after); diff != "" {
 		t.Errorf("dependsOn (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{"Kustomization": 8, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
+	if diff := cmp.Diff(map[string]int{"Kustomization": 9, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
 		t.Errorf("kinds (-want +got):\n%s", diff)
 	}
 }
 
 // While later parts' images are still to come, what applies them isn't there.
 func TestTreeOfTheFirstParts(t *testing.T) {
-	files, err := flux.Tree(part.InstalledBy(part.Flux)[:1])
+	files, err := flux.Tree(part.InstalledBy(part.Flux)[:1], tenant.Sample())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,3 +14,6 @@ func Push(ctx context.Context, e frontdoor.Endpoint, username, token, repo, bran
 	}
 	return p.push(ctx, push{repo: repo, branch: branch, parent: parent, files: files, message: message})
 }
+
+// EmptyTenant is what a tenant's folder of the fleet begins with.
+const EmptyTenant = emptyTenant

@@ -20,6 +20,7 @@ import (
 
 	"github.com/druppie/druppie-up/bootstrap/frontdoor"
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -56,19 +57,20 @@ type setup struct {
 	http     *http.Client
 	exec     Exec
 	flux     Webhook
+	tenants  []tenant.Tenant
 	api      *giteaclient.Client // as the administrator
 }
 
 // Ensure makes the organisation with its identities, repositories, branch
 // protection and webhooks, and the login to the trace, and keeps each identity's
 // token in the cluster. The webhook flux is called on pushes to what Flux installs
-// from. A second run writes nothing.
-func Ensure(ctx context.Context, c client.Client, exec Exec, endpoint frontdoor.Endpoint, flux Webhook) error {
+// from. Each tenant has the repositories of its services, and a folder in the fleet. A second run writes nothing.
+func Ensure(ctx context.Context, c client.Client, exec Exec, endpoint frontdoor.Endpoint, flux Webhook, tenants []tenant.Tenant) error {
 	httpClient, err := endpoint.Client()
 	if err != nil {
 		return err
 	}
-	s := &setup{Client: c, endpoint: endpoint, http: httpClient, exec: exec, flux: flux}
+	s := &setup{Client: c, endpoint: endpoint, http: httpClient, exec: exec, flux: flux, tenants: tenants}
 	if err := s.waitHealthy(ctx); err != nil {
 		return err
 	}
@@ -82,6 +84,7 @@ func Ensure(ctx context.Context, c client.Client, exec Exec, endpoint frontdoor.
 		{"repositories", s.ensureRepositories},
 		{"tokens", s.ensureTokens},
 		{"webhooks", s.ensureWebhooks},
+		{"folders of tenants in the fleet", s.ensureFleet},
 		{"login to the trace", s.ensureTraceLogin},
 	} {
 		if err := step.run(ctx); err != nil {

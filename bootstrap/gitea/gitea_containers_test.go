@@ -4,6 +4,7 @@ package gitea_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -28,6 +29,7 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/render"
 	"github.com/druppie/druppie-up/bootstrap/secrets"
 	"github.com/druppie/druppie-up/bootstrap/secrets/secretstest"
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 	"github.com/druppie/druppie-up/charts"
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -54,7 +56,7 @@ func newTestGitea(t *testing.T) testGitea {
 	f := testGitea{cluster: c}
 	port, exec := startGitea(t, giteaFiles(t, c))
 	f.endpoint, f.exec = frontdoor.Endpoint{Port: port, CA: m.CA}, exec
-	if err := setup.Ensure(t.Context(), c, f.exec, f.endpoint, toFlux); err != nil {
+	if err := setup.Ensure(t.Context(), c, f.exec, f.endpoint, toFlux, tenant.Sample()); err != nil {
 		t.Fatal(err)
 	}
 	return f
@@ -225,7 +227,7 @@ func TestGitea(t *testing.T) {
 	f := newTestGitea(t)
 	t.Run("a second run changes nothing", f.testAgain)
 	t.Run("a lost token is made anew", f.testLostToken)
-	for _, service := range names.Services() {
+	for _, service := range tenant.Sample()[0].Services {
 		t.Run("nobody gets around review of "+service, func(t *testing.T) { f.testReview(t, service) })
 	}
 	t.Run("promotions are approved by another than who proposed them", f.testFleet)
@@ -233,20 +235,63 @@ func TestGitea(t *testing.T) {
 	t.Run("who may read", f.testReading)
 	t.Run("the trace receives every event but its own", f.testTraceHooks)
 	t.Run("only the trace writes checkpoints", f.testCheckpoints)
+	t.Run("a tenant that comes later gets its repositories and its folder in the fleet", f.testTenant)
 	t.Run("the trace's login is made once, and anew when it is lost", f.testTraceLogin)
+}
+
+// A tenant that comes when the fleet is protected comes by a pull request; killed halfway it is gone on with.
+func (f testGitea) testTenant(t *testing.T) {
+	water := tenant.Tenant{Name: "water", Services: []string{"pump-service"}}
+	all := append(tenant.Sample(), water)
+	foundry := f.as(t, names.UserFoundry)
+	// Two were proposed before: one by a run that was killed, one by somebody who holds the foundry's token.
+	propose := func(branch, content string) int64 {
+		t.Helper()
+		_, _, err := foundry.CreateFile("druppie", names.RepoFleet, "tenants/water/kustomization.yaml", gitea.CreateFileOptions{
+			FileOptions: gitea.FileOptions{Message: "half", BranchName: "main", NewBranchName: branch},
+			Content:     base64.StdEncoding.EncodeToString([]byte(content)),
+		})
+		allowed(t, "propose", err)
+		pr, _, err := foundry.CreatePullRequest("druppie", names.RepoFleet, gitea.CreatePullRequestOption{Head: branch, Base: "main", Title: "Add tenant water"})
+		allowed(t, "propose", err)
+		return pr.Index
+	}
+	before := []int64{propose("tenant/water-1", setup.EmptyTenant), propose("tenant/water-2", "resources: [../drones]\n")}
+	for range 2 {
+		allowed(t, "another tenant", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux, all))
+	}
+	raw, _, err := f.as(t, names.UserFlux).GetFile("druppie", names.RepoFleet, "main", "tenants/water/kustomization.yaml")
+	if allowed(t, "its folder", err); !strings.Contains(string(raw), "resources: []") {
+		t.Errorf("its folder: %s", raw)
+	}
+	for _, number := range before {
+		pr, _, err := foundry.GetPullRequest("druppie", names.RepoFleet, number)
+		allowed(t, "read", err)
+		if pr.HasMerged || pr.State != gitea.StateClosed {
+			t.Errorf("pull request %d, which the installer didn't make: merged = %v, %s", number, pr.HasMerged, pr.State)
+		}
+	}
+	listed, err := setup.ServiceRepositories(t.Context(), f.cluster, f.endpoint)
+	if allowed(t, "list", err); !slices.Equal(slices.Sorted(slices.Values(listed)), []string{"drone-service", "level-service", "pump-service"}) {
+		t.Errorf("repositories of services: %v", listed)
+	}
+	if hooks := f.hooks(t, "pump-service"); len(hooks["http"]) != 1 || len(hooks["https"]) != 1 {
+		t.Errorf("webhooks: %+v", hooks)
+	}
+	f.testReview(t, "pump-service")
 }
 
 func (f testGitea) testAgain(t *testing.T) {
 	before := secretstest.Versions(t, f.cluster)
 	head := f.head(t, names.RepoFleet)
-	allowed(t, "second run", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
+	allowed(t, "second run", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux, tenant.Sample()))
 	if diff := cmp.Diff(before, secretstest.Versions(t, f.cluster)); diff != "" {
 		t.Errorf("objects changed:\n%s", diff)
 	}
 	if f.head(t, names.RepoFleet) != head {
 		t.Error("fleet got another commit")
 	}
-	for _, service := range names.Services() {
+	for _, service := range tenant.Sample()[0].Services {
 		hooks := f.hooks(t, service)
 		if len(hooks["http"]) != 1 || hooks["http"][0].BranchFilter != "main" || !cmp.Equal(hooks["http"][0].Events, []string{"push"}) {
 			t.Errorf("webhooks of the pipeline in %s: %+v", service, hooks["http"])
@@ -274,7 +319,7 @@ func (f testGitea) testLostToken(t *testing.T) {
 	old := string(s.Data["token"])
 	s.Data["token"] = []byte("0000000000000000000000000000000000000000")
 	allowed(t, "damage", f.cluster.Update(t.Context(), s))
-	allowed(t, "repair", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
+	allowed(t, "repair", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux, tenant.Sample()))
 	renewed := f.token(t, names.UserFoundry)
 	if renewed == old {
 		t.Error("the token is still the one that was lost")
@@ -441,7 +486,7 @@ func (f testGitea) testTraceHooks(t *testing.T) {
 	want := []string{"pull_request", "pull_request_review", "pull_request_sync", "push"}
 	ids := func() map[string]int64 {
 		got := map[string]int64{}
-		for _, repo := range append(names.Services(), names.RepoPlatform, names.RepoFleet) {
+		for _, repo := range append(tenant.Sample()[0].Services, names.RepoPlatform, names.RepoFleet) {
 			hooks := f.hooks(t, repo)["https"]
 			if len(hooks) != 1 {
 				t.Fatalf("%s: %d webhooks of the trace", repo, len(hooks))
@@ -458,7 +503,7 @@ func (f testGitea) testTraceHooks(t *testing.T) {
 	if hooks := f.hooks(t, names.RepoTrace); len(hooks) != 0 {
 		t.Errorf("a checkpoint would make a record, and that a checkpoint: %+v", hooks)
 	}
-	allowed(t, "again", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
+	allowed(t, "again", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux, tenant.Sample()))
 	if diff := cmp.Diff(before, ids()); diff != "" {
 		t.Errorf("webhooks were made anew: %s", diff)
 	}
@@ -466,7 +511,7 @@ func (f testGitea) testTraceHooks(t *testing.T) {
 	allowed(t, "read", f.cluster.Get(t.Context(), client.ObjectKey{Namespace: "druppie-system", Name: "tracedb-gitea-webhook"}, s))
 	s.Data["secret"] = []byte("another")
 	allowed(t, "another secret", f.cluster.Update(t.Context(), s))
-	allowed(t, "repair", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
+	allowed(t, "repair", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux, tenant.Sample()))
 	for repo, id := range ids() {
 		if id == before[repo] {
 			t.Errorf("%s signs with a secret that nobody knows any more", repo)
@@ -515,14 +560,14 @@ func (f testGitea) testTraceLogin(t *testing.T) {
 		return apps[0]
 	}
 	before := one()
-	allowed(t, "again", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
+	allowed(t, "again", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux, tenant.Sample()))
 	if one().ID != before.ID {
 		t.Error("the application was made anew")
 	}
 	s := &corev1.Secret{}
 	s.Namespace, s.Name = "druppie-system", "tracedb-oauth"
 	allowed(t, "lose the secret", f.cluster.Delete(t.Context(), s))
-	allowed(t, "repair", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux))
+	allowed(t, "repair", setup.Ensure(t.Context(), f.cluster, nil, f.endpoint, toFlux, tenant.Sample()))
 	if one().ClientID == before.ClientID {
 		t.Error("the application is still the one whose secret nobody knows")
 	}

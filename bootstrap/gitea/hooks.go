@@ -66,8 +66,10 @@ func (s *setup) ensureWebhooks(ctx context.Context) error {
 	// The trace's own repository has none: there each checkpoint would make a
 	// record, and each record a checkpoint.
 	hooks := map[string][]hook{names.RepoPlatform: {toFlux, toTrace}, names.RepoFleet: {toFlux, toTrace}}
-	for _, service := range names.Services() {
-		hooks[service] = []hook{toFoundry, toTrace}
+	for _, t := range s.tenants {
+		for _, service := range t.Services {
+			hooks[service] = []hook{toFoundry, toTrace}
+		}
 	}
 	for _, repo := range slices.Sorted(maps.Keys(hooks)) {
 		if err := s.ensureHooks(ctx, repo, hooks[repo]); err != nil {

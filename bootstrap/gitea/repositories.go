@@ -1,6 +1,7 @@
 package gitea
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	sdk "code.gitea.io/sdk/gitea"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
 )
@@ -28,7 +30,11 @@ type repository struct {
 	seed          map[string]string // files that the first commits bring
 }
 
-func repositories() []repository {
+func repositories(tenants []tenant.Tenant) []repository {
+	folders := map[string]string{}
+	for _, t := range tenants {
+		folders[listing(t)] = emptyTenant
+	}
 	all := []repository{
 		{
 			name:        names.RepoPlatform,
@@ -58,7 +64,7 @@ func repositories() []repository {
 				pullRequestsBy(names.UserFoundry),
 				noRefNames(),
 			},
-			seed: map[string]string{"tenants/drones/kustomization.yaml": emptyTenant},
+			seed: folders,
 		},
 		{
 			name:          names.RepoTrace,
@@ -67,22 +73,24 @@ func repositories() []repository {
 			protection:    []protection{pushOnlyBy(names.MainBranch, names.UserTrace)},
 		},
 	}
-	for _, name := range names.Services() {
-		all = append(all, service(name))
+	for _, t := range tenants {
+		for _, name := range t.Services {
+			all = append(all, service(name, t.Name))
+		}
 	}
 	return all
 }
 
-// descriptions are those of the services.
+// descriptions are those of the sample services.
 var descriptions = map[string]string{
 	names.RepoDroneService: "The sample service: plans inspection flights along dikes.",
 	names.RepoLevelService: "A second service: says whether a water level is as it should be.",
 }
 
 // service is a repository that the foundry builds from.
-func service(name string) repository {
+func service(name, tenant string) repository {
 	return repository{
-		name: name, description: descriptions[name],
+		name: name, description: cmp.Or(descriptions[name], "A service of the tenant "+tenant+"."),
 		collaborators: map[string]sdk.AccessMode{
 			names.UserBuilder:  sdk.AccessModeWrite,
 			names.UserReviewer: sdk.AccessModeWrite,
@@ -99,17 +107,9 @@ func service(name string) repository {
 	}
 }
 
-// emptyTenant makes the tenant's Kustomization ready before anything was
-// promoted.
-const emptyTenant = `# Promotions add services here, each in a folder of its own.
-apiVersion: kustomize.config.k8s.io/v1beta1
-kind: Kustomization
-resources: []
-`
-
 func (s *setup) ensureRepositories(ctx context.Context) error {
 	var g errgroup.Group
-	for _, r := range repositories() {
+	for _, r := range repositories(s.tenants) {
 		g.Go(func() error {
 			if err := s.ensureRepository(ctx, r); err != nil {
 				return fmt.Errorf("%s: %w", r.name, err)

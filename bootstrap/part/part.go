@@ -33,7 +33,7 @@ const (
 )
 
 // Tenants is the part with the tenants' namespaces and the accounts that Flux
-// applies the fleet as.
+// applies the fleet as; its folder is rendered once for each of them.
 const Tenants = "tenants"
 
 // Part is a folder of Kubernetes objects that is installed as a whole, and ready
@@ -72,7 +72,7 @@ const (
 func All() []Part {
 	return []Part{
 		{Name: "podnet", Folder: "manifests/podnet", By: Node, Namespace: "kube-system"},
-		{Name: "local-path", Folder: "manifests/local-path", By: Node, Namespace: "local-path-storage"},
+		{Name: "local-path", Folder: "manifests/local-path", By: Node, Namespace: names.NamespaceVolumes},
 
 		// Kaniko builds as root in its container, so the foundry's level is baseline.
 		{Name: "registry", Folder: "charts/registry", Chart: true, By: Foundation, Namespace: names.NamespaceFoundry, PodSecurity: "baseline"},
@@ -87,7 +87,7 @@ func All() []Part {
 			DependsOn: []string{"kyverno-crds"}, Interval: securityInterval},
 		{Name: "policies", Folder: "policies", By: Flux, DependsOn: []string{"kyverno"}, Interval: securityInterval},
 		// Nothing runs in a tenant that the policies haven't seen.
-		{Name: Tenants, Folder: "manifests/tenant-drones", By: Flux, DependsOn: []string{"policies"}, Interval: securityInterval},
+		{Name: Tenants, Folder: "manifests/tenant", By: Flux, DependsOn: []string{"policies"}, Interval: securityInterval},
 		// Tekton's webhook has to answer before its objects are taken.
 		{Name: "pipelines", Folder: "pipelines", By: Flux, Namespace: names.NamespaceFoundry, PodSecurity: "baseline",
 			DependsOn: []string{"tekton-pipelines"}, Interval: securityInterval},

@@ -73,6 +73,7 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
 	cmd.AddCommand(
 		newUpCmd(a, runUp),
 		newDownCmd(a),
+		newOnboardCmd(a),
 		newStatusCmd(a),
 		newDoctorCmd(a),
 		newScenarioCmd(a),

@@ -9,16 +9,17 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/druppie/druppie-up/cmd/foundry/internal/listen"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/pipelinerun"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/watch"
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
 
 func newWatchCmd() *cobra.Command {
 	var s step
-	var forge, secretFile string
-	var repositories []string
+	var forge, secretFile, triggers string
 	var interval time.Duration
 	w := &watch.Watch{HTTP: &http.Client{Timeout: 30 * time.Second}}
 	var cmd *cobra.Command
@@ -31,8 +32,12 @@ func newWatchCmd() *cobra.Command {
 		if w.Tekton, err = pipelinerun.InCluster(); err != nil {
 			return err
 		}
+		named, err := readTriggers(triggers)
+		if err != nil {
+			return ui.Usage(err)
+		}
 		var all []*watch.Watch
-		for _, repository := range repositories {
+		for _, repository := range listen.Repositories(named, names.MainBranch) {
 			if _, err := source.URL(forge, repository); err != nil {
 				return ui.Usage(err)
 			}
@@ -48,9 +53,8 @@ func newWatchCmd() *cobra.Command {
 	require(cmd, &w.Namespace, "namespace", "namespace of the runs")
 	require(cmd, &w.Listener, "listener", "address that Gitea's webhook goes to")
 	require(cmd, &secretFile, "secret-file", "file with the webhook's secret")
+	require(cmd, &triggers, "triggers", "folder with the triggers, *.yaml: what they start on main is watched")
 	f := cmd.Flags()
-	f.StringArrayVar(&repositories, "repository", nil, "full name of a service's repository, owner/name; once for each")
-	_ = cmd.MarkFlagRequired("repository")
 	f.DurationVar(&interval, "interval", 15*time.Second, "time between two checks")
 	f.DurationVar(&w.Grace, "grace", 30*time.Second, "how long a commit may be without a run before its event counts as lost")
 	f.IntVar(&w.Attempts, "attempts", 3, "how many runs of a commit may be cut off, as by a node that restarts, before none is started any more")

@@ -56,8 +56,9 @@ var allowed = []struct{ pkg, imports string }{
 	{"bootstrap/frontdoor", ""},
 	{"bootstrap/secrets/secretstest", ""},
 	{"bootstrap/secrets", "bootstrap/kube bootstrap/part bootstrap/pki"},
-	{"bootstrap/gitea", "bootstrap/frontdoor bootstrap/kube bootstrap/secrets"},
-	{"bootstrap/flux", "bootstrap/kube bootstrap/part bootstrap/secrets internal/ui"},
+	{"bootstrap/tenant", "bootstrap/kube bootstrap/part internal/ui"},
+	{"bootstrap/gitea", "bootstrap/frontdoor bootstrap/kube bootstrap/secrets bootstrap/tenant"},
+	{"bootstrap/flux", "bootstrap/kube bootstrap/part bootstrap/secrets bootstrap/tenant internal/ui"},
 
 	// Data: an embed.go and nothing that thinks.
 	{"manifests", ""}, {"charts", ""}, {"pipelines", ""}, {"policies", ""},

@@ -25,7 +25,13 @@ const (
 	NamespaceFlux    = "flux-system"
 	NamespaceTekton  = "tekton-pipelines"
 	NamespaceKyverno = "kyverno"
+	NamespaceVolumes = "local-path-storage"
 )
+
+// Namespaces are all of the platform's own that parts of it run in.
+func Namespaces() []string {
+	return []string{NamespaceSystem, NamespaceGitea, NamespaceFoundry, NamespaceFlux, NamespaceTekton, NamespaceKyverno, NamespaceVolumes}
+}
 
 // Accounts in Gitea. Each has a token of its own, so that every change says who made it.
 const (
@@ -52,8 +58,13 @@ const (
 	MainBranch = "main"
 )
 
-// Services are the repositories that the foundry builds from, without their owner.
-func Services() []string { return []string{RepoDroneService, RepoLevelService} }
+// IsService says whether a repository of the organisation is a service's: all are but the platform's own.
+func IsService(repository string) bool {
+	return repository != RepoPlatform && repository != RepoFleet && repository != RepoTrace
+}
+
+// SampleTenant is the namespace of the sample services.
+const SampleTenant = "drones"
 
 // Domain is the front door's on this machine; each part's pages have a host in it.
 const Domain = "druppie.localhost"
@@ -82,6 +93,9 @@ const (
 	// Secret of this name in NamespaceSystem holds its key too.
 	CA    = "platform-ca"
 	CAKey = "ca.crt"
+
+	// Tenants is the ConfigMap in NamespaceSystem with the list of who has services on the platform.
+	Tenants = "tenants"
 
 	// CheckpointKey is the ConfigMap in NamespaceSystem with the key that checkpoints of the trace's log are
 	// verified with, at CheckpointKeyFile.

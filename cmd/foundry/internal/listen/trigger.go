@@ -3,6 +3,8 @@ package listen
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -48,6 +50,18 @@ func ReadTrigger(data []byte) (Trigger, error) {
 		return t, fmt.Errorf("trigger: %w", err)
 	}
 	return t, nil
+}
+
+// Repositories are those of which a push to the branch starts something, sorted.
+func Repositories(triggers []Trigger, branch string) []string {
+	var all []string
+	for _, t := range triggers {
+		if t.Branch == branch {
+			all = slices.AppendSeq(all, maps.Keys(t.Services))
+		}
+	}
+	slices.Sort(all)
+	return slices.Compact(all)
 }
 
 // run is the run that a push starts.

@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"strings"
-	"time"
 
 	"code.gitea.io/sdk/gitea"
+	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
-	"k8s.io/apimachinery/pkg/util/wait"
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/fleet"
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
@@ -53,7 +51,9 @@ func (c Client) Approve(ctx context.Context, number int64, s fleet.Service, r fl
 		if err := review(gitea.ReviewStateApproved, approval); err != nil {
 			return "", fmt.Errorf("approve pull request %d of %s: %w", number, c.Fleet, err)
 		}
-		if err := c.merge(ctx, api, pr, s, r); err != nil {
+		if err := api.Merge(ctx, owner, name, number, giteaclient.Merge{
+			Head: pr.Head.Sha, Title: title(s, r), Message: body(s, r, ""),
+		}); err != nil {
 			return "", err
 		}
 		if pr, _, err = api.GetPullRequest(owner, name, number); err != nil {
@@ -101,11 +101,7 @@ func (c Client) compare(ctx context.Context, pr *gitea.PullRequest, s fleet.Serv
 	if err != nil {
 		return err
 	}
-	before, err := filesOf(repo, plumbing.NewHash(pr.MergeBase))
-	if err != nil {
-		return err
-	}
-	proposed, err := filesOf(repo, plumbing.NewHash(pr.Head.Sha))
+	before, proposed, err := changed(repo, plumbing.NewHash(pr.Head.Sha))
 	if err != nil {
 		return err
 	}
@@ -128,32 +124,31 @@ func (c Client) compare(ctx context.Context, pr *gitea.PullRequest, s fleet.Serv
 	return err
 }
 
-// mergeTimeout is how long Gitea may take to work out whether a pull request can be merged. After each push to the
-// fleet it does that for every open one, so whoever opens many makes it slow: twenty seconds weren't enough for ten.
-const mergeTimeout = 2 * time.Minute
-
-// merge merges exactly the reviewed commit. Gitea works out in the background
-// whether a pull request can be merged and says 405 until it knows.
-func (c Client) merge(ctx context.Context, api *giteaclient.Client, pr *gitea.PullRequest, s fleet.Service, r fleet.Release) error {
-	owner, name := split(c.Fleet)
-	var last error
-	err := wait.PollUntilContextTimeout(ctx, time.Second, mergeTimeout, true, func(context.Context) (bool, error) {
-		ok, resp, err := api.MergePullRequest(owner, name, pr.Index, gitea.MergePullRequestOption{
-			Style: gitea.MergeStyleSquash, HeadCommitId: pr.Head.Sha,
-			Title: title(s, r), Message: body(s, r, ""),
-		})
-		status := giteaclient.Status(resp)
-		if !ok && err == nil {
-			err = fmt.Errorf("Gitea answered %d", status)
-		}
-		if status == http.StatusMethodNotAllowed || status >= http.StatusInternalServerError {
-			last = err
-			return false, nil
-		}
-		return ok, err
-	})
+// changed is what the fleet holds where a proposal left main, and what it holds with that. Gitea's own word for where
+// that is comes late: for a moment it names what main was before another tenant's promotion.
+func changed(repo *git.Repository, head plumbing.Hash) (before, proposed fleet.Files, err error) {
+	ref, err := repo.Reference(plumbing.NewRemoteReferenceName("origin", names.MainBranch), true)
 	if err != nil {
-		return fmt.Errorf("merge pull request %d of %s: %w", pr.Index, c.Fleet, errors.Join(err, last))
+		return nil, nil, fmt.Errorf("main of fleet: %w", err)
 	}
-	return nil
+	main, err := repo.CommitObject(ref.Hash())
+	if err != nil {
+		return nil, nil, fmt.Errorf("main of fleet: %w", err)
+	}
+	commit, err := repo.CommitObject(head)
+	if err != nil {
+		return nil, nil, fmt.Errorf("commit %s of fleet: %w", head, err)
+	}
+	bases, err := commit.MergeBase(main)
+	if err == nil && len(bases) == 0 {
+		err = fmt.Errorf("it has no history in common with %s", names.MainBranch)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("where the proposal left %s: %w", names.MainBranch, err)
+	}
+	if before, err = fleet.Read(bases[0]); err != nil {
+		return nil, nil, err
+	}
+	proposed, err = fleet.Read(commit)
+	return before, proposed, err
 }

@@ -34,6 +34,7 @@ type gitea struct {
 	pr         map[string]any
 	unreviewed int // commits that main of the service lacks
 	busy       int // times that a merge has to be tried again
+	raced      int // times that another merge came first
 	done       []string
 }
 
@@ -57,6 +58,12 @@ func (g *gitea) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if g.busy > 0 {
 			g.busy--
 			w.WriteHeader(http.StatusMethodNotAllowed)
+			return
+		}
+		if g.raced > 0 {
+			g.raced--
+			w.WriteHeader(http.StatusConflict)
+			reply(map[string]string{"message": "merge push out of date"})
 			return
 		}
 		var merge struct {
@@ -86,10 +93,13 @@ func TestApprove(t *testing.T) {
 		name   string
 		tamper func(proposed map[string]string)
 		change func(g *gitea, r *fleet.Release)
-		want   string // the refusal; empty: approved and merged
+		others map[string]string // what another promotion brought onto main since
+		want   string            // the refusal; empty: approved and merged
 	}{
 		{name: "the promotion"},
 		{name: "Gitea is still busy", change: func(g *gitea, _ *fleet.Release) { g.busy = 2 }},
+		{name: "another came in between", change: func(g *gitea, _ *fleet.Release) { g.raced = 1 }},
+		{name: "another tenant's came meanwhile", others: map[string]string{"tenants/water/kustomization.yaml": "resources: [pump]\n"}},
 		{
 			name: "a digest that wasn't proven", want: "tenants/drones/drone-service/kustomization.yaml has other contents",
 			change: func(_ *gitea, r *fleet.Release) { r.Digest = "sha256:" + strings.Repeat("2", 64) },
@@ -157,9 +167,12 @@ func TestApprove(t *testing.T) {
 			}
 			repo := foundrytest.NewGit(t, "druppie/fleet", listing, proposed)
 			repo.SetBranch(t, "main", repo.Commits[0])
+			if tt.others != nil {
+				repo.Commit(t, "main", repo.Commits[0], tt.others)
+			}
 			repo.SetBranch(t, "promote/drones/drone-service", repo.Commits[1])
 			api := &gitea{pr: map[string]any{
-				"number": 7, "state": "open", "merge_base": repo.Commits[0], "user": map[string]any{"login": "foundry"},
+				"number": 7, "state": "open", "user": map[string]any{"login": "foundry"},
 				"base": map[string]any{"ref": "main", "repo_id": 1},
 				"head": map[string]any{"ref": "promote/drones/drone-service", "sha": repo.Commits[1], "repo_id": 1},
 			}}
