@@ -25,6 +25,7 @@ var ReportSchema []byte
 // run is a scenario's result as a report tells it: with seconds, not with what a program counts in.
 type run struct {
 	Name     string   `json:"name"`
+	Tenant   string   `json:"tenant,omitempty"`
 	Controls []string `json:"controls"`
 	Passed   bool     `json:"passed"`
 	Why      string   `json:"why,omitempty"`
@@ -49,7 +50,7 @@ func (r Report) MarshalJSON() ([]byte, error) {
 		Scenarios []run   `json:"scenarios"`
 	}{fields(r), r.Took().Seconds(), []run{}}
 	for _, s := range r.Scenarios {
-		doc.Scenarios = append(doc.Scenarios, run{s.Name, list(s.Controls), s.Passed, s.Why, s.Duration.Seconds(), s.Waited.Seconds(), list(phases(s.Phases))})
+		doc.Scenarios = append(doc.Scenarios, run{s.Name, s.Tenant, list(s.Controls), s.Passed, s.Why, s.Duration.Seconds(), s.Waited.Seconds(), list(phases(s.Phases))})
 	}
 	doc.Controls = nil
 	for _, c := range r.Controls {
@@ -90,7 +91,7 @@ func (r *Report) UnmarshalJSON(data []byte) error {
 	*r = Report(doc.fields)
 	for _, s := range doc.Scenarios {
 		r.Scenarios = append(r.Scenarios, scenarios.Result{
-			Name: s.Name, Controls: s.Controls, Passed: s.Passed, Why: s.Why, Duration: span(s.Seconds), Waited: span(s.Waited), Phases: unphases(s.Phases),
+			Name: s.Name, Tenant: s.Tenant, Controls: s.Controls, Passed: s.Passed, Why: s.Why, Duration: span(s.Seconds), Waited: span(s.Waited), Phases: unphases(s.Phases),
 		})
 	}
 	return nil

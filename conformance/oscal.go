@@ -313,9 +313,9 @@ func (o oscalWriter) observe(id, title, description, kind string, p []oscalProp,
 }
 
 func (o oscalWriter) observeRun(i int, s scenarios.Result) oscalObservation {
-	outcome, description := "passed", fmt.Sprintf("Scenario %s passed.", s.Name)
+	outcome, description := "passed", fmt.Sprintf("Scenario %s passed.", s.Title())
 	if !s.Passed {
-		outcome, description = "failed", fmt.Sprintf("Scenario %s failed: %s", s.Name, s.Why)
+		outcome, description = "failed", fmt.Sprintf("Scenario %s failed: %s", s.Title(), s.Why)
 	}
 	p := props("outcome", outcome, "seconds", seconds(s.Duration), "failed-in", s.Failed())
 	var names []string

@@ -25,7 +25,7 @@ type Report struct {
 	Seed      uint64             `json:"seed,omitempty"`    // of the order, where it was shuffled
 	Tested    Tested             `json:"tested"`
 	Controls  []ControlResult    `json:"controls"`
-	Scenarios []scenarios.Result `json:"-"` // in the order in which they ran
+	Scenarios []scenarios.Result `json:"-"` // in the order in which they ended
 	Mutations []MutationResult   `json:"mutations"`
 }
 
@@ -222,7 +222,7 @@ func (r Report) JUnit(w io.Writer) error {
 		controls.add(tc)
 	}
 	for _, s := range r.Scenarios {
-		tc := junitCase{Class: "scenario", Name: s.Name, Seconds: seconds(s.Duration)}
+		tc := junitCase{Class: "scenario", Name: s.Title(), Seconds: seconds(s.Duration)}
 		if !s.Passed {
 			tc.Failure = &junitMessage{s.Why}
 		}

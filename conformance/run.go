@@ -18,6 +18,7 @@ type RunFunc func(ctx context.Context, scenario string) (scenarios.Result, error
 // Options say how to prove the controls.
 type Options struct {
 	Run     RunFunc
+	Beside  []RunFunc // each runs scenarios in another tenant than Run and the others do, at the same time
 	Cluster Cluster
 	Shuffle func(n int, swap func(i, j int)) // nil: in order
 	Repeat  int                              // rounds of the scenarios
@@ -38,13 +39,10 @@ func (s Suite) Check(ctx context.Context, o Options) (Report, error) {
 		return rep, cmp.Or(err, ErrApplied)
 	}
 	for round := range max(o.Repeat, 1) {
-		for _, name := range s.needed(o.Shuffle) {
-			o.Note("scenario %s, round %d", name, round+1)
-			result, _ := o.Run(ctx, name)
-			if ctx.Err() != nil {
-				return s.judge(rep), context.Cause(ctx)
-			}
-			rep.Scenarios = append(rep.Scenarios, result)
+		results, err := s.round(ctx, o, round+1)
+		rep.Scenarios = append(rep.Scenarios, results...)
+		if err != nil {
+			return s.judge(rep), err
 		}
 	}
 	return s.judge(rep), nil
@@ -172,7 +170,7 @@ func judge(c Control, proving, leftOut []string, rep Report) ControlResult {
 		}
 		ran[run.Name] = true
 		if !run.Passed && r.Verdict == Holds {
-			r.Verdict, r.Why = Broken, run.Name+": "+run.Why
+			r.Verdict, r.Why = Broken, run.Title()+": "+run.Why
 		}
 	}
 	switch {

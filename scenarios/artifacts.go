@@ -39,7 +39,7 @@ var private = []string{"secrets", "configmaps"}
 type artifacts struct{ dir string }
 
 func (e *engine) newArtifacts(name string) artifacts {
-	return artifacts{filepath.Join(e.opt.Artifacts, name+"-"+time.Now().UTC().Format("20060102T150405Z"))}
+	return artifacts{filepath.Join(e.opt.Artifacts, name+"-"+e.opt.Place.Tenant+"-"+time.Now().UTC().Format("20060102T150405Z"))}
 }
 
 // gather writes all objects but the private ones, the logs of all containers since the script began, and the trace's

@@ -3,7 +3,6 @@ package scenarios
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,7 +19,7 @@ const settleTimeout = 90 * time.Second
 // that releases. A script that fails halfway would else leave it to the next one, which sees a service change that
 // it didn't touch. Of several commits only the last one's pods are waited for.
 func (c *call) settle(p *platform.Platform, repo, commit string) {
-	if c.lasting || c.ended || !slices.Contains(names.Services(), repo) {
+	if c.lasting || c.ended || !names.IsService(repo) {
 		return
 	}
 	c.latest = commit

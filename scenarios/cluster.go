@@ -2,6 +2,7 @@ package scenarios
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -62,8 +63,11 @@ func runApply(c *call, p *platform.Platform) error {
 	if err != nil {
 		return err
 	}
-	if _, err := client.Create(c.ctx, obj, metav1.CreateOptions{FieldManager: fieldManager}); err != nil {
-		return kubeErr(err)
+	if err := c.admit(func() error {
+		_, err := client.Create(c.ctx, obj, metav1.CreateOptions{FieldManager: fieldManager})
+		return err
+	}); err != nil {
+		return err
 	}
 	if c.lasting {
 		return nil
@@ -104,9 +108,29 @@ func runEphemeral(c *call, p *platform.Platform) error {
 	if err != nil {
 		return err
 	}
-	_, err = p.Kube.CoreV1().Pods(namespace).Patch(c.ctx, pods.Items[0].Name, types.StrategicMergePatchType,
-		patch, metav1.PatchOptions{}, "ephemeralcontainers")
-	return kubeErr(err)
+	return c.admit(func() error {
+		_, err := p.Kube.CoreV1().Pods(namespace).Patch(c.ctx, pods.Items[0].Name, types.StrategicMergePatchType,
+			patch, metav1.PatchOptions{}, "ephemeralcontainers")
+		return err
+	})
+}
+
+// admit asks the API server to take something. A webhook that couldn't be called has decided nothing, so it is asked
+// again a moment later; what stays so is a fault.
+func (c *call) admit(ask func() error) error {
+	const tries = 3
+	for try := 1; ; try++ {
+		err := ask()
+		if !apierrors.IsInternalError(err) || try == tries {
+			return kubeErr(err)
+		}
+		c.ts.Logf("asked again: %v", err)
+		select {
+		case <-c.ctx.Done():
+			return context.Cause(c.ctx)
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // runRunning sets a variable to the image that a ready deployment runs, after

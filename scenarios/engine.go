@@ -46,7 +46,7 @@ type engine struct {
 func newEngine(ctx context.Context, opt Options) *engine {
 	now := time.Now()
 	return &engine{
-		ctx: ctx, opt: opt, clock: &clock{reporter: opt.Reporter, now: time.Now}, begun: now, since: now,
+		ctx: ctx, opt: opt, clock: &clock{reporter: opt.Reporter, label: opt.Label, now: time.Now}, begun: now, since: now,
 		granted: map[string]bool{}, kept: map[string]string{}, protections: map[string]map[string]any{},
 	}
 }
@@ -59,6 +59,9 @@ func (e *engine) close() {
 
 func (e *engine) setup(env *testscript.Env) error {
 	env.Setenv("REGISTRY", names.RegistryHost+"/"+names.Organisation)
+	env.Setenv("TENANT", e.opt.Place.Tenant)
+	env.Setenv("SERVICE", e.opt.Place.Service)
+	env.Setenv("ALGORITHM", e.opt.Place.Algorithm)
 	env.Setenv("KUBECONFIG", e.opt.Kubeconfig)
 	env.Setenv("DRUPPIE_UP", e.opt.Command)
 	for name, value := range e.vars {
@@ -125,6 +128,7 @@ func (e *engine) table() map[string]scriptCommand {
 			"show IDENTITY REPOSITORY PATH",
 			"show IDENTITY REPOSITORY PATH BRANCH",
 			"head IDENTITY REPOSITORY",
+			"head IDENTITY REPOSITORY FOLDER",
 		}, refusable: true, onCluster: runGit},
 		"pr": {forms: []string{
 			"open IDENTITY REPOSITORY BRANCH TITLE",

@@ -35,19 +35,27 @@ func awaitKustomization(c *call, p *platform.Platform, name string, check func(k
 	})
 }
 
-// awaitRevision waits until Flux has dealt with a revision: it is ready at
-// it, or it reports a failure that the pattern fits.
+// awaitRevision waits until Flux has dealt with a revision, or with a later one that came meanwhile: it is ready at
+// it, or it reports a failure that the pattern fits. REVISION becomes the one that it is at.
 func awaitRevision(c *call, p *platform.Platform) error {
 	name, revision := c.args[1], c.args[2]
-	message := ""
+	message, at := "", ""
+	compared := map[string]bool{} // whether a revision holds the one that is waited for
 	err := awaitKustomization(c, p, name, func(k *kustomizev1.Kustomization, ready metav1.Condition) (bool, string) {
-		message = ready.Message
-		at := k.Status.LastAppliedRevision
+		message, at = ready.Message, k.Status.LastAppliedRevision
 		if c.pattern != nil {
 			at = k.Status.LastAttemptedRevision
 		}
+		at = at[strings.LastIndex(at, ":")+1:]
+		if _, known := compared[at]; !known {
+			has, err := holds(c, p, k.Spec.SourceRef.Name, at, revision)
+			if err != nil {
+				return false, err.Error() // Gitea may be starting
+			}
+			compared[at] = has
+		}
 		switch {
-		case !strings.HasSuffix(at, revision):
+		case !compared[at]:
 			return false, fmt.Sprintf("for Flux to come to revision %s of %s; it is at %s: %s", revision, name, at, message)
 		case c.pattern == nil:
 			return ready.Status == metav1.ConditionTrue, "for " + name + " to be ready: " + message
@@ -58,11 +66,29 @@ func awaitRevision(c *call, p *platform.Platform) error {
 	if err != nil {
 		return err
 	}
+	c.ts.Setenv("REVISION", at)
 	fmt.Fprintln(c.ts.Stdout(), message)
 	if message == "" {
 		return errors.New("Flux says nothing about it")
 	}
 	return nil
+}
+
+// holds says whether a revision is the commit that is looked for, or came after it. Only the fleet goes on while a
+// scenario waits: other tenants' promotions come there too.
+func holds(c *call, p *platform.Platform, source, revision, commit string) (bool, error) {
+	if revision == commit || revision == "" || source != names.RepoFleet {
+		return revision == commit, nil
+	}
+	client, err := p.Gitea(c.ctx, names.UserFlux)
+	if err != nil {
+		return false, err
+	}
+	lacks, resp, err := client.CompareCommits(names.Organisation, names.RepoFleet, revision, commit)
+	if err != nil {
+		return false, giteaErr("compare "+revision+" with "+commit, resp, err)
+	}
+	return lacks.TotalCommits == 0, nil
 }
 
 // runReconcile asks Flux to reconcile now instead of at its next interval.

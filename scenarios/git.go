@@ -54,6 +54,9 @@ func runGit(c *call, p *platform.Platform) error {
 	if err != nil {
 		return err
 	}
+	if c.args[0] == "head" && len(c.args) > 3 {
+		return lastCommit(c, client)
+	}
 	if c.args[0] == "head" {
 		b, resp, err := client.GetRepoBranch(names.Organisation, c.args[2], names.MainBranch)
 		if err != nil {
@@ -72,6 +75,21 @@ func runGit(c *call, p *platform.Platform) error {
 	}
 	_, err = c.ts.Stdout().Write(data)
 	return err
+}
+
+// lastCommit prints the last commit of main that changed something in a folder.
+func lastCommit(c *call, client *giteaclient.Client) error {
+	list, resp, err := client.ListRepoCommits(names.Organisation, c.args[2], gitea.ListCommitOptions{
+		ListOptions: gitea.ListOptions{Page: 1, PageSize: 1}, SHA: names.MainBranch, Path: c.args[3],
+	})
+	if err != nil {
+		return giteaErr("read "+c.args[2], resp, err)
+	}
+	if len(list) == 0 {
+		return fmt.Errorf("no commit of %s has %s", c.args[2], c.args[3])
+	}
+	fmt.Fprintln(c.ts.Stdout(), list[0].SHA)
+	return nil
 }
 
 func basic(id platform.Identity) *githttp.BasicAuth {
@@ -176,8 +194,8 @@ func giteaErr(what string, resp *gitea.Response, err error) error {
 	return err
 }
 
-// runOverlay makes a clone hold the sample service as it is embedded here, with
-// the release named: what an earlier run left in the repository goes.
+// runOverlay makes a clone hold the sample service as it is embedded here, in the names of
+// where the scenario runs and with the release named: what an earlier run left in the repository goes.
 func runOverlay(c *call) error {
 	dir := c.ts.MkAbs(c.args[0])
 	if _, err := os.Stat(filepath.Join(dir, ".git")); err != nil {
@@ -195,7 +213,7 @@ func runOverlay(c *call) error {
 			return err
 		}
 	}
-	if err := copyService(dir); err != nil {
+	if err := copyService(dir, c.opt.Place); err != nil {
 		return err
 	}
 	file := filepath.Join(dir, "drone_service", "release.py")
@@ -210,9 +228,24 @@ func runOverlay(c *call) error {
 	return os.WriteFile(file, named, 0o644)
 }
 
-func copyService(dir string) error {
+// copyService writes the sample service's files, in the names of a place.
+func copyService(dir string, at Place) error {
 	if err := os.CopyFS(dir, droneservice.FS); err != nil {
 		return err
+	}
+	named, err := filepath.Glob(filepath.Join(dir, "deploy", "*.yaml"))
+	if err != nil {
+		return err
+	}
+	rename := strings.NewReplacer(Sample().Service, at.Service, Sample().Algorithm, at.Algorithm)
+	for _, file := range append(named, filepath.Join(dir, "algorithm.yaml")) {
+		data, err := os.ReadFile(file)
+		if err == nil {
+			err = os.WriteFile(file, []byte(rename.Replace(string(data))), 0o644)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	caches, err := filepath.Glob(filepath.Join(dir, "*", "__pycache__"))
 	for _, cache := range caches {

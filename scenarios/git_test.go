@@ -68,9 +68,36 @@ func TestGitErrTellsRefusalsFromFaults(t *testing.T) {
 	}
 }
 
+// In another place nothing is called as in the sample's.
+func TestCopyServiceIsNamedAfterItsPlace(t *testing.T) {
+	dir := t.TempDir()
+	if err := copyService(dir, Place{Tenant: "water", Service: "pump-service", Algorithm: "alg-00000001"}); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "deploy", "*.yaml"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(err)
+	}
+	text := ""
+	for _, file := range append(files, filepath.Join(dir, "algorithm.yaml")) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(data)
+	}
+	for word, want := range map[string]bool{
+		"drone-service": false, "alg-d1jk3vl8": false, "druppie/pump-service": true, "name: pump-service": true, "alg-00000001": true,
+	} {
+		if strings.Contains(text, word) != want {
+			t.Errorf("%q is there: %v", word, !want)
+		}
+	}
+}
+
 func TestCopyServiceIsWhole(t *testing.T) {
 	dir := t.TempDir()
-	if err := copyService(dir); err != nil {
+	if err := copyService(dir, Sample()); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{

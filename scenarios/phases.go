@@ -45,6 +45,7 @@ func steps(script []byte) []Step {
 // clock measures phases; one runs at a time.
 type clock struct {
 	reporter ui.Reporter
+	label    string // before each phase's name, for people
 	now      func() time.Time
 	phases   []Phase
 	task     ui.Task
@@ -54,7 +55,7 @@ type clock struct {
 func (c *clock) start(name string) {
 	c.end(nil)
 	c.phases = append(c.phases, Phase{Name: name})
-	c.task = c.reporter.Start("scenario."+strings.ReplaceAll(name, " ", "-"), name)
+	c.task = c.reporter.Start("scenario."+strings.ReplaceAll(name, " ", "-"), c.label+name)
 	c.begun = c.now()
 }
 

@@ -150,6 +150,8 @@ func merge(c *call, client *giteaclient.Client, repo string) error {
 		case !errors.As(err, &refused):
 		case refused.Status == http.StatusMethodNotAllowed && strings.Contains(strings.ToLower(refused.Message), "try again"):
 			return false, "for Gitea to find out whether it can be merged", nil
+		case giteaclient.Raced(err):
+			return false, "for another merge to be over", nil
 		case refused.Status == http.StatusMethodNotAllowed || refused.Status == http.StatusForbidden:
 			return false, "", refusal{fmt.Errorf("merge: %w", err)}
 		}

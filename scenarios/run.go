@@ -16,8 +16,24 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/internal/ui"
 )
+
+// Place is the tenant that a scenario acts in, and the service that it changes there.
+type Place struct {
+	Tenant    string
+	Service   string // its name and repository
+	Algorithm string // its id in the AI register
+}
+
+// Sample is the place where the sample service flies.
+func Sample() Place {
+	return Place{Tenant: names.SampleTenant, Service: names.RepoDroneService, Algorithm: sampleAlgorithm}
+}
+
+// sampleAlgorithm is the sample service's id in the AI register.
+const sampleAlgorithm = "alg-d1jk3vl8"
 
 // Options say which scenario to run against which platform.
 type Options struct {
@@ -28,6 +44,8 @@ type Options struct {
 	Command    string // path of druppie-up, for the scripts that call it
 	Platform   string // name of the platform, which that command is given
 	Artifacts  string // folder for what there is to see when a script fails; empty: it isn't kept
+	Place      Place  // where it runs; zero: the sample's
+	Label      string // before the names of phases, where several scenarios run side by side
 	Keep       bool   // a script that fails leaves what it made, for people to look at
 	// Step is called before each phase; an error ends the script. It may be nil.
 	Step func(context.Context, Step) error
@@ -41,12 +59,21 @@ type Options struct {
 // Result is what came of a scenario.
 type Result struct {
 	Name     string        `json:"name"`
+	Tenant   string        `json:"tenant,omitempty"` // in which it ran; empty: the sample's
 	Controls []string      `json:"controls"`
 	Passed   bool          `json:"passed"`
 	Why      string        `json:"why,omitempty"` // it didn't pass
 	Duration time.Duration `json:"duration"`
 	Waited   time.Duration `json:"waited"` // of that, for the platform to do something
 	Phases   []Phase       `json:"legs"`
+}
+
+// Title names the scenario, and where it ran if that isn't the sample's tenant.
+func (r Result) Title() string {
+	if r.Tenant == "" {
+		return r.Name
+	}
+	return r.Name + " in " + r.Tenant
 }
 
 // Failed names the phase in which the scenario failed; empty: it passed, or failed before any phase.
@@ -72,6 +99,9 @@ func run(ctx context.Context, fsys fs.FS, opt Options) (Result, error) {
 	if err != nil {
 		return Result{Name: opt.Name}, err
 	}
+	if info.Alone != "" && opt.Place != Sample() {
+		return Result{Name: info.Name}, fmt.Errorf("%s runs in the sample tenant only: %s", info.Name, info.Alone)
+	}
 	script, err := fs.ReadFile(fsys, info.Name+ext)
 	if err != nil {
 		return Result{Name: info.Name, Controls: info.Controls}, err
@@ -93,12 +123,18 @@ func (o Options) filled() Options {
 	if o.Out == nil {
 		o.Out = io.Discard
 	}
+	if o.Place == (Place{}) {
+		o.Place = Sample()
+	}
 	return o
 }
 
 // execute runs a script and says what came of it.
 func (e *engine) execute(info Info, script []byte) (Result, error) {
 	res := Result{Name: info.Name, Controls: info.Controls}
+	if e.opt.Place != Sample() {
+		res.Tenant = e.opt.Place.Tenant
+	}
 	dir, err := os.MkdirTemp("", "druppie-scenario-")
 	if err != nil {
 		return res, err

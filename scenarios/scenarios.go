@@ -42,6 +42,8 @@ type Info struct {
 	After    []string `json:"after,omitempty"` // scenarios that must have run before
 	// Machine says that it needs the machine that the cluster's nodes run on.
 	Machine bool `json:"machine,omitempty"`
+	// Alone says why no other may run beside it; empty: it keeps to one tenant, whichever that is.
+	Alone string `json:"alone,omitempty"`
 }
 
 // List gives all scenarios in an order in which they can run one after another.
@@ -74,11 +76,12 @@ var (
 	opening = regexp.MustCompile(`^# ([A-Z0-9a-z. ]+): (.+)$`)
 	control = regexp.MustCompile(`^(C[1-6]|F[0-8][abc]?|F6\.[123])$`)
 	after   = regexp.MustCompile(`^# After: (.+)$`)
+	alone   = regexp.MustCompile(`^# Alone: (.+)$`)
 	needs   = regexp.MustCompile(`^# Needs: (.+)$`)
 )
 
 // parseHeader reads the first lines of a script: the ids of the controls it
-// proves and, after a colon, what it shows; then perhaps what must have run, and what it needs.
+// proves and, after a colon, what it shows; then perhaps what must have run, why nothing may run beside it, and what it needs.
 func parseHeader(name string, script []byte) (Info, error) {
 	info := Info{Name: name}
 	lines := bufio.NewScanner(bytes.NewReader(script))
@@ -98,6 +101,9 @@ func parseHeader(name string, script []byte) (Info, error) {
 	for lines.Scan() && strings.HasPrefix(lines.Text(), "#") {
 		if m := after.FindStringSubmatch(lines.Text()); m != nil {
 			info.After = strings.Fields(m[1])
+		}
+		if m := alone.FindStringSubmatch(lines.Text()); m != nil {
+			info.Alone = m[1]
 		}
 		if m := needs.FindStringSubmatch(lines.Text()); m != nil {
 			if m[1] != "machine" {

@@ -41,6 +41,31 @@ func TestListNamesWhatEachScenarioProves(t *testing.T) {
 	}
 }
 
+// What can only be done in the sample's tenant isn't done elsewhere.
+func TestAloneRunsInTheSampleTenant(t *testing.T) {
+	fsys := fstest.MapFS{"x.txtar": {Data: []byte("# F2: it flies\n# Alone: it stops everything\nphase x\n")}}
+	opt := Options{Name: "x", Place: Place{Tenant: "water", Service: "pump", Algorithm: "alg-00000001"}}
+	if _, err := run(t.Context(), fsys, opt); err == nil || !strings.Contains(err.Error(), "it stops everything") {
+		t.Errorf("got %v", err)
+	}
+	opt.Place = Sample()
+	if res, err := run(t.Context(), fsys, opt); err != nil || !res.Passed {
+		t.Errorf("got %+v, %v", res, err)
+	}
+}
+
+// A scenario is told where it runs, and its result says so where that isn't the sample's tenant.
+func TestPlaceIsGiven(t *testing.T) {
+	fsys := fstest.MapFS{"x.txtar": {Data: []byte("# F2: it flies\nphase x\nenv AT=$TENANT/$SERVICE/$ALGORITHM\nsame place $AT water/pump/alg-00000001\n")}}
+	res, err := run(t.Context(), fsys, Options{Name: "x", Place: Place{Tenant: "water", Service: "pump", Algorithm: "alg-00000001"}})
+	if err != nil || res.Tenant != "water" || res.Title() != "x in water" {
+		t.Errorf("got %+v, %v", res, err)
+	}
+	if res, err := run(t.Context(), fsys, Options{Name: "x"}); !errors.Is(err, ErrFailed) || res.Tenant != "" || res.Title() != "x" {
+		t.Errorf("got %+v, %v", res, err)
+	}
+}
+
 func TestHeader(t *testing.T) {
 	tests := []struct {
 		name, script string
@@ -51,6 +76,8 @@ func TestHeader(t *testing.T) {
 			Info{Name: "x", Title: "it flies", Controls: []string{"C1", "F3a"}, After: []string{"a", "b"}}, ""},
 		{"the machine", "# F2: it flies\n# Needs: machine\nphase x\n",
 			Info{Name: "x", Title: "it flies", Controls: []string{"F2"}, Machine: true}, ""},
+		{"alone", "# F2: it flies\n# Alone: it stops everything\nphase x\n",
+			Info{Name: "x", Title: "it flies", Controls: []string{"F2"}, Alone: "it stops everything"}, ""},
 		{"something else", "# F2: it flies\n# Needs: luck\nphase x\n", Info{}, `needs "luck"`},
 		{"after is of the header only", "# C1: it flies\nphase x\n# After: a\n",
 			Info{Name: "x", Title: "it flies", Controls: []string{"C1"}}, ""},

@@ -194,7 +194,7 @@ func (c *call) describe(seq int64) (string, error) {
 		}
 		return strings.Join(lines, "\n"), nil
 	}
-	return "", fmt.Errorf("what the trace tells of record %d doesn't hold it", seq)
+	return "", refusal{fmt.Errorf("what the trace tells of record %d doesn't hold it", seq)}
 }
 
 // awaitTrace waits until the trace has a record: what the platform did right counts

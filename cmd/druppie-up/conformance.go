@@ -9,10 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/druppie/druppie-up/bootstrap"
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/conformance"
 	"github.com/druppie/druppie-up/internal/text"
@@ -48,6 +50,7 @@ type conformanceOptions struct {
 	shuffle   bool
 	seed      uint64
 	repeat    int
+	parallel  int
 	record    bool
 	artifacts string
 	lang      string
@@ -66,6 +69,7 @@ listed as "not there", never as holding. It fails when a control doesn't hold, w
 weakened unnoticed. The report is signed with the platform's conformance key and recorded in the trace.`,
 		Example: `  druppie-up conformance
   druppie-up conformance --control C3,F6.2 --shuffle --repeat 3
+  druppie-up conformance --parallel 3
   druppie-up conformance --mutate -o junit
   druppie-up conformance --context my-cluster
   druppie-up conformance --undo`,
@@ -81,6 +85,7 @@ weakened unnoticed. The report is signed with the platform's conformance key and
 	flags.Uint64Var(&opts.seed, "seed", 0, "with --shuffle: the order of an earlier run, as its report names it")
 	flags.BoolVar(&opts.record, "record", true, "sign the report with the platform's key and record it in the trace")
 	flags.IntVar(&opts.repeat, "repeat", 1, "how many times to run the scenarios")
+	flags.IntVar(&opts.parallel, "parallel", 1, "how many scenarios to run side by side where they keep to a tenant: each in one of its own, conformance-1 and so on")
 	artifactsFlag(cmd, &opts.artifacts)
 	platformFlags(cmd, &opts.Options)
 	reportFlags(cmd, &opts.format, &opts.lang)
@@ -88,6 +93,7 @@ weakened unnoticed. The report is signed with the platform's conformance key and
 	cli.Complete(cmd, "others")
 	cli.Complete(cmd, "seed")
 	cli.Complete(cmd, "repeat")
+	cli.Complete(cmd, "parallel")
 	_ = cmd.RegisterFlagCompletionFunc("control", completeControls)
 	cmd.AddCommand(newConformanceListCmd(a), newConformanceReportCmd(a), newConformanceSchemaCmd(a), newConformanceHavenCmd(a), newConformanceHistoryCmd(a))
 	return cmd
@@ -243,15 +249,15 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	if err != nil {
 		return err
 	}
+	if !opts.mutate { // a mutation's scenario is to fail
+		scenario.Artifacts = opts.artifacts
+	}
+	beside, err := opts.beside(ctx, scenario)
+	if err != nil {
+		return err
+	}
 	o := conformance.Options{
-		Run: func(ctx context.Context, name string) (scenarios.Result, error) {
-			scenario := scenario
-			scenario.Name = name
-			if !opts.mutate { // a mutation's scenario is to fail
-				scenario.Artifacts = opts.artifacts
-			}
-			return scenarios.Run(ctx, scenario)
-		},
+		Run: runIn(scenario, scenarios.Sample(), opts.parallel > 1), Beside: beside,
 		Cluster: p, Repeat: opts.repeat, Others: opts.others, Note: rep.Note, Known: kept.known, Keep: kept.keep, Now: time.Now, Again: 15 * time.Second,
 	}
 	if opts.shuffle {
@@ -281,7 +287,8 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 		for _, s := range report.Scenarios {
 			took, waited = took+s.Duration, waited+s.Waited
 		}
-		rep.Note("%d runs of scenarios in %s, of which %s waiting for the platform", n, took.Round(time.Second), waited.Round(time.Second))
+		rep.Note("%d runs of scenarios in %s, together %s, of which %s waiting for the platform",
+			n, report.Took().Round(time.Second), took.Round(time.Second), waited.Round(time.Second))
 	}
 	var recorded error
 	if opts.record && listed == nil {
@@ -290,12 +297,54 @@ func runConformance(ctx context.Context, opts *conformanceOptions) error {
 	return errors.Join(writeReport(opts.app, opts.format, opts.lang, report), err, listed, recorded, notProven(report, opts.mutate))
 }
 
+// runIn runs scenarios in one place; named says in the names of phases which scenario they are of.
+func runIn(scenario scenarios.Options, at scenarios.Place, named bool) conformance.RunFunc {
+	scenario.Place = at
+	return func(ctx context.Context, name string) (scenarios.Result, error) {
+		scenario := scenario
+		if scenario.Name = name; named {
+			scenario.Label = name + " in " + at.Tenant + ": "
+		}
+		return scenarios.Run(ctx, scenario)
+	}
+}
+
+// beside are the places in which scenarios run beside those in the sample tenant. They are tenants for nothing else,
+// whose services the scenarios overwrite; who proves a platform doesn't change it, so somebody onboards them before.
+func (o *conformanceOptions) beside(ctx context.Context, scenario scenarios.Options) ([]conformance.RunFunc, error) {
+	if o.parallel == 1 {
+		return nil, nil
+	}
+	there, err := bootstrap.Tenants(ctx, o.Options)
+	if err != nil {
+		return nil, err
+	}
+	var all []conformance.RunFunc
+	var missing []string
+	for i := 1; i < o.parallel; i++ {
+		at := scenarios.Place{Tenant: fmt.Sprintf("conformance-%d", i), Algorithm: fmt.Sprintf("alg-confor%02d", i)}
+		at.Service = at.Tenant + "-service"
+		if !slices.ContainsFunc(there, func(t tenant.Tenant) bool { return t.Name == at.Tenant && slices.Contains(t.Services, at.Service) }) {
+			missing = append(missing, at.Tenant)
+		}
+		all = append(all, runIn(scenario, at, true))
+	}
+	if len(missing) > 0 {
+		return nil, ui.WithHint(fmt.Errorf("--parallel %d needs %d tenants beside the sample, and %s isn't there", o.parallel, o.parallel-1, strings.Join(missing, ", ")),
+			"make them: druppie-up onboard "+strings.Join(missing, " ")+platformArg(o.Options))
+	}
+	return all, nil
+}
+
 // tested is what runs in the cluster. An interrupted run says so too.
 func tested(ctx context.Context, p conformance.Platform) (conformance.Tested, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	return p.Tested(ctx)
 }
+
+// maxParallel is how many scenarios may run side by side. Each keeps a pipeline and a service busy.
+const maxParallel = 4
 
 // suite is what the options choose of what this program carries. It refuses options that say nothing together.
 func (o *conformanceOptions) suite() (conformance.Suite, error) {
@@ -327,6 +376,10 @@ func (o *conformanceOptions) suite() (conformance.Suite, error) {
 		return suite, fmt.Errorf("no mutation weakens %s yet, so nothing would be tried", strings.Join(o.controls, ", "))
 	case o.sample < 0 || o.others < 0:
 		return suite, fmt.Errorf("--sample and --others can't be negative, as %d and %d", o.sample, o.others)
+	case o.parallel < 1 || o.parallel > maxParallel:
+		return suite, fmt.Errorf("--parallel must be from 1 to %d, not %d", maxParallel, o.parallel)
+	case o.parallel > 1 && (o.mutate || o.undo):
+		return suite, errors.New("--parallel is for runs without --mutate: a weakened control is weakened for every tenant")
 	case o.repeat < 1 || o.repeat > 100:
 		return suite, fmt.Errorf("--repeat must be from 1 to 100, not %d", o.repeat)
 	case o.seed != 0 && !o.shuffle:
