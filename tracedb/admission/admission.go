@@ -119,7 +119,7 @@ func check(q catalog.Request) error {
 			return invalid(fmt.Sprintf("images[%d]", i), "want at most %d bytes", maxText)
 		}
 	}
-	for _, f := range []struct{ field, value string }{{"algorithm", q.Algorithm}, {"resource", q.Resource}, {"uid", q.UID}} {
+	for _, f := range []struct{ field, value string }{{"algorithm", q.Algorithm}, {"resource", q.Resource}, {"uid", q.UID}, {"pod", q.Pod}} {
 		if len(f.value) > maxText {
 			return invalid(f.field, "want at most %d bytes", maxText)
 		}

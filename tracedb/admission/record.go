@@ -123,7 +123,7 @@ func (d *decision) draft() tracedb.Draft {
 	payload := tracedb.Admission{
 		Namespace: q.Namespace, Resource: clip(q.Resource), Algorithm: clip(q.Algorithm),
 		Images: []string{}, Policy: Policy, Reason: d.Reason, Remedy: d.Remedy,
-		ReasonNL: d.ReasonNL, RemedyNL: d.RemedyNL, Exception: d.Exception,
+		ReasonNL: d.ReasonNL, RemedyNL: d.RemedyNL, Exception: d.Exception, UID: clip(q.Pod),
 	}
 	for _, image := range q.Images {
 		if digest := catalog.Digest(image); digest != "" {

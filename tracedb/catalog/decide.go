@@ -19,7 +19,8 @@ type Request struct {
 	Algorithm string   `json:"algorithm"`
 	Resource  string   `json:"resource,omitempty"` // Kind/name
 	DryRun    bool     `json:"dry_run,omitempty"`
-	UID       string   `json:"uid,omitempty"` // of the admission request
+	UID       string   `json:"uid,omitempty"` // of the admission request: what is asked again under it was asked before
+	Pod       string   `json:"pod,omitempty"` // uid of the pod that it is about
 }
 
 // Decision is the answer: allowed or not, why, and what to do, in English and Dutch.

@@ -278,3 +278,26 @@ func firsts[T comparable](list []T, n int) []T {
 	}
 	return out
 }
+
+// addPodDecisions adds the decisions about pods of the chain of which none is in it yet: where an image has more
+// records than were read, they are among the others.
+func (t *traversal) addPodDecisions() {
+	decided := map[string]bool{}
+	var pods []string
+	for _, e := range t.sorted() {
+		switch e.Kind {
+		case tracedb.KindAdmission:
+			for _, pod := range e.Values(tracedb.RefPod) {
+				decided[pod] = true
+			}
+		case tracedb.KindDeployment:
+			pods = append(pods, podsOf(e)...)
+		}
+	}
+	pods = slices.DeleteFunc(firsts(pods, len(pods)), func(pod string) bool { return decided[pod] })
+	for _, pod := range refs(tracedb.RefPod, firsts(pods, maxFanOut)...) {
+		for _, e := range t.search(newest, []tracedb.Ref{pod}, tracedb.KindAdmission).Entries {
+			t.add(e)
+		}
+	}
+}

@@ -1,7 +1,10 @@
 package why
 
 import (
+	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/druppie/druppie-up/internal/text"
 	"github.com/druppie/druppie-up/tracedb"
@@ -36,11 +39,62 @@ var evidence = []struct {
 		_, ok := h.last(tracedb.KindDeployment, tracedb.Passed)
 		return ok
 	}, text.Of("nothing says that Flux applied it", "nergens blijkt dat Flux het toepaste"))},
-	{"F6", unless(hasKind(tracedb.KindAdmission), text.Of("no decision of the gatekeeper", "geen besluit van de poortwachter"))},
+	{"F6", (*history).undecided},
 	{"F7a", unless(func(h *history) bool {
 		_, refused := h.refusal()
 		return refused || len(h.pods(h.image)) > 0
 	}, text.Of("nothing says that it runs or ever ran", "nergens blijkt dat het draait of ooit draaide"))},
+}
+
+// undecided says which pods run, or ran, without a decision that let this very pod in with this image: another pod's
+// says nothing about it, and a refusal doesn't either.
+func (h *history) undecided() text.Text {
+	pods := h.pods(h.image)
+	if len(pods) == 0 {
+		return unless(hasKind(tracedb.KindAdmission), text.Of("no decision of the gatekeeper", "geen besluit van de poortwachter"))(h)
+	}
+	var names []string
+	for _, pod := range pods {
+		if !h.letIn(pod) {
+			names = append(names, cmp.Or(pod.First(tracedb.RefPod), pod.get("object").EN))
+		}
+	}
+	if len(names) == 0 {
+		return text.Text{}
+	}
+	more := text.Text{}
+	if n := len(names) - maxNamed; n > 0 {
+		names = names[:maxNamed]
+		more = text.Of(fmt.Sprintf(" and %d more", n), fmt.Sprintf(" en nog %d", n))
+	}
+	list := strings.Join(names, ", ")
+	return text.Of("no decision of the gatekeeper let in "+list, "geen besluit van de poortwachter liet dit toe: "+list).Plus(more)
+}
+
+// maxNamed is how many pods a gap names.
+const maxNamed = 3
+
+// letIn says whether a decision let in the pod that a record is about, with the images that it ran.
+func (h *history) letIn(pod record) bool {
+	uid := podUID(pod)
+	return slices.ContainsFunc(h.ofKind(tracedb.KindAdmission), func(r record) bool {
+		return uid != "" && r.Outcome == tracedb.Allowed && podUID(r) == uid && (h.image == "" || hasRef(r.Entry, tracedb.RefImage, h.image))
+	})
+}
+
+// podUID is the uid of the pod that a record is about. What runs has it in the record's id, pod/<uid>/…, and so has
+// a decision about a pod that is made, admission/<uid>, also when its payload is gone.
+func podUID(r record) string {
+	if uid := r.fields["uid"]; uid != "" {
+		return uid
+	}
+	for _, prefix := range []string{"admission/", "pod/"} {
+		if rest, ok := strings.CutPrefix(r.ID, prefix); ok {
+			uid, _, _ := strings.Cut(rest, "/")
+			return uid
+		}
+	}
+	return ""
 }
 
 func unless(there func(*history) bool, gap text.Text) func(*history) text.Text {

@@ -32,6 +32,7 @@ type scribe struct {
 	log *log.Log
 	n   int
 	who string // acts; empty: somebody
+	id  string // of the next record; empty: its number's
 }
 
 // as is the scribe writing of what that user of Gitea does.
@@ -56,8 +57,8 @@ func (s *scribe) draft(kind tracedb.Kind, outcome tracedb.Outcome, payload any, 
 		s.t.Fatal(err)
 	}
 	s.n++
-	d := tracedb.Draft{ID: fmt.Sprint("more-", s.n), Kind: kind, Actor: cmp.Or(s.who, "somebody"), Outcome: outcome, Payload: raw, At: whytest.Start.Add(time.Duration(s.n) * time.Hour)}
-	s.who = ""
+	d := tracedb.Draft{ID: cmp.Or(s.id, fmt.Sprint("more-", s.n)), Kind: kind, Actor: cmp.Or(s.who, "somebody"), Outcome: outcome, Payload: raw, At: whytest.Start.Add(time.Duration(s.n) * time.Hour)}
+	s.who, s.id = "", ""
 	for i := 0; i < len(refs); i += 2 {
 		d.Refs = append(d.Refs, tracedb.Ref{Type: tracedb.RefType(refs[i]), Value: refs[i+1]})
 	}

@@ -145,6 +145,7 @@ func (t *traversal) gather() {
 	t.addNamedRecords()
 	t.addKeys()
 	t.addPods()
+	t.addPodDecisions()
 	t.loadAll()
 	t.addDisposals()
 }

@@ -7,6 +7,7 @@
 package whytest
 
 import (
+	"cmp"
 	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/hex"
@@ -36,6 +37,7 @@ const (
 	FleetPull  = Fleet + "#8"
 	Run        = "foundry/release-drone-service-x7k2p"
 	Pod        = Tenant + "/drone-service-6d5f7c9b8-abcde"
+	PodUID     = "5f2c7c1e-6f0e-4b7e-9d53-0c5a3b1f7e21"
 	Other      = "druppie/pump-service"
 	OtherID    = "alg-p2mp5rv1"
 )
@@ -130,6 +132,7 @@ type builder struct {
 	at    time.Time
 	parts []Part
 	n     int
+	id    string // of the next record; empty: its kind and number
 }
 
 // add writes one record; refs are type and value by turns.
@@ -143,8 +146,9 @@ func (b *builder) add(writer string, kind tracedb.Kind, actor string, outcome tr
 		}
 	}
 	b.n++
+	defer func() { b.id = "" }()
 	b.at = b.at.Add(time.Minute)
-	d := tracedb.Draft{ID: fmt.Sprintf("%s-%d", kind, b.n), Kind: kind, Actor: actor, At: b.at, Outcome: outcome, Payload: raw}
+	d := tracedb.Draft{ID: cmp.Or(b.id, fmt.Sprintf("%s-%d", kind, b.n)), Kind: kind, Actor: actor, At: b.at, Outcome: outcome, Payload: raw}
 	for i := 0; i < len(refs); i += 2 {
 		d.Refs = append(d.Refs, tracedb.Ref{Type: tracedb.RefType(refs[i]), Value: refs[i+1]})
 	}
@@ -271,10 +275,12 @@ func (b *builder) delivery() {
 	b.add("collector:flux", tracedb.KindDeployment, "kustomize-controller", tracedb.Passed, tracedb.Deployment{
 		Namespace: "flux-system", Object: "Kustomization/fleet", Revision: Revision, Source: Fleet, Reason: "ReconciliationSucceeded",
 	}, "revision", Revision, "repository", Fleet)
+	b.id = "admission/" + PodUID
 	b.add("tracedb", tracedb.KindAdmission, "kyverno", tracedb.Allowed, tracedb.Admission{
 		Namespace: Tenant, Resource: "Pod/drone-service-6d5f7c9b8-abcde", Images: []string{Image}, Algorithm: Algorithm, Policy: "register",
-		Reason: "the register has this image's repository as alg-d1jk3vl8, in use",
+		Reason: "the register has this image's repository as alg-d1jk3vl8, in use", UID: PodUID,
 	}, "image", Image, "namespace", Tenant, "algorithm", Algorithm)
+	b.id = "pod/" + PodUID + "/running"
 	b.add("collector:pods", tracedb.KindDeployment, "kubelet", tracedb.Running, tracedb.Deployment{
 		Namespace: Tenant, Object: "Pod/drone-service-6d5f7c9b8-abcde", Images: []string{Image}, Algorithm: Algorithm, Node: "druppie-worker",
 	}, "image", Image, "namespace", Tenant, "algorithm", Algorithm, "pod", Pod)
