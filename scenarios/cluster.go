@@ -82,6 +82,23 @@ func runApply(c *call, p *platform.Platform) error {
 	return nil
 }
 
+// runPatch makes an object that is there be as a file says, and leaves all else of it as it is. What was before doesn't
+// come back by itself.
+func runPatch(c *call, p *platform.Platform) error {
+	obj, client, err := c.object(p, c.args[0])
+	if err != nil {
+		return err
+	}
+	patch, err := obj.MarshalJSON()
+	if err != nil {
+		return err
+	}
+	return c.admit(func() error {
+		_, err := client.Patch(c.ctx, obj.GetName(), types.MergePatchType, patch, metav1.PatchOptions{FieldManager: fieldManager})
+		return err
+	})
+}
+
 // runEphemeral asks for a debug container in a running pod. An ephemeral
 // container can't be taken out again, so one that is admitted stays until the
 // pod goes; scripts expect refusals.
