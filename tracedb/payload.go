@@ -133,8 +133,7 @@ type Admission struct {
 	Remedy    string   `json:"remedy,omitempty" want:"text?"`
 	ReasonNL  string   `json:"reason_nl,omitempty" want:"text?"` // where the decision is in Dutch as well
 	RemedyNL  string   `json:"remedy_nl,omitempty" want:"text?"`
-	Exception int64    `json:"exception,omitempty"`        // seq of the exception that let it in
-	UID       string   `json:"uid,omitempty" want:"name?"` // of the pod that it is about: names come again
+	Exception int64    `json:"exception,omitempty"` // seq of the exception that let it in
 }
 
 // Deployment is what became of a change in the cluster (F5, F7).

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 
 	"github.com/druppie/druppie-up/cmd/internal/cli"
 	"github.com/druppie/druppie-up/internal/ui"
@@ -62,7 +63,7 @@ func verifyView(r *export.Report) view {
 		}
 		return v
 	}
-	return view{headers: []string{"proven", ""}, rows: [][]string{
+	v := view{headers: []string{"proven", ""}, rows: [][]string{
 		{"about", r.Subject.String()},
 		{"log", r.Origin},
 		{"records", fmt.Sprintf("%d of %d", r.Records, r.Size)},
@@ -70,6 +71,10 @@ func verifyView(r *export.Report) view {
 		{"payloads disposed of after their term", strconv.Itoa(r.Disposed)},
 		{"files", strconv.Itoa(len(r.Files))},
 	}}
+	if len(r.NotCompared) > 0 {
+		v.rows = append(v.rows, []string{"NOT compared with the records, since another version worded it", strings.Join(r.NotCompared, ", ")})
+	}
+	return v
 }
 
 // unproven is the error for an archive in which something is wrong.

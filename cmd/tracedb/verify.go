@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -62,6 +63,9 @@ func writeVerified(w io.Writer, r *export.Report) error {
 	}
 	if !r.OK {
 		return nil
+	}
+	if len(r.NotCompared) > 0 {
+		fmt.Fprintf(w, "NOT compared with the records, since another version worded it: %s\n", strings.Join(r.NotCompared, ", "))
 	}
 	_, err := fmt.Fprintf(w, "%s: %d records (%d with their payload disposed of), all in the tree of %d records that %s signed; %d signatures of attestations fit\n",
 		r.Subject, r.Records, r.Disposed, r.Size, r.Origin, r.Signatures)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -143,13 +144,29 @@ func TestAdmission(t *testing.T) {
 	odd := q
 	odd.UID = "not an id\n"
 	ask(odd)
+	// A debug container in the pod, and a change of it.
+	later := q
+	later.UID, later.Pod = "", "u-1"
+	ask(later)
+	odd.Pod = "not an id\n"
+	odd.Resource = "Pod/drone-2"
+	ask(odd)
 	end()
 
 	got := map[string]tracedb.Entry{}
 	for _, e := range b.admissions(t) {
 		got[e.ID] = e
 	}
-	if len(got) != 4 {
+	var ofPod []string
+	for id := range got {
+		if strings.HasPrefix(id, "admission/u-1") {
+			ofPod = append(ofPod, id)
+		}
+	}
+	if slices.Sort(ofPod); len(ofPod) != 2 || ofPod[0] != "admission/u-1" || !strings.HasPrefix(ofPod[1], "admission/u-1/") {
+		t.Errorf("decisions about the pod: %v", ofPod)
+	}
+	if len(got) != 6 {
 		t.Errorf("%d decisions were recorded, want one for each question that wasn't a dry run: %v", len(got), got)
 	}
 	first := got["admission/u-1"]

@@ -117,13 +117,14 @@ func (c *Controller) append(ctx context.Context, drafts []tracedb.Draft) {
 }
 
 // draft is the record of a decision. Its id is the admission request's, so that one that is repeated is
-// recorded once; without one, the same decision on the same request counts once a minute.
+// recorded once; without one, the same decision on the same request counts once a minute. A pod that is made has the
+// request's id as its uid; what is decided about it later has that in its id too.
 func (d *decision) draft() tracedb.Draft {
 	q := d.request
 	payload := tracedb.Admission{
 		Namespace: q.Namespace, Resource: clip(q.Resource), Algorithm: clip(q.Algorithm),
 		Images: []string{}, Policy: Policy, Reason: d.Reason, Remedy: d.Remedy,
-		ReasonNL: d.ReasonNL, RemedyNL: d.RemedyNL, Exception: d.Exception, UID: clip(q.Pod),
+		ReasonNL: d.ReasonNL, RemedyNL: d.RemedyNL, Exception: d.Exception,
 	}
 	for _, image := range q.Images {
 		if digest := catalog.Digest(image); digest != "" {
@@ -144,7 +145,10 @@ func (d *decision) draft() tracedb.Draft {
 	}
 	draft.ID = "admission/" + q.UID
 	if q.UID == "" || !ingest.ValidID(draft.ID) {
-		draft.ID = fmt.Sprintf("admission/%x", sha256.Sum256(fmt.Appendf(raw, "%s %s", draft.Outcome, d.at.UTC().Format("2006-01-02T15:04"))))
+		hash := fmt.Sprintf("%x", sha256.Sum256(fmt.Appendf(raw, "%s %s", draft.Outcome, d.at.UTC().Format("2006-01-02T15:04"))))
+		if draft.ID = "admission/" + q.Pod + "/" + hash; q.Pod == "" || !ingest.ValidID(draft.ID) {
+			draft.ID = "admission/" + hash
+		}
 	}
 	return draft
 }

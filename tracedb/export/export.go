@@ -165,18 +165,24 @@ func finish(all files, subject tracedb.Ref, records []tracedb.Record, checkpoint
 	if all[nameReadme], err = render(readmeTemplate, chain); err != nil {
 		return err
 	}
-	m := manifest{Format: Format, Texts: Texts, Subject: subject, Truncated: truncated, Records: []int64{}, Files: []listed{}}
+	var seqs []int64
 	for _, r := range records {
-		m.Records = append(m.Records, r.Seq)
+		seqs = append(seqs, r.Seq)
 	}
+	all[nameManifest] = encode(newManifest(all, subject, seqs, truncated))
+	return nil
+}
+
+// newManifest lists the files but the manifest itself; records are in the log's order.
+func newManifest(all files, subject tracedb.Ref, records []int64, truncated bool) manifest {
+	m := manifest{Format: Format, Texts: Texts, Subject: subject, Truncated: truncated, Records: append([]int64{}, records...), Files: []listed{}}
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if name == nameManifest {
 			continue
 		}
 		m.Files = append(m.Files, listed{name, len(all[name]), fmt.Sprintf("%x", sha256.Sum256(all[name]))})
 	}
-	all[nameManifest] = encode(m)
-	return nil
+	return m
 }
 
 // encode is the one JSON form that our own files have.

@@ -29,6 +29,9 @@ type Report struct {
 	Disposed   int         `json:"disposed"`   // payloads that were disposed of, as a record in the archive says
 	Signatures int         `json:"signatures"` // attestations whose signature was checked
 	Files      []File      `json:"files"`
+	// NotCompared are files that another version of this program worded: they prove nothing, and whether they say what
+	// the records say isn't known.
+	NotCompared []string `json:"not_compared,omitempty"`
 }
 
 // File is what was found about one file of the archive.
@@ -363,6 +366,10 @@ func (r *Report) derived(all files, m manifest, records map[int64]tracedb.Record
 	for _, name := range []string{nameReadme, nameReport} {
 		r.get(all, name)
 	}
+	if m.Texts != Texts {
+		r.otherTexts(all, m, records)
+		return
+	}
 	again := maps.Clone(all)
 	if err := finish(again, m.Subject, slices.Collect(maps.Values(records)), string(all[nameCheckpoint]), m.Truncated); err != nil {
 		r.wrong(nameArchive, "%v", err)
@@ -373,16 +380,31 @@ func (r *Report) derived(all files, m manifest, records map[int64]tracedb.Record
 		if body, ok := all[name]; !ok || bytes.Equal(body, again[name]) {
 			continue
 		}
-		switch {
-		case m.Texts != Texts:
-			r.wrong(name, "was worded by another version of druppie-up (texts %d, this one has %d), so it can't be compared with the records: read the records themselves", m.Texts, Texts)
-		case wrong:
+		if wrong {
 			r.wrong(name, "doesn't say what the records say, of which some are wrong")
-		default:
+		} else {
 			r.wrong(name, "doesn't say what the records say: somebody changed it")
 		}
 	}
-	if body, ok := all[nameManifest]; ok && !bytes.Equal(body, again[nameManifest]) && !r.isWrong(nameManifest) {
+	r.listing(all, again[nameManifest])
+}
+
+// otherTexts is derived of an archive that another version of this program worded: what it says to people can't be
+// written anew, and what it lists can.
+func (r *Report) otherTexts(all files, m manifest, records map[int64]tracedb.Record) {
+	if form := fmt.Sprintf("Format %s, texts %d.", Format, m.Texts); !bytes.Contains(all[nameReadme], []byte(form)) {
+		r.wrong(nameManifest, "says that the words are of texts %d, and %s doesn't", m.Texts, nameReadme)
+		return
+	}
+	r.NotCompared = []string{nameReadme, nameReport}
+	again := newManifest(all, m.Subject, slices.Sorted(maps.Keys(records)), m.Truncated)
+	again.Texts = m.Texts
+	r.listing(all, encode(again))
+}
+
+// listing compares the manifest with one that was written anew.
+func (r *Report) listing(all files, again []byte) {
+	if body, ok := all[nameManifest]; ok && !bytes.Equal(body, again) && !r.isWrong(nameManifest) {
 		r.wrong(nameManifest, "doesn't list the files as they are")
 	}
 }

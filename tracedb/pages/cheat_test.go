@@ -261,7 +261,7 @@ func TestSearch(t *testing.T) {
 		{"by actor", "actor=kyverno", 2},
 		{"by service and kind", "about=" + whytest.Repository + "&kind=merge", 1},
 		{"by algorithm", "about=" + whytest.Algorithm + "&outcome=denied", 1},
-		{"by pod, which looks like a service", "about=" + whytest.Pod, 2},
+		{"by pod, which looks like a service", "about=" + whytest.Pod, 3},
 		{"by run, which looks like a service", "about=foundry/release-drone-service-b4d5e", 1},
 		{"from a day after all", "from=2030-01-01", 0},
 		{"until a day before all", "until=2020-01-01", 0},

@@ -208,7 +208,7 @@ func (s *Site) historyStep(ctx context.Context, st step, sorted map[string][]why
 	links, all := sorted[st.ID], evidence(st.ID, sorted)
 	out := historyStep{step: st, State: newNode(st.ID, all).State, Elsewhere: len(all) - len(links)}
 	for _, g := range gaps {
-		if g.Step == st.ID && len(all) == 0 {
+		if g.Step == st.ID && (len(all) == 0 || g.Step == "F6") {
 			out.Gaps = append(out.Gaps, g)
 		}
 	}

@@ -279,25 +279,37 @@ func firsts[T comparable](list []T, n int) []T {
 	return out
 }
 
-// addPodDecisions adds the decisions about pods of the chain of which none is in it yet: where an image has more
-// records than were read, they are among the others.
+// maxPods is how many pods' decisions are looked for one by one.
+const maxPods = 32
+
+// addPodDecisions adds the decisions that let in pods of the chain of which the one that made them isn't in it yet: where
+// an image has more records than were read, they are among the others.
 func (t *traversal) addPodDecisions() {
-	decided := map[string]bool{}
-	var pods []string
-	for _, e := range t.sorted() {
-		switch e.Kind {
-		case tracedb.KindAdmission:
-			for _, pod := range e.Values(tracedb.RefPod) {
-				decided[pod] = true
-			}
-		case tracedb.KindDeployment:
-			pods = append(pods, podsOf(e)...)
+	made := map[string]bool{}
+	for _, e := range t.entries {
+		if uid := podUID(e); e.Kind == tracedb.KindAdmission && e.ID == madeBy(uid) {
+			made[uid] = true
 		}
 	}
-	pods = slices.DeleteFunc(firsts(pods, len(pods)), func(pod string) bool { return decided[pod] })
-	for _, pod := range refs(tracedb.RefPod, firsts(pods, maxFanOut)...) {
-		for _, e := range t.search(newest, []tracedb.Ref{pod}, tracedb.KindAdmission).Entries {
-			t.add(e)
+	left := maxPods
+	for _, e := range slices.Backward(t.sorted()) {
+		uid := podUID(e)
+		for _, pod := range refs(tracedb.RefPod, podsOf(e)...) {
+			if uid == "" || made[uid] || left == 0 {
+				continue
+			}
+			made[uid] = true
+			left--
+			page := read(t, func(ctx context.Context) (tracedb.Page, error) {
+				return t.reader.Search(ctx, tracedb.Query{
+					Refs: []tracedb.Ref{pod}, Kinds: []tracedb.Kind{tracedb.KindAdmission}, Outcome: tracedb.Allowed, Limit: newest,
+				})
+			})
+			for _, decision := range page.Entries {
+				if podUID(decision) == uid {
+					t.add(decision)
+				}
+			}
 		}
 	}
 }

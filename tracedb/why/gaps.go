@@ -1,7 +1,6 @@
 package why
 
 import (
-	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -46,20 +45,25 @@ var evidence = []struct {
 	}, text.Of("nothing says that it runs or ever ran", "nergens blijkt dat het draait of ooit draaide"))},
 }
 
-// undecided says which pods run, or ran, without a decision that let this very pod in with this image: another pod's
-// says nothing about it, and a refusal doesn't either.
+// undecided says which pods of the story run, or ran, without a decision by which they were made, or with an image that
+// no decision about them names. Another pod's says nothing about them, nor one of the same name; what was decided about
+// them later lets nothing in that was there; and a refusal doesn't either.
 func (h *history) undecided() text.Text {
-	pods := h.pods(h.image)
-	if len(pods) == 0 {
-		return unless(hasKind(tracedb.KindAdmission), text.Of("no decision of the gatekeeper", "geen besluit van de poortwachter"))(h)
-	}
 	var names []string
-	for _, pod := range pods {
-		if !h.letIn(pod) {
-			names = append(names, cmp.Or(pod.First(tracedb.RefPod), pod.get("object").EN))
+	pods := 0
+	for _, r := range slices.Backward(h.all) {
+		if !h.ranInStory(r) {
+			continue
+		}
+		pods++
+		if name := r.First(tracedb.RefPod); !h.letIn(r) && !slices.Contains(names, name) {
+			names = append(names, name)
 		}
 	}
-	if len(names) == 0 {
+	switch {
+	case pods == 0:
+		return unless(hasKind(tracedb.KindAdmission), text.Of("no decision of the gatekeeper", "geen besluit van de poortwachter"))(h)
+	case len(names) == 0:
 		return text.Text{}
 	}
 	more := text.Text{}
@@ -68,28 +72,62 @@ func (h *history) undecided() text.Text {
 		more = text.Of(fmt.Sprintf(" and %d more", n), fmt.Sprintf(" en nog %d", n))
 	}
 	list := strings.Join(names, ", ")
-	return text.Of("no decision of the gatekeeper let in "+list, "geen besluit van de poortwachter liet dit toe: "+list).Plus(more)
+	return text.Of("no record of a decision that let in "+list, "geen besluit vastgelegd dat dit toeliet: "+list).Plus(more)
 }
 
 // maxNamed is how many pods a gap names.
 const maxNamed = 3
 
-// letIn says whether a decision let in the pod that a record is about, with the images that it ran.
-func (h *history) letIn(pod record) bool {
-	uid := podUID(pod)
-	return slices.ContainsFunc(h.ofKind(tracedb.KindAdmission), func(r record) bool {
-		return uid != "" && r.Outcome == tracedb.Allowed && podUID(r) == uid && (h.image == "" || hasRef(r.Entry, tracedb.RefImage, h.image))
-	})
+// ranInStory says whether a record is of a pod that the story answers for: the pod that is asked about; else one with the
+// image, where the service belongs and under its id. What was decided about others isn't part of the story either.
+func (h *history) ranInStory(r record) bool {
+	if r.Kind != tracedb.KindDeployment || !r.has(tracedb.RefPod) || r.Outcome != tracedb.Running && r.Outcome != tracedb.Gone {
+		return false
+	}
+	if h.subject.Type == tracedb.RefPod {
+		return slices.Contains(r.Refs, h.subject)
+	}
+	if h.image != "" && !hasRef(r.Entry, tracedb.RefImage, h.image) {
+		return false
+	}
+	switch h.subject.Type {
+	case tracedb.RefNamespace:
+		return hasRef(r.Entry, tracedb.RefNamespace, h.subject.Value)
+	case tracedb.RefRecord, tracedb.RefKey:
+		return true
+	}
+	return InTenants(r.Entry, h.tenants) && (!r.has(tracedb.RefAlgorithm) || h.algorithm == "" || hasRef(r.Entry, tracedb.RefAlgorithm, h.algorithm))
 }
 
-// podUID is the uid of the pod that a record is about. What runs has it in the record's id, pod/<uid>/…, and so has
-// a decision about a pod that is made, admission/<uid>, also when its payload is gone.
-func podUID(r record) string {
-	if uid := r.fields["uid"]; uid != "" {
-		return uid
+// letIn says whether the pod that a record is about was made by a decision, and decisions about it name the images that
+// count: the story's, or all that it ran where the pod itself is asked about.
+func (h *history) letIn(pod record) bool {
+	uid := podUID(pod.Entry)
+	images := []string{h.image}
+	if h.subject.Type == tracedb.RefPod {
+		images = pod.Values(tracedb.RefImage)
 	}
+	isMade, named := false, map[string]bool{"": true}
+	for _, r := range h.all {
+		if uid == "" || r.Kind != tracedb.KindAdmission || r.Outcome != tracedb.Allowed || podUID(r.Entry) != uid {
+			continue
+		}
+		isMade = isMade || r.ID == madeBy(uid)
+		for _, image := range r.Values(tracedb.RefImage) {
+			named[image] = true
+		}
+	}
+	return isMade && !slices.ContainsFunc(images, func(image string) bool { return !named[image] })
+}
+
+// madeBy is the id of the decision by which a pod was made.
+func madeBy(uid string) string { return "admission/" + uid }
+
+// podUID is the uid of the pod that a record is about, from its id: pod/<uid>/…, admission/<uid>, admission/<uid>/…. Of
+// another record it is something that no pod has.
+func podUID(e tracedb.Entry) string {
 	for _, prefix := range []string{"admission/", "pod/"} {
-		if rest, ok := strings.CutPrefix(r.ID, prefix); ok {
+		if rest, ok := strings.CutPrefix(e.ID, prefix); ok {
 			uid, _, _ := strings.Cut(rest, "/")
 			return uid
 		}

@@ -1,11 +1,13 @@
 package why_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/druppie/druppie-up/tracedb"
+	"github.com/druppie/druppie-up/tracedb/log"
 	"github.com/druppie/druppie-up/tracedb/why"
 	"github.com/druppie/druppie-up/tracedb/why/whytest"
 )
@@ -20,28 +22,46 @@ func admissionGap(c *why.Chain) string {
 }
 
 // TestAPodThatNobodyLetInIsAGap: a pod that came past admission runs the service's own image, of which another pod
-// was let in. Nothing but a decision that let in this very pod, with this image, closes the gap.
+// was let in. Nothing but the decision by which this very pod was made closes the gap, with what it was asked about.
 func TestAPodThatNobodyLetInIsAGap(t *testing.T) {
 	const past, uid = whytest.Tenant + "/drone-service-past", "0b5e7f36-5a39-4b0f-a2b4-3f1f0c3a9d11"
-	decision := func(s *scribe, outcome tracedb.Outcome, pod, uid, image string) {
+	decision := func(s *scribe, id string, outcome tracedb.Outcome, pod, image string) {
 		_, name, _ := strings.Cut(pod, "/")
+		s.id = id
 		s.add(tracedb.KindAdmission, outcome, tracedb.Admission{
-			Namespace: whytest.Tenant, Resource: "Pod/" + name, Images: []string{image}, Algorithm: whytest.Algorithm, Policy: "register", Reason: "so", UID: uid,
+			Namespace: whytest.Tenant, Resource: "Pod/" + name, Images: []string{image}, Algorithm: whytest.Algorithm, Policy: "register", Reason: "so",
 		}, "image", image, "namespace", whytest.Tenant, "algorithm", whytest.Algorithm, "pod", pod)
 	}
+	runs := func(s *scribe, uid, image string) {
+		s.id = "pod/" + uid + "/running/" + image
+		s.add(tracedb.KindDeployment, tracedb.Running, tracedb.Deployment{
+			Namespace: whytest.Tenant, Object: "Pod/drone-service-past", Images: []string{image}, Algorithm: whytest.Algorithm,
+		}, "image", image, "namespace", whytest.Tenant, "pod", past, "algorithm", whytest.Algorithm)
+	}
+	made := "admission/" + uid
 	for _, tt := range []struct {
 		name   string
 		decide func(*scribe)
 		closed bool
 	}{
 		{"nobody decided", func(*scribe) {}, false},
-		{"it was refused", func(s *scribe) { decision(s, tracedb.Denied, past, uid, whytest.Image) }, false},
-		{"another of its name was let in", func(s *scribe) { decision(s, tracedb.Allowed, past, "another", whytest.Image) }, false},
+		{"it was refused", func(s *scribe) { decision(s, made, tracedb.Denied, past, whytest.Image) }, false},
 		{"another pod was let in", func(s *scribe) {
-			decision(s, tracedb.Allowed, whytest.Tenant+"/drone-service-other", "another", whytest.Image)
+			decision(s, "admission/another", tracedb.Allowed, whytest.Tenant+"/drone-service-other", whytest.Image)
 		}, false},
-		{"it was let in with another image", func(s *scribe) { decision(s, tracedb.Allowed, past, uid, whytest.Refused) }, false},
-		{"it was let in", func(s *scribe) { decision(s, tracedb.Allowed, past, uid, whytest.Image) }, true},
+		{"another of its name was let in", func(s *scribe) { decision(s, "admission/another", tracedb.Allowed, past, whytest.Image) }, false},
+		{"another of its name was let in, and runs now", func(s *scribe) {
+			decision(s, "admission/another", tracedb.Allowed, past, whytest.Image)
+			runs(s, "another", whytest.Image)
+		}, false},
+		{"a debug container was let in later", func(s *scribe) { decision(s, made+"/later", tracedb.Allowed, past, whytest.Image) }, false},
+		{"somebody wrote of it who decides nothing", func(s *scribe) { decision(s, "kyverno/"+uid, tracedb.Allowed, past, whytest.Image) }, false},
+		{"it was let in with another image", func(s *scribe) { decision(s, made, tracedb.Allowed, past, whytest.Refused) }, false},
+		{"it was let in with another image, and got this one by a decision", func(s *scribe) {
+			decision(s, made, tracedb.Allowed, past, whytest.Refused)
+			decision(s, made+"/later", tracedb.Allowed, past, whytest.Image)
+		}, true},
+		{"it was let in", func(s *scribe) { decision(s, made, tracedb.Allowed, past, whytest.Image) }, true},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := filled(t)
@@ -49,17 +69,57 @@ func TestAPodThatNobodyLetInIsAGap(t *testing.T) {
 				t.Fatalf("before: %s", gap)
 			}
 			s := &scribe{t: t, log: l}
-			s.id = "pod/" + uid + "/running/1"
-			s.add(tracedb.KindDeployment, tracedb.Running, tracedb.Deployment{
-				Namespace: whytest.Tenant, Object: "Pod/drone-service-past", Images: []string{whytest.Image}, Algorithm: whytest.Algorithm,
-			}, "image", whytest.Image, "namespace", whytest.Tenant, "pod", past, "algorithm", whytest.Algorithm)
+			runs(s, uid, whytest.Image)
 			tt.decide(s)
 			for _, subject := range []string{whytest.Image, past, whytest.Repository} {
 				gap := admissionGap(ask(t, l, subject))
-				if want := "no decision of the gatekeeper let in " + past + " | geen besluit van de poortwachter liet dit toe: " + past; !tt.closed && gap != want || tt.closed && gap != "" {
+				want := "no record of a decision that let in " + past + " | geen besluit vastgelegd dat dit toeliet: " + past
+				if !tt.closed && gap != want || tt.closed && gap != "" {
 					t.Errorf("%s: %q", subject, gap)
 				}
 			}
 		})
+	}
+}
+
+// Of pods where nothing promoted the service its story says that they run there, and not how they got in; their own does.
+func TestPodsElsewhereAreNoGap(t *testing.T) {
+	l := filled(t)
+	s := &scribe{t: t, log: l, id: "pod/copy-uid/running/1"}
+	s.add(tracedb.KindDeployment, tracedb.Running, tracedb.Deployment{Namespace: elsewhere, Object: "Pod/copy-1", Images: []string{whytest.Image}, Algorithm: whytest.Algorithm},
+		"image", whytest.Image, "namespace", elsewhere, "pod", elsewhere+"/copy-1", "algorithm", whytest.Algorithm)
+	for _, subject := range []string{whytest.Image, whytest.Repository, whytest.Pod} {
+		if gap := admissionGap(ask(t, l, subject)); gap != "" {
+			t.Errorf("%s: %s", subject, gap)
+		}
+	}
+	if gap := admissionGap(ask(t, l, elsewhere+"/copy-1")); !strings.Contains(gap, elsewhere+"/copy-1") {
+		t.Errorf("its own: %q", gap)
+	}
+}
+
+// Where an image has more records than a story reads, the decision about a pod is still found.
+func TestADecisionAmongManyIsFound(t *testing.T) {
+	l := filled(t)
+	var many []log.Prepared
+	s := &scribe{t: t, log: l}
+	for i := range 300 {
+		pod := fmt.Sprintf("%s/drone-service-%d", whytest.Tenant, i)
+		s.id = fmt.Sprintf("admission/uid-%d", i)
+		many = append(many, s.draft(tracedb.KindAdmission, tracedb.Allowed, tracedb.Admission{
+			Namespace: whytest.Tenant, Resource: fmt.Sprintf("Pod/drone-service-%d", i), Images: []string{whytest.Image}, Algorithm: whytest.Algorithm, Policy: "register", Reason: "so",
+		}, "image", whytest.Image, "namespace", whytest.Tenant, "algorithm", whytest.Algorithm, "pod", pod))
+		s.id = fmt.Sprintf("pod/uid-%d/running/1", i)
+		many = append(many, s.draft(tracedb.KindDeployment, tracedb.Running, tracedb.Deployment{
+			Namespace: whytest.Tenant, Object: fmt.Sprintf("Pod/drone-service-%d", i), Images: []string{whytest.Image}, Algorithm: whytest.Algorithm,
+		}, "image", whytest.Image, "namespace", whytest.Tenant, "pod", pod, "algorithm", whytest.Algorithm))
+	}
+	if _, err := l.Append(t.Context(), "more", many); err != nil {
+		t.Fatal(err)
+	}
+	for _, subject := range []string{whytest.Tenant + "/drone-service-150", whytest.Tenant + "/drone-service-299", whytest.Pod} {
+		if gap := admissionGap(ask(t, l, subject)); gap != "" {
+			t.Errorf("%s: %s", subject, gap)
+		}
 	}
 }

@@ -278,8 +278,8 @@ func (b *builder) delivery() {
 	b.id = "admission/" + PodUID
 	b.add("tracedb", tracedb.KindAdmission, "kyverno", tracedb.Allowed, tracedb.Admission{
 		Namespace: Tenant, Resource: "Pod/drone-service-6d5f7c9b8-abcde", Images: []string{Image}, Algorithm: Algorithm, Policy: "register",
-		Reason: "the register has this image's repository as alg-d1jk3vl8, in use", UID: PodUID,
-	}, "image", Image, "namespace", Tenant, "algorithm", Algorithm)
+		Reason: "the register has this image's repository as alg-d1jk3vl8, in use",
+	}, "image", Image, "namespace", Tenant, "algorithm", Algorithm, "pod", Pod)
 	b.id = "pod/" + PodUID + "/running"
 	b.add("collector:pods", tracedb.KindDeployment, "kubelet", tracedb.Running, tracedb.Deployment{
 		Namespace: Tenant, Object: "Pod/drone-service-6d5f7c9b8-abcde", Images: []string{Image}, Algorithm: Algorithm, Node: "druppie-worker",
