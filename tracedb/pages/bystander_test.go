@@ -49,3 +49,21 @@ func TestBystanderChangesNoPage(t *testing.T) {
 		t.Error("who makes the same image takes it from the register's entry")
 	}
 }
+
+// TestAPodThatNobodyLetInIsShown: beside the decisions about other pods its page says which one nobody let in.
+func TestAPodThatNobodyLetInIsShown(t *testing.T) {
+	w := newWorld(t, story(t)...)
+	page := func(lang string) string {
+		return w.get(auditor, "/service/"+whytest.Repository, "Accept-Language", lang).Body.String()
+	}
+	const gap, gapNL = "no record of a decision that let in drones/past-1", "geen besluit vastgelegd dat dit toeliet: drones/past-1"
+	if strings.Contains(page("en"), "no record of a decision that let in") {
+		t.Fatal("it is there before")
+	}
+	w.add(part(t, "pod/past-uid/running/1", "collector:pods", tracedb.KindDeployment, "kubelet", tracedb.Running, tracedb.Deployment{
+		Namespace: "drones", Object: "Pod/past-1", Images: []string{whytest.Image}, Algorithm: whytest.Algorithm,
+	}, "image", whytest.Image, "namespace", "drones", "pod", "drones/past-1", "algorithm", whytest.Algorithm))
+	if !strings.Contains(page("en"), gap) || !strings.Contains(page("nl"), gapNL) {
+		t.Error("the service's page doesn't say so")
+	}
+}
