@@ -392,6 +392,10 @@ func (r *Report) derived(all files, m manifest, records map[int64]tracedb.Record
 // otherTexts is derived of an archive that another version of this program worded: what it says to people can't be
 // written anew, and what it lists can.
 func (r *Report) otherTexts(all files, m manifest, records map[int64]tracedb.Record) {
+	if m.Texts < 1 || m.Texts > Texts {
+		r.wrong(nameManifest, "says that its words are of texts %d, and this version knows them up to %d: use a newer one", m.Texts, Texts)
+		return
+	}
 	if form := fmt.Sprintf("Format %s, texts %d.", Format, m.Texts); !bytes.Contains(all[nameReadme], []byte(form)) {
 		r.wrong(nameManifest, "says that the words are of texts %d, and %s doesn't", m.Texts, nameReadme)
 		return

@@ -287,7 +287,7 @@ const maxPods = 32
 func (t *traversal) addPodDecisions() {
 	made := map[string]bool{}
 	for _, e := range t.entries {
-		if uid := podUID(e); e.Kind == tracedb.KindAdmission && e.ID == madeBy(uid) {
+		if uid := podUID(e); e.ID == madeBy(uid) && decides(e, uid, e.First(tracedb.RefPod)) {
 			made[uid] = true
 		}
 	}
@@ -306,8 +306,9 @@ func (t *traversal) addPodDecisions() {
 				})
 			})
 			for _, decision := range page.Entries {
-				if podUID(decision) == uid {
-					t.add(decision)
+				// Beyond the bounds too, or they would make a gap of what is in the log.
+				if decides(decision, uid, pod.Value) && !t.excluded[decision.Seq] {
+					t.entries[decision.Seq] = decision
 				}
 			}
 		}

@@ -99,8 +99,8 @@ func (h *history) ranInStory(r record) bool {
 	return InTenants(r.Entry, h.tenants) && (!r.has(tracedb.RefAlgorithm) || h.algorithm == "" || hasRef(r.Entry, tracedb.RefAlgorithm, h.algorithm))
 }
 
-// letIn says whether the pod that a record is about was made by a decision, and decisions about it name the images that
-// count: the story's, or all that it ran where the pod itself is asked about.
+// letIn says whether the pod that a record is about was made by a decision of the trace's own, and such decisions about
+// it name the images that count: the story's, or all that it ran where the pod itself is asked about.
 func (h *history) letIn(pod record) bool {
 	uid := podUID(pod.Entry)
 	images := []string{h.image}
@@ -109,7 +109,7 @@ func (h *history) letIn(pod record) bool {
 	}
 	isMade, named := false, map[string]bool{"": true}
 	for _, r := range h.all {
-		if uid == "" || r.Kind != tracedb.KindAdmission || r.Outcome != tracedb.Allowed || podUID(r.Entry) != uid {
+		if uid == "" || !decides(r.Entry, uid, pod.First(tracedb.RefPod)) {
 			continue
 		}
 		isMade = isMade || r.ID == madeBy(uid)
@@ -117,7 +117,13 @@ func (h *history) letIn(pod record) bool {
 			named[image] = true
 		}
 	}
-	return isMade && !slices.ContainsFunc(images, func(image string) bool { return !named[image] })
+	return isMade && len(images) > 0 && !slices.ContainsFunc(images, func(image string) bool { return !named[image] })
+}
+
+// decides says whether a record is a decision of the trace's own that lets in that pod, or something in it.
+func decides(e tracedb.Entry, uid, pod string) bool {
+	return e.Kind == tracedb.KindAdmission && e.Outcome == tracedb.Allowed && e.Writer == itself &&
+		podUID(e) == uid && hasRef(e, tracedb.RefPod, pod)
 }
 
 // madeBy is the id of the decision by which a pod was made.
@@ -168,7 +174,7 @@ func resultOf(kind tracedb.Kind, gap text.Text) func(*history) text.Text {
 // name, has no chain that could have any.
 func (h *history) gaps() []Gap {
 	out := []Gap{}
-	if h.image == "" && !slices.ContainsFunc(h.all, func(r record) bool { return r.has(tracedb.RefCommit) }) {
+	if h.image == "" && !slices.ContainsFunc(h.all, h.ranInStory) && !slices.ContainsFunc(h.all, func(r record) bool { return r.has(tracedb.RefCommit) }) {
 		return out
 	}
 	for _, e := range evidence {

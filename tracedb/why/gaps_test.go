@@ -1,6 +1,7 @@
 package why_test
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -27,10 +28,14 @@ func TestAPodThatNobodyLetInIsAGap(t *testing.T) {
 	const past, uid = whytest.Tenant + "/drone-service-past", "0b5e7f36-5a39-4b0f-a2b4-3f1f0c3a9d11"
 	decision := func(s *scribe, id string, outcome tracedb.Outcome, pod, image string) {
 		_, name, _ := strings.Cut(pod, "/")
-		s.id = id
+		resource, about := "Pod/"+name, []string{"image", image, "namespace", whytest.Tenant, "algorithm", whytest.Algorithm, "pod", pod}
+		if pod == "" {
+			resource, about = "Deployment/drone-service", about[:6]
+		}
+		s.id, s.by = id, cmp.Or(s.by, "tracedb")
 		s.add(tracedb.KindAdmission, outcome, tracedb.Admission{
-			Namespace: whytest.Tenant, Resource: "Pod/" + name, Images: []string{image}, Algorithm: whytest.Algorithm, Policy: "register", Reason: "so",
-		}, "image", image, "namespace", whytest.Tenant, "algorithm", whytest.Algorithm, "pod", pod)
+			Namespace: whytest.Tenant, Resource: resource, Images: []string{image}, Algorithm: whytest.Algorithm, Policy: "register", Reason: "so",
+		}, about...)
 	}
 	runs := func(s *scribe, uid, image string) {
 		s.id = "pod/" + uid + "/running/" + image
@@ -55,7 +60,11 @@ func TestAPodThatNobodyLetInIsAGap(t *testing.T) {
 			runs(s, "another", whytest.Image)
 		}, false},
 		{"a debug container was let in later", func(s *scribe) { decision(s, made+"/later", tracedb.Allowed, past, whytest.Image) }, false},
-		{"somebody wrote of it who decides nothing", func(s *scribe) { decision(s, "kyverno/"+uid, tracedb.Allowed, past, whytest.Image) }, false},
+		{"somebody wrote of it who decides nothing", func(s *scribe) {
+			s.by = "collector:kyverno"
+			decision(s, made, tracedb.Allowed, past, whytest.Image)
+		}, false},
+		{"a template with its uid was let in", func(s *scribe) { decision(s, made, tracedb.Allowed, "", whytest.Image) }, false},
 		{"it was let in with another image", func(s *scribe) { decision(s, made, tracedb.Allowed, past, whytest.Refused) }, false},
 		{"it was let in with another image, and got this one by a decision", func(s *scribe) {
 			decision(s, made, tracedb.Allowed, past, whytest.Refused)
@@ -114,7 +123,7 @@ func TestADecisionAmongManyIsFound(t *testing.T) {
 			Namespace: whytest.Tenant, Object: fmt.Sprintf("Pod/drone-service-%d", i), Images: []string{whytest.Image}, Algorithm: whytest.Algorithm,
 		}, "image", whytest.Image, "namespace", whytest.Tenant, "pod", pod, "algorithm", whytest.Algorithm))
 	}
-	if _, err := l.Append(t.Context(), "more", many); err != nil {
+	if _, err := l.Append(t.Context(), "tracedb", many); err != nil {
 		t.Fatal(err)
 	}
 	for _, subject := range []string{whytest.Tenant + "/drone-service-150", whytest.Tenant + "/drone-service-299", whytest.Pod} {

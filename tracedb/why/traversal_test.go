@@ -33,6 +33,7 @@ type scribe struct {
 	n   int
 	who string // acts; empty: somebody
 	id  string // of the next record; empty: its number's
+	by  string // who writes it; empty: somebody with no other name
 }
 
 // as is the scribe writing of what that user of Gitea does.
@@ -43,7 +44,8 @@ func (s *scribe) as(who string) *scribe {
 
 func (s *scribe) add(kind tracedb.Kind, outcome tracedb.Outcome, payload any, refs ...string) int64 {
 	s.t.Helper()
-	receipts, err := s.log.Append(s.t.Context(), "more", []log.Prepared{s.draft(kind, outcome, payload, refs...)})
+	by := cmp.Or(s.by, "more")
+	receipts, err := s.log.Append(s.t.Context(), by, []log.Prepared{s.draft(kind, outcome, payload, refs...)})
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -58,7 +60,7 @@ func (s *scribe) draft(kind tracedb.Kind, outcome tracedb.Outcome, payload any, 
 	}
 	s.n++
 	d := tracedb.Draft{ID: cmp.Or(s.id, fmt.Sprint("more-", s.n)), Kind: kind, Actor: cmp.Or(s.who, "somebody"), Outcome: outcome, Payload: raw, At: whytest.Start.Add(time.Duration(s.n) * time.Hour)}
-	s.who, s.id = "", ""
+	s.who, s.id, s.by = "", "", ""
 	for i := 0; i < len(refs); i += 2 {
 		d.Refs = append(d.Refs, tracedb.Ref{Type: tracedb.RefType(refs[i]), Value: refs[i+1]})
 	}
