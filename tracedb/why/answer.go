@@ -188,7 +188,7 @@ func (h *history) promoted() text.Text {
 
 // admitted says who admitted it. The first sentence says that it was refused.
 func (h *history) admitted() text.Text {
-	r, ok := h.last(tracedb.KindAdmission, tracedb.Allowed)
+	r, ok := h.decision()
 	if !ok {
 		if _, refused := h.refusal(); refused {
 			return text.Text{}

@@ -120,6 +120,25 @@ func (h *history) letIn(pod record) bool {
 	return isMade && len(images) > 0 && !slices.ContainsFunc(images, func(image string) bool { return !named[image] })
 }
 
+// decision is the newest by which the gatekeeper let the image in; where a pod is asked about, the one by which that was
+// made.
+func (h *history) decision() (record, bool) {
+	if h.subject.Type == tracedb.RefPod {
+		for _, pod := range slices.Backward(h.all) {
+			if !h.ranInStory(pod) {
+				continue
+			}
+			uid := podUID(pod.Entry)
+			i := slices.IndexFunc(h.all, func(r record) bool { return r.ID == madeBy(uid) && decides(r.Entry, uid, h.subject.Value) })
+			if i < 0 {
+				return record{}, false
+			}
+			return h.all[i], true
+		}
+	}
+	return h.last(tracedb.KindAdmission, tracedb.Allowed)
+}
+
 // decides says whether a record is a decision of the trace's own that lets in that pod, or something in it.
 func decides(e tracedb.Entry, uid, pod string) bool {
 	return e.Kind == tracedb.KindAdmission && e.Outcome == tracedb.Allowed && e.Writer == itself &&
