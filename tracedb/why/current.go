@@ -285,6 +285,14 @@ const maxPods = 32
 // addPodDecisions adds the decisions that let in pods of the chain of which the one that made them isn't in it yet: where
 // an image has more records than were read, they are among the others.
 func (t *traversal) addPodDecisions() {
+	if t.subject.Type == tracedb.RefPod {
+		// Whoever is refused often enough under the pod's name would else hide that it runs.
+		for _, e := range t.search(newest, []tracedb.Ref{t.subject}, tracedb.KindDeployment).Entries {
+			if !t.excluded[e.Seq] {
+				t.entries[e.Seq] = e
+			}
+		}
+	}
 	made := map[string]bool{}
 	for _, e := range t.entries {
 		if uid := podUID(e); e.ID == madeBy(uid) && decides(e, uid, e.First(tracedb.RefPod)) {

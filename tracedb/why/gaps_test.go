@@ -133,3 +133,29 @@ func TestADecisionAmongManyIsFound(t *testing.T) {
 		}
 	}
 }
+
+// Whoever has refusals recorded under the pod's name, before it came and after, doesn't hide it.
+func TestRefusalsHideNoPod(t *testing.T) {
+	l := filled(t)
+	s := &scribe{t: t, log: l}
+	const pod = elsewhere + "/flood"
+	refused := func(n int) {
+		var many []log.Prepared
+		for i := range n {
+			many = append(many, s.draft(tracedb.KindAdmission, tracedb.Denied, tracedb.Admission{
+				Namespace: elsewhere, Resource: "Pod/flood", Images: []string{whytest.Foreign}, Policy: "register", Reason: fmt.Sprint("no ", i),
+			}, "image", whytest.Foreign, "namespace", elsewhere, "pod", pod))
+		}
+		if _, err := l.Append(t.Context(), "tracedb", many); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused(100)
+	s.id = "pod/flood-uid/running/1"
+	s.add(tracedb.KindDeployment, tracedb.Running, tracedb.Deployment{Namespace: elsewhere, Object: "Pod/flood", Images: []string{whytest.Image}, Algorithm: whytest.Algorithm},
+		"image", whytest.Image, "namespace", elsewhere, "pod", pod, "algorithm", whytest.Algorithm)
+	refused(100)
+	if c := ask(t, l, pod); !strings.Contains(admissionGap(c), pod) || !strings.Contains(c.Answer, elsewhere) {
+		t.Errorf("%q: %s", admissionGap(c), c.Answer)
+	}
+}
