@@ -3,6 +3,7 @@ package bootstrap
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,6 +17,8 @@ import (
 	"github.com/druppie/druppie-up/bootstrap/cluster"
 	"github.com/druppie/druppie-up/bootstrap/flux"
 	"github.com/druppie/druppie-up/bootstrap/kube"
+	"github.com/druppie/druppie-up/bootstrap/part"
+	"github.com/druppie/druppie-up/bootstrap/tenant"
 	"github.com/druppie/druppie-up/internal/names"
 )
 
@@ -151,8 +154,48 @@ func parts(ctx context.Context, c *kube.Client) ([]Condition, error) {
 			return nil, err
 		}
 	}
+	if out, err = withTenants(ctx, c, out); err != nil {
+		return nil, err
+	}
 	slices.SortStableFunc(out, func(a, b Condition) int { return strings.Compare(a.Name, b.Name) })
 	return out, nil
+}
+
+// withTenants says of a tenant that it isn't ready if nothing starts the pipeline of a service that it has: somebody
+// ended `onboard` before it was through.
+func withTenants(ctx context.Context, c client.Reader, parts []Condition) ([]Condition, error) {
+	list, err := tenant.List(ctx, c)
+	if apierrors.IsNotFound(err) {
+		return parts, nil
+	}
+	if err != nil {
+		return append(parts, Condition{Name: part.Tenants, Message: err.Error()}), nil
+	}
+	all := &corev1.ConfigMapList{}
+	if err := c.List(ctx, all, client.InNamespace(names.NamespaceFoundry)); err != nil {
+		return nil, fmt.Errorf("read what starts pipelines: %w", err)
+	}
+	triggers := ""
+	for _, m := range all.Items {
+		if strings.HasPrefix(m.Name, names.Triggers) {
+			triggers += strings.Join(slices.Sorted(maps.Values(m.Data)), "\n")
+		}
+	}
+	for _, t := range list {
+		for _, s := range t.Services {
+			if strings.Contains(triggers, fmt.Sprintf("%q:%q", names.Organisation+"/"+s, t.Name)) {
+				continue
+			}
+			why := fmt.Sprintf("nothing builds service %s yet: `druppie-up onboard %s` goes on where it was stopped", s, t.Name)
+			i := slices.IndexFunc(parts, func(p Condition) bool { return p.Name == t.Account() })
+			if i < 0 {
+				i = len(parts)
+				parts = append(parts, Condition{Name: t.Account()})
+			}
+			parts[i].fail(why)
+		}
+	}
+	return parts, nil
 }
 
 // withWorkload says of a part that it isn't ready if a workload of it isn't:

@@ -9,6 +9,7 @@ import (
 	sourcev1 "github.com/fluxcd/source-controller/api/v1"
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	kubefake "k8s.io/client-go/kubernetes/fake"
@@ -42,6 +43,14 @@ func installed(name, reason string, status metav1.ConditionStatus) *kustomizev1.
 	k.Status.Conditions = []metav1.Condition{{Type: "Ready", Status: status, Reason: reason, Message: reason}}
 	k.Status.History = meta.History{{LastReconciledStatus: "ReconciliationSucceeded"}}
 	return k
+}
+
+func tenants(list string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "druppie-system", Name: "tenants"}, Data: map[string]string{"tenants.yaml": list}}
+}
+
+func triggers(services string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Namespace: "foundry", Name: "triggers-abc"}, Data: map[string]string{"trigger.yaml": "branch: main\nservices: " + services + "\n"}}
 }
 
 // What isn't ready is named, and a platform that Flux merely compares with Git
@@ -83,6 +92,16 @@ func TestPartsSaysWhatIsNotReady(t *testing.T) {
 		{"Gitea scaled to nothing", []client.Object{kyverno(), deployment("gitea", "gitea", "", 0, 0)},
 			map[string]string{"gitea": "Deployment/gitea/gitea: scaled to nothing"}},
 		{"a tenant's", []client.Object{kyverno(), deployment("drones", "drone-service", "tenant-drones", 1, 0)}, nil},
+		{"tenants that are onboarded", []client.Object{kyverno(), tenants("- {name: water, services: [pump]}"), triggers(`{"druppie/pump":"water"}`)}, nil},
+		{"onboarding that was stopped", []client.Object{
+			kyverno(), installed("tenant-water", "ReconciliationSucceeded", "True"),
+			tenants("- {name: fire, services: [hose]}\n- {name: water, services: [lock, pump]}"), triggers(`{"druppie/pump":"water","druppie/lock":"fire"}`),
+		}, map[string]string{
+			"tenant-fire":  "nothing builds service hose yet: `druppie-up onboard fire` goes on where it was stopped",
+			"tenant-water": "nothing builds service lock yet: `druppie-up onboard water` goes on where it was stopped",
+		}},
+		{"a list that can't be read", []client.Object{kyverno(), tenants("- water")},
+			map[string]string{"tenants": "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal string into Go value of type tenant.Tenant"}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -94,6 +94,9 @@ const (
 	CA    = "platform-ca"
 	CAKey = "ca.crt"
 
+	// Triggers begins the name of the ConfigMap in NamespaceFoundry with what starts pipelines.
+	Triggers = "triggers"
+
 	// Tenants is the ConfigMap in NamespaceSystem with the list of who has services on the platform.
 	Tenants = "tenants"
 
