@@ -137,7 +137,7 @@ func parts(ctx context.Context, c *kube.Client) ([]Condition, error) {
 	for _, s := range installed {
 		cond := Condition{Name: s.Name, Ready: s.Ready, Suspended: s.Suspended, Message: s.Message}
 		for _, o := range s.Workloads {
-			if isListed := o.GetKind() == "Deployment" || o.GetKind() == "StatefulSet"; isListed && isPlatformNamespace(o.GetNamespace()) && !there[workloadName(o)] {
+			if isListed := o.GetKind() == "Deployment" || o.GetKind() == "StatefulSet"; isListed && part.IsNamespace(o.GetNamespace()) && !there[workloadName(o)] {
 				cond.fail(workloadName(o) + ": is gone")
 			}
 		}

@@ -347,19 +347,12 @@ func platformWorkloads(ctx context.Context, c client.Reader) ([]*unstructured.Un
 			return nil, fmt.Errorf("list %ss: %w", kind, err)
 		}
 		for i := range list.Items {
-			if isPlatformNamespace(list.Items[i].GetNamespace()) {
+			if part.IsNamespace(list.Items[i].GetNamespace()) {
 				objs = append(objs, &list.Items[i])
 			}
 		}
 	}
 	return objs, nil
-}
-
-// isPlatformNamespace tells the platform's own namespaces from its tenants'.
-func isPlatformNamespace(name string) bool {
-	return slices.ContainsFunc(part.Namespaces(part.Node, part.Foundation, part.Flux), func(n part.Namespace) bool {
-		return n.Name == name
-	})
 }
 
 // install applies parts, each as soon as its images are there, and waits until

@@ -20,29 +20,28 @@ func (s Suite) round(ctx context.Context, o Options, number int) ([]scenarios.Re
 		err := d.run(ctx, o.Run, order...)
 		return d.results, err
 	}
-	var alone []string
-	first := map[string]bool{} // what others come after is wanted in each place
+	isAlone, isFirst := map[string]bool{}, map[string]bool{} // what others come after is wanted in each place
 	for _, info := range s.Scenarios {
-		switch {
-		case !slices.Contains(order, info.Name):
-		case info.Alone != "":
-			alone = append(alone, info.Name)
-		default:
-			for _, name := range info.After {
-				first[name] = true
-			}
+		isAlone[info.Name] = info.Alone != ""
+		for _, name := range info.After {
+			isFirst[name] = isFirst[name] || info.Alone == "" && slices.Contains(order, info.Name)
 		}
 	}
-	isAlone := func(name string) bool { return slices.Contains(alone, name) }
-	isFirst := func(name string) bool { return first[name] }
-	before := slices.DeleteFunc(slices.Clone(order), func(name string) bool { return !isFirst(name) || isAlone(name) })
-	d.left = slices.DeleteFunc(slices.Clone(order), func(name string) bool { return isFirst(name) || isAlone(name) })
-	alone = slices.DeleteFunc(order, func(name string) bool { return !isAlone(name) })
-
+	var first, alone []string
+	for _, name := range order {
+		switch {
+		case isAlone[name]:
+			alone = append(alone, name)
+		case isFirst[name]:
+			first = append(first, name)
+		default:
+			d.left = append(d.left, name)
+		}
+	}
 	var places errgroup.Group
 	for _, run := range append([]RunFunc{o.Run}, o.Beside...) {
 		places.Go(func() error {
-			if err := d.run(ctx, run, before...); err != nil {
+			if err := d.run(ctx, run, first...); err != nil {
 				return err
 			}
 			for name := d.next(); name != ""; name = d.next() {

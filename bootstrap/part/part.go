@@ -72,7 +72,7 @@ const (
 func All() []Part {
 	return []Part{
 		{Name: "podnet", Folder: "manifests/podnet", By: Node, Namespace: "kube-system"},
-		{Name: "local-path", Folder: "manifests/local-path", By: Node, Namespace: names.NamespaceVolumes},
+		{Name: "local-path", Folder: "manifests/local-path", By: Node, Namespace: "local-path-storage"},
 
 		// Kaniko builds as root in its container, so the foundry's level is baseline.
 		{Name: "registry", Folder: "charts/registry", Chart: true, By: Foundation, Namespace: names.NamespaceFoundry, PodSecurity: "baseline"},
@@ -158,4 +158,9 @@ func Namespaces(by ...Installer) []Namespace {
 		}
 	}
 	return out
+}
+
+// IsNamespace tells the platform's own namespaces from its tenants'.
+func IsNamespace(name string) bool {
+	return slices.ContainsFunc(Namespaces(Node, Foundation, Flux), func(n Namespace) bool { return n.Name == name })
 }

@@ -3,13 +3,10 @@ package part
 import (
 	"io/fs"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"github.com/druppie/druppie-up/internal/names"
 )
 
 // A typo in the table would only show when a cluster is there.
@@ -81,15 +78,6 @@ func TestPartsOfOneFolderShareItsObjectsOut(t *testing.T) {
 			if installed[p.Folder] != 1 {
 				t.Errorf("%d parts install each %s of %s", installed[p.Folder], kind, p.Folder)
 			}
-		}
-	}
-}
-
-// A tenant can't be called as a namespace of the platform is.
-func TestNamespacesAreKnownByName(t *testing.T) {
-	for _, ns := range Namespaces(Node, Foundation, Flux) {
-		if !slices.Contains(names.Namespaces(), ns.Name) && !strings.HasPrefix(ns.Name, "kube-") {
-			t.Errorf("names.Namespaces lacks %s", ns.Name)
 		}
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 
+	kustomizev1 "github.com/fluxcd/kustomize-controller/api/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -52,7 +53,7 @@ func (t Tenant) Validate() error {
 	if !label.MatchString(t.Name) {
 		return fmt.Errorf("tenant %q: a name has %s", t.Name, Rule)
 	}
-	if slices.Contains(names.Namespaces(), t.Name) || t.Name == "default" || strings.HasPrefix(t.Name, "kube-") {
+	if part.IsNamespace(t.Name) || t.Name == "default" || strings.HasPrefix(t.Name, "kube-") {
 		return fmt.Errorf("tenant %q: the platform itself has a namespace of that name", t.Name)
 	}
 	if len(t.Services) == 0 {
@@ -207,7 +208,7 @@ func List(ctx context.Context, c client.Reader) ([]Tenant, error) {
 }
 
 // kustomizeLabel is what Flux labels all that it applies with: the name of what applies it.
-const kustomizeLabel = "kustomize.toolkit.fluxcd.io/name"
+var kustomizeLabel = kustomizev1.GroupVersion.Group + "/name"
 
 // free refuses a namespace that is there and isn't a tenant's: it is somebody else's.
 func free(ctx context.Context, c client.Reader, name string) error {

@@ -25,13 +25,7 @@ const (
 	NamespaceFlux    = "flux-system"
 	NamespaceTekton  = "tekton-pipelines"
 	NamespaceKyverno = "kyverno"
-	NamespaceVolumes = "local-path-storage"
 )
-
-// Namespaces are all of the platform's own that parts of it run in.
-func Namespaces() []string {
-	return []string{NamespaceSystem, NamespaceGitea, NamespaceFoundry, NamespaceFlux, NamespaceTekton, NamespaceKyverno, NamespaceVolumes}
-}
 
 // Accounts in Gitea. Each has a token of its own, so that every change says who made it.
 const (
