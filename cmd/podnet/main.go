@@ -1,11 +1,12 @@
 // Command podnet is the pod network of a cluster whose nodes all stand in one
-// layer-2 network, as kind's do. On each node it writes the CNI configuration
-// (ptp, host-local and portmap from the node's own pod range) and keeps a route
-// to the pod range of every other node. It owns that one file and the routes
-// that bear its protocol number, and nothing else.
+// layer-2 network, as kind's do, and what enforces NetworkPolicies in it. On each
+// node it writes the CNI configuration (ptp, host-local and portmap from the node's
+// own pod range, and itself), keeps a route to the pod range of every other node, and
+// keeps the rules that the policies come to. It owns that one file, its own file among
+// the CNI plugins, the routes that bear its protocol number and one table of nftables,
+// and nothing else.
 //
-// NetworkPolicies are NOT enforced: any pod can reach any pod. Where the node
-// image brings kind's own network daemon, that one is used instead of podnet.
+// The container runtime calls the same program as a CNI plugin.
 package main
 
 import (
@@ -18,29 +19,38 @@ import (
 	"syscall"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
-	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/cache"
+
+	"github.com/druppie/druppie-up/cmd/podnet/internal/cni"
+	"github.com/druppie/druppie-up/cmd/podnet/internal/denied"
+	"github.com/druppie/druppie-up/cmd/podnet/internal/firewall"
 )
 
-// period is how often everything is reconciled, so that a route that
-// somebody deleted comes back.
-const period = 30 * time.Second
+// Where the node keeps what the runtime's CNI library reads.
+const (
+	configDir  = "/etc/cni/net.d"
+	pluginsDir = "/opt/cni/bin"
+)
 
 func main() {
+	if os.Getenv("CNI_COMMAND") != "" {
+		if err := cni.Plugin(); err != nil {
+			_ = err.Print() // to standard output, where the runtime looks; it has no other ear
+			os.Exit(1)
+		}
+		return
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
 	log := slog.New(slog.NewTextHandler(os.Stderr, nil))
-	if err := run(ctx, log, os.Getenv("NODE_NAME"), "/etc/cni/net.d"); err != nil {
+	if err := run(ctx, log, os.Getenv("NODE_NAME")); err != nil {
 		log.Error("podnet ends", "error", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, log *slog.Logger, self, dir string) error {
+func run(ctx context.Context, log *slog.Logger, self string) error {
 	if self == "" {
 		return errors.New("NODE_NAME is empty: podnet has to know its node")
 	}
@@ -52,59 +62,50 @@ func run(ctx context.Context, log *slog.Logger, self, dir string) error {
 	if err != nil {
 		return err
 	}
-	factory := informers.NewSharedInformerFactory(client, 0)
-	nodes := factory.Core().V1().Nodes()
-	changed := make(chan struct{}, 1)
-	enqueue := func() {
-		select {
-		case changed <- struct{}{}:
-		default: // one is waiting already
-		}
-	}
-	if _, err := nodes.Informer().AddEventHandler(cache.ResourceEventHandlerFuncs{
-		AddFunc:    func(any) { enqueue() },
-		UpdateFunc: func(any, any) { enqueue() },
-		DeleteFunc: func(any) { enqueue() },
-	}); err != nil {
+	if err := installPlugin(pluginsDir); err != nil {
 		return err
 	}
-	factory.Start(ctx.Done())
-	defer factory.Shutdown()
-	if !cache.WaitForCacheSync(ctx.Done(), nodes.Informer().HasSynced) {
-		return nil // the context ended
-	}
-	tick := time.NewTicker(period)
-	defer tick.Stop()
-	logged := ""
-	for {
-		list, err := nodes.Lister().List(labels.Everything())
-		if err == nil {
-			err = reconcile(list, self, dir)
-		}
-		// Node objects change every few seconds: log only what is news.
-		now := fmt.Sprintf("nodes=%d error=%v", len(list), err)
-		if now != logged {
-			log.Info("reconciled network", "nodes", len(list), "error", err)
-			logged = now
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		case <-tick.C:
-		}
-	}
-}
-
-// reconcile brings the configuration and the routes in line with the nodes.
-func reconcile(nodes []*corev1.Node, self, dir string) error {
-	own, routes, err := plan(nodes, self)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	n, err := newNode(ctx, client, self, log)
 	if err != nil {
 		return err
 	}
-	// Routes first: from the moment the file is there, pods start.
-	if err := setRoutes(routes); err != nil {
-		return err
+	defer n.close()
+	r := newReporter(client, n, log)
+	defer r.close()
+
+	// What fails ends all: the DaemonSet starts it again, and the rules stay as they were. But
+	// for what was refused: not to hear of it mustn't keep new pods from starting.
+	parts := []func() error{
+		func() error { return n.keep(ctx) },
+		func() error { return cni.Serve(ctx, cni.Socket, n) },
+		func() error {
+			for ctx.Err() == nil {
+				err := denied.Listen(ctx, firewall.Group, r.report)
+				log.Info("refused connections aren't told for a while", "error", err)
+				select {
+				case <-ctx.Done():
+				case <-time.After(period):
+				}
+			}
+			return nil
+		},
 	}
-	return writeConflist(dir, own, linkMTU())
+	ended := make(chan error, len(parts))
+	for _, part := range parts {
+		go func() {
+			err := part()
+			cancel()
+			ended <- err
+		}()
+	}
+	var errs []error
+	for range parts {
+		errs = append(errs, <-ended)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("node %s: %w", self, err)
+	}
+	return nil
 }

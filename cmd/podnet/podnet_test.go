@@ -12,7 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
 
-func node(name, cidr, ip string) *corev1.Node {
+func standing(name, cidr, ip string) *corev1.Node {
 	n := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	n.Spec.PodCIDR = cidr
 	n.Status.Addresses = []corev1.NodeAddress{
@@ -23,7 +23,7 @@ func node(name, cidr, ip string) *corev1.Node {
 }
 
 func TestPlan(t *testing.T) {
-	a, b := node("a", "10.244.0.0/24", "172.18.0.2"), node("b", "10.244.1.0/24", "172.18.0.3")
+	a, b := standing("a", "10.244.0.0/24", "172.18.0.2"), standing("b", "10.244.1.0/24", "172.18.0.3")
 	tests := []struct {
 		name   string
 		nodes  []*corev1.Node
@@ -33,10 +33,10 @@ func TestPlan(t *testing.T) {
 	}{
 		{name: "alone", nodes: []*corev1.Node{a}, own: "10.244.0.0/24"},
 		{name: "two", nodes: []*corev1.Node{b, a}, own: "10.244.0.0/24", routes: []string{"10.244.1.0/24 via 172.18.0.3"}},
-		{name: "other without range", nodes: []*corev1.Node{a, node("c", "", "172.18.0.4")}, own: "10.244.0.0/24"},
-		{name: "other without address", nodes: []*corev1.Node{a, node("c", "10.244.2.0/24", "")}, own: "10.244.0.0/24"},
-		{name: "other with IPv6 only", nodes: []*corev1.Node{a, node("c", "fd00::/64", "fc00::4")}, own: "10.244.0.0/24"},
-		{name: "self without range", nodes: []*corev1.Node{node("a", "", "172.18.0.2"), b}, err: errNoRange},
+		{name: "other without range", nodes: []*corev1.Node{a, standing("c", "", "172.18.0.4")}, own: "10.244.0.0/24"},
+		{name: "other without address", nodes: []*corev1.Node{a, standing("c", "10.244.2.0/24", "")}, own: "10.244.0.0/24"},
+		{name: "other with IPv6 only", nodes: []*corev1.Node{a, standing("c", "fd00::/64", "fc00::4")}, own: "10.244.0.0/24"},
+		{name: "self without range", nodes: []*corev1.Node{standing("a", "", "172.18.0.2"), b}, err: errNoRange},
 		{name: "self not there", nodes: []*corev1.Node{b}, err: errNoRange},
 	}
 	for _, tt := range tests {
@@ -67,7 +67,6 @@ const wantConflist = `{
   "name": "druppie",
   "plugins": [
     {
-      "ipMasq": true,
       "ipam": {
         "dataDir": "/run/cni-ipam-state",
         "ranges": [
@@ -92,6 +91,9 @@ const wantConflist = `{
         "portMappings": true
       },
       "type": "portmap"
+    },
+    {
+      "type": "podnet"
     }
   ]
 }`

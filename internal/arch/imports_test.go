@@ -27,7 +27,11 @@ var allowed = []struct{ pkg, imports string }{
 	{"cmd/foundry", "cmd/internal/cli cmd/foundry/... internal/ui tracedb tracedb/client tracedb/register tracedb/register/registertest tracedb/attest"},
 	{"cmd/tracedb", "cmd/internal/cli tracedb tracedb/... internal/ui"},
 	{"cmd/internal/cli", "internal/ui"},
-	{"cmd/podnet", ""},
+	{"cmd/podnet", "cmd/podnet/..."},
+	{"cmd/podnet/internal/policy", ""},
+	{"cmd/podnet/internal/firewall", "cmd/podnet/internal/policy cmd/podnet/internal/denied"},
+	{"cmd/podnet/internal/...", ""},
+	{"cmd/canary", ""},
 	{"cmd/druppie-runc", ""},
 	{"cmd/foundry/...", "cmd/foundry/... tracedb tracedb/client tracedb/register tracedb/attest tracedb/redact"},
 

@@ -134,6 +134,20 @@ const (
 	LabelAlgorithm = "druppie.io/algorithm-id"
 )
 
+// Canary begins the names of the pods in NamespaceSystem that show whether network policies are enforced.
+const Canary = "canary"
+
+// Events of connections that network policies refused: who tells them, for what reason, and in which annotations
+// they name the other side and the port.
+const (
+	NetworkReporter = "podnet"
+	EgressRefused   = "EgressRefused"
+	IngressRefused  = "IngressRefused"
+	AddressRefused  = "AddressRefused"
+	AnnotationPeer  = "druppie.io/peer"
+	AnnotationPort  = "druppie.io/port"
+)
+
 // TraceOrigin names the log of a platform's trace in its checkpoints. Platforms of one name are told apart by
 // their keys.
 func TraceOrigin(platform string) string { return OwnHost + "/trace/" + platform }
