@@ -11,7 +11,7 @@ FLAGS := -trimpath -buildvcs=false
 
 DRUPPIE := bin/druppie-up
 # What is packed into images and onto the host, from beside the command.
-PACKED := foundry mirror podnet tracedb druppie-runc
+PACKED := canary foundry mirror podnet tracedb druppie-runc
 REVISION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 
 # Where make install puts things; packagers set DESTDIR too.

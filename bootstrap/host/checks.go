@@ -40,6 +40,11 @@ var checks = []Check{
 		Run: (*Host).checkKernel,
 	},
 	{
+		Name: "policies", Title: "Network policies",
+		Why: "the kernel enforces them; where it can't, every pod would reach every other, and the platform isn't called ready",
+		Run: (*Host).checkPolicies,
+	},
+	{
 		Name: "processors", Title: "Processors",
 		Why: "on one processor the control plane alone keeps it busy, and waits run out",
 		Run: (*Host).checkProcessors,

@@ -1,6 +1,8 @@
 package host
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -289,6 +291,45 @@ func TestEngineAnswers(t *testing.T) {
 			}
 			if fixable := len(f.FixDoes) > 0; fixable != (tt.fixable && os.Geteuid() == 0) {
 				t.Errorf("fix does %q", f.FixDoes)
+			}
+		})
+	}
+}
+
+// TestPolicies: what the kernel was built without is named, wherever its configuration stands.
+func TestPolicies(t *testing.T) {
+	var all strings.Builder
+	for _, o := range policyOptions {
+		all.WriteString("CONFIG_" + o + "=m\n")
+	}
+	packed := func(text string) string {
+		var out bytes.Buffer
+		w := gzip.NewWriter(&out)
+		if _, err := w.Write([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return out.String()
+	}
+	lacks := strings.Replace(all.String(), "CONFIG_NFT_FIB_INET=m", "# CONFIG_NFT_FIB_INET is not set", 1)
+	for _, tt := range []struct {
+		name, file, text string
+		want             Status
+		found            string
+	}{
+		{"of the distribution", "/boot/config-6.1", all.String(), OK, ""},
+		{"of the kernel itself", "/proc/config.gz", packed(all.String()), OK, ""},
+		{"lacks one", "/boot/config-6.1", lacks, Fail, "lacks NFT_FIB_INET"},
+		{"lacks one, packed", "/proc/config.gz", packed(lacks), Fail, "lacks NFT_FIB_INET"},
+		{"of another kernel", "/boot/config-6.2", all.String(), Skip, "unknown"},
+		{"damaged", "/proc/config.gz", "no gzip", Skip, "unknown"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			h := machine(t, map[string]string{"/proc/sys/kernel/osrelease": "6.1\n", tt.file: tt.text}, nil)
+			if f := h.checkPolicies(t.Context()); f.Status != tt.want || !strings.Contains(f.Found, tt.found) {
+				t.Errorf("%v: %s", f.Status, f.Found)
 			}
 		})
 	}

@@ -1,10 +1,13 @@
 package host
 
 import (
+	"compress/gzip"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/netip"
+	"os"
 	"strings"
 	"time"
 
@@ -125,4 +128,50 @@ func (h *Host) checkNames(ctx context.Context) Finding {
 		return Finding{Status: OK, Found: name + " resolves in browsers and curl only; the platform itself doesn't need it"}
 	}
 	return Finding{Status: OK, Found: name + " is " + addresses[0].String()}
+}
+
+// policyOptions are what the rules that network policies come to need of the kernel.
+var policyOptions = []string{
+	"NF_TABLES", "NF_TABLES_INET", "NFT_CT", "NFT_LOG", "NFT_LIMIT", "NFT_REJECT_INET", "NFT_FIB_INET", "NFT_NAT", "NFT_MASQ",
+	"NETFILTER_NETLINK_LOG",
+}
+
+// checkPolicies reads how the kernel was configured; where that can't be read, the platform's canary will tell.
+func (h *Host) checkPolicies(context.Context) Finding {
+	config, err := h.kernelConfig()
+	if err != nil {
+		return Finding{Status: Skip, Found: "unknown, `up` tries them: " + err.Error()}
+	}
+	var missing []string
+	for _, o := range policyOptions {
+		if !strings.Contains(config, "\nCONFIG_"+o+"=y") && !strings.Contains(config, "\nCONFIG_"+o+"=m") {
+			missing = append(missing, o)
+		}
+	}
+	if len(missing) > 0 {
+		return Finding{Status: Fail, Found: "the kernel lacks " + strings.Join(missing, ", "), Mend: "boot a kernel with nf_tables, as those of the distributions are"}
+	}
+	return Finding{Status: OK, Found: "the kernel has nf_tables with all that they need"}
+}
+
+// kernelConfig is the configuration that the running kernel was built with, each option after a new line.
+func (h *Host) kernelConfig() (string, error) {
+	release, err := h.read("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "", err
+	}
+	if config, err := h.read("/boot/config-" + release); err == nil {
+		return "\n" + config, nil
+	}
+	file, err := os.Open(h.path("/proc/config.gz"))
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	unpacked, err := gzip.NewReader(file)
+	if err != nil {
+		return "", err
+	}
+	config, err := io.ReadAll(io.LimitReader(unpacked, 4<<20))
+	return "\n" + string(config), err
 }

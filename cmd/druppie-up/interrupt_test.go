@@ -105,7 +105,7 @@ func packed(t *testing.T, bin string) {
 	if err := os.WriteFile(src, []byte("package main\n\nfunc main() {}\n"), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for _, program := range []string{"mirror", "foundry", "tracedb", "podnet"} {
+	for _, program := range []string{"mirror", "foundry", "tracedb", "podnet", "canary"} {
 		out, err := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(bin, program), src).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v\n%s", err, out)

@@ -47,7 +47,8 @@ func programs() []program {
 		{name: "mirror", title: "Serves the store of images to the nodes"},
 		{name: "foundry", title: "The pipelines' step tool"},
 		{name: "tracedb", title: "The Traceability DB"},
-		{name: "podnet", title: "Routes between the nodes' pods", root: true}, // writes routes and the nodes' CNI configuration
+		{name: "podnet", title: "The pods' network and its policies", root: true}, // writes routes, rules and the nodes' CNI configuration
+		{name: "canary", title: "Shows whether network policies are enforced"},
 	}
 }
 

@@ -45,6 +45,7 @@ func TestPack(t *testing.T) {
 		t.Errorf("a missing program: %v", err)
 	}
 	write("podnet", "p")
+	write("canary", "c")
 	if err := Pack(s, bin); err != nil {
 		t.Fatal(err)
 	}
@@ -60,10 +61,10 @@ func TestPack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(first, second); d != "" || len(first) != 8 {
+	if d := cmp.Diff(first, second); d != "" || len(first) != 10 {
 		t.Errorf("the same programs make other images: %s", d)
 	}
-	for program, user := range map[string]string{"mirror": "65532:65532", "foundry": "65532:65532", "tracedb": "65532:65532", "podnet": "0:0"} {
+	for program, user := range map[string]string{"mirror": "65532:65532", "foundry": "65532:65532", "tracedb": "65532:65532", "podnet": "0:0", "canary": "65532:65532"} {
 		img, err := s.Image(names.OwnImage(program))
 		if err != nil {
 			t.Fatal(err)
