@@ -54,7 +54,7 @@ func TestEachTenantIsRendered(t *testing.T) {
 		}
 		kinds[of] = append(kinds[of], o.GetKind())
 	}
-	want := []string{"LimitRange", "Namespace", "ResourceQuota", "Role", "RoleBinding", "ServiceAccount"}
+	want := []string{"LimitRange", "Namespace", "NetworkPolicy", "NetworkPolicy", "NetworkPolicy", "ResourceQuota", "Role", "RoleBinding", "ServiceAccount"}
 	for name, got := range kinds {
 		slices.Sort(got)
 		if diff := cmp.Diff(want, got); diff != "" {

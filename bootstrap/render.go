@@ -19,8 +19,8 @@ import (
 )
 
 // Render writes everything that Up would apply to a new cluster, but for what is generated
-// inside it (secrets, and with them the public key in the policies,
-// which shows as its variable). No cluster is needed; upstream's files are
+// inside it (secrets, and with them the public key in the policies, and the nodes'
+// addresses; these two show as their variables). No cluster is needed; upstream's files are
 // fetched into the store if they are missing, and images that the store lacks
 // are written without a digest and named in an error at the end. The options are
 // as Complete returned them.
@@ -36,7 +36,7 @@ func Render(ctx context.Context, o Options, w io.Writer) error {
 	files := map[string][]byte{}
 	var lacking []string
 	for _, p := range part.All() {
-		objs, missing, err := renderer{inputs: in, tenants: tenant.Sample()}.part(p)
+		objs, missing, err := renderer{inputs: in, tenants: tenant.Sample(), vars: map[string]string{varNodes: "${" + varNodes + "}"}}.part(p)
 		if err != nil {
 			return err
 		}

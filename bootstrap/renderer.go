@@ -33,6 +33,12 @@ type renderer struct {
 	certificates map[string]string
 }
 
+// Variables of our files.
+const (
+	varSigningKey = "signing-public-key"
+	varNodes      = "nodes" // the network that the nodes stand in, as a range of addresses
+)
+
 // part renders a part and pins its images. It also names what the store lacks of
 // it: upstream's files, without which there are no objects, or images, which stay
 // without a digest.
@@ -73,7 +79,7 @@ func (r renderer) part(p part.Part) (objs []*unstructured.Unstructured, missing 
 	return objs, render.Pin(objs, known), nil
 }
 
-// kustomize builds a part's kustomization: that of the tenants once for each of them.
+// kustomize builds a part's kustomization, once for each that it is for.
 func (r renderer) kustomize(p part.Part, files, upstream fs.FS) ([]byte, error) {
 	services, err := tenant.Services(r.tenants)
 	if err != nil {
@@ -84,19 +90,33 @@ func (r renderer) kustomize(p part.Part, files, upstream fs.FS) ([]byte, error) 
 		vars = map[string]string{}
 	}
 	vars["services"] = services
-	if p.Name != part.Tenants {
+	if p.Each == "" {
 		return render.Kustomize(files, upstream, vars)
 	}
 	var all [][]byte
-	for _, t := range r.tenants {
-		vars["tenant"] = t.Name
+	for _, one := range r.each(p.Each) {
+		vars[string(p.Each)] = one
 		out, err := render.Kustomize(files, upstream, vars)
 		if err != nil {
-			return nil, fmt.Errorf("tenant %s: %w", t.Name, err)
+			return nil, fmt.Errorf("%s %s: %w", p.Each, one, err)
 		}
 		all = append(all, out)
 	}
 	return bytes.Join(all, []byte("---\n")), nil
+}
+
+func (r renderer) each(what part.Each) []string {
+	var out []string
+	if what == part.EachTenant {
+		for _, t := range r.tenants {
+			out = append(out, t.Name)
+		}
+		return out
+	}
+	for _, n := range part.Namespaces(part.Network, part.Node, part.Foundation, part.Flux) {
+		out = append(out, n.Name)
+	}
+	return out
 }
 
 // sourcesOf names the upstream files that a part builds on: those of the
@@ -116,7 +136,11 @@ func (r renderer) values() map[string]any {
 	for name, fingerprint := range r.certificates {
 		certificates[name] = fingerprint
 	}
-	return map[string]any{"name": r.opts.Name, "port": r.opts.Port, "certificates": certificates}
+	values := map[string]any{"name": r.opts.Name, "port": r.opts.Port, "certificates": certificates}
+	if nodes, known := r.vars[varNodes]; known {
+		values[varNodes] = nodes
+	}
+	return values
 }
 
 // key stands for all that parts are rendered from: this program, the variables, the

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -98,7 +100,7 @@ func (p *platform) clusterOptions() cluster.Options {
 		StateDir: p.opts.StateDir, Store: p.inputs.store,
 	}
 	if p.fill != nil {
-		o.NodeImage, o.BuiltinCNI = p.inputs.nodeImage(), p.builtInNode()
+		o.NodeImage = p.inputs.nodeImage()
 	}
 	return o
 }
@@ -129,13 +131,22 @@ func (p *platform) choosePort(ctx context.Context, state cluster.State) error {
 	return nil
 }
 
-// network installs what upstream's node image brings and ours doesn't, and
-// waits for the nodes.
+// network installs what pods connect by, and what upstream's node image brings and ours doesn't,
+// and waits for the nodes. Nodes that kind's own network daemon was installed on keep that one.
 func (p *platform) network(ctx context.Context, task ui.Task) (string, error) {
+	var parts []part.Part
+	_, err := p.kube.Clientset.AppsV1().DaemonSets(metav1.NamespaceSystem).Get(ctx, "kindnet", metav1.GetOptions{})
+	switch {
+	case apierrors.IsNotFound(err):
+		parts = part.InstalledBy(part.Network)
+	case err != nil:
+		return "", fmt.Errorf("look for kind's network daemon: %w", err)
+	}
 	if !p.builtInNode() {
-		if err := p.install(ctx, task, part.InstalledBy(part.Node)...); err != nil {
-			return "", err
-		}
+		parts = append(parts, part.InstalledBy(part.Node)...)
+	}
+	if err := p.install(ctx, task, parts...); err != nil {
+		return "", err
 	}
 	if _, err := cluster.AdvertiseGPU(ctx, p.kube.Clientset); err != nil {
 		return "", err
@@ -151,7 +162,11 @@ func (p *platform) secrets(ctx context.Context, task ui.Task) (string, error) {
 	}
 	p.endpoint = frontdoor.Endpoint{Port: p.opts.Port, CA: made.CA}
 	p.webhook = gitea.Webhook{URL: flux.WebhookURL(made.FluxWebhook), Secret: made.FluxWebhook}
-	p.vars = map[string]string{"signing-public-key": string(made.SigningPublicKey)}
+	nodes, err := cluster.Network(ctx)
+	if err != nil {
+		return "", err
+	}
+	p.vars = map[string]string{varSigningKey: string(made.SigningPublicKey), varNodes: nodes.String()}
 	p.certificates = made.Certificates
 	return "", cluster.TrustCA(p.clusterOptions(), made.CA)
 }
@@ -326,9 +341,9 @@ func (p *platform) ready(ctx context.Context, task ui.Task) (string, error) {
 	return "", p.fill.wait()
 }
 
-// waitWorkloads waits until the platform's own Deployments and StatefulSets are ready,
-// whoever installed them: what Flux found ready may have been restarted with its
-// node since. Tenants are not the installer's matter.
+// waitWorkloads waits until the platform's own workloads are ready, whoever installed them:
+// what Flux found ready may have been restarted with its node since. Tenants are not the
+// installer's matter.
 func (p *platform) waitWorkloads(ctx context.Context, task ui.Task) error {
 	objs, err := platformWorkloads(ctx, p.kube)
 	if err != nil {
@@ -337,10 +352,10 @@ func (p *platform) waitWorkloads(ctx context.Context, task ui.Task) error {
 	return p.waitReady(ctx, task, objs)
 }
 
-// platformWorkloads are the Deployments and StatefulSets of the platform itself.
+// platformWorkloads are the Deployments, StatefulSets and DaemonSets of the platform itself.
 func platformWorkloads(ctx context.Context, c client.Reader) ([]*unstructured.Unstructured, error) {
 	var objs []*unstructured.Unstructured
-	for _, kind := range []string{"Deployment", "StatefulSet"} {
+	for _, kind := range []string{"Deployment", "StatefulSet", "DaemonSet"} {
 		list := &unstructured.UnstructuredList{}
 		list.SetGroupVersionKind(appsv1.SchemeGroupVersion.WithKind(kind + "List"))
 		if err := c.List(ctx, list); err != nil {

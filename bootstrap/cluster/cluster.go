@@ -28,14 +28,13 @@ const FrontDoorNodePort = 30443
 
 // Options say which cluster there should be.
 type Options struct {
-	Name       string
-	Workers    int    // workers beside the control plane
-	GPUNodes   int    // workers that advertise simulated GPUs
-	NodeImage  string // the image of the nodes, a reference in Store
-	BuiltinCNI bool   // NodeImage brings kindnetd and kind installs it
-	Port       int    // the front door, on 127.0.0.1
-	StateDir   string // absolute; kubeconfig, the platform's CA and what the nodes mount
-	Store      *store.Store
+	Name      string
+	Workers   int    // workers beside the control plane
+	GPUNodes  int    // workers that advertise simulated GPUs
+	NodeImage string // the image of the nodes, a reference in Store
+	Port      int    // the front door, on 127.0.0.1
+	StateDir  string // absolute; kubeconfig, the platform's CA and what the nodes mount
+	Store     *store.Store
 }
 
 // ValidateName says whether a cluster can have this name: containers, hosts

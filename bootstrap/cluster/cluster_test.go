@@ -48,7 +48,6 @@ func TestKindConfigGolden(t *testing.T) {
 		{name: "single", opt: Options{Name: "druppie", Port: 8443}},
 		{name: "limited-host", opt: Options{Name: "druppie", Port: 8443}, limits: limits{CgroupV1: true, NoSysResource: true}},
 		{name: "workers-and-gpu", opt: Options{Name: "two", Port: 9443, Workers: 1, GPUNodes: 2}},
-		{name: "upstream-image", opt: Options{Name: "druppie", Port: 8443, BuiltinCNI: true}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

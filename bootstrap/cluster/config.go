@@ -60,9 +60,10 @@ func kindConfig(opt Options, lim limits) ([]byte, error) {
 			APIServerAddress: "127.0.0.1",
 			// The registry's fixed address is in the part of this subnet that
 			// Kubernetes doesn't assign by itself.
-			ServiceSubnet:     "10.96.0.0/16",
-			PodSubnet:         "10.244.0.0/16",
-			DisableDefaultCNI: !opt.BuiltinCNI,
+			ServiceSubnet: "10.96.0.0/16",
+			PodSubnet:     "10.244.0.0/16",
+			// One network on every node, whichever image it has: it tells what it refuses.
+			DisableDefaultCNI: true,
 		},
 		KubeadmConfigPatches:    []string{kubeletPatch(lim), controlPlanePatch},
 		ContainerdConfigPatches: containerdPatches(lim),

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -145,4 +146,19 @@ func removeNetwork(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// Network is the range of IPv4 addresses that the nodes stand in: theirs, the engine's own, and whatever else it
+// runs there.
+func Network(ctx context.Context) (netip.Prefix, error) {
+	out, err := docker(ctx, "network", "inspect", network, "-f", "{{range .IPAM.Config}}{{println .Subnet}}{{end}}")
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("addresses of the network %s: %w", network, err)
+	}
+	for _, subnet := range strings.Fields(out) {
+		if p, err := netip.ParsePrefix(subnet); err == nil && p.Addr().Is4() {
+			return p.Masked(), nil
+		}
+	}
+	return netip.Prefix{}, fmt.Errorf("the network %s has no range of IPv4 addresses: %q", network, out)
 }

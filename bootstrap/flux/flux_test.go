@@ -73,11 +73,14 @@ func TestTreeAppliesEachPartAndTheFleet(t *testing.T) {
 		"tenant-drones":    {"tenants", "tracedb"},
 		"tenant-water":     {"tenants", "tracedb"},
 		"pipelines":        {"tekton-pipelines"},
+		"cluster":          {},
+		"canary":           {},
+		"default-deny":     {"cluster"},
 	}
 	if diff := cmp.Diff(want, after); diff != "" {
 		t.Errorf("dependsOn (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{"Kustomization": 9, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
+	if diff := cmp.Diff(map[string]int{"Kustomization": 12, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
 		t.Errorf("kinds (-want +got):\n%s", diff)
 	}
 }
@@ -88,7 +91,7 @@ func TestTreeOfTheFirstParts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"clusters/druppie/receiver.yaml", "clusters/druppie/tracedb.yaml"}
+	want := []string{"clusters/druppie/cluster.yaml", "clusters/druppie/receiver.yaml"}
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(files))); diff != "" {
 		t.Error(diff)
 	}

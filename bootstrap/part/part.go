@@ -23,6 +23,9 @@ import (
 type Installer string
 
 const (
+	// Network parts are what pods need to connect, and what keeps them from it; `up`
+	// applies them first.
+	Network Installer = "network"
 	// Node parts are what a node image of our own lacks and upstream's has; `up`
 	// applies them.
 	Node Installer = "node"
@@ -33,8 +36,16 @@ const (
 )
 
 // Tenants is the part with the tenants' namespaces and the accounts that Flux
-// applies the fleet as; its folder is rendered once for each of them.
+// applies the fleet as.
 const Tenants = "tenants"
+
+// Each is what a folder is rendered once for each of; also the variable in it that names the one.
+type Each string
+
+const (
+	EachTenant    Each = "tenant"
+	EachNamespace Each = "namespace" // of the platform's own
+)
 
 // Part is a folder of Kubernetes objects that is installed as a whole, and ready
 // when all of its objects are.
@@ -42,6 +53,7 @@ type Part struct {
 	Name      string // of Flux's Kustomization or the Helm release; also what `status` calls it
 	Folder    string // with a kustomization.yaml or a Chart.yaml at its root
 	Chart     bool   // a Helm chart; otherwise a kustomization
+	Each      Each   // empty: the folder is rendered once
 	By        Installer
 	Namespace string // where it runs; empty: it runs nothing of its own
 	// PodSecurity is the level that the namespace enforces; empty where the part's
@@ -71,7 +83,7 @@ const (
 // later may depend on what comes earlier.
 func All() []Part {
 	return []Part{
-		{Name: "podnet", Folder: "manifests/podnet", By: Node, Namespace: "kube-system"},
+		{Name: "podnet", Folder: "manifests/podnet", By: Network, Namespace: "kube-system"},
 		{Name: "local-path", Folder: "manifests/local-path", By: Node, Namespace: "local-path-storage"},
 
 		// Kaniko builds as root in its container, so the foundry's level is baseline.
@@ -80,6 +92,11 @@ func All() []Part {
 		{Name: "frontdoor", Folder: "charts/frontdoor", Chart: true, By: Foundation, Namespace: names.NamespaceFoundry, PodSecurity: "baseline"},
 		{Name: "flux", Folder: "manifests/flux", By: Foundation, Namespace: names.NamespaceFlux},
 
+		{Name: "cluster", Folder: "manifests/cluster", By: Flux, Interval: securityInterval},
+		{Name: "canary", Folder: "manifests/canary", By: Flux, Namespace: names.NamespaceSystem, PodSecurity: "restricted", Interval: securityInterval},
+		{Name: "default-deny", Folder: "manifests/default-deny", Each: EachNamespace, By: Flux,
+			DependsOn: []string{"cluster"}, Interval: securityInterval},
+
 		{Name: "tracedb", Folder: "charts/tracedb", Chart: true, By: Flux, Namespace: names.NamespaceSystem, PodSecurity: "restricted", Interval: securityInterval},
 		{Name: "tekton-pipelines", Folder: "manifests/tekton-pipelines", By: Flux, Namespace: names.NamespaceTekton, Interval: crdInterval},
 		{Name: "kyverno-crds", Folder: "manifests/kyverno", OnlyCRDs: true, By: Flux, Interval: crdInterval},
@@ -87,7 +104,7 @@ func All() []Part {
 			DependsOn: []string{"kyverno-crds"}, Interval: securityInterval},
 		{Name: "policies", Folder: "policies", By: Flux, DependsOn: []string{"kyverno"}, Interval: securityInterval},
 		// Nothing runs in a tenant that the policies haven't seen.
-		{Name: Tenants, Folder: "manifests/tenant", By: Flux, DependsOn: []string{"policies"}, Interval: securityInterval},
+		{Name: Tenants, Folder: "manifests/tenant", Each: EachTenant, By: Flux, DependsOn: []string{"policies"}, Interval: securityInterval},
 		// Tekton's webhook has to answer before its objects are taken.
 		{Name: "pipelines", Folder: "pipelines", By: Flux, Namespace: names.NamespaceFoundry, PodSecurity: "baseline",
 			DependsOn: []string{"tekton-pipelines"}, Interval: securityInterval},
@@ -162,5 +179,5 @@ func Namespaces(by ...Installer) []Namespace {
 
 // IsNamespace tells the platform's own namespaces from its tenants'.
 func IsNamespace(name string) bool {
-	return slices.ContainsFunc(Namespaces(Node, Foundation, Flux), func(n Namespace) bool { return n.Name == name })
+	return slices.ContainsFunc(Namespaces(Network, Node, Foundation, Flux), func(n Namespace) bool { return n.Name == name })
 }

@@ -58,6 +58,7 @@ func TestNamespacesNamesEachOnce(t *testing.T) {
 func TestControlsChangedByHandDontStaySo(t *testing.T) {
 	for name, longest := range map[string]time.Duration{
 		"tracedb": time.Minute, "policies": time.Minute, Tenants: time.Minute, "pipelines": time.Minute, "kyverno": time.Minute,
+		"cluster": time.Minute, "default-deny": time.Minute,
 	} {
 		if p, err := Find(name); err != nil || p.Interval > longest {
 			t.Errorf("%s is compared with Git every %s, want at most %s (%v)", name, p.Interval, longest, err)
