@@ -75,6 +75,7 @@ when all went well, 2 when the input was refused and nothing was changed, and 1 
 		newDownCmd(a),
 		newOnboardCmd(a),
 		newStatusCmd(a),
+		newNetworkCmd(a),
 		newDoctorCmd(a),
 		newScenarioCmd(a),
 		newConformanceCmd(a),
