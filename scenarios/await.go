@@ -46,6 +46,8 @@ func runAwait(c *call) error {
 		return awaitRollout(c, p)
 	case "replicas":
 		return awaitReplicas(c, p)
+	case "denied":
+		return awaitDenied(c, p)
 	}
 	return awaitRevision(c, p)
 }
