@@ -75,7 +75,7 @@ func (in inputs) nodeImage() string {
 }
 
 // builtInNode says whether the nodes run upstream's image, which brings its own
-// pod network, volumes and control-plane images; ours leaves them to the mirror.
+// volumes and control-plane images; ours leaves them to the mirror.
 // While the store has none, it is what the source (nil: unknown) will bring.
 func (in inputs) builtInNode(source supply.Supply) bool {
 	upstream, err := in.upstreamNode()

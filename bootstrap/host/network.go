@@ -133,7 +133,7 @@ func (h *Host) checkNames(ctx context.Context) Finding {
 // policyOptions are what the rules that network policies come to need of the kernel.
 var policyOptions = []string{
 	"NF_TABLES", "NF_TABLES_INET", "NFT_CT", "NFT_LOG", "NFT_LIMIT", "NFT_REJECT_INET", "NFT_FIB_INET", "NFT_NAT", "NFT_MASQ",
-	"NETFILTER_NETLINK_LOG",
+	"NETFILTER_NETLINK_LOG", "NF_CT_NETLINK",
 }
 
 // checkPolicies reads how the kernel was configured; where that can't be read, the platform's canary will tell.

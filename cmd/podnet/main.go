@@ -58,6 +58,7 @@ func run(ctx context.Context, log *slog.Logger, self string) error {
 	if err != nil {
 		return err
 	}
+	cfg.QPS, cfg.Burst = 50, 100 // each pod that starts asks once, and after a restart all do
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return err

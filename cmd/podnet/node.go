@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -52,7 +53,8 @@ type node struct {
 	namespaces corelisters.NamespaceLister
 	policies   networkinglisters.NetworkPolicyLister
 
-	mu sync.Mutex
+	work sync.Mutex // held by whoever brings the node in line
+	mu   sync.Mutex // guards what follows
 	// networks are the pods' as the runtime made them, by the pod's uid; without an
 	// address once it was given back. The API server tells a pod's address about a second
 	// after its first container has started, and for as long as it knows the pod.
@@ -176,15 +178,21 @@ func (n *node) keep(ctx context.Context) error {
 // as before are only written again if asked. One way of the network that fails keeps none of the
 // others from being mended.
 func (n *node) reconcile(again bool) error {
+	n.work.Lock()
+	defer n.work.Unlock()
 	nodes, err := n.nodes.List(labels.Everything())
 	if err != nil {
 		return err
 	}
+	slices.SortFunc(nodes, func(a, b *corev1.Node) int { return strings.Compare(a.Name, b.Name) })
 	own, routes, err := plan(nodes, n.name)
-	if err != nil {
-		return err
+	if err == nil {
+		err = n.enforce(own, nodes, again)
 	}
-	if err := n.enforce(own, nodes, again); err != nil {
+	if err != nil {
+		n.mu.Lock()
+		n.applied = ""
+		n.mu.Unlock()
 		return err
 	}
 	// Last: from the moment the file is there, pods start.
@@ -344,7 +352,7 @@ func (n *node) behind(ctx context.Context, e cni.Endpoint) (string, error) {
 	}
 	for _, p := range list.Items {
 		seen, err := n.policies.NetworkPolicies(p.Namespace).Get(p.Name)
-		if apierrors.IsNotFound(err) || err == nil && seen.UID == p.UID && seen.Generation < p.Generation {
+		if apierrors.IsNotFound(err) || err == nil && (seen.UID != p.UID || seen.Generation < p.Generation) {
 			return "network policy " + p.Namespace + "/" + p.Name, nil
 		}
 		if err != nil {
@@ -356,7 +364,7 @@ func (n *node) behind(ctx context.Context, e cni.Endpoint) (string, error) {
 
 func (n *node) knows(e cni.Endpoint) bool {
 	p, err := n.pods.Pods(e.Namespace).Get(e.Name)
-	return err == nil && string(p.UID) == e.UID
+	return err == nil && string(p.UID) == e.UID && p.Spec.NodeName == n.name
 }
 
 // lacksRules says whether what was worked out last isn't what the kernel enforces.

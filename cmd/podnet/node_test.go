@@ -111,6 +111,9 @@ func TestBehind(t *testing.T) {
 	if got := ask("of the pod before"); got != "pod ns/x" {
 		t.Errorf("waits for %q, not for the pod", got)
 	}
+	if got := view(t, runs("x", "", ""), p); got.knows(cni.Endpoint{Namespace: "ns", Name: "x", UID: "uid-x"}) {
+		t.Error("a pod that hasn't been told to be here is known")
+	}
 	// The API server has it and the watch hasn't told yet.
 	n.client = fake.NewClientset(&networkingv1.NetworkPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "new", UID: "q"}})
 	if got := ask("uid-x"); got != "network policy ns/new" {
@@ -173,8 +176,10 @@ func TestEvent(t *testing.T) {
 			t.Errorf("%s: %s of %s: %s", tt.why, e.reason, about, e.message)
 		}
 	}
-	if _, ok := n.event(denied.Packet{Why: firewall.Egress, From: netip.MustParseAddr("10.244.0.77"), To: netip.MustParseAddr("1.2.3.4")}); ok {
-		t.Error("told of nobody")
+	for _, to := range []string{"1.2.3.4", "10.244.0.9"} { // whose policies refused it has gone
+		if _, ok := n.event(denied.Packet{Why: firewall.Egress, From: netip.MustParseAddr("10.244.0.77"), To: netip.MustParseAddr(to)}); ok {
+			t.Errorf("to %s: told of nobody", to)
+		}
 	}
 }
 
@@ -187,6 +192,17 @@ func TestNews(t *testing.T) {
 	}
 	if !r.news(packet(1, 1), now) || r.news(packet(1, 1), now.Add(quiet-1)) || !r.news(packet(1, 1), now.Add(quiet)) {
 		t.Error("the same: once a minute")
+	}
+	borrowed := 0
+	for host := range 200 {
+		p := packet(host, 9)
+		p.Why = firewall.Spoofed
+		if r.news(p, now.Add(quiet)) {
+			borrowed++
+		}
+	}
+	if borrowed != 1 {
+		t.Errorf("%d packets of a borrowed address to one port are told", borrowed)
 	}
 	told := 0
 	for port := range 1000 {

@@ -69,6 +69,9 @@ func (r *reporter) report(p denied.Packet) {
 func (r *reporter) news(p denied.Packet, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if p.Why == firewall.Spoofed {
+		p.From = netip.Addr{} // whoever sends, it isn't that
+	}
 	ofSender := 0
 	for known, at := range r.told {
 		if now.Sub(at) >= quiet {
@@ -98,11 +101,12 @@ func (n *node) event(p denied.Packet) (event, bool) {
 		pod, peer = p.To, p.From
 	}
 	e, ok := n.endpoint(pod)
-	if !ok {
-		if e, ok = n.endpoint(peer); !ok {
-			return event{}, false
-		}
+	if !ok && p.Why == firewall.Unknown {
 		pod, peer = peer, pod
+		e, ok = n.endpoint(pod)
+	}
+	if !ok {
+		return event{}, false
 	}
 	out := event{
 		about: &corev1.Pod{ObjectMeta: e.ObjectMeta},
