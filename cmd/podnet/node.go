@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -15,9 +14,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/equality"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -97,44 +93,6 @@ func newNode(ctx context.Context, client kubernetes.Interface, name string, log 
 		}
 	}
 	return n, nil
-}
-
-// trim keeps of an object what is looked at: a node's memory is little.
-func trim(obj any) (any, error) {
-	if o, ok := obj.(metav1.Object); ok {
-		o.SetManagedFields(nil)
-		if p, ok := obj.(*corev1.Pod); ok {
-			p.SetAnnotations(nil)
-			spec := corev1.PodSpec{NodeName: p.Spec.NodeName, HostNetwork: p.Spec.HostNetwork}
-			spec.InitContainers, spec.Containers = ports(p.Spec.InitContainers), ports(p.Spec.Containers)
-			p.Spec = spec
-			p.Status = corev1.PodStatus{Phase: p.Status.Phase, PodIP: p.Status.PodIP}
-		}
-	}
-	return obj, nil
-}
-
-// same says whether nothing changed that is looked at: nodes and pods change every few seconds.
-func same(old, now any) bool {
-	switch now := now.(type) {
-	case *corev1.Node:
-		old := old.(*corev1.Node)
-		return old.Spec.PodCIDR == now.Spec.PodCIDR && slices.Equal(old.Spec.PodCIDRs, now.Spec.PodCIDRs) && slices.Equal(old.Status.Addresses, now.Status.Addresses)
-	case *corev1.Pod:
-		old := old.(*corev1.Pod)
-		return old.UID == now.UID && maps.Equal(old.Labels, now.Labels) && equality.Semantic.DeepEqual(old.Spec, now.Spec) && equality.Semantic.DeepEqual(old.Status, now.Status)
-	}
-	return false
-}
-
-func ports(containers []corev1.Container) []corev1.Container {
-	var out []corev1.Container
-	for _, c := range containers {
-		if len(c.Ports) > 0 {
-			out = append(out, corev1.Container{Ports: c.Ports, RestartPolicy: c.RestartPolicy})
-		}
-	}
-	return out
 }
 
 func (n *node) wake() {
@@ -303,97 +261,6 @@ func (n *node) address(p *corev1.Pod) (netip.Addr, bool) {
 	}
 	addr, err := netip.ParseAddr(p.Status.PodIP)
 	return addr, err == nil && addr.Is4()
-}
-
-// Add makes the rules of a pod's new network, and returns once they are in place.
-func (n *node) Add(ctx context.Context, e cni.Endpoint) error {
-	ctx, cancel := context.WithTimeout(ctx, known)
-	defer cancel()
-	for {
-		waiting, err := n.behind(ctx, e)
-		if err != nil {
-			return err
-		}
-		if waiting == "" {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return fmt.Errorf("%s isn't among what the API server has told of", waiting)
-		case <-time.After(settle):
-		}
-	}
-	n.mu.Lock()
-	for uid, old := range n.networks {
-		// An address that was never given back and is given again, and pods that have gone.
-		if old.Address == e.Address || !n.knows(old.Endpoint) {
-			delete(n.networks, uid)
-		}
-	}
-	n.networks[e.UID] = network{e}
-	n.mu.Unlock()
-	if err := n.reconcile(true); err != nil && n.lacksRules() {
-		return errors.Join(errors.New("the rules of its address can't be written"), err)
-	}
-	// Whoever had the address before may have left connections.
-	return firewall.Forget(e.Address)
-}
-
-// behind names what this node's view of the cluster lacks of what a new pod's rules are made of; empty: nothing. Where
-// the API server can't be asked, what it told last counts.
-func (n *node) behind(ctx context.Context, e cni.Endpoint) (string, error) {
-	if !n.knows(e) {
-		return "pod " + e.Namespace + "/" + e.Name, nil
-	}
-	list, err := n.client.NetworkingV1().NetworkPolicies(e.Namespace).List(ctx, metav1.ListOptions{})
-	if err != nil {
-		n.log.Info("a pod starts with the policies that were told last", "pod", e.Namespace+"/"+e.Name, "error", err)
-		return "", nil
-	}
-	for _, p := range list.Items {
-		seen, err := n.policies.NetworkPolicies(p.Namespace).Get(p.Name)
-		if apierrors.IsNotFound(err) || err == nil && (seen.UID != p.UID || seen.Generation < p.Generation) {
-			return "network policy " + p.Namespace + "/" + p.Name, nil
-		}
-		if err != nil {
-			return "", err
-		}
-	}
-	return "", nil
-}
-
-func (n *node) knows(e cni.Endpoint) bool {
-	p, err := n.pods.Pods(e.Namespace).Get(e.Name)
-	return err == nil && string(p.UID) == e.UID && p.Spec.NodeName == n.name
-}
-
-// lacksRules says whether what was worked out last isn't what the kernel enforces.
-func (n *node) lacksRules() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.applied == ""
-}
-
-// Remove takes the address away from a pod whose network the runtime takes down.
-func (n *node) Remove(container string) {
-	n.mu.Lock()
-	var given netip.Addr
-	for uid, made := range n.networks {
-		if made.Container == container && made.Address.IsValid() {
-			given, made.Address = made.Address, netip.Addr{}
-			n.networks[uid] = made
-		}
-	}
-	n.mu.Unlock()
-	if !given.IsValid() {
-		return
-	}
-	if err := n.reconcile(false); err != nil {
-		n.log.Info("an address was given back", "error", err)
-	}
-	if err := firewall.Forget(given); err != nil {
-		n.log.Info("an address was given back", "error", err)
-	}
 }
 
 // endpoint is the pod of this node that has an address, with what its policies leave of it.
