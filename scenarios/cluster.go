@@ -82,9 +82,15 @@ func runApply(c *call, p *platform.Platform) error {
 	return nil
 }
 
-// runPatch makes an object that is there be as a file says, and leaves all else of it as it is. What was before doesn't
-// come back by itself.
+// runPatch makes an object that is there be as a file says, and leaves all else of it as it is; as the service account
+// does it that is named, if one is. What was before doesn't come back by itself.
 func runPatch(c *call, p *platform.Platform) error {
+	if len(c.args) == 2 {
+		var err error
+		if p, err = p.As(c.args[1]); err != nil {
+			return err
+		}
+	}
 	obj, client, err := c.object(p, c.args[0])
 	if err != nil {
 		return err

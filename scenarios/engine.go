@@ -162,7 +162,7 @@ func (e *engine) table() map[string]scriptCommand {
 		"restore":  {forms: []string{"BRANCH"}, onCluster: runRestore},
 		"revert":   {forms: []string{"now|later REPOSITORY COMMIT"}, onCluster: runRevert},
 		"apply":    {forms: []string{"FILE"}, refusable: true, onCluster: runApply},
-		"patch":    {forms: []string{"FILE"}, refusable: true, onCluster: runPatch},
+		"patch":    {forms: []string{"FILE", "FILE NAMESPACE/SERVICEACCOUNT"}, refusable: true, onCluster: runPatch},
 		"get":      {forms: []string{"FILE"}, refusable: true, onCluster: runGet},
 		"blocked":  {forms: []string{"FILE"}, onCluster: runBlocked},
 		"answered": {forms: []string{"FILE"}, onCluster: runAnswered},
