@@ -37,7 +37,7 @@ func newCommand(out io.Writer) *cobra.Command {
 	cmd.SetOut(out)
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ui.Usage(err) })
-	cmd.AddCommand(newCloneCmd(), newCheckCmd(), newPushCmd(), newSignCmd(), newAttestCmd(), newVerifyCmd(), newRecordCmd(),
+	cmd.AddCommand(newCloneCmd(), newTestsCmd(), newCheckCmd(), newPushCmd(), newSignCmd(), newAttestCmd(), newVerifyCmd(), newRecordCmd(),
 		newWithdrawCmd(), newPromoteCmd(), newApproveCmd(), newListenCmd(), newWatchCmd())
 	return cmd
 }
