@@ -57,7 +57,6 @@ type tracedbConfig struct {
 	CA, SigningKey         string
 	Keyring                []struct{ Name, File string }
 	AdmissionTokenFile     string
-	FluxHMACFile           string
 	GiteaWebhookSecretFile string
 	SessionKeyFile         string
 	Gitea                  struct{ PublicURL, TokenFile string }
@@ -66,7 +65,7 @@ type tracedbConfig struct {
 
 func (c tracedbConfig) files() []string {
 	files := []string{
-		c.TLS.Cert, c.TLS.Key, c.CA, c.SigningKey, c.AdmissionTokenFile, c.FluxHMACFile, c.GiteaWebhookSecretFile,
+		c.TLS.Cert, c.TLS.Key, c.CA, c.SigningKey, c.AdmissionTokenFile, c.GiteaWebhookSecretFile,
 		c.SessionKeyFile, c.Gitea.TokenFile, c.OAuth.ClientIDFile, c.OAuth.ClientSecretFile,
 	}
 	for _, k := range c.Keyring {
@@ -214,7 +213,7 @@ func TestTracedbListensToThePlatformAlone(t *testing.T) {
 				}
 			}
 			delete(names, "")
-			for _, ours := range []string{"foundry", "kyverno", "druppie-system", "gitea", "flux-system"} {
+			for _, ours := range []string{"foundry", "kyverno", "druppie-system", "gitea", "kube-system"} {
 				delete(names, ours)
 			}
 			if from.NamespaceSelector == nil || len(names) > 0 {

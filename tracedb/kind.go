@@ -28,6 +28,7 @@ const (
 	KindAdmission   Kind = "admission"   // let in or refused at admission
 	KindDeployment  Kind = "deployment"  // applied, running, gone
 	KindDrift       Kind = "drift"       // something isn't as it should be, or wasn't: what runs as Git says, main protected
+	KindRequest     Kind = "request"     // what somebody other than the platform asked of the Kubernetes API
 	KindIncident    Kind = "incident"    // a running service went wrong
 	KindRepair      Kind = "repair"      // what was done about it
 	KindRegister    Kind = "register"    // a version of an entry in the AI register
@@ -83,7 +84,7 @@ var kinds = []KindInfo{
 	{Kind: KindSpec, Step: "F0", Term: Term},
 	{Kind: KindSession, Step: "F0", Term: Term},
 	{Kind: KindCommit, Step: "F1", Controls: []string{"C1"}, Term: Term},
-	{Kind: KindReview, Step: "F1", Controls: []string{"C1"}, Term: Term, Outcomes: []Outcome{Approved, Rejected, Commented}},
+	{Kind: KindReview, Step: "F1", Controls: []string{"C1"}, Term: Term, Outcomes: []Outcome{Approved, Rejected, Commented, Undone}},
 	{Kind: KindMerge, Step: "F1", Controls: []string{"C1"}, Term: Term},
 	{Kind: KindRun, Step: "F2", Controls: []string{"C6"}, Term: Term, Outcomes: []Outcome{Passed, Failed}},
 	{Kind: KindTestResult, Step: "F3b", Controls: []string{"C2"}, Predicate: []string{"https://in-toto.io/attestation/test-result/v0.1"}, Term: Term, Outcomes: []Outcome{Passed, Failed}},
@@ -100,6 +101,7 @@ var kinds = []KindInfo{
 	{Kind: KindDeployment, Step: "F5", Controls: []string{"C4"}, Term: Term, Outcomes: []Outcome{Passed, Failed, Running, Gone}},
 	{Kind: KindAdmission, Step: "F6", Controls: []string{"C5"}, Term: Term, Outcomes: []Outcome{Allowed, Denied}},
 	{Kind: KindDrift, Step: "F5", Controls: []string{"C4"}, Term: Term, Outcomes: []Outcome{Failed, Undone}},
+	{Kind: KindRequest, Step: "F8", Term: Term, Outcomes: []Outcome{Allowed, Denied}},
 	{Kind: KindIncident, Step: "F8", Term: Term},
 	{Kind: KindRepair, Step: "F8", Term: Term},
 	{Kind: KindConformance, Predicate: []string{"https://druppie.io/attestation/conformance/v1"}, Term: Term, Outcomes: []Outcome{Passed, Failed}},

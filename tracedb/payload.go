@@ -128,7 +128,8 @@ type Admission struct {
 	Resource  string   `json:"resource,omitempty"` // Kind/name that asked
 	Images    []string `json:"images"`             // digests
 	Algorithm string   `json:"algorithm,omitempty" want:"maybe algorithm"`
-	Policy    string   `json:"policy" want:"name"` // who decided: register, or a Kyverno policy
+	User      string   `json:"user,omitempty" want:"name?"` // who asked the Kubernetes API, as its audit log says
+	Policy    string   `json:"policy" want:"name"`          // who decided: register, or a Kyverno policy
 	Reason    string   `json:"reason" want:"text"`
 	Remedy    string   `json:"remedy,omitempty" want:"text?"`
 	ReasonNL  string   `json:"reason_nl,omitempty" want:"text?"` // where the decision is in Dutch as well
@@ -158,6 +159,20 @@ type Drift struct {
 	By        string `json:"by,omitempty" want:"name?"` // field manager that changed it
 	Revision  string `json:"revision,omitempty" want:"revision?"`
 	Message   string `json:"message,omitempty" want:"text?"`
+}
+
+// Request is what somebody other than the platform asked of the Kubernetes API, as its audit log says: a way into a pod,
+// a change by hand, or what they may not (F8).
+type Request struct {
+	User      string `json:"user" want:"name"`
+	As        string `json:"as,omitempty" want:"name?"` // whom they acted as
+	Verb      string `json:"verb" want:"name"`
+	Resource  string `json:"resource" want:"name"` // pods/exec, deployments.apps
+	Namespace string `json:"namespace,omitempty" want:"namespace?"`
+	Name      string `json:"name,omitempty" want:"name?"`
+	Code      int    `json:"code"` // of the answer, as HTTP has it
+	Reason    string `json:"reason,omitempty" want:"text?"`
+	Client    string `json:"client,omitempty" want:"name?"` // the program, as it calls itself
 }
 
 // Incident is a running service that went wrong (F8).

@@ -91,6 +91,9 @@ func Ensure(ctx context.Context, opt Options, task ui.Task) (*kube.Client, error
 	if err := r.exportKubeconfig(started); err != nil {
 		return nil, err
 	}
+	if err := r.ensureAuditLog(ctx); err != nil {
+		return nil, err
+	}
 	client, err := r.waitAPI(ctx)
 	if err != nil {
 		return nil, err

@@ -52,6 +52,12 @@ func hostLimits(ctx context.Context) limits {
 
 // kindConfig is the configuration that kind gets, as YAML.
 func kindConfig(opt Options, lim limits) ([]byte, error) {
+	apiServerPatch, err := yaml.Marshal(map[string]any{
+		"kind": "ClusterConfiguration", "apiServer": map[string]any{"extraArgs": auditArguments, "extraVolumes": auditMounts},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("kind configuration: %w", err)
+	}
 	c := v1alpha4.Cluster{
 		TypeMeta: v1alpha4.TypeMeta{Kind: "Cluster", APIVersion: "kind.x-k8s.io/v1alpha4"},
 		Name:     opt.Name,
@@ -65,7 +71,7 @@ func kindConfig(opt Options, lim limits) ([]byte, error) {
 			// One network on every node, whichever image it has: it tells what it refuses.
 			DisableDefaultCNI: true,
 		},
-		KubeadmConfigPatches:    []string{kubeletPatch(lim), controlPlanePatch},
+		KubeadmConfigPatches:    []string{kubeletPatch(lim), controlPlanePatch, string(apiServerPatch)},
 		ContainerdConfigPatches: containerdPatches(lim),
 	}
 	node := func(kindRole v1alpha4.NodeRole, role string) v1alpha4.Node {

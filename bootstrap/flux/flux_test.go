@@ -76,11 +76,12 @@ func TestTreeAppliesEachPartAndTheFleet(t *testing.T) {
 		"cluster":          {},
 		"canary":           {},
 		"default-deny":     {"cluster"},
+		"audit":            {"tracedb"},
 	}
 	if diff := cmp.Diff(want, after); diff != "" {
 		t.Errorf("dependsOn (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]int{"Kustomization": 12, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
+	if diff := cmp.Diff(map[string]int{"Kustomization": 13, "GitRepository": 1, "Receiver": 1}, kinds); diff != "" {
 		t.Errorf("kinds (-want +got):\n%s", diff)
 	}
 }

@@ -98,6 +98,7 @@ func All() []Part {
 			DependsOn: []string{"cluster"}, Interval: securityInterval},
 
 		{Name: "tracedb", Folder: "charts/tracedb", Chart: true, By: Flux, Namespace: names.NamespaceSystem, PodSecurity: "restricted", Interval: securityInterval},
+		{Name: "audit", Folder: "manifests/audit", By: Flux, Namespace: "kube-system", DependsOn: []string{"tracedb"}, Interval: securityInterval},
 		{Name: "tekton-pipelines", Folder: "manifests/tekton-pipelines", By: Flux, Namespace: names.NamespaceTekton, Interval: crdInterval},
 		{Name: "kyverno-crds", Folder: "manifests/kyverno", OnlyCRDs: true, By: Flux, Interval: crdInterval},
 		{Name: "kyverno", Folder: "manifests/kyverno", By: Flux, Namespace: names.NamespaceKyverno,

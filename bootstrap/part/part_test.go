@@ -48,7 +48,7 @@ func TestNamespacesNamesEachOnce(t *testing.T) {
 	for _, n := range Namespaces(Foundation, Flux) {
 		got = append(got, n.Name)
 	}
-	want := []string{"foundry", "gitea", "flux-system", "druppie-system", "tekton-pipelines", "kyverno"}
+	want := []string{"foundry", "gitea", "flux-system", "druppie-system", "kube-system", "tekton-pipelines", "kyverno"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}

@@ -83,7 +83,7 @@ func Ensure(ctx context.Context, c client.Client, opt Options) (Material, error)
 	if err := k.giteaSecrets(ctx, opt.Users); err != nil {
 		return Material{}, err
 	}
-	if err := k.traceSecrets(ctx, opt.Name, ca.Cert, public); err != nil {
+	if err := k.traceSecrets(ctx, opt.Name, public); err != nil {
 		return Material{}, err
 	}
 	webhook, err := k.generate(ctx, names.NamespaceFlux, FluxWebhook, "token")

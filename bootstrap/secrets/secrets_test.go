@@ -108,53 +108,6 @@ func TestGivenAuthorityIsUsed(t *testing.T) {
 	}
 }
 
-// What the trace shares with Flux is one secret in two places: a copy that is
-// lost or differs comes back, and the original stays.
-func TestTraceSharesItsSecretWithFlux(t *testing.T) {
-	const name = "tracedb-flux-hmac"
-	tests := []struct {
-		name  string
-		spoil func(t *testing.T, c client.Client, s *corev1.Secret)
-	}{
-		{"lost", func(t *testing.T, c client.Client, s *corev1.Secret) {
-			if err := c.Delete(t.Context(), s); err != nil {
-				t.Fatal(err)
-			}
-		}},
-		{"another", func(t *testing.T, c client.Client, s *corev1.Secret) {
-			s.Data["token"] = []byte("another")
-			if err := c.Update(t.Context(), s); err != nil {
-				t.Fatal(err)
-			}
-		}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			c := fake.NewClientBuilder().Build()
-			m, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test"})
-			if err != nil {
-				t.Fatal(err)
-			}
-			original := secretstest.Values(t, c, "druppie-system", name)["token"]
-			kept := &corev1.Secret{}
-			if err := c.Get(t.Context(), client.ObjectKey{Namespace: "flux-system", Name: name}, kept); err != nil {
-				t.Fatal(err)
-			}
-			tt.spoil(t, c, kept)
-			if _, err := secrets.Ensure(t.Context(), c, secrets.Options{Name: "test"}); err != nil {
-				t.Fatal(err)
-			}
-			now, shared := secretstest.Values(t, c, "druppie-system", name), secretstest.Values(t, c, "flux-system", name)
-			if now["token"] != original || shared["token"] != original || original == "" {
-				t.Errorf("the original %q is now %q, the copy %q", original, now["token"], shared["token"])
-			}
-			if shared["ca.crt"] != string(m.CA) {
-				t.Error("Flux couldn't tell the trace from a stranger")
-			}
-		})
-	}
-}
-
 // Reports are signed with a key of their own, and the trace knows both keys by what they may sign.
 func TestTraceKnowsWhatIsSignedHere(t *testing.T) {
 	c := fake.NewClientBuilder().Build()

@@ -10,15 +10,12 @@ import (
 	"github.com/druppie/druppie-up/internal/names"
 )
 
-// Secrets of the trace in its namespace that others read.
-const (
-	TraceWebhook = "tracedb-gitea-webhook" // "secret": what Gitea signs its webhooks with
-	traceFlux    = "tracedb-flux-hmac"
-)
+// TraceWebhook is the Secret of the trace, in its namespace, that others read.
+const TraceWebhook = "tracedb-gitea-webhook" // "secret": what Gitea signs its webhooks with
 
 // traceSecrets makes what the trace and those who talk to it share. What only
 // Gitea can make follows when it runs.
-func (k writer) traceSecrets(ctx context.Context, platform string, ca, signingPublicKey []byte) error {
+func (k writer) traceSecrets(ctx context.Context, platform string, signingPublicKey []byte) error {
 	keys, err := kube.SecretOnce(ctx, k, names.NamespaceSystem, "tracedb-checkpoint-key", corev1.SecretTypeOpaque, func() (map[string][]byte, error) {
 		key, err := pki.NewNoteKey(names.TraceOrigin(platform))
 		return map[string][]byte{"checkpoint.key": []byte(key.Signer), names.CheckpointKeyFile: []byte(key.Verifier)}, err
@@ -39,22 +36,14 @@ func (k writer) traceSecrets(ctx context.Context, platform string, ca, signingPu
 	}); err != nil {
 		return err
 	}
-	made := map[string]map[string][]byte{}
 	for name, key := range map[string]string{
 		"tracedb-admission": "token", // Kyverno's, with which it asks; a policy reads it here
 		"tracedb-session":   "key",
-		traceFlux:           "token",
 		TraceWebhook:        "secret",
 	} {
-		if made[name], err = k.generate(ctx, names.NamespaceSystem, name, key); err != nil {
+		if _, err := k.generate(ctx, names.NamespaceSystem, name, key); err != nil {
 			return err
 		}
-	}
-	// Flux signs its events, and reads the authority beside the key.
-	if err := kube.EnsureSecret(ctx, k, names.NamespaceFlux, traceFlux, corev1.SecretTypeOpaque, map[string][]byte{
-		"token": made[traceFlux]["token"], names.CAKey: ca,
-	}); err != nil {
-		return err
 	}
 	return kube.EnsureConfigMap(ctx, k, names.NamespaceSystem, names.CheckpointKey, map[string]string{
 		names.CheckpointKeyFile: string(keys[names.CheckpointKeyFile]),

@@ -13,23 +13,19 @@ import (
 	"github.com/druppie/druppie-up/tracedb/publish"
 )
 
-// collectors wires what takes events and what polls and watches, and gives the handlers of webhooks; nil for
-// those that are off.
-func (w *wiring) collectors() (giteaHook, fluxHook http.Handler) {
+// collectors wires what takes events and what polls and watches, and gives the handler of Gitea's webhooks; nil if that
+// is off.
+func (w *wiring) collectors() http.Handler {
 	repositories := collect.Repositories{Owner: w.config.Gitea.Owner, Checkpoint: w.config.Gitea.CheckpointRepository}
 	poller := w.poller(repositories)
-	if secret := w.secretValue("gitea webhooks", "giteaWebhookSecretFile", w.config.GiteaWebhookSecretFile); secret != nil {
-		h := collect.Gitea(secret, repositories, poller, w.collectOptions())
-		w.server.health.watch(h.Status)
-		giteaHook = h
+	w.watchers()
+	secret := w.secretValue("gitea webhooks", "giteaWebhookSecretFile", w.config.GiteaWebhookSecretFile)
+	if secret == nil {
+		return nil
 	}
-	kustomizations := w.watchers()
-	if secret := w.secretValue("flux events", "fluxHMACFile", w.config.FluxHMACFile); secret != nil {
-		h := collect.Flux(secret, kustomizations, w.collectOptions())
-		w.server.health.watch(h.Status)
-		fluxHook = h
-	}
-	return giteaHook, fluxHook
+	h := collect.Gitea(secret, repositories, poller, w.collectOptions())
+	w.server.health.watch(h.Status)
+	return h
 }
 
 func (w *wiring) collectOptions() collect.Options {
@@ -88,16 +84,15 @@ func (w *wiring) gitea(part string) (*gitea.Client, *auth.File) {
 	return client.Client, token
 }
 
-// watchers wires what watches the cluster, and gives what knows the Kustomizations.
-func (w *wiring) watchers() *collect.Kustomizations {
+// watchers wires what watches the cluster.
+func (w *wiring) watchers() {
 	if w.kube == nil {
-		for _, name := range []string{"flux", "kyverno", "pods", "tekton"} {
+		for _, name := range []string{"flux", "pods", "tekton"} {
 			w.off(name, noCluster)
 		}
-		return nil
+		return
 	}
 	options := w.collectOptions()
-	w.run("kyverno", collect.NewKyverno(w.kube, options))
 	w.run("pods", collect.NewPods(w.kube, w.config.Tenants.Selector, options))
 	if w.config.Tekton.Namespace == "" {
 		w.off("tekton", "the configuration has no tekton.namespace")
@@ -106,11 +101,9 @@ func (w *wiring) watchers() *collect.Kustomizations {
 	}
 	if w.config.Flux.Namespace == "" {
 		w.off("flux", "the configuration has no flux.namespace")
-		return nil
+	} else {
+		w.run("flux", collect.NewKustomizations(w.kube, w.config.Flux.Namespace, options))
 	}
-	k := collect.NewKustomizations(w.kube, w.config.Flux.Namespace, options)
-	w.run("flux", k)
-	return k
 }
 
 // run has the server run a collector, and report its status.

@@ -33,7 +33,6 @@ type config struct {
 	Kubeconfig string           `json:"kubeconfig"` // of the cluster; empty: the one that the service runs in
 
 	AdmissionTokenFile     string `json:"admissionTokenFile"`
-	FluxHMACFile           string `json:"fluxHMACFile"`
 	GiteaWebhookSecretFile string `json:"giteaWebhookSecretFile"`
 	SessionKeyFile         string `json:"sessionKeyFile"`
 

@@ -78,7 +78,7 @@ func bit(b bool) float64 {
 func (h *health) watch(status func() collect.Status) {
 	h.collectors = append(h.collectors, status)
 	name := status().Name
-	// Gitea and Flux have two each: for events, and what polls or watches.
+	// Gitea has two: for events, and what polls.
 	labels := prometheus.Labels{"collector": fmt.Sprintf("%s-%d", name, len(h.collectors))}
 	h.gauge("collector_last_success_seconds", "When the collector last knew that it had missed nothing (Unix time).", labels, func() float64 { return unix(status().LastSuccess) })
 	h.gauge("collector_recorded", "Records that were new.", labels, func() float64 { return float64(status().Recorded) })

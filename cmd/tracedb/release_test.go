@@ -388,8 +388,7 @@ func TestHealth(t *testing.T) {
 	want := map[string]string{
 		"login": "the configuration lacks one of gitea.url, gitea.publicURL and oauth.redirectURL",
 		"gitea": "the configuration has no gitea.url", "checkpoints": "the configuration has no gitea.checkpointRepository",
-		"flux events": "fluxHMACFile: " + h.path("not-there") + " isn't there",
-		"flux":        "the configuration has no flux.namespace", "tekton": "the configuration has no tekton.namespace",
+		"flux": "the configuration has no flux.namespace", "tekton": "the configuration has no tekton.namespace",
 	}
 	if diff := cmp.Diff(want, off); diff != "" {
 		t.Errorf("off (-want +got):\n%s", diff)

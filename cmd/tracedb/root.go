@@ -37,6 +37,6 @@ all went well, 2 when the input was refused and nothing was changed, and 1 for a
 		PersistentPreRunE: func(*cobra.Command, []string) error { *started = true; return nil },
 	}, streams)
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(newServeCmd(), newVerifyCmd(), newCheckCmd(), newBackupCmd(), newRestoreCmd(), newRebuildCmd(), newDisposeCmd(), newKeygenCmd(), newVersionCmd())
+	cmd.AddCommand(newServeCmd(), newVerifyCmd(), newCheckCmd(), newBackupCmd(), newRestoreCmd(), newRebuildCmd(), newDisposeCmd(), newAuditCmd(), newKeygenCmd(), newVersionCmd())
 	return cmd
 }

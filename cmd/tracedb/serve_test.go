@@ -95,7 +95,6 @@ keyring: [{name: foundry, file: %[1]s/foundry.pub, kinds: ["*"]}]
 audience: tracedb
 admissionTokenFile: %[1]s/token
 giteaWebhookSecretFile: %[1]s/hook
-fluxHMACFile: %[1]s/not-there
 roles:
   - {subject: "system:serviceaccount:foundry:step-record", roles: [writer], kinds: ["provenance","test-result","vulns","verdict","image","signature","promotion","register"]}
   - {subject: "system:serviceaccount:druppie-system:auditor", roles: [auditor]}

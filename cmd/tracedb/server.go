@@ -116,7 +116,7 @@ func start(ctx context.Context, c *config, o environment) (_ *server, err error)
 	w := newWiring(c, s, ingester, o)
 	site := pages.New(pages.Options{Reader: l, Catalog: cat, Ingester: ingester, VerifierKey: verifier, Name: c.Name, Logger: o.logger})
 	authenticator, login := w.authentication(site.Fail)
-	giteaHook, fluxHook := w.collectors()
+	hook := w.collectors()
 	w.publisher(verifier)
 	if w.err != nil {
 		return nil, w.err
@@ -126,8 +126,7 @@ func start(ctx context.Context, c *config, o environment) (_ *server, err error)
 	handler := api.New(api.Options{
 		Log: l, Ingester: ingester, Admission: decides, Register: cat, Auth: authenticator, Login: login,
 		VerifierKey: verifier, Keys: keyring.Keys,
-		Gitea: giteaHook, Flux: fluxHook,
-		Pages:  site,
+		Gitea: hook, Pages: site,
 		Logger: o.logger, Metrics: s.health.registry, Done: s.done,
 	})
 	debug.FreeOSMemory()

@@ -40,6 +40,9 @@ const (
 	UserAuditor         = "auditor"          // logs in to the trace's pages, nothing else
 )
 
+// AuditAccount is whose records tell what the API server's audit log holds.
+const AuditAccount = "system:serviceaccount:kube-system:audit"
+
 // Organisation and repositories in Gitea.
 const (
 	Organisation     = "druppie"

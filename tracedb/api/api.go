@@ -66,7 +66,6 @@ type Options struct {
 	Keys        func(now time.Time) []tracedb.Key // the keyring; nil: empty
 
 	Gitea http.Handler // /v1/events/gitea
-	Flux  http.Handler // /v1/events/flux
 	Pages http.Handler // everything else
 
 	Logger  *slog.Logger          // nil: silent
@@ -186,7 +185,6 @@ func (s *service) routes() []route {
 		{"POST", "/v1/admission", admission, s.limiters.admission, 5 * time.Second, s.admission},
 		{"GET", "/v1/events", auditor, stream, 0, s.events},
 		{"POST", "/v1/events/gitea", public, hooks, time.Minute, s.hook(s.Gitea, "Gitea's webhooks")},
-		{"POST", "/v1/events/flux", public, hooks, time.Minute, s.hook(s.Flux, "Flux's events")},
 		{"GET", "/v1/keys", public, read, answerIn, s.keys},
 		{"GET", "/v1/openapi.yaml", public, read, answerIn, s.openapi},
 		{"GET", "/checkpoint", public, read, answerIn, s.checkpoint},

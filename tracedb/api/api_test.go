@@ -156,7 +156,6 @@ func newWorldOn(t *testing.T, l *log.Log, change ...func(*Options)) *world {
 		Log: l, Ingester: w.records, Admission: w.records, Register: cat, VerifierKey: logtest.VerifierKey(), Keys: keyring.Keys,
 		Auth: auth.New(auth.Options{Tokens: reviewer, AdmissionToken: w.secret(admissionToken), Sessions: sessions}), Login: login,
 		Gitea:   collect.Gitea([]byte(hookSecret), collect.Repositories{}, nil, collect.Options{Sink: w.records.Append, Log: l}),
-		Flux:    collect.Flux([]byte(hookSecret), nil, collect.Options{Sink: w.records.Append, Log: l}),
 		Pages:   site,
 		Logger:  slog.New(slog.NewJSONHandler(w.out, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Metrics: prometheus.NewRegistry(), Done: w.done,

@@ -166,7 +166,6 @@ func contract(t *testing.T, w *world) {
 		{"webhook without signature", request{"POST", "/v1/events/gitea", "", "{}", nil}, want{status: 401, code: "unauthenticated"}},
 		{"webhook that isn't JSON", request{"POST", "/v1/events/gitea", "", "{}", http.Header{"Content-Type": {"text/plain"}}}, want{status: 415, code: "unsupported_media_type"}},
 		{"webhook that is too long", request{"POST", "/v1/events/gitea", "", strings.Repeat(" ", maxEvent+1), nil}, want{status: 413, code: "too_large"}},
-		{"event of Flux without signature", request{"POST", "/v1/events/flux", "", "{}", nil}, want{status: 401, code: "unauthenticated"}},
 
 		{"keys", request{"GET", "/v1/keys", "", "", nil}, want{status: 200}},
 		{"description", request{"GET", "/v1/openapi.yaml", "", "", nil}, want{status: 200}},
@@ -274,11 +273,11 @@ func (w *world) whenThingsFail(t *testing.T, fresh, question string) {
 // unconfigured asks for what is off, in a service that has nothing.
 func (w *world) unconfigured(t *testing.T) {
 	t.Helper()
-	bare := newWorld(t, func(o *Options) { o.Login, o.Gitea, o.Flux, o.Log = nil, nil, nil, unsigned{o.Log} })
+	bare := newWorld(t, func(o *Options) { o.Login, o.Gitea, o.Log = nil, nil, unsigned{o.Log} })
 	bare.seen = w.seen
 	for _, q := range []request{
 		{"GET", "/login", "", "", nil}, {"GET", "/login/callback", "", "", nil}, {"POST", "/logout", "", "", nil}, {"GET", "/checkpoint", "", "", nil},
-		{"POST", "/v1/events/gitea", "", "{}", nil}, {"POST", "/v1/events/flux", "", "{}", nil},
+		{"POST", "/v1/events/gitea", "", "{}", nil},
 	} {
 		resp := bare.do(t, q)
 		if e, err := readError(resp.Body.Bytes()); err != nil || e.Code != "unavailable" {
@@ -293,7 +292,7 @@ func (w *world) allSeen(t *testing.T) {
 	t.Helper()
 	// Two things of one name need a log of their own, which package why has; what ends well with Flux and
 	// Gitea, packages collect and auth test; and the stream is read in a test of its own.
-	except := []string{"GET /v1/why/{subject} 409", "GET /v1/export/{subject} 409", "POST /v1/events/flux 2XX", "GET /v1/events 200", "GET /login/callback 303"}
+	except := []string{"GET /v1/why/{subject} 409", "GET /v1/export/{subject} 409", "GET /v1/events 200", "GET /login/callback 303"}
 	var missing []string
 	described := map[string]bool{}
 	for path, item := range w.spec.Paths.Map() {

@@ -11,10 +11,9 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// application is that a revision was brought into the cluster.
+// application is that a revision was applied as a whole.
 type application struct {
 	revision string // its hash
-	whole    bool   // all of it; else it was begun
 	at       time.Time
 	// repeat is what the id ends with: a revision that was applied, then another, and then it again, is
 	// applied anew. Empty for the first time.
@@ -22,23 +21,18 @@ type application struct {
 }
 
 // precedingApplication says what had been applied before a time, and with which repeat the revision was or is
-// applied then. The applications are in the order of their times. Events of one application come in any order,
-// so it may be recorded before what is said to lie before it.
+// applied then. The applications are in the order of their times.
 func precedingApplication(history []application, revision string, at time.Time) (before application, repeat string) {
-	begun, earlier := false, false // the revision was; and another one after it
+	known, earlier := false, false // the revision was applied; and another one after it
 	for _, a := range history {
 		own := a.revision == revision
-		if own && !a.whole {
-			begun = begun || a.at.Before(at)
-			continue // it has to be applied as a whole before anything can deviate from it
-		}
 		if !a.at.Before(at) {
 			if own && before.revision != revision {
 				return before, a.repeat
 			}
 			break
 		}
-		begun, earlier = begun || own, earlier || begun && !own
+		known, earlier = known || own, earlier || known && !own
 		before = a
 	}
 	switch {
@@ -50,9 +44,9 @@ func precedingApplication(history []application, revision string, at time.Time) 
 	return before, repeat
 }
 
-// appliedWhole is the application that a reconciliation reports: that the revision is applied as a whole.
-func appliedWhole(r reconciliation, history []application) application {
-	a := application{revision: revisionHash(r.revision), whole: true, at: r.at}
+// newApplication is the application that a reconciliation reports.
+func newApplication(r reconciliation, history []application) application {
+	a := application{revision: revisionHash(r.revision), at: r.at}
 	before, repeat := precedingApplication(history, a.revision, r.until)
 	a.repeat = repeat
 	switch {
@@ -67,17 +61,14 @@ func appliedWhole(r reconciliation, history []application) application {
 
 // applications are those of a Kustomization that the log knows since its revision was first applied, in the
 // order of their times.
-func (f *fluxReader) applications(ctx context.Context, r reconciliation) ([]application, error) {
+func (k *Kustomizations) applications(ctx context.Context, r reconciliation) ([]application, error) {
 	revision := revisionHash(r.revision)
-	if revision == "" {
-		return nil, nil
-	}
 	q := tracedb.Query{
 		Kinds: []tracedb.Kind{tracedb.KindDeployment}, Actor: "flux", Outcome: tracedb.Passed,
 		Refs: []tracedb.Ref{ref(tracedb.RefRevision, revision)},
 	}
 	var out []application
-	err := f.own(ctx, q, func(e tracedb.Entry) error { // newest first
+	err := k.own(ctx, q, func(e tracedb.Entry) error { // newest first
 		if a, ok := applicationIn(e, r); ok {
 			out, q.From = append(out, a), e.Time
 		}
@@ -94,7 +85,7 @@ func (f *fluxReader) applications(ctx context.Context, r reconciliation) ([]appl
 	}
 	// What else was applied since then. There are few revisions after the one that is applied now.
 	q.Refs = nil
-	err = f.own(ctx, q, func(e tracedb.Entry) error {
+	err = k.own(ctx, q, func(e tracedb.Entry) error {
 		if a, ok := applicationIn(e, r); ok && a.revision != revision {
 			out = append(out, a)
 		}
@@ -108,24 +99,25 @@ func (f *fluxReader) applications(ctx context.Context, r reconciliation) ([]appl
 	return out, nil
 }
 
-// applicationIn reads a record of the reconciliation's Kustomization.
+// applicationIn reads a record of the reconciliation's Kustomization. Earlier versions recorded, too, that a revision was
+// begun, as Flux's events said.
 func applicationIn(e tracedb.Entry, r reconciliation) (application, bool) {
 	rest, ok := strings.CutPrefix(e.ID, r.idPrefix())
 	parts := strings.Split(rest, "/")
-	if !ok || len(parts) < 2 {
+	if !ok || len(parts) < 2 || parts[1] != "applied" {
 		return application{}, false
 	}
-	a := application{revision: parts[0], whole: parts[1] == "applied", at: e.At}
-	if a.whole && len(parts) > 2 {
+	a := application{revision: parts[0], at: e.At}
+	if len(parts) > 2 {
 		a.repeat = "/" + parts[2]
 	}
-	return a, a.whole || parts[1] == "changed"
+	return a, true
 }
 
 // isLast says whether the revision is what was applied last, and is recorded: most of what Flux reports
 // is that nothing changed.
-func (f *fluxReader) isLast(r reconciliation) bool {
-	v, _ := f.last.Get(r.idPrefix())
+func (k *Kustomizations) isLast(r reconciliation) bool {
+	v, _ := k.last.Get(r.idPrefix())
 	last, ok := v.(application)
-	return ok && last.whole && last.revision == revisionHash(r.revision) && f.seen(r.appliedID(last))
+	return ok && last.revision == revisionHash(r.revision) && k.seen(r.appliedID(last))
 }

@@ -22,7 +22,7 @@ type Sink func(ctx context.Context, who tracedb.Identity, drafts []tracedb.Draft
 // Options are what every collector works with.
 type Options struct {
 	Sink   Sink
-	Log    tracedb.Reader // searched for what is recorded already
+	Log    tracedb.Reader // searched for what is recorded already; nil: the sink alone knows
 	Logger *slog.Logger   // nil: silent
 }
 

@@ -2,7 +2,6 @@ package collect
 
 import (
 	"cmp"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
@@ -18,6 +17,9 @@ type denial struct {
 	namespace string
 	name      string
 	policies  []refusal
+	user      string   // who asked; empty if unknown
+	images    []string // digests that were asked for, beside those that the reason names
+	algorithm string
 }
 
 // refusal is one policy's.
@@ -118,7 +120,7 @@ func (d denial) drafts(id, namespace string, at time.Time, more ...tracedb.Ref) 
 	var out []tracedb.Draft
 	d.namespace = cmp.Or(d.namespace, namespace)
 	for _, r := range d.policies {
-		out = append(out, denied(id+"/"+r.policy, at, d.kind, d.namespace, d.name, r, more...))
+		out = append(out, d.draft(id+"/"+r.policy, at, r, more...))
 	}
 	return out
 }
@@ -129,25 +131,23 @@ const unexplained = "without explanation"
 // kyvernoActor is who denies.
 const kyvernoActor = "kyverno"
 
-// denied is the record of one policy's denial.
-func denied(id string, at time.Time, kind, namespace, name string, r refusal, more ...tracedb.Ref) tracedb.Draft {
+// draft is the record of one policy's denial.
+func (d denial) draft(id string, at time.Time, r refusal, more ...tracedb.Ref) tracedb.Draft {
 	r.reason = cmp.Or(strings.TrimSpace(r.reason), unexplained)
 	a := tracedb.Admission{
-		Namespace: namespace, Resource: tracedb.Clip(object(kind, name), maxName), Images: digests(r.reason), Policy: first(r.policy),
-		Reason: tracedb.Clip(r.reason, maxText),
+		Namespace: d.namespace, Resource: tracedb.Clip(object(d.kind, d.name), maxName), Images: append([]string{}, sortedImages(append(digests(r.reason), d.images...))...),
+		Algorithm: tracedb.Clip(d.algorithm, maxName), User: tracedb.Clip(d.user, maxName), Policy: first(r.policy), Reason: tracedb.Clip(r.reason, maxText),
 	}
 	about := append(refs(tracedb.RefImage, a.Images), more...)
-	about = append(about, ref(tracedb.RefNamespace, namespace))
-	if kind == "Pod" && namespace != "" {
-		about = append(about, ref(tracedb.RefPod, namespace+"/"+name))
+	about = append(about, ref(tracedb.RefNamespace, d.namespace), ref(tracedb.RefAlgorithm, d.algorithm))
+	if d.kind == "Pod" && d.namespace != "" {
+		about = append(about, ref(tracedb.RefPod, d.namespace+"/"+d.name))
 	}
 	return draft(id, tracedb.KindAdmission, kyvernoActor, at, tracedb.Denied, a, about...)
 }
 
-// digests are the images that a text names by digest; never nil.
-func digests(text string) []string {
-	return append([]string{}, sortedImages(anyDigest.FindAllString(tracedb.Clip(text, maxText), -1))...)
-}
+// digests are the images that a text names by digest.
+func digests(text string) []string { return anyDigest.FindAllString(tracedb.Clip(text, maxText), -1) }
 
 // maxImages bounds how many images a record of ours is about.
 const maxImages = 32
@@ -157,26 +157,4 @@ func sortedImages(images []string) []string {
 	slices.Sort(images)
 	images = slices.Compact(images)
 	return images[:min(len(images), maxImages)]
-}
-
-// change is what Flux did to one object.
-type change struct{ kind, namespace, name, action string }
-
-func (c change) String() string { return fmt.Sprintf("%s %s", object(c.kind, c.name), c.action) }
-
-// parseChanges reads a message that lists changes and nothing else.
-func parseChanges(message string) ([]change, bool) {
-	message = strings.TrimSpace(message)
-	if message == "" {
-		return nil, false
-	}
-	var out []change
-	for line := range strings.SplitSeq(message, "\n") {
-		m := changed.FindStringSubmatch(strings.TrimSpace(line))
-		if m == nil {
-			return nil, false
-		}
-		out = append(out, change{kind: m[1], namespace: m[2], name: m[3], action: m[4]})
-	}
-	return out, true
 }

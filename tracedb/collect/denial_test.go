@@ -15,20 +15,20 @@ func TestParseDenial(t *testing.T) {
 		want       denial
 		no         bool
 	}{
-		{"Flux, two policies and what it did before", refusedByTwo, denial{hook, "Deployment", "drones", "drone-service", []refusal{
+		{"Flux, two policies and what it did before", refusedByTwo, denial{webhook: hook, kind: "Deployment", namespace: "drones", name: "drone-service", policies: []refusal{
 			{"foundry-image", "[C4/F6] registry.foundry.svc.cluster.local:5000/druppie/drone-service@" + imageX + " isn't known"},
 			{"non-root", "[C5/F6] a container may run as root. Set runAsNonRoot: true.; [C5/F6] a container is privileged."},
 		}}, false},
 		{"Flux, with a reason in brackets", `Pod/drones/x dry-run failed (Forbidden): admission webhook "` + hook + `" denied the request: Policy register-id error: no answer`,
-			denial{hook, "Pod", "drones", "x", []refusal{{"register-id", "no answer"}}}, false},
+			denial{webhook: hook, kind: "Pod", namespace: "drones", name: "x", policies: []refusal{{"register-id", "no answer"}}}, false},
 		{"Flux, when it applied", `Namespace/evil apply failed: admission webhook "` + hook + `" denied the request: Policy p failed: no`,
-			denial{hook, "Namespace", "", "evil", []refusal{{"p", "no"}}}, false},
+			denial{webhook: hook, kind: "Namespace", namespace: "", name: "evil", policies: []refusal{{"p", "no"}}}, false},
 		{"a controller of Kubernetes", `Error creating: admission webhook "` + hook + `" denied the request: Policy non-root failed: why`,
 			denial{webhook: hook, policies: []refusal{{"non-root", "why"}}}, false},
 		{"no explanation", `admission webhook "` + hook + `" denied the request without explanation`, denial{webhook: hook, policies: []refusal{{hook, "without explanation"}}}, false},
 		{"nothing after the colon", `admission webhook "` + hook + `" denied the request: `, denial{webhook: hook, policies: []refusal{{hook, "without explanation"}}}, false},
 		{"another webhook's own words", `Pod/a/b dry-run failed: admission webhook "x.y" denied the request: because I say so`,
-			denial{"x.y", "Pod", "a", "b", []refusal{{"x.y", "because I say so"}}}, false},
+			denial{webhook: "x.y", kind: "Pod", namespace: "a", name: "b", policies: []refusal{{"x.y", "because I say so"}}}, false},
 		{"words before the first policy", `admission webhook "x.y" denied the request: two things; Policy p failed: one`,
 			denial{webhook: "x.y", policies: []refusal{{"x.y", "two things"}, {"p", "one"}}}, false},
 		{"a reason of two lines", "admission webhook \"x.y\" denied the request: Policy p failed: one\ntwo\n\nService/a/b configured\n",
@@ -45,28 +45,6 @@ func TestParseDenial(t *testing.T) {
 			}
 			if diff := cmp.Diff(tt.want, got, opts); diff != "" {
 				t.Errorf("parseDenial (-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-func TestParseChanges(t *testing.T) {
-	tests := []struct {
-		name, give string
-		want       []change
-	}{
-		{"some", "Namespace/drones created\nDeployment/drones/x configured\nCustomResourceDefinition/policies.kyverno.io deleted\n",
-			[]change{{"Namespace", "", "drones", "created"}, {"Deployment", "drones", "x", "configured"}, {"CustomResourceDefinition", "", "policies.kyverno.io", "deleted"}}},
-		{"unchanged is no change", "Namespace/drones unchanged", nil},
-		{"prose", "Health check passed in 5s", nil},
-		{"prose among them", "Namespace/drones created\nand more", nil},
-		{"nothing", " \n", nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			got, ok := parseChanges(tt.give)
-			if diff := cmp.Diff(tt.want, got, cmp.AllowUnexported(change{})); diff != "" || ok != (tt.want != nil) {
-				t.Errorf("parseChanges = %v (-want +got):\n%s", ok, diff)
 			}
 		})
 	}

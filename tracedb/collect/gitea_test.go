@@ -299,8 +299,8 @@ func TestPollerEditedReview(t *testing.T) {
 			news = append(news, string(r.Kind)+" "+string(r.Outcome)+" "+string(r.Payload))
 		}
 	}
-	if len(news) != 1 || !strings.Contains(news[0], "review rejected") || !strings.Contains(news[0], "All is well.") {
-		t.Errorf("news = %q, want the edited review", news)
+	if len(news) != 2 || !strings.Contains(news[0], "review rejected") || !strings.Contains(news[0], "All is well.") || !strings.Contains(news[1], "review undone") {
+		t.Errorf("news = %q, want the edited review, which is dismissed, too", news)
 	}
 }
 

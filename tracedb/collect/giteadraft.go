@@ -19,8 +19,8 @@ import (
 // commit is what came onto a branch, as a push or the branch itself shows it.
 type commit struct {
 	repository, branch, hash, before string
-	author                           string // as the commit says, or Gitea's user
-	pusher                           string // Gitea's user; empty if unknown
+	author                           string // as the commit says, which its maker chooses
+	pusher                           string // Gitea's user, as Gitea says who pushed or merged; empty if unknown
 	message                          string
 	others                           []string
 	files                            []string // that it added or changed
@@ -40,7 +40,7 @@ const maxOthers = 48
 
 func (c commit) draft(repos Repositories, more ...tracedb.Ref) tracedb.Draft {
 	p := tracedb.Commit{
-		Repository: c.repository, Branch: first(c.branch), Commit: c.hash, Author: first(c.author), Pusher: first(c.pusher, c.author),
+		Repository: c.repository, Branch: first(c.branch), Commit: c.hash, Author: first(c.author), Pusher: first(c.pusher),
 		Message: tracedb.Clip(strings.TrimSpace(c.message), maxText), Others: c.others,
 	}
 	if isHash(c.before) {

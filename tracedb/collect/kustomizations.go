@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/fluxcd/pkg/apis/meta"
@@ -15,6 +14,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
+	"k8s.io/utils/lru"
+
+	"github.com/druppie/druppie-up/tracedb"
 )
 
 var (
@@ -22,13 +24,13 @@ var (
 	gitRepositoryResource = schema.GroupVersionResource{Group: "source.toolkit.fluxcd.io", Version: "v1", Resource: "gitrepositories"}
 )
 
-// Kustomizations watches the status of Flux's Kustomizations: what no event reported is there too, and
-// becomes the same records.
+// Kustomizations watches the status of Flux's Kustomizations: what was applied, and what failed or was refused.
 type Kustomizations struct {
-	*fluxReader
+	*recorder
 	client    dynamic.Interface
 	namespace string
-	targets   sync.Map // namespace/name -> fluxTarget
+	targets   map[string]fluxTarget // by namespace/name
+	last      *lru.Cache            // the application that was recorded last, by idPrefix
 }
 
 // kustomization is what is read of a Kustomization.
@@ -58,19 +60,10 @@ type fluxTarget struct {
 
 // NewKustomizations returns a collector of the Kustomizations in a namespace.
 func NewKustomizations(client dynamic.Interface, namespace string, o Options) *Kustomizations {
-	k := &Kustomizations{client: client, namespace: namespace}
-	k.fluxReader = newFluxReader("flux-status", k, o)
-	return k
-}
-
-// target is what is known of a Kustomization; k may be nil.
-func (k *Kustomizations) target(namespace, name string) (t fluxTarget) {
-	if k != nil {
-		if known, ok := k.targets.Load(namespace + "/" + name); ok {
-			t = known.(fluxTarget)
-		}
+	return &Kustomizations{
+		recorder: newRecorder("flux", o, tracedb.KindDeployment, tracedb.KindAdmission),
+		client:   client, namespace: namespace, targets: map[string]fluxTarget{}, last: lru.New(maxRecent),
 	}
-	return t
 }
 
 // Run watches until ctx ends.
@@ -79,7 +72,7 @@ func (k *Kustomizations) Run(ctx context.Context) error {
 		recorder: k.recorder, name: "kustomizations",
 		of: k.client.Resource(kustomizationResource).Namespace(k.namespace),
 		listed: func(context.Context, []*kustomization) error {
-			k.targets.Clear()
+			clear(k.targets)
 			return nil
 		},
 		handle: func(ctx context.Context, what watch.EventType, o *kustomization) error {
@@ -157,7 +150,7 @@ func (o *kustomization) applied(revision string) (first, last time.Time) {
 // findTarget finds what a Kustomization applies, and where.
 func (k *Kustomizations) findTarget(ctx context.Context, o *kustomization) error {
 	key := o.Namespace + "/" + o.Name
-	if _, known := k.targets.Load(key); known {
+	if _, known := k.targets[key]; known {
 		return nil
 	}
 	target := fluxTarget{namespace: o.Spec.TargetNamespace}
@@ -171,7 +164,7 @@ func (k *Kustomizations) findTarget(ctx context.Context, o *kustomization) error
 			return fmt.Errorf("source of %s: %w", key, err)
 		}
 	}
-	k.targets.Store(key, target)
+	k.targets[key] = target
 	return nil
 }
 

@@ -60,11 +60,15 @@ func TestLive(t *testing.T) {
 		t.Errorf("a Deployment that Flux made deviates: %s", got[0].Payload)
 	}
 
-	reader := &fluxReader{recorder: r, last: lru.New(1)}
+	reader := &Kustomizations{recorder: r, last: lru.New(1)}
 	for _, item := range live[struct {
 		Items []map[string]any `json:"items"`
 	}](t, "kustomizations.json").Items {
-		for _, reported := range kustomizationOf(t, &unstructured.Unstructured{Object: item}).reconciliations() {
+		o, err := typed[kustomization](&unstructured.Unstructured{Object: item})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, reported := range o.reconciliations() {
 			more, err := reader.drafts(t.Context(), reported)
 			if err != nil {
 				t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"code.gitea.io/sdk/gitea"
+	"k8s.io/utils/lru"
 
 	"github.com/druppie/druppie-up/internal/giteaclient"
 	"github.com/druppie/druppie-up/internal/names"
@@ -38,11 +39,12 @@ type GiteaPoller struct {
 	client   *gitea.Client
 	repos    Repositories
 	interval time.Duration
+	mergers  *lru.Cache // who merged, by what that became on main
 }
 
 // NewGiteaPoller returns a poller. The client has a token that may read, and its HTTP client a timeout.
 func NewGiteaPoller(client *gitea.Client, repos Repositories, o Options) *GiteaPoller {
-	return &GiteaPoller{newRecorder("gitea-forge", o, append(slices.Clone(giteaKinds), tracedb.KindDrift)...), client, repos.withDefaults(), pollInterval}
+	return &GiteaPoller{newRecorder("gitea-forge", o, append(slices.Clone(giteaKinds), tracedb.KindDrift)...), client, repos.withDefaults(), pollInterval, lru.New(maxRecent)}
 }
 
 // Run polls until ctx ends. What fails is tried again at the next poll.
@@ -167,8 +169,9 @@ func (f *GiteaPoller) pull(ctx context.Context, repository string, p *gitea.Pull
 
 // merge is the record of a merge that the log lacks. Gitea's list leaves out who merged, so the pull
 // request itself is asked for.
-func (f *GiteaPoller) merge(ctx context.Context, repository string, p *gitea.PullRequest) ([]tracedb.Draft, error) {
-	drafts := f.repos.merged(repository, p)
+func (f *GiteaPoller) merge(ctx context.Context, repository string, p *gitea.PullRequest) (drafts []tracedb.Draft, err error) {
+	defer func() { f.mergers.Add(repository+"@"+mergedAs(p), login(p.MergedBy)) }()
+	drafts = f.repos.merged(repository, p)
 	// Not by its id, which once said less.
 	known, err := f.recordedAbout(ctx, tracedb.KindMerge, drafts[0].ID,
 		ref(tracedb.RefPull, fmt.Sprintf("%s#%d", repository, p.Index)), f.repos.commit(repository, mergedAs(p)))
@@ -181,11 +184,10 @@ func (f *GiteaPoller) merge(ctx context.Context, repository string, p *gitea.Pul
 		return drafts, nil
 	}
 	owner, name, _ := strings.Cut(repository, "/")
-	pr, _, err := f.client.GetPullRequest(owner, name, p.Index)
-	if err != nil {
+	if p, _, err = f.client.GetPullRequest(owner, name, p.Index); err != nil {
 		return nil, err
 	}
-	return f.repos.merged(repository, pr), nil
+	return f.repos.merged(repository, p), nil
 }
 
 // reviews are all reviews of a pull request that were given. An edited review is another record: what
@@ -201,7 +203,17 @@ func (f *GiteaPoller) reviews(ctx context.Context, repository string, p *gitea.P
 		for _, r := range list {
 			v := review{state: string(r.State), body: r.Body, commit: r.CommitID, at: r.Submitted, reviewer: login(r.Reviewer)}
 			v.id = strconv.FormatInt(r.ID, 10) + "-" + hash(v.state, v.commit, v.body)
-			if d, ok := v.draft(f.repos, repository, p); ok {
+			d, ok := v.draft(f.repos, repository, p)
+			if !ok {
+				continue
+			}
+			out = append(out, d)
+			if r.Dismissed {
+				// Gitea sends no webhook of it, and its lists say neither who nor when.
+				d.ID, d.Outcome, d.Actor = d.ID+"/dismissed", tracedb.Undone, unknown
+				if p.Updated != nil {
+					d.At = tracedb.Instant(*p.Updated)
+				}
 				out = append(out, d)
 			}
 		}
@@ -242,6 +254,11 @@ func (f *GiteaPoller) commits(ctx context.Context, repository string) error {
 			unknown = unknown || !known
 		}
 		if !unknown {
+			if o.Page == 1 && len(found) > 0 {
+				if err := f.setBack(ctx, found); err != nil {
+					return resp, err
+				}
+			}
 			return resp, errEnough
 		}
 		if o.Page == 1 {
@@ -264,11 +281,56 @@ func (f *GiteaPoller) commits(ctx context.Context, repository string) error {
 	return err
 }
 
+// setBack records that main was set back to a commit at which it had been before: the newest that the log has of main
+// isn't among its newest now, all of which the log knows.
+func (f *GiteaPoller) setBack(ctx context.Context, newest []commit) error {
+	head := newest[0]
+	page, err := f.Log.Search(ctx, tracedb.Query{
+		Kinds: []tracedb.Kind{tracedb.KindCommit}, Refs: []tracedb.Ref{ref(tracedb.RefRepository, head.repository)}, Limit: tracedb.MaxPage,
+	})
+	if err != nil {
+		return fmt.Errorf("where main of %s was: %w", head.repository, err)
+	}
+	of := commit{repository: head.repository, branch: head.branch}.id()
+	there := false // that main is recorded to have been where it is
+	var came int64 = -1
+	for _, e := range page.Entries { // newest first
+		rest, ok := strings.CutPrefix(e.ID, of)
+		if !ok || e.Writer != f.identity.Name {
+			continue
+		}
+		hash, _, _ := strings.Cut(rest, "/")
+		if came < 0 {
+			if slices.ContainsFunc(newest, func(c commit) bool { return c.hash == hash }) {
+				return nil
+			}
+			came, head.before = e.Seq, hash
+		}
+		there = there || hash == head.hash
+	}
+	if came < 0 || !there {
+		return nil
+	}
+	// The commit is old; that the branch went back to it isn't.
+	head.again, head.at = came, f.now()
+	drafts := []tracedb.Draft{head.draft(f.repos)}
+	if head.repository == f.repos.Fleet {
+		if drafts, err = fleetCommit(ctx, f.repos, head, f); err != nil {
+			return err
+		}
+	}
+	return f.tryPut(ctx, drafts)
+}
+
 // commit records a commit of main, unless it is known.
 func (f *GiteaPoller) commit(ctx context.Context, c commit) error {
 	known, err := f.known(ctx, c)
 	if err != nil || known {
 		return err
+	}
+	// The commit itself names whomever its maker likes. To main comes what somebody merged.
+	if merger, ok := f.mergers.Get(c.repository + "@" + c.hash); ok {
+		c.pusher = merger.(string)
 	}
 	drafts := []tracedb.Draft{c.draft(f.repos)}
 	if c.repository == f.repos.Fleet {
@@ -330,8 +392,6 @@ func commitOf(repository string, gc *gitea.Commit) commit {
 		}
 	}
 	c.author = cmp.Or(login(gc.Author), c.author)
-	// Gitea commits what its users do there in their names; nobody else could have pushed it to main.
-	c.pusher = login(gc.Committer)
 	for _, f := range gc.Files {
 		c.files = append(c.files, f.Filename)
 	}

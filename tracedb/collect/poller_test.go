@@ -230,3 +230,46 @@ func TestPollerFindsWhatIsntProtected(t *testing.T) {
 		}
 	}
 }
+
+// TestPollerSetBack sets main back while no webhook is delivered: the poller finds that, once, and again when it happens
+// again.
+func TestPollerSetBack(t *testing.T) {
+	tr := newTrace(t)
+	fake := &history{}
+	for i := range 5 {
+		fake.commits = append(fake.commits, fmt.Sprintf("%040x", i+1))
+	}
+	f := newPoller(t, tr, fake)
+	poll := func(line ...string) []string {
+		t.Helper()
+		fake.commits = line
+		before := len(tr.records())
+		for range 2 {
+			if err := f.poll(t.Context(), time.Time{}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var out []string
+		for _, r := range tr.records()[before:] {
+			c := payload[tracedb.Commit](t, r.Payload)
+			out = append(out, strings.TrimLeft(c.Before, "0")+">"+strings.TrimLeft(c.Commit, "0"))
+		}
+		return out
+	}
+	line := fake.commits
+	for _, step := range []struct {
+		line []string
+		want []string
+	}{
+		{line, []string{">1", ">2", ">3", ">4", ">5"}},
+		{line[:3], []string{"5>3"}},
+		{line[:3], nil},
+		{line, nil}, // what came on top is known, and nothing is lost
+		{line[:2], []string{"3>2"}},
+		{append(slices.Clone(line[:2]), fmt.Sprintf("%040x", 9)), []string{">9"}},
+	} {
+		if diff := cmp.Diff(step.want, poll(step.line...)); diff != "" {
+			t.Errorf("at %d commits (-want +got):\n%s", len(step.line), diff)
+		}
+	}
+}

@@ -160,6 +160,9 @@ func (r *recorder) refused(ctx context.Context, d tracedb.Draft, err error) {
 // recorded asks the log whether it has the record: the same event may come with other words the second
 // time (through the webhook, and from the list), and the first record stays.
 func (r *recorder) recorded(ctx context.Context, d tracedb.Draft) bool {
+	if r.Log == nil {
+		return false
+	}
 	q := tracedb.Query{Kinds: []tracedb.Kind{d.Kind}, Refs: selectiveRefs(d.Refs), Limit: tracedb.MaxPage}
 	if !d.At.IsZero() {
 		q.From = d.At.Add(-skew) // nothing is in the log before it happened

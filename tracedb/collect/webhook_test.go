@@ -35,60 +35,44 @@ func post(h http.Handler, method, body string, headers ...string) *httptest.Resp
 
 func TestWebhooksRefuse(t *testing.T) {
 	_, push := webhook(t, "push-main")
-	ready := fluxBody(t, finished("main@sha1:"+hashA, noon))
 	json1 := []string{"Content-Type", "application/json"}
 	with := func(more ...string) []string { return append(append([]string{}, json1...), more...) }
 	gitea := func(more ...string) []string { return with(append([]string{"X-Gitea-Event-Type", "push"}, more...)...) }
 	huge := `{"x":"` + strings.Repeat("a", maxEvent) + `"}`
 	tests := []struct {
 		name    string
-		flux    bool
 		method  string
 		body    string
 		headers []string
 		status  int
 		code    string
 	}{
-		{"gitea, as it should be", false, "POST", push, gitea("X-Gitea-Signature", hmacOf(secret, push)), 202, ""},
-		{"gitea, signed in GitHub's header", false, "POST", push, gitea("X-Hub-Signature-256", "sha256="+hmacOf(secret, push)), 202, ""},
-		{"gitea, charset named", false, "POST", push, []string{"Content-Type", "application/json; charset=utf-8", "X-Gitea-Event-Type", "push", "X-Gitea-Signature", hmacOf(secret, push)}, 202, ""},
-		{"gitea, not signed", false, "POST", push, gitea(), 401, "unauthenticated"},
-		{"gitea, empty signature", false, "POST", push, gitea("X-Gitea-Signature", ""), 401, "unauthenticated"},
-		{"gitea, another secret", false, "POST", push, gitea("X-Gitea-Signature", hmacOf("other", push)), 401, "unauthenticated"},
-		{"gitea, another body", false, "POST", push + " ", gitea("X-Gitea-Signature", hmacOf(secret, push)), 401, "unauthenticated"},
-		{"gitea, half a signature", false, "POST", push, gitea("X-Gitea-Signature", hmacOf(secret, push)[:32]), 401, "unauthenticated"},
-		{"gitea, one right and one wrong", false, "POST", push, gitea("X-Gitea-Signature", hmacOf(secret, push), "X-Hub-Signature-256", "sha256="+hmacOf("other", push)), 401, "unauthenticated"},
-		{"gitea, header twice", false, "POST", push, gitea("X-Gitea-Signature", hmacOf(secret, push), "X-Gitea-Signature", hmacOf("other", push)), 401, "unauthenticated"},
-		{"gitea, SHA-1 alone", false, "POST", push, gitea("X-Hub-Signature", "sha1="+hmacOf(secret, push)), 401, "unauthenticated"},
-		{"gitea, no prefix in GitHub's header", false, "POST", push, gitea("X-Hub-Signature-256", hmacOf(secret, push)), 401, "unauthenticated"},
-		{"gitea, GET", false, "GET", push, gitea("X-Gitea-Signature", hmacOf(secret, push)), 405, "method_not_allowed"},
-		{"gitea, a form", false, "POST", push, []string{"Content-Type", "application/x-www-form-urlencoded", "X-Gitea-Event-Type", "push", "X-Gitea-Signature", hmacOf(secret, push)}, 415, "unsupported_media_type"},
-		{"gitea, too large", false, "POST", huge, gitea("X-Gitea-Signature", hmacOf(secret, huge)), 413, "too_large"},
-		{"gitea, no JSON", false, "POST", "ref=main", gitea("X-Gitea-Signature", hmacOf(secret, "ref=main")), 400, "invalid"},
-		{"gitea, another JSON", false, "POST", `[1]`, gitea("X-Gitea-Signature", hmacOf(secret, `[1]`)), 400, "invalid"},
-		{"gitea, no repository", false, "POST", `{}`, gitea("X-Gitea-Signature", hmacOf(secret, `{}`)), 400, "invalid"},
-		{"gitea, no such commit", false, "POST", badPush, gitea("X-Gitea-Signature", hmacOf(secret, badPush)), 400, "invalid"},
-		{"gitea, a review of nothing", false, "POST", `{"repository":{"full_name":"druppie/x"}}`, with("X-Gitea-Event-Type", "pull_request_review_approved", "X-Gitea-Signature", hmacOf(secret, `{"repository":{"full_name":"druppie/x"}}`)), 400, "invalid"},
-		{"gitea, an event of no interest", false, "POST", `{}`, with("X-Gitea-Event-Type", "issues", "X-Gitea-Signature", hmacOf(secret, `{}`)), 202, ""},
-
-		{"flux, as it should be", true, "POST", ready, with("X-Signature", "sha256="+hmacOf(secret, ready)), 202, ""},
-		{"flux, not signed", true, "POST", ready, json1, 401, "unauthenticated"},
-		{"flux, another token", true, "POST", ready, with("X-Signature", "sha256="+hmacOf("other", ready)), 401, "unauthenticated"},
-		{"flux, another hash", true, "POST", ready, with("X-Signature", "sha512="+hmacOf(secret, ready)), 401, "unauthenticated"},
-		{"flux, in Gitea's header", true, "POST", ready, with("X-Gitea-Signature", hmacOf(secret, ready)), 401, "unauthenticated"},
-		{"flux, PUT", true, "PUT", ready, with("X-Signature", "sha256="+hmacOf(secret, ready)), 405, "method_not_allowed"},
-		{"flux, no content type", true, "POST", ready, []string{"X-Signature", "sha256=" + hmacOf(secret, ready)}, 415, "unsupported_media_type"},
-		{"flux, too large", true, "POST", huge, with("X-Signature", "sha256="+hmacOf(secret, huge)), 413, "too_large"},
-		{"flux, no JSON", true, "POST", "x", with("X-Signature", "sha256="+hmacOf(secret, "x")), 400, "invalid"},
-		{"flux, about nothing", true, "POST", `{}`, with("X-Signature", "sha256="+hmacOf(secret, `{}`)), 400, "invalid"},
+		{"gitea, as it should be", "POST", push, gitea("X-Gitea-Signature", hmacOf(secret, push)), 202, ""},
+		{"gitea, signed in GitHub's header", "POST", push, gitea("X-Hub-Signature-256", "sha256="+hmacOf(secret, push)), 202, ""},
+		{"gitea, charset named", "POST", push, []string{"Content-Type", "application/json; charset=utf-8", "X-Gitea-Event-Type", "push", "X-Gitea-Signature", hmacOf(secret, push)}, 202, ""},
+		{"gitea, not signed", "POST", push, gitea(), 401, "unauthenticated"},
+		{"gitea, empty signature", "POST", push, gitea("X-Gitea-Signature", ""), 401, "unauthenticated"},
+		{"gitea, another secret", "POST", push, gitea("X-Gitea-Signature", hmacOf("other", push)), 401, "unauthenticated"},
+		{"gitea, another body", "POST", push + " ", gitea("X-Gitea-Signature", hmacOf(secret, push)), 401, "unauthenticated"},
+		{"gitea, half a signature", "POST", push, gitea("X-Gitea-Signature", hmacOf(secret, push)[:32]), 401, "unauthenticated"},
+		{"gitea, one right and one wrong", "POST", push, gitea("X-Gitea-Signature", hmacOf(secret, push), "X-Hub-Signature-256", "sha256="+hmacOf("other", push)), 401, "unauthenticated"},
+		{"gitea, header twice", "POST", push, gitea("X-Gitea-Signature", hmacOf(secret, push), "X-Gitea-Signature", hmacOf("other", push)), 401, "unauthenticated"},
+		{"gitea, SHA-1 alone", "POST", push, gitea("X-Hub-Signature", "sha1="+hmacOf(secret, push)), 401, "unauthenticated"},
+		{"gitea, no prefix in GitHub's header", "POST", push, gitea("X-Hub-Signature-256", hmacOf(secret, push)), 401, "unauthenticated"},
+		{"gitea, GET", "GET", push, gitea("X-Gitea-Signature", hmacOf(secret, push)), 405, "method_not_allowed"},
+		{"gitea, a form", "POST", push, []string{"Content-Type", "application/x-www-form-urlencoded", "X-Gitea-Event-Type", "push", "X-Gitea-Signature", hmacOf(secret, push)}, 415, "unsupported_media_type"},
+		{"gitea, too large", "POST", huge, gitea("X-Gitea-Signature", hmacOf(secret, huge)), 413, "too_large"},
+		{"gitea, no JSON", "POST", "ref=main", gitea("X-Gitea-Signature", hmacOf(secret, "ref=main")), 400, "invalid"},
+		{"gitea, another JSON", "POST", `[1]`, gitea("X-Gitea-Signature", hmacOf(secret, `[1]`)), 400, "invalid"},
+		{"gitea, no repository", "POST", `{}`, gitea("X-Gitea-Signature", hmacOf(secret, `{}`)), 400, "invalid"},
+		{"gitea, no such commit", "POST", badPush, gitea("X-Gitea-Signature", hmacOf(secret, badPush)), 400, "invalid"},
+		{"gitea, a review of nothing", "POST", `{"repository":{"full_name":"druppie/x"}}`, with("X-Gitea-Event-Type", "pull_request_review_approved", "X-Gitea-Signature", hmacOf(secret, `{"repository":{"full_name":"druppie/x"}}`)), 400, "invalid"},
+		{"gitea, an event of no interest", "POST", `{}`, with("X-Gitea-Event-Type", "issues", "X-Gitea-Signature", hmacOf(secret, `{}`)), 202, ""},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			tr := newTrace(t)
-			var h http.Handler = Gitea([]byte(secret), Repositories{}, nil, tr.options())
-			if tt.flux {
-				h = Flux([]byte(secret+"\n"), nil, tr.options())
-			}
+			h := Gitea([]byte(secret), Repositories{}, nil, tr.options())
 			w := post(h, tt.method, tt.body, tt.headers...)
 			if w.Code != tt.status {
 				t.Errorf("status %d, want %d: %s", w.Code, tt.status, w.Body)
@@ -113,12 +97,9 @@ func TestWebhooksRefuse(t *testing.T) {
 // Without a secret nobody may tell us anything: an empty key makes an HMAC that anybody can make.
 func TestNoSecret(t *testing.T) {
 	tr := newTrace(t)
-	for name, h := range map[string]http.Handler{"gitea": Gitea(nil, Repositories{}, nil, tr.options()), "flux": Flux([]byte(" \n"), nil, tr.options())} {
-		w := post(h, "POST", `{}`, "Content-Type", "application/json",
-			"X-Gitea-Signature", hmacOf("", `{}`), "X-Signature", "sha256="+hmacOf("", `{}`))
-		if w.Code != http.StatusServiceUnavailable || tr.called() != 0 {
-			t.Errorf("%s: status %d", name, w.Code)
-		}
+	w := post(Gitea(nil, Repositories{}, nil, tr.options()), "POST", `{}`, "Content-Type", "application/json", "X-Gitea-Signature", hmacOf("", `{}`))
+	if w.Code != http.StatusServiceUnavailable || tr.called() != 0 {
+		t.Errorf("status %d", w.Code)
 	}
 }
 

@@ -35,7 +35,7 @@ const Format = "druppie.io/trace/export/v1"
 
 // Texts counts the wordings of README.txt and report.html. Both are checked by writing them anew from
 // the records, so whoever changes how records are described, or these files, counts one up.
-const Texts = 2
+const Texts = 3
 
 // Bounds of an archive, in bytes and files. What is larger isn't written and isn't read.
 const (

@@ -25,6 +25,7 @@ var decoders = map[tracedb.Kind]decoder{
 	tracedb.KindAdmission:  own(admission),
 	tracedb.KindDeployment: own(deployment),
 	tracedb.KindDrift:      own(drift),
+	tracedb.KindRequest:    own(request),
 	tracedb.KindIncident:   own(incident),
 	tracedb.KindRepair:     own(repair),
 	tracedb.KindRegister:   own(registered),
@@ -97,6 +98,13 @@ func deployment(p *tracedb.Deployment, c *content) {
 }
 
 func drift(p *tracedb.Drift, c *content) { c.object(p.Namespace, p.Object) }
+
+func request(p *tracedb.Request, c *content) {
+	if resource, _, _ := strings.Cut(p.Resource, "/"); resource == "pods" && p.Name != "" {
+		c.maybe("name", tracedb.RefPod, p.Namespace+"/"+p.Name)
+	}
+	c.actor = p.User
+}
 
 func incident(p *tracedb.Incident, c *content) {
 	c.object(p.Namespace, p.Object)

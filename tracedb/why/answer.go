@@ -111,8 +111,12 @@ func (h *history) state() text.Text {
 func earlier(a, b record) int { return cmp.Or(a.At.Compare(b.At), cmp.Compare(a.Seq, b.Seq)) }
 
 func (r record) describeRefusal() text.Text {
-	return r.say("was refused[ admission to {namespace}] on {when}[ by {policy}][: “{reason}”].[ What to do: “{remedy}”.]",
-		"werd[ bij toelating tot {namespace}] geweigerd op {when}[ door {policy}][: “{reason}”].[ Wat te doen: “{remedy}”.]", nil)
+	unconfirmed := text.Text{}
+	if r.unconfirmed {
+		unconfirmed = text.Of("Only the gatekeeper says so: that the cluster was asked isn't confirmed.", "Alleen de poortwachter zegt dat: dat het cluster erom gevraagd is, is niet bevestigd.")
+	}
+	return text.Join(r.say("was refused[ admission to {namespace}] on {when}[ by {policy}][: “{reason}”].[ What to do: “{remedy}”.]",
+		"werd[ bij toelating tot {namespace}] geweigerd op {when}[ door {policy}][: “{reason}”].[ Wat te doen: “{remedy}”.]", nil), unconfirmed)
 }
 
 // refused says of the image that it was refused.
@@ -213,11 +217,13 @@ func (h *history) incidents() text.Text {
 		en, nl string
 	}{
 		{tracedb.KindDrift, "By hand it was changed in the cluster[ by {by}], last on {when}.", "Het is met de hand gewijzigd in het cluster[ door {by}], het laatst op {when}."},
+		{tracedb.KindRequest, "Past the platform {user} asked[ for {verb} {resource}] of its pod[ {name}] on {when}: {outcome}.",
+			"Buiten het platform om vroeg {user}[ om {verb} {resource}] van de pod[ {name}] op {when}: {outcome}."},
 		{tracedb.KindIncident, "An incident is recorded[: “{summary}”].", "Er is een incident vastgelegd[: “{summary}”]."},
 		{tracedb.KindRepair, "A repair is recorded[: “{summary}”].", "Er is een reparatie vastgelegd[: “{summary}”]."},
 	} {
 		if r, ok := h.last(s.kind); ok {
-			out = append(out, r.say(s.en, s.nl, nil))
+			out = append(out, r.say(s.en, s.nl, words{"outcome": r.outcome()}))
 		}
 	}
 	return text.Join(out...)
@@ -239,9 +245,15 @@ func (h *history) refusal() (record, bool) {
 	return slices.MinFunc(since, importance), true
 }
 
-// importance puts refusals in order: what the fleet asked for comes before what was tried besides, and
-// the newest first.
+// importance puts refusals in order: what is confirmed comes first, what the fleet asked for before what was tried
+// besides, and the newest first.
 func importance(a, b record) int {
+	if a.unconfirmed != b.unconfirmed {
+		if b.unconfirmed {
+			return -1
+		}
+		return 1
+	}
 	if fleet := a.has(tracedb.RefRevision); fleet != b.has(tracedb.RefRevision) {
 		if fleet {
 			return -1

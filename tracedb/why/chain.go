@@ -45,7 +45,7 @@ func NewChain(subject tracedb.Ref, records []tracedb.Record) *Chain {
 	all := make([]record, 0, len(records))
 	for _, r := range records {
 		info, _ := r.Kind.Info()
-		one := record{r.Entry, fieldsOf(r.Entry, r.Payload)}
+		one := record{Entry: r.Entry, fields: fieldsOf(r.Entry, r.Payload)}
 		l := Link{Entry: r.Entry, Step: step(r.Entry), Controls: info.Controls, Disposed: r.Disposed}
 		l.Title, l.TitleNL, l.Details = describe(one)
 		c.Links = append(c.Links, l)

@@ -42,7 +42,7 @@ type template struct {
 // when it was disposed of, it comes from the entry alone. What people wrote is cut to a line and
 // cleared of control characters; it remains text that must be escaped wherever it is shown as markup.
 func Describe(e tracedb.Entry, payload json.RawMessage) (title, titleNL string, details []Detail) {
-	return describe(record{e, fieldsOf(e, payload)})
+	return describe(record{Entry: e, fields: fieldsOf(e, payload)})
 }
 
 func describe(r record) (title, titleNL string, details []Detail) {
@@ -61,12 +61,17 @@ func describe(r record) (title, titleNL string, details []Detail) {
 		}
 		details = append(details, d)
 	}
-	w := words{"outcome": cmp.Or(t.outcomes[r.Outcome], outcomes[r.Outcome])}
+	w := words{"outcome": r.outcome()}
 	if r.get("object").EN == "" {
 		w["object"] = text.Of("Something", "Iets")
 	}
 	out := r.say(t.en, t.nl, w)
 	return out.EN, out.NL, details
+}
+
+// outcome is the word for how it ended.
+func (r record) outcome() text.Text {
+	return cmp.Or(templates[r.Kind].outcomes[r.Outcome], outcomes[r.Outcome])
 }
 
 // of is a field's value as a line for people: from the payload, or else from the entry.
@@ -96,7 +101,7 @@ func fieldsOf(e tracedb.Entry, payload json.RawMessage) fields {
 // fromEntry is what the entry alone knows of a field: who, or the one thing of that type it is about.
 func fromEntry(e tracedb.Entry, name string) string {
 	switch name {
-	case "actor", "pusher", "reviewer", "merged_by", "granted_by":
+	case "actor", "user", "pusher", "reviewer", "merged_by", "granted_by":
 		return e.Actor
 	case "digest":
 		name = string(tracedb.RefImage)

@@ -14,6 +14,8 @@ import (
 type record struct {
 	tracedb.Entry
 	fields fields
+	// unconfirmed is a refusal of which nobody but the gatekeeper says that the cluster was asked.
+	unconfirmed bool
 }
 
 // get is a field of the record as a line for people; {when} is the time at which it happened.
@@ -44,7 +46,8 @@ type history struct {
 func newHistory(subject tracedb.Ref, all []record) *history {
 	h := &history{subject: subject, all: slices.Clone(all)}
 	slices.SortFunc(h.all, func(a, b record) int { return cmp.Compare(a.Seq, b.Seq) })
-	for _, r := range h.all {
+	for i, r := range h.all {
+		h.all[i].unconfirmed = isRefusal(r) && !confirmed(r, h.all)
 		if r.Kind == tracedb.KindPromotion {
 			h.tenants = append(h.tenants, r.Values(tracedb.RefNamespace)...)
 		}
@@ -201,6 +204,11 @@ func (h *history) about(r record) bool {
 	case tracedb.KindAdmission, tracedb.KindDrift:
 		// What names no image names a revision, which other services may be in.
 		return mentions(h.related, r) && h.named(r)
+	case tracedb.KindRequest:
+		// What was asked of a pod that ran the image.
+		return slices.ContainsFunc(h.allPods(h.image), func(pod record) bool {
+			return r.has(tracedb.RefPod) && pod.First(tracedb.RefPod) == r.First(tracedb.RefPod)
+		})
 	case tracedb.KindRepair:
 		// A repair belongs to this image's incident, though another image came of it.
 		if slices.ContainsFunc(h.ofKind(tracedb.KindIncident), func(i record) bool {

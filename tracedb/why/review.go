@@ -16,6 +16,7 @@ type reviewState struct {
 	against   []record // who asked for changes in those commits, and left it at that
 	earlier   []record // approvals of another commit
 	withdrawn bool     // there were approvals, and all were taken back
+	dismissed bool     // somebody took another's review back
 }
 
 // codeReviews are the reviews of the image's commit in the service's own repository. An image was built
@@ -53,6 +54,9 @@ func (h *history) reviews(version string, exact bool, in func(record) bool) revi
 		s.commits = []string{version}
 	}
 	all := slices.DeleteFunc(h.ofKind(tracedb.KindReview), func(r record) bool {
+		if r.Outcome == tracedb.Undone && s.merge.Kind != "" && !r.At.Before(s.merge.At) {
+			return true // what was merged had the approval
+		}
 		return !in(r) || r.Outcome == tracedb.Commented || h.byAuthor(r) || s.merge.Kind != "" && pull(r) != pull(s.merge)
 	})
 	// By when they were given: an old one may be recorded last, where Gitea was read again.
@@ -62,6 +66,10 @@ func (h *history) reviews(version string, exact bool, in func(record) bool) revi
 		newest[pull(r)+" "+person(r, "reviewer")] = r.Seq
 	}
 	for _, r := range all {
+		if r.Outcome == tracedb.Undone {
+			s.dismissed = true
+			continue
+		}
 		stands := newest[pull(r)+" "+person(r, "reviewer")] == r.Seq
 		ofMerged := len(s.commits) == 0 || overlap(commits(r, "commit"), s.commits)
 		switch approves := r.Outcome == tracedb.Approved; {
@@ -85,19 +93,22 @@ func (s reviewState) gap() text.Text {
 		return text.Of("an earlier version was approved, not the one that was merged", "een eerdere versie is goedgekeurd, niet degene die is samengevoegd")
 	case len(s.earlier) > 0:
 		return text.Of("another commit was approved, and no merge of it is recorded", "een andere commit is goedgekeurd, en een samenvoeging daarvan is niet vastgelegd")
+	case s.withdrawn && s.dismissed:
+		return text.Of("the approval was dismissed", "de goedkeuring is ongeldig verklaard")
 	case s.withdrawn:
 		return text.Of("the approval was taken back: its reviewer asked for changes later", "de goedkeuring is ingetrokken: de beoordelaar keurde het later af")
 	}
 	return text.Of("no approval by anybody but the author", "geen goedkeuring door iemand anders dan de auteur")
 }
 
-// byAuthor says whether a review is by whoever wrote what it is of: who opened the pull request, or who
-// wrote the commit or pushed it first.
+// byAuthor says whether a review is by whoever brought what it is of: who opened the pull request, or who pushed the
+// commit first, as Gitea says. Whom the commit names as its author is its maker's choice: else anybody could make
+// another's approval count for nothing.
 func (h *history) byAuthor(r record) bool {
 	authors := []string{person(r, "author")}
 	for _, p := range h.ofKind(tracedb.KindCommit) {
 		if overlap(commits(p, "commit"), commits(r, "commit")) {
-			authors = append(authors, person(p, "author"), person(p, "pusher"))
+			authors = append(authors, person(p, "pusher"))
 			break
 		}
 	}
@@ -133,8 +144,12 @@ func (h *history) written() text.Text {
 		return text.Join(push.say("It was pushed by {actor}[, after session {session}][ of {tool}][ with {model}][, commit {commit}].",
 			"Het is gepusht door {actor}[, na sessie {session}][ van {tool}][ met {model}][, commit {commit}].", w), more)
 	}
-	return text.Join(push.say("It was written by {author}[ in session {session}][ of {tool}][ with {model}][, commit {commit}][: “{message}”].",
-		"Het is geschreven door {author}[ in sessie {session}][ van {tool}][ met {model}][, commit {commit}][: “{message}”].", w), more)
+	if person(push, "author") == person(push, "pusher") {
+		return text.Join(push.say("It was written by {author}[ in session {session}][ of {tool}][ with {model}][, commit {commit}][: “{message}”].",
+			"Het is geschreven door {author}[ in sessie {session}][ van {tool}][ met {model}][, commit {commit}][: “{message}”].", w), more)
+	}
+	return text.Join(push.say("It was pushed by {pusher}, as the work of “{author}”[ in session {session}][ of {tool}][ with {model}][, commit {commit}][: “{message}”].",
+		"Het is gepusht door {pusher}, als werk van “{author}”[ in sessie {session}][ van {tool}][ met {model}][, commit {commit}][: “{message}”].", w), more)
 }
 
 // sessionOf is the newest session that made one of those commits.

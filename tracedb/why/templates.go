@@ -28,8 +28,9 @@ var templates = map[tracedb.Kind]template{
 			{"message", "message", "bericht"}, {"others", "with these commits", "met deze commits"}, {"before", "before", "ervoor"}},
 	},
 	tracedb.KindReview: {
-		en: "Review[ of {pull}] by {reviewer}: {outcome}[, “{reason}”]",
-		nl: "Beoordeling[ van {pull}] door {reviewer}: {outcome}[, “{reason}”]",
+		en:       "Review[ of {pull}] by {reviewer}: {outcome}[, “{reason}”]",
+		nl:       "Beoordeling[ van {pull}] door {reviewer}: {outcome}[, “{reason}”]",
+		outcomes: map[tracedb.Outcome]text.Text{tracedb.Undone: text.Of("dismissed", "ongeldig verklaard")},
 		labels: []label{{"pull", "pull request", "pull request"}, {"title", "title", "titel"}, {"author", "author", "auteur"}, {"reviewer", "reviewer", "beoordelaar"},
 			{"reason", "reason", "reden"}, {"commit", "commit that was judged", "beoordeelde commit"}},
 		read: readThen(qualifyPull("repository")),
@@ -60,8 +61,8 @@ var templates = map[tracedb.Kind]template{
 		read: attested(tracedb.KindProvenance),
 	},
 	tracedb.KindTestResult: {
-		en: "Tests: {outcome}[ ({summary})]",
-		nl: "Tests: {outcome}[ ({summary})]",
+		en: "Tests: {outcome}[ ({summary})], by the service's own account",
+		nl: "Tests: {outcome}[ ({summary})], volgens de service zelf",
 		labels: []label{{"suite", "what was run", "wat er draaide"}, {"failed", "failed", "mislukt"}, {"warned", "with warnings", "met waarschuwing"}, {"passed", "passed", "geslaagd"},
 			{"image", "image", "image"}, {"commit", "commit", "commit"}},
 		read: attested(tracedb.KindTestResult),
@@ -128,7 +129,7 @@ var templates = map[tracedb.Kind]template{
 		en: "Admission[ of {resource}][ to {namespace}]: {outcome}[ by {policy}][, “{reason}”]",
 		nl: "Toelating[ van {resource}][ tot {namespace}]: {outcome}[ door {policy}][, “{reason}”]",
 		labels: []label{{"namespace", "namespace", "namespace"}, {"resource", "what asked", "wat erom vroeg"}, {"images", "images", "images"}, {"algorithm", "algorithm", "algoritme"},
-			{"policy", "policy", "beleid"}, {"reason", "reason", "reden"}, {"remedy", "what to do", "wat te doen"}, {"exception", "exception, record", "uitzondering, record"}},
+			{"user", "asked by", "gevraagd door"}, {"policy", "policy", "beleid"}, {"reason", "reason", "reden"}, {"remedy", "what to do", "wat te doen"}, {"exception", "exception, record", "uitzondering, record"}},
 		english: []string{"reason", "remedy"},
 	},
 	tracedb.KindDeployment: {
@@ -146,6 +147,15 @@ var templates = map[tracedb.Kind]template{
 		labels: []label{{"namespace", "namespace", "namespace"}, {"object", "object", "object"}, {"want", "should be", "hoort te zijn"}, {"got", "found", "gevonden"},
 			{"by", "changed by", "gewijzigd door"}, {"revision", "revision", "revisie"}, {"message", "message", "melding"}},
 		english: []string{"want", "got", "message"},
+	},
+	tracedb.KindRequest: {
+		en:       "Request of {user}[ as {as}][: {verb} {resource}][ {name}][ in {namespace}]: {outcome}[, “{reason}”]",
+		nl:       "Verzoek van {user}[ als {as}][: {verb} {resource}][ {name}][ in {namespace}]: {outcome}[, “{reason}”]",
+		outcomes: map[tracedb.Outcome]text.Text{tracedb.Allowed: text.Of("granted", "ingewilligd")},
+		labels: []label{{"user", "asked by", "gevraagd door"}, {"as", "acting as", "handelend als"}, {"verb", "verb", "werkwoord"}, {"resource", "resource", "resource"},
+			{"namespace", "namespace", "namespace"}, {"name", "name", "naam"}, {"code", "code of the answer", "code van het antwoord"}, {"reason", "reason", "reden"},
+			{"client", "with the program", "met het programma"}},
+		english: []string{"reason"},
 	},
 	tracedb.KindIncident: {
 		en: "Incident[ in {namespace}][: “{summary}”]",

@@ -58,7 +58,7 @@ func TestResultsOfTheImage(t *testing.T) {
 			s.tests(later, "test_two")
 			s.scan(later, attest.Vulnerability{ID: "CVE-1", Severity: "CRITICAL", Package: "p@1"})
 			s.ran("foundry/x-2", tracedb.Failed, "")
-		}, []string{"Pipeline run foundry/x-1: passed; tests: passed (test_one).", "Known vulnerabilities: none"},
+		}, []string{"Pipeline run foundry/x-1: passed; tests: passed (test_one), by the service's own account.", "Known vulnerabilities: none"},
 			[]string{"no static analysis", "no list of the image's parts"}},
 		{"a later run came out at the same image, and failed", func(s *scribe) {
 			s.tests(about)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 )
 
@@ -19,9 +20,9 @@ type service struct {
 	workloads  []string // names under which it is run
 }
 
-// dryRunWindow is how far apart an Event of Kyverno and another record of the same request may be. The
-// collector takes Events of the same refusal together for as long.
-const dryRunWindow = 10 * time.Minute
+// requestWindow is how far apart two records of the same request may be. Collectors take the same refusal together for as
+// long.
+const requestWindow = 10 * time.Minute
 
 // repositoryKinds say of a commit or an image what was done with it in one repository.
 var repositoryKinds = []tracedb.Kind{
@@ -41,7 +42,7 @@ func (t *traversal) unrelated() map[int64]bool {
 	}
 	var all []record
 	for _, e := range t.sorted() {
-		all = append(all, record{e, fieldsOf(e, t.payloads[e.Seq])})
+		all = append(all, record{Entry: e, fields: fieldsOf(e, t.payloads[e.Seq])})
 	}
 	chain := newHistory(t.subject, all)
 	services := map[string]service{} // by image
@@ -193,18 +194,28 @@ func workload(r record) string {
 	return name
 }
 
-// fromEvent says whether a refusal is known from an Event of Kyverno, which doesn't say whether it was
-// a dry run.
+// fromEvent says whether a refusal is known from an Event of Kyverno, which earlier versions read, and which doesn't say
+// whether it was a dry run.
 func fromEvent(r record) bool {
 	return r.Writer == collectors+"kyverno" && !strings.HasPrefix(r.ID, "kyverno/event/")
 }
 
-// confirmed says whether another record shows that an Event isn't of a dry run: Flux said so, or the register
-// was asked, which records no dry run.
-func confirmed(event record, all []record) bool {
+func isRefusal(r record) bool { return r.Kind == tracedb.KindAdmission && r.Outcome == tracedb.Denied }
+
+// confirmed says whether the cluster was asked for what was refused: the API server's audit log says so, or Flux's status.
+// The gatekeeper alone says what it was told, by whomever.
+func confirmed(refusal record, all []record) bool {
 	return slices.ContainsFunc(all, func(r record) bool {
-		return r.Kind == tracedb.KindAdmission && !fromEvent(r) && workload(r) == workload(event) &&
-			overlap(r.Values(tracedb.RefNamespace), event.Values(tracedb.RefNamespace)) &&
-			r.At.Sub(event.At).Abs() <= dryRunWindow
+		return isRefusal(r) && slices.Contains(confirming, r.Writer) && (r.Seq == refusal.Seq || sameRequest(refusal, r))
 	})
+}
+
+// confirming write what the cluster itself says of refusals.
+var confirming = []string{names.AuditAccount, collectors + "flux"}
+
+// sameRequest says whether two records may be of one request. Who makes pods for others has no name for them yet when it
+// asks: its own is what theirs begin with.
+func sameRequest(a, b record) bool {
+	return overlap(a.Values(tracedb.RefNamespace), b.Values(tracedb.RefNamespace)) && a.At.Sub(b.At).Abs() <= requestWindow &&
+		(workload(a) == workload(b) || strings.HasPrefix(workload(a), workload(b)+"-"))
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/druppie/druppie-up/internal/names"
 	"github.com/druppie/druppie-up/tracedb"
 	"github.com/druppie/druppie-up/tracedb/log"
 	"github.com/druppie/druppie-up/tracedb/why"
@@ -26,6 +27,15 @@ func (s *scribe) event(namespace, resource string, at time.Time) int64 {
 		s.t.Fatal(err)
 	}
 	return receipts[0].Seq
+}
+
+// asked has the API server's audit log say that it refused what somebody asked for.
+func (s *scribe) asked(namespace, resource string) int64 {
+	s.t.Helper()
+	s.by = names.AuditAccount
+	return s.add(tracedb.KindAdmission, tracedb.Denied,
+		tracedb.Admission{Namespace: namespace, Resource: resource, Images: []string{whytest.Image}, User: "somebody", Policy: "register-id", Reason: "as the register says"},
+		"image", whytest.Image, "namespace", namespace)
 }
 
 // decides has the register asked, which leaves no record of a dry run.
@@ -129,18 +139,28 @@ func TestRefusalOfTheServiceIsTold(t *testing.T) {
 		does func(*scribe) int64
 	}{
 		{"the register, asked under its id", func(s *scribe) int64 {
-			return s.decides(tracedb.Denied, whytest.Tenant, "Pod/by-hand", whytest.Image, whytest.Algorithm)
+			seq := s.decides(tracedb.Denied, whytest.Tenant, "Pod/drone-service-1", whytest.Image, whytest.Algorithm)
+			s.asked(whytest.Tenant, "Pod/drone-service-1")
+			return seq
 		}},
+		{"the register, asked for a controller that names its pods later", func(s *scribe) int64 {
+			seq := s.decides(tracedb.Denied, whytest.Tenant, "Pod/drone-service-7c8d-x2x9z", whytest.Image, whytest.Algorithm)
+			s.asked(whytest.Tenant, "ReplicaSet/drone-service-7c8d")
+			return seq
+		}},
+		{"what the cluster alone says", func(s *scribe) int64 { return s.asked(whytest.Tenant, "Pod/drone-service-1") }},
 		{"Flux, for the fleet", func(s *scribe) int64 {
+			s.by = "collector:flux"
 			return s.add(tracedb.KindAdmission, tracedb.Denied, tracedb.Admission{Namespace: whytest.Tenant, Resource: "Deployment/planner", Images: []string{whytest.Image}, Policy: "non-root", Reason: "root"},
 				"namespace", whytest.Tenant, "revision", whytest.Revision, "image", whytest.Image)
 		}},
 		{"Flux, naming no image", func(s *scribe) int64 {
+			s.by = "collector:flux"
 			return s.add(tracedb.KindAdmission, tracedb.Denied, tracedb.Admission{Namespace: whytest.Tenant, Resource: "Deployment/drone-service", Policy: "non-root", Reason: "root"},
 				"namespace", whytest.Tenant, "revision", whytest.Revision)
 		}},
-		{"an Event that the register's record confirms", func(s *scribe) int64 {
-			s.decides(tracedb.Allowed, whytest.Tenant, "Deployment/drone-service", whytest.Image, whytest.Algorithm)
+		{"an Event that the cluster confirms", func(s *scribe) int64 {
+			s.asked(whytest.Tenant, "Deployment/drone-service")
 			return s.event(whytest.Tenant, "Deployment/drone-service", whytest.Start.Add(time.Duration(s.n)*time.Hour+time.Minute))
 		}},
 	}
@@ -156,6 +176,23 @@ func TestRefusalOfTheServiceIsTold(t *testing.T) {
 				t.Errorf("the verdict is %s, and that it was refused is told: %v", c.Verdict, has(c, seq))
 			}
 		})
+	}
+}
+
+// TestUnconfirmedRefusal has the gatekeeper told of a pod that nobody asked the cluster for: that is told as just that,
+// and the verdict stays.
+func TestUnconfirmedRefusal(t *testing.T) {
+	l := filled(t)
+	s := &scribe{t: t, log: l}
+	s.decides(tracedb.Allowed, whytest.Tenant, "Pod/drone-service-2", whytest.Refused, whytest.Algorithm)
+	seq := s.decides(tracedb.Denied, whytest.Tenant, "Pod/drone-service-1", whytest.Image, whytest.Algorithm)
+	s.asked(whytest.Tenant, "Pod/another") // what was refused besides confirms nothing
+	c := ask(t, l, whytest.Repository)
+	if !has(c, seq) || c.Verdict != why.Runs {
+		t.Errorf("the verdict is %s; the question is told: %v", c.Verdict, has(c, seq))
+	}
+	if !strings.Contains(c.Answer, "Only the gatekeeper says so: that the cluster was asked isn't confirmed.") || !strings.Contains(c.AnswerNL, "Alleen de poortwachter zegt dat") {
+		t.Errorf("the answer is\n%s\n%s", c.Answer, c.AnswerNL)
 	}
 }
 
@@ -175,7 +212,7 @@ func TestFloodOfABystanderHidesNothing(t *testing.T) {
 		}
 	}
 	flood()
-	seq := s.decides(tracedb.Denied, whytest.Tenant, "Pod/drone-service-9", whytest.Image, whytest.Algorithm)
+	seq := s.asked(whytest.Tenant, "Pod/drone-service-9")
 	flood()
 	if c := ask(t, l, whytest.Image); !has(c, seq) || c.Verdict != why.RunsRefused {
 		t.Errorf("the verdict is %s, and the refusal in between is told: %v", c.Verdict, has(c, seq))

@@ -29,6 +29,7 @@ func (h *history) verdict() Verdict {
 		switch {
 		case t.Kind == tracedb.KindAdmission && t.Outcome == tracedb.Allowed:
 			allowed = max(allowed, t.Seq)
+		case t.unconfirmed:
 		case t.Kind == tracedb.KindAdmission || t.Kind == tracedb.KindDeployment && t.Outcome == tracedb.Failed:
 			refused = max(refused, t.Seq)
 		}

@@ -98,9 +98,6 @@ spec:
               name: {{ .Values.secrets.admission }}
               items: [{key: token, path: admission/token}]
           - secret:
-              name: {{ .Values.secrets.flux }}
-              items: [{key: token, path: flux/token}]
-          - secret:
               name: {{ .Values.secrets.webhook }}
               items: [{key: secret, path: gitea/secret}]
           - secret:

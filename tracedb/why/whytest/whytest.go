@@ -311,6 +311,10 @@ func (b *builder) secondVersion() {
 	}, "repository", Repository, "commit", Commit2)
 	b.foundry(Refused, Commit2, run, []attest.Vulnerability{{ID: "CVE-2026-0001", Severity: "HIGH", Package: "flask@3.1.2", Fixed: "3.1.3"}})
 	b.register("Buiten gebruik", Commit2)
+	b.add(names.AuditAccount, tracedb.KindAdmission, "kyverno", tracedb.Denied, tracedb.Admission{
+		Namespace: Tenant, Resource: "ReplicaSet/drone-service-7c8d9e0f1", Images: []string{Refused}, Algorithm: Algorithm,
+		User: "system:serviceaccount:kube-system:replicaset-controller", Policy: "register-id", Reason: "the register says that alg-d1jk3vl8 is out of use",
+	}, "image", Refused, "namespace", Tenant, "algorithm", Algorithm)
 	b.add("tracedb", tracedb.KindAdmission, "kyverno", tracedb.Denied, tracedb.Admission{
 		Namespace: Tenant, Resource: "Pod/drone-service-7c8d9e0f1-fghij", Images: []string{Refused}, Algorithm: Algorithm, Policy: "register",
 		Reason: "the register says that alg-d1jk3vl8 is out of use", Remedy: "set register.status to In gebruik, or ask the CISO for an exception",

@@ -1,0 +1,301 @@
+package collect
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+	"k8s.io/utils/lru"
+
+	"github.com/druppie/druppie-up/internal/names"
+	"github.com/druppie/druppie-up/tracedb"
+)
+
+// Audit reads the API server's audit log: who asked for what, and was it given. What a webhook or Kyverno's own
+// Events say of a request can be said by whoever reaches them; what stands here was asked of the API server.
+//
+// It records what admission refused; ways into pods, by whomever; and what others than Kubernetes and the platform
+// changed, or weren't allowed. What Flux then puts back is recorded as undone. It isn't safe for concurrent use.
+type Audit struct {
+	*recorder
+	told    *lru.Cache // ids of what was told already
+	limits  *lru.Cache // *rate.Limiter by who and where
+	changed *lru.Cache // change by object: by whom, since Flux wrote it last
+}
+
+// NewAudit returns a collector that writes with its own account: its Sink decides as whom.
+func NewAudit(o Options) *Audit {
+	return &Audit{recorder: newRecorder("audit", o), told: lru.New(maxRecent), limits: lru.New(maxRecent), changed: lru.New(maxRecent)}
+}
+
+const (
+	// repeats is the time in which the same refusal of the same object is one record: controllers ask again every few
+	// seconds.
+	repeats = 10 * time.Minute
+	// again is the time in which the same request of the same user is one record.
+	again = time.Minute
+	// perSecond and burst bound the records of one user in one namespace: nobody fills the log by asking.
+	perSecond, burst = 1, 60
+)
+
+// Lines records the events in lines of the log, and returns when they are recorded or ctx ends. A line that isn't an
+// event is told and left out.
+func (a *Audit) Lines(ctx context.Context, lines [][]byte) error {
+	var drafts []tracedb.Draft
+	for _, line := range lines {
+		var e auditv1.Event
+		if err := json.Unmarshal(line, &e); err != nil {
+			a.Logger.WarnContext(ctx, "a line of the audit log isn't an event", "error", err)
+			continue
+		}
+		drafts = append(drafts, a.drafts(&e)...)
+	}
+	if err := a.put(ctx, drafts...); err != nil {
+		return err
+	}
+	a.health.ok("events", a.now())
+	return nil
+}
+
+// drafts are the records of an event.
+func (a *Audit) drafts(e *auditv1.Event) []tracedb.Draft {
+	if e.ObjectRef == nil || e.ResponseStatus == nil || isDryRun(e.RequestURI) {
+		return nil
+	}
+	out := a.undone(e)
+	refusals, refused := refusalsOf(e)
+	switch {
+	case refused:
+		out = append(out, refusals...)
+	case isNotable(e):
+		out = append(out, request(e))
+	}
+	// What is told once more costs nothing.
+	out = slices.DeleteFunc(out, func(d tracedb.Draft) bool {
+		_, known := a.told.Get(d.ID)
+		return known
+	})
+	if len(out) > 0 && !a.limiter(e).AllowN(e.StageTimestamp.Time, len(out)) {
+		return []tracedb.Draft{tooMany(e)}
+	}
+	for _, d := range out {
+		a.told.Add(d.ID, nil)
+	}
+	return out
+}
+
+// isDryRun says whether a request was to change nothing.
+func isDryRun(uri string) bool {
+	u, err := url.Parse(uri)
+	return err == nil && u.Query().Has("dryRun")
+}
+
+// limiter bounds the records of who asks, where they ask.
+func (a *Audit) limiter(e *auditv1.Event) *rate.Limiter {
+	key := e.User.Username + "\x00" + e.ObjectRef.Namespace
+	if l, ok := a.limits.Get(key); ok {
+		return l.(*rate.Limiter)
+	}
+	l := rate.NewLimiter(perSecond, burst)
+	a.limits.Add(key, l)
+	return l
+}
+
+// tooMany is the record that there was more than is recorded, one a minute.
+func tooMany(e *auditv1.Event) tracedb.Draft {
+	r := tracedb.Request{
+		User: first(e.User.Username), Verb: "more", Resource: "requests", Namespace: e.ObjectRef.Namespace, Code: http.StatusTooManyRequests,
+		Reason: "more requests in this minute than are recorded one by one; the API server's own log has them",
+	}
+	at := e.StageTimestamp.Time.Truncate(time.Minute)
+	id := fmt.Sprintf("audit/more/%s/%d", hash(r.User, r.Namespace), at.Unix())
+	return draft(id, tracedb.KindRequest, r.User, at, tracedb.Allowed, r, ref(tracedb.RefNamespace, r.Namespace))
+}
+
+// waysIn are the subresources by which somebody reaches into a pod, or past it.
+var waysIn = []string{"exec", "attach", "portforward", "proxy", "ephemeralcontainers"}
+
+// isNotable says whether a request is recorded: a way into a pod, by whomever, and what others than Kubernetes and
+// the platform changed or may not.
+func isNotable(e *auditv1.Event) bool {
+	o, code := e.ObjectRef, e.ResponseStatus.Code
+	denied := code == http.StatusForbidden || code == http.StatusUnauthorized
+	switch {
+	case !denied && code >= http.StatusBadRequest:
+		return false
+	case slices.Contains([]string{"pods", "services", "nodes"}, o.Resource) && slices.Contains(waysIn, o.Subresource):
+		return true
+	case ofPlatform(e.User.Username):
+		return false
+	case denied:
+		return true
+	}
+	return isWrite(e) && (!isPlatformNamespace(o.Namespace) && o.Namespace != "" || slices.Contains(guards, o.APIGroup) || o.Resource == "namespaces")
+}
+
+// guards are the API groups whose objects decide what may run, and who may do what.
+var guards = []string{
+	"admissionregistration.k8s.io", "policies.kyverno.io", "kyverno.io", "rbac.authorization.k8s.io", "networking.k8s.io",
+	"kustomize.toolkit.fluxcd.io", "source.toolkit.fluxcd.io", "tekton.dev",
+}
+
+func isWrite(e *auditv1.Event) bool {
+	return slices.Contains([]string{"create", "update", "patch", "delete", "deletecollection"}, e.Verb)
+}
+
+// platformNamespaces are those of Kubernetes and the platform, as against tenants'.
+var platformNamespaces = []string{
+	metav1.NamespaceSystem, "kube-node-lease", "local-path-storage", names.NamespaceSystem, names.NamespaceGitea, names.NamespaceFoundry,
+	names.NamespaceFlux, names.NamespaceTekton, names.NamespaceKyverno,
+}
+
+func isPlatformNamespace(name string) bool { return slices.Contains(platformNamespaces, name) }
+
+// ofPlatform says whether an account is Kubernetes' or the platform's own.
+func ofPlatform(user string) bool {
+	if account, ok := strings.CutPrefix(user, "system:serviceaccount:"); ok {
+		namespace, _, _ := strings.Cut(account, ":")
+		return isPlatformNamespace(namespace)
+	}
+	return strings.HasPrefix(user, "system:node:") || strings.HasPrefix(user, "system:kube-") || user == "system:apiserver"
+}
+
+// request is the record of a request. The same one, a moment later, is the same record.
+func request(e *auditv1.Event) tracedb.Draft {
+	o := e.ObjectRef
+	r := tracedb.Request{
+		User: first(e.User.Username), Verb: first(e.Verb), Resource: first(resourceOf(o)), Namespace: o.Namespace, Name: tracedb.Clip(o.Name, maxName),
+		Code: int(e.ResponseStatus.Code), Client: tracedb.Clip(e.UserAgent, maxName),
+	}
+	if e.ImpersonatedUser != nil {
+		r.As = tracedb.Clip(e.ImpersonatedUser.Username, maxName)
+	}
+	outcome := tracedb.Allowed
+	if r.Code >= http.StatusBadRequest {
+		outcome, r.Reason = tracedb.Denied, tracedb.Clip(e.ResponseStatus.Message, maxText)
+	}
+	about := []tracedb.Ref{ref(tracedb.RefNamespace, o.Namespace)}
+	if o.Resource == "pods" {
+		about = append(about, ref(tracedb.RefPod, o.Namespace+"/"+o.Name))
+	}
+	at := e.RequestReceivedTimestamp.Time
+	id := fmt.Sprintf("audit/%s/%d", hash(r.User, r.As, r.Verb, r.Resource, r.Namespace, r.Name, strconv.Itoa(r.Code)), at.Truncate(again).Unix())
+	return draft(id, tracedb.KindRequest, r.User, at, outcome, r, about...)
+}
+
+// resourceOf is a resource as people write it: pods/exec, deployments.apps.
+func resourceOf(o *auditv1.ObjectReference) string {
+	out := o.Resource
+	if o.APIGroup != "" {
+		out += "." + o.APIGroup
+	}
+	if o.Subresource != "" {
+		out += "/" + o.Subresource
+	}
+	return out
+}
+
+// kinds name the kinds of what workloads are made of, by their resources. Of others the resource has to do.
+var kinds = map[string]string{
+	"pods": "Pod", "deployments": "Deployment", "statefulsets": "StatefulSet", "daemonsets": "DaemonSet", "replicasets": "ReplicaSet",
+	"jobs": "Job", "cronjobs": "CronJob", "services": "Service", "configmaps": "ConfigMap", "networkpolicies": "NetworkPolicy",
+}
+
+func kindOf(o *auditv1.ObjectReference) string { return cmp.Or(kinds[o.Resource], o.Resource) }
+
+// refusalsOf are the records of what admission refused; false where it refused nothing. Who makes pods for others has
+// no name for them yet: what it makes them for has.
+func refusalsOf(e *auditv1.Event) ([]tracedb.Draft, bool) {
+	d, ok := parseDenial(e.ResponseStatus.Message)
+	if !ok || e.ResponseStatus.Code < http.StatusBadRequest {
+		return nil, false
+	}
+	o := e.ObjectRef
+	d.kind, d.namespace, d.name, d.user = kindOf(o), o.Namespace, o.Name, e.User.Username
+	if e.ImpersonatedUser != nil {
+		d.user = e.ImpersonatedUser.Username
+	}
+	if pod := requestedPod(e); pod != nil {
+		d.images, d.algorithm = podDigests(pod), pod.Labels[names.LabelAlgorithm]
+		if owner := metav1.GetControllerOf(pod); owner != nil {
+			d.kind, d.name = owner.Kind, owner.Name
+		}
+	}
+	at := e.RequestReceivedTimestamp.Time
+	id := fmt.Sprintf("audit/%s/%d", hash(d.user, d.kind, d.namespace, d.name, e.ResponseStatus.Message), at.Truncate(repeats).Unix())
+	return d.drafts(id, o.Namespace, at), true
+}
+
+// requestedPod is the pod that a request was to make; nil if it wasn't, or the log doesn't hold it.
+func requestedPod(e *auditv1.Event) *corev1.Pod {
+	if e.ObjectRef.Resource != "pods" || e.ObjectRef.Subresource != "" || e.RequestObject == nil {
+		return nil
+	}
+	var pod corev1.Pod
+	if json.Unmarshal(e.RequestObject.Raw, &pod) != nil {
+		return nil
+	}
+	return &pod
+}
+
+// podDigests are the digests of the images that a pod names.
+func podDigests(pod *corev1.Pod) []string {
+	var out []string
+	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
+		if d := digestOf(c.Image); d != "" {
+			out = append(out, d)
+		}
+	}
+	return sortedImages(out)
+}
+
+// fluxAccount applies what Git says.
+const fluxAccount = "system:serviceaccount:" + names.NamespaceFlux + ":" + fluxManager
+
+// handChange is what somebody other than the platform did to an object.
+type handChange struct{ user, verb string }
+
+// undone is the record that Flux put back what somebody else had changed. What is changed in a workload is told by
+// its managed fields, with the fields; that it was deleted only shows here.
+func (a *Audit) undone(e *auditv1.Event) []tracedb.Draft {
+	o := e.ObjectRef
+	if !isWrite(e) || e.ResponseStatus.Code >= http.StatusMultipleChoices || o.Namespace == "" || o.Name == "" || isPlatformNamespace(o.Namespace) {
+		return nil
+	}
+	key := strings.Join([]string{o.APIGroup, o.Resource, o.Namespace, o.Name}, "\x00")
+	if !ofPlatform(e.User.Username) {
+		if o.Subresource == "" && (e.Verb == "delete" || o.APIGroup != "apps") {
+			a.changed.Add(key, handChange{e.User.Username, e.Verb})
+		}
+		return nil
+	}
+	before, ok := a.changed.Get(key)
+	if e.User.Username != fluxAccount || !ok {
+		return nil
+	}
+	a.changed.Remove(key)
+	by := before.(handChange)
+	d := tracedb.Drift{
+		Namespace: o.Namespace, Object: tracedb.Clip(object(kindOf(o), o.Name), maxName), Want: "as in Git", Got: "otherwise", By: tracedb.Clip(by.user, maxName),
+		Message: "Flux put it back",
+	}
+	switch {
+	case by.verb == "delete":
+		d.Got = "gone"
+	case e.Verb == "delete":
+		d.Want, d.Got = "gone", "there"
+	}
+	at := e.RequestReceivedTimestamp.Time
+	return []tracedb.Draft{draft("audit/undone/"+string(e.AuditID), tracedb.KindDrift, "flux", at, tracedb.Undone, d, ref(tracedb.RefNamespace, o.Namespace))}
+}
