@@ -2,7 +2,9 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed" // of the policy
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -13,15 +15,23 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// auditPolicy says what the API server's audit log holds. The API server reads it when it starts.
+// auditPolicy says what the API server's audit log holds.
 //
 //go:embed audit-policy.yaml
 var auditPolicy []byte
 
+// auditPolicyFile is where the nodes have the policy. The API server reads it when it starts, so that another policy has
+// another name, by which it is started anew.
+func auditPolicyFile() string {
+	sum := sha256.Sum256(auditPolicy)
+	return nodeDir + "/audit-policy-" + hex.EncodeToString(sum[:4]) + ".yaml"
+}
+
 const (
-	auditPolicyFile = nodeDir + "/audit-policy.yaml"
-	auditLogDir     = "/var/log/kubernetes/audit"
-	auditLogFile    = auditLogDir + "/audit.log"
+	auditLogDir  = "/var/log/kubernetes/audit"
+	auditLogFile = auditLogDir + "/audit.log"
+	// auditName begins the names of all that is set for the log.
+	auditName = "audit-"
 )
 
 // argument is one of a control plane component's, as kubeadm.k8s.io/v1beta4 has them.
@@ -39,20 +49,28 @@ type hostMount struct {
 	PathType  string `json:"pathType"`
 }
 
-// auditArguments keep at most 160 MB of log on the node, which a reader that comes back late still finds.
-var auditArguments = []argument{
-	{"audit-policy-file", auditPolicyFile},
-	{"audit-log-path", auditLogFile},
-	{"audit-log-maxsize", "32"}, // MB
-	{"audit-log-maxbackup", "4"},
+// auditArguments keep at most 160 MB of log on the node, which a reader that comes back late still finds. An event that
+// is large loses its body, not its line.
+func auditArguments() []argument {
+	return []argument{
+		{"audit-policy-file", auditPolicyFile()},
+		{"audit-log-path", auditLogFile},
+		{"audit-log-maxsize", "32"}, // MB
+		{"audit-log-maxbackup", "4"},
+		{"audit-log-truncate-enabled", "true"},
+		{"audit-log-truncate-max-event-size", "102400"}, // bytes
+	}
 }
 
-var auditMounts = []hostMount{
-	{Name: "audit-policy", HostPath: auditPolicyFile, MountPath: auditPolicyFile, ReadOnly: true, PathType: "File"},
-	{Name: "audit-log", HostPath: auditLogDir, MountPath: auditLogDir, PathType: "DirectoryOrCreate"},
+func auditMounts() []hostMount {
+	return []hostMount{
+		{Name: "audit-policy", HostPath: auditPolicyFile(), MountPath: auditPolicyFile(), ReadOnly: true, PathType: "File"},
+		{Name: "audit-log", HostPath: auditLogDir, MountPath: auditLogDir, PathType: "DirectoryOrCreate"},
+	}
 }
 
-// ensureAuditLog has the API server of a cluster that was made without an audit log write one.
+// ensureAuditLog has the API server of a cluster that was made without an audit log, or with another policy, write one by
+// this policy.
 func (r *run) ensureAuditLog(ctx context.Context) error {
 	const manifest, config = "/etc/kubernetes/manifests/kube-apiserver.yaml", "/kind/kubeadm.conf"
 	cp := controlPlane(r.opt.Name)
@@ -60,7 +78,7 @@ func (r *run) ensureAuditLog(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read how the API server is started: %w", err)
 	}
-	if strings.Contains(out, "--"+auditArguments[0].Name+"=") {
+	if strings.Contains(out, auditPolicyFile()) {
 		return nil
 	}
 	r.task.Detail("switching on the API server's audit log")
@@ -81,8 +99,9 @@ func (r *run) ensureAuditLog(ctx context.Context) error {
 	const limit = 3 * time.Minute
 	err = wait.PollUntilContextTimeout(ctx, time.Second, limit, true, func(ctx context.Context) (bool, error) {
 		r.task.Detail("waiting for the API server to start anew")
-		_, err := docker(ctx, "exec", cp, "test", "-s", auditLogFile)
-		return err == nil, nil
+		// Its container has the policy's name among its arguments.
+		out, err := docker(ctx, "exec", cp, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' '\\n'")
+		return err == nil && strings.Contains(out, "--audit-policy-file="+auditPolicyFile()), nil
 	})
 	switch {
 	case ctx.Err() != nil:
@@ -115,11 +134,13 @@ func withAuditLog(config string) (string, error) {
 	if server["extraArgs"] != nil && !ok {
 		return "", errors.New("its form isn't kubeadm.k8s.io/v1beta4")
 	}
-	for _, a := range auditArguments {
+	arguments = slices.DeleteFunc(arguments, isOfAudit)
+	for _, a := range auditArguments() {
 		arguments = append(arguments, a)
 	}
 	mounts, _ := server["extraVolumes"].([]any)
-	for _, m := range auditMounts {
+	mounts = slices.DeleteFunc(mounts, isOfAudit)
+	for _, m := range auditMounts() {
 		mounts = append(mounts, m)
 	}
 	server["extraArgs"], server["extraVolumes"] = arguments, mounts
@@ -130,4 +151,11 @@ func withAuditLog(config string) (string, error) {
 	}
 	documents[i] = strings.TrimSuffix(string(raw), "\n")
 	return strings.Join(documents, "\n---\n"), nil
+}
+
+// isOfAudit says whether an argument or a mount was set for the audit log before.
+func isOfAudit(setting any) bool {
+	m, _ := setting.(map[string]any)
+	name, _ := m["name"].(string)
+	return strings.HasPrefix(name, auditName)
 }

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
 	"sigs.k8s.io/yaml"
 )
 
@@ -24,6 +25,9 @@ apiVersion: kubeadm.k8s.io/v1beta4
 kind: InitConfiguration
 `
 	changed, err := withAuditLog(config)
+	if err == nil {
+		changed, err = withAuditLog(changed) // as by a version with another policy
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +46,7 @@ kind: InitConfiguration
 	if got.ClusterName != "druppie" || len(got.APIServer.CertSANs) != 1 || !strings.Contains(second, "kind: InitConfiguration") {
 		t.Errorf("something is lost:\n%s", changed)
 	}
-	if len(got.APIServer.ExtraArgs) != 1+len(auditArguments) || got.APIServer.ExtraArgs[1].Name != "audit-policy-file" || len(got.APIServer.ExtraVolumes) != len(auditMounts) {
+	if len(got.APIServer.ExtraArgs) != 1+len(auditArguments()) || got.APIServer.ExtraArgs[1].Name != "audit-policy-file" || len(got.APIServer.ExtraVolumes) != len(auditMounts()) {
 		t.Errorf("the API server gets\n%s", first)
 	}
 }
@@ -55,5 +59,16 @@ func TestWithAuditLogRefuses(t *testing.T) {
 		if changed, err := withAuditLog(config); err == nil {
 			t.Errorf("%s: made %s", name, changed)
 		}
+	}
+}
+
+// TestAuditPolicy reads the policy as the API server does, strictly.
+func TestAuditPolicy(t *testing.T) {
+	var policy auditv1.Policy
+	if err := yaml.UnmarshalStrict(auditPolicy, &policy); err != nil {
+		t.Fatal(err)
+	}
+	if len(policy.Rules) < 5 || policy.Rules[len(policy.Rules)-1].Level != auditv1.LevelNone {
+		t.Errorf("the policy has %d rules", len(policy.Rules))
 	}
 }

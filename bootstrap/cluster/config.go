@@ -53,7 +53,7 @@ func hostLimits(ctx context.Context) limits {
 // kindConfig is the configuration that kind gets, as YAML.
 func kindConfig(opt Options, lim limits) ([]byte, error) {
 	apiServerPatch, err := yaml.Marshal(map[string]any{
-		"kind": "ClusterConfiguration", "apiServer": map[string]any{"extraArgs": auditArguments, "extraVolumes": auditMounts},
+		"kind": "ClusterConfiguration", "apiServer": map[string]any{"extraArgs": auditArguments(), "extraVolumes": auditMounts()},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("kind configuration: %w", err)

@@ -31,9 +31,9 @@ func caFile(stateDir string) string { return filepath.Join(stateDir, "ca.crt") }
 func writeNodeFiles(opt Options) error {
 	nodes := filepath.Join(opt.StateDir, "nodes")
 	files := map[string][]byte{
-		filepath.Join(nodes, "certs.d", "_default", "hosts.toml"):              []byte(mirrorHosts(opt.Name)),
-		filepath.Join(nodes, "certs.d", names.RegistryHost, "hosts.toml"):      []byte(registryHosts()),
-		filepath.Join(nodes, roleControlPlane, filepath.Base(auditPolicyFile)): auditPolicy,
+		filepath.Join(nodes, "certs.d", "_default", "hosts.toml"):                []byte(mirrorHosts(opt.Name)),
+		filepath.Join(nodes, "certs.d", names.RegistryHost, "hosts.toml"):        []byte(registryHosts()),
+		filepath.Join(nodes, roleControlPlane, filepath.Base(auditPolicyFile())): auditPolicy,
 	}
 	ca, err := readIfThere(caFile(opt.StateDir))
 	if err != nil {

@@ -35,7 +35,7 @@ how far it read in a file, so that it may be stopped and started.
 
 It isn't ready where the log isn't there, or the trace doesn't take what it tells.`,
 		Example: `  tracedb audit --log /var/log/kubernetes --position /var/lib/druppie/position --url https://tracedb:8443 --ca-file ca.crt --token-file token`,
-		Args: cli.Args(),
+		Args:    cli.Args(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.dir == "" || o.position == "" || o.url == "" || o.token == "" {
 				return ui.Usage(errors.New("--log, --position, --url and --token-file are needed"))

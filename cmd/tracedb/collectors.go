@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 
-	"code.gitea.io/sdk/gitea"
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/druppie/druppie-up/internal/giteaclient"
@@ -65,7 +64,7 @@ func (w *wiring) publisher(verifierKey string) {
 }
 
 // gitea is a client of Gitea with the service's own token, which is given too.
-func (w *wiring) gitea(part string) (*gitea.Client, *auth.File) {
+func (w *wiring) gitea(part string) (*giteaclient.Client, *auth.File) {
 	if w.config.Gitea.URL == "" {
 		w.off(part, "the configuration has no gitea.url")
 		return nil, nil
@@ -81,7 +80,7 @@ func (w *wiring) gitea(part string) (*gitea.Client, *auth.File) {
 	if w.fail("gitea.url", err) {
 		return nil, nil
 	}
-	return client.Client, token
+	return client, token
 }
 
 // watchers wires what watches the cluster.

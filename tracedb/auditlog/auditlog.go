@@ -28,6 +28,7 @@ const (
 
 	maxLine  = 1 << 20 // bytes; a longer line is left out, and told
 	maxLines = 200     // that are passed on at once
+	maxBytes = 4 << 20 // of these together, or one line more
 	interval = time.Second
 )
 
@@ -171,7 +172,7 @@ func (f *Follower) read(ctx context.Context, from file, offset int64) (lines [][
 	}
 	buffered := bufio.NewReaderSize(r, 64<<10)
 	end = offset
-	for len(lines) < maxLines {
+	for len(lines) < maxLines && end-offset < maxBytes {
 		line, size, err := readLine(buffered)
 		if errors.Is(err, io.EOF) {
 			break // what has no end yet is still being written

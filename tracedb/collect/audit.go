@@ -45,8 +45,9 @@ const (
 	repeats = 10 * time.Minute
 	// again is the time in which the same request of the same user is one record.
 	again = time.Minute
-	// perSecond and burst bound the records of one user in one namespace: nobody fills the log by asking.
-	perSecond, burst = 1, 60
+	// perSecond and burst bound the records of one user, of ways into pods and refusals apart from all else: nobody fills
+	// the log by asking, or hides what counts among what doesn't.
+	perSecond, burst = 2, 200
 )
 
 // Lines records the events in lines of the log, and returns when they are recorded or ctx ends. A line that isn't an
@@ -70,14 +71,13 @@ func (a *Audit) Lines(ctx context.Context, lines [][]byte) error {
 
 // drafts are the records of an event.
 func (a *Audit) drafts(e *auditv1.Event) []tracedb.Draft {
-	if e.ObjectRef == nil || e.ResponseStatus == nil || isDryRun(e.RequestURI) {
+	if e.ObjectRef == nil || e.ResponseStatus == nil || isDryRun(e) {
 		return nil
 	}
-	out := a.undone(e)
-	refusals, refused := refusalsOf(e)
-	switch {
+	out, apart := a.undone(e), isWayIn(e.ObjectRef)
+	switch refusals, refused := refusalsOf(e); {
 	case refused:
-		out = append(out, refusals...)
+		out, apart = append(out, refusals...), true
 	case isNotable(e):
 		out = append(out, request(e))
 	}
@@ -86,8 +86,8 @@ func (a *Audit) drafts(e *auditv1.Event) []tracedb.Draft {
 		_, known := a.told.Get(d.ID)
 		return known
 	})
-	if len(out) > 0 && !a.limiter(e).AllowN(e.StageTimestamp.Time, len(out)) {
-		return []tracedb.Draft{tooMany(e)}
+	if len(out) > 0 && !a.limiter(e, apart).AllowN(e.StageTimestamp.Time, len(out)) {
+		return []tracedb.Draft{tooMany(e, apart)}
 	}
 	for _, d := range out {
 		a.told.Add(d.ID, nil)
@@ -95,15 +95,27 @@ func (a *Audit) drafts(e *auditv1.Event) []tracedb.Draft {
 	return out
 }
 
-// isDryRun says whether a request was to change nothing.
-func isDryRun(uri string) bool {
-	u, err := url.Parse(uri)
-	return err == nil && u.Query().Has("dryRun")
+// isDryRun says whether a request was to change nothing. A deletion says so in its body, which the log doesn't hold; and
+// who may not is refused either way.
+func isDryRun(e *auditv1.Event) bool {
+	u, err := url.Parse(e.RequestURI)
+	return err == nil && u.Query().Has("dryRun") && slices.Contains([]string{"create", "update", "patch"}, e.Verb) && !isDenied(e)
 }
 
-// limiter bounds the records of who asks, where they ask.
-func (a *Audit) limiter(e *auditv1.Event) *rate.Limiter {
-	key := e.User.Username + "\x00" + e.ObjectRef.Namespace
+// isDenied says whether the one who asked has no right to it, as against what admission refused.
+func isDenied(e *auditv1.Event) bool {
+	_, refused := refusalsOf(e)
+	return !refused && slices.Contains([]int32{http.StatusForbidden, http.StatusUnauthorized}, e.ResponseStatus.Code)
+}
+
+// userOf is who asked. Those whom the API server doesn't know are one.
+func userOf(e *auditv1.Event) string {
+	return cmp.Or(tracedb.Clip(e.User.Username, maxName), "system:anonymous")
+}
+
+// limiter bounds the records of who asks.
+func (a *Audit) limiter(e *auditv1.Event, apart bool) *rate.Limiter {
+	key := userOf(e) + "\x00" + strconv.FormatBool(apart)
 	if l, ok := a.limits.Get(key); ok {
 		return l.(*rate.Limiter)
 	}
@@ -113,41 +125,54 @@ func (a *Audit) limiter(e *auditv1.Event) *rate.Limiter {
 }
 
 // tooMany is the record that there was more than is recorded, one a minute.
-func tooMany(e *auditv1.Event) tracedb.Draft {
+func tooMany(e *auditv1.Event, apart bool) tracedb.Draft {
 	r := tracedb.Request{
-		User: first(e.User.Username), Verb: "more", Resource: "requests", Namespace: e.ObjectRef.Namespace, Code: http.StatusTooManyRequests,
+		User: userOf(e), Verb: "more", Resource: "requests", Code: http.StatusTooManyRequests,
 		Reason: "more requests in this minute than are recorded one by one; the API server's own log has them",
 	}
+	if apart {
+		r.Reason = "more ways into pods or refusals in this minute than are recorded one by one; the API server's own log has them"
+	}
 	at := e.StageTimestamp.Time.Truncate(time.Minute)
-	id := fmt.Sprintf("audit/more/%s/%d", hash(r.User, r.Namespace), at.Unix())
-	return draft(id, tracedb.KindRequest, r.User, at, tracedb.Allowed, r, ref(tracedb.RefNamespace, r.Namespace))
+	id := fmt.Sprintf("audit/more/%s/%d", hash(r.User, strconv.FormatBool(apart)), at.Unix())
+	return draft(id, tracedb.KindRequest, actorOf(r.User), at, tracedb.Allowed, r)
+}
+
+// actorOf is a user's name as a record's actor, which is shorter than a name may be.
+func actorOf(user string) string {
+	const most = 200
+	return tracedb.Clip(user, most)
 }
 
 // waysIn are the subresources by which somebody reaches into a pod, or past it.
 var waysIn = []string{"exec", "attach", "portforward", "proxy", "ephemeralcontainers"}
 
-// isNotable says whether a request is recorded: a way into a pod, by whomever, and what others than Kubernetes and
-// the platform changed or may not.
+func isWayIn(o *auditv1.ObjectReference) bool {
+	return slices.Contains([]string{"pods", "services", "nodes"}, o.Resource) && slices.Contains(waysIn, o.Subresource)
+}
+
+// isNotable says whether a request is recorded: a way into a pod, by whomever; what others than Kubernetes and the
+// platform changed in tenants, or in what guards them; and what somebody has no right to, who isn't Kubernetes itself.
 func isNotable(e *auditv1.Event) bool {
-	o, code := e.ObjectRef, e.ResponseStatus.Code
-	denied := code == http.StatusForbidden || code == http.StatusUnauthorized
+	o := e.ObjectRef
 	switch {
-	case !denied && code >= http.StatusBadRequest:
+	case isDenied(e):
+		return isWayIn(o) || !ofKubernetes(e.User.Username)
+	case e.ResponseStatus.Code >= http.StatusBadRequest:
 		return false
-	case slices.Contains([]string{"pods", "services", "nodes"}, o.Resource) && slices.Contains(waysIn, o.Subresource):
+	case isWayIn(o):
 		return true
-	case ofPlatform(e.User.Username):
+	case !isWrite(e) || ofKubernetes(e.User.Username) || ofPlatform(e.User.Username):
 		return false
-	case denied:
-		return true
 	}
-	return isWrite(e) && (!isPlatformNamespace(o.Namespace) && o.Namespace != "" || slices.Contains(guards, o.APIGroup) || o.Resource == "namespaces")
+	return !isPlatformNamespace(o.Namespace) && o.Namespace != "" || slices.Contains(guards, o.APIGroup) ||
+		o.APIGroup == "" && slices.Contains([]string{"namespaces", "secrets", "serviceaccounts"}, o.Resource)
 }
 
 // guards are the API groups whose objects decide what may run, and who may do what.
 var guards = []string{
-	"admissionregistration.k8s.io", "policies.kyverno.io", "kyverno.io", "rbac.authorization.k8s.io", "networking.k8s.io",
-	"kustomize.toolkit.fluxcd.io", "source.toolkit.fluxcd.io", "tekton.dev",
+	"admissionregistration.k8s.io", "apiextensions.k8s.io", "apiregistration.k8s.io", "apps", "certificates.k8s.io", "policies.kyverno.io", "kyverno.io",
+	"rbac.authorization.k8s.io", "networking.k8s.io", "kustomize.toolkit.fluxcd.io", "source.toolkit.fluxcd.io", "tekton.dev",
 }
 
 func isWrite(e *auditv1.Event) bool {
@@ -162,20 +187,25 @@ var platformNamespaces = []string{
 
 func isPlatformNamespace(name string) bool { return slices.Contains(platformNamespaces, name) }
 
-// ofPlatform says whether an account is Kubernetes' or the platform's own.
-func ofPlatform(user string) bool {
-	if account, ok := strings.CutPrefix(user, "system:serviceaccount:"); ok {
-		namespace, _, _ := strings.Cut(account, ":")
-		return isPlatformNamespace(namespace)
-	}
-	return strings.HasPrefix(user, "system:node:") || strings.HasPrefix(user, "system:kube-") || user == "system:apiserver"
+// ofKubernetes says whether an account is Kubernetes' own.
+func ofKubernetes(user string) bool {
+	return strings.HasPrefix(user, "system:node:") || strings.HasPrefix(user, "system:kube-") || user == "system:apiserver" ||
+		strings.HasPrefix(user, "system:serviceaccount:"+metav1.NamespaceSystem+":")
 }
 
-// request is the record of a request. The same one, a moment later, is the same record.
+// ofPlatform says whether an account is one of the platform's programs.
+func ofPlatform(user string) bool {
+	account, ok := strings.CutPrefix(user, "system:serviceaccount:")
+	namespace, _, _ := strings.Cut(account, ":")
+	return ok && isPlatformNamespace(namespace)
+}
+
+// request is the record of a request. A way into a pod is one each time that it begins; what is asked again and again,
+// as through a proxy, is one in a minute.
 func request(e *auditv1.Event) tracedb.Draft {
 	o := e.ObjectRef
 	r := tracedb.Request{
-		User: first(e.User.Username), Verb: first(e.Verb), Resource: first(resourceOf(o)), Namespace: o.Namespace, Name: tracedb.Clip(o.Name, maxName),
+		User: userOf(e), Verb: first(e.Verb), Resource: first(resourceOf(o)), Namespace: o.Namespace, Name: tracedb.Clip(o.Name, maxName),
 		Code: int(e.ResponseStatus.Code), Client: tracedb.Clip(e.UserAgent, maxName),
 	}
 	if e.ImpersonatedUser != nil {
@@ -191,7 +221,10 @@ func request(e *auditv1.Event) tracedb.Draft {
 	}
 	at := e.RequestReceivedTimestamp.Time
 	id := fmt.Sprintf("audit/%s/%d", hash(r.User, r.As, r.Verb, r.Resource, r.Namespace, r.Name, strconv.Itoa(r.Code)), at.Truncate(again).Unix())
-	return draft(id, tracedb.KindRequest, r.User, at, outcome, r, about...)
+	if isWayIn(o) && o.Subresource != "proxy" {
+		id = "audit/" + string(e.AuditID) // its beginning and its end have one
+	}
+	return draft(id, tracedb.KindRequest, actorOf(r.User), at, outcome, r, about...)
 }
 
 // resourceOf is a resource as people write it: pods/exec, deployments.apps.
@@ -217,8 +250,11 @@ func kindOf(o *auditv1.ObjectReference) string { return cmp.Or(kinds[o.Resource]
 // refusalsOf are the records of what admission refused; false where it refused nothing. Who makes pods for others has
 // no name for them yet: what it makes them for has.
 func refusalsOf(e *auditv1.Event) ([]tracedb.Draft, bool) {
+	if e.ResponseStatus.Code < http.StatusBadRequest || !strings.HasPrefix(e.ResponseStatus.Message, "admission webhook ") {
+		return nil, false // other messages may quote what was asked for
+	}
 	d, ok := parseDenial(e.ResponseStatus.Message)
-	if !ok || e.ResponseStatus.Code < http.StatusBadRequest {
+	if !ok {
 		return nil, false
 	}
 	o := e.ObjectRef
@@ -264,31 +300,42 @@ func podDigests(pod *corev1.Pod) []string {
 const fluxAccount = "system:serviceaccount:" + names.NamespaceFlux + ":" + fluxManager
 
 // handChange is what somebody other than the platform did to an object.
-type handChange struct{ user, verb string }
+type handChange struct {
+	user, verb string
+	at         time.Time
+}
 
-// undone is the record that Flux put back what somebody else had changed. What is changed in a workload is told by
-// its managed fields, with the fields; that it was deleted only shows here.
+// putBackWithin is how soon Flux puts back what it finds changed. What it writes later it writes for another reason.
+const putBackWithin = 15 * time.Minute
+
+// undone is the record that Flux put back what somebody else had changed. What is changed in a tenant's workload is told
+// by its managed fields, with the fields; that it was deleted only shows here.
 func (a *Audit) undone(e *auditv1.Event) []tracedb.Draft {
 	o := e.ObjectRef
-	if !isWrite(e) || e.ResponseStatus.Code >= http.StatusMultipleChoices || o.Namespace == "" || o.Name == "" || isPlatformNamespace(o.Namespace) {
+	if !isWrite(e) || e.ResponseStatus.Code >= http.StatusMultipleChoices || o.Name == "" {
 		return nil
 	}
 	key := strings.Join([]string{o.APIGroup, o.Resource, o.Namespace, o.Name}, "\x00")
-	if !ofPlatform(e.User.Username) {
-		if o.Subresource == "" && (e.Verb == "delete" || o.APIGroup != "apps") {
-			a.changed.Add(key, handChange{e.User.Username, e.Verb})
+	at := e.RequestReceivedTimestamp.Time
+	if !ofKubernetes(e.User.Username) && !ofPlatform(e.User.Username) {
+		if o.Subresource == "" && (e.Verb == "delete" || o.APIGroup != "apps" || isPlatformNamespace(o.Namespace)) {
+			a.changed.Add(key, handChange{userOf(e), e.Verb, at})
 		}
 		return nil
 	}
-	before, ok := a.changed.Get(key)
+	known, ok := a.changed.Get(key)
 	if e.User.Username != fluxAccount || !ok {
 		return nil
 	}
 	a.changed.Remove(key)
-	by := before.(handChange)
+	by := known.(handChange)
+	if at.Sub(by.at) > putBackWithin {
+		return nil
+	}
 	d := tracedb.Drift{
-		Namespace: o.Namespace, Object: tracedb.Clip(object(kindOf(o), o.Name), maxName), Want: "as in Git", Got: "otherwise", By: tracedb.Clip(by.user, maxName),
-		Message: "Flux put it back",
+		// What belongs to no namespace is found where its Kustomization is.
+		Namespace: cmp.Or(o.Namespace, names.NamespaceFlux), Object: tracedb.Clip(object(kindOf(o), o.Name), maxName), Want: "as in Git", Got: "otherwise",
+		By: by.user, Message: "Flux put it back",
 	}
 	switch {
 	case by.verb == "delete":
@@ -296,6 +343,5 @@ func (a *Audit) undone(e *auditv1.Event) []tracedb.Draft {
 	case e.Verb == "delete":
 		d.Want, d.Got = "gone", "there"
 	}
-	at := e.RequestReceivedTimestamp.Time
-	return []tracedb.Draft{draft("audit/undone/"+string(e.AuditID), tracedb.KindDrift, "flux", at, tracedb.Undone, d, ref(tracedb.RefNamespace, o.Namespace))}
+	return []tracedb.Draft{draft("audit/undone/"+string(e.AuditID), tracedb.KindDrift, "flux", at, tracedb.Undone, d, ref(tracedb.RefNamespace, d.Namespace))}
 }

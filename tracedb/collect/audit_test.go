@@ -118,6 +118,8 @@ func TestAudit(t *testing.T) {
 	ended := when(started, noon.Add(10*time.Second))
 	dry := asked(fluxAccount, "patch", "apps:deployments", "drones/web", 403, webhookSaid)
 	dry.RequestURI = "/apis/apps/v1/namespaces/drones/deployments/web?dryRun=All&fieldManager=kustomize-controller"
+	dryDelete := asked(human, "delete", "configmaps", "drones/x", 200, "")
+	dryDelete.RequestURI = "/api/v1/namespaces/drones/configmaps/x?dryRun=All"
 	impersonated := asked(human, "patch", "networking.k8s.io:networkpolicies", "drones/default-deny", 403, "networkpolicies is forbidden")
 	impersonated.ImpersonatedUser = &authnv1.UserInfo{Username: "system:serviceaccount:drones:deployer"}
 	tests := []struct {
@@ -152,8 +154,29 @@ func TestAudit(t *testing.T) {
 		}, []string{
 			"request allowed namespace:drones | kubernetes-admin patch deployments.apps/scale web",
 			"request allowed namespace:flux-system | kubernetes-admin delete kustomizations.kustomize.toolkit.fluxcd.io fleet",
+			"request allowed namespace:gitea | kubernetes-admin create secrets x",
 			"request allowed  | kubernetes-admin patch namespaces drones",
 		}},
+		{"a deletion that calls itself a dry run, which its body decides", []auditv1.Event{dryDelete},
+			[]string{"request allowed namespace:drones | kubernetes-admin delete configmaps x"}},
+		{"a message that quotes what was asked for", []auditv1.Event{
+			asked("eve", "create", "configmaps", "drones/x", 422, `ConfigMap "x" is invalid: data[`+webhookSaid+`]: Invalid value`),
+		}, nil},
+		{"what an account of the platform has no right to", []auditv1.Event{asked("system:serviceaccount:foundry:step-build", "create", "secrets", "druppie-system/x", 403, "may not")},
+			[]string{"request denied namespace:druppie-system | system:serviceaccount:foundry:step-build create secrets x may not"}},
+		{"somebody whom the API server doesn't know", []auditv1.Event{asked("", "create", "pods", "drones/x", 401, "Unauthorized")},
+			[]string{"request denied namespace:drones pod:drones/x | system:anonymous create pods x Unauthorized"}},
+		{"an account with a long name", []auditv1.Event{asked("system:serviceaccount:drones:"+strings.Repeat("x", 253), "create", "pods/exec", "drones/web-1", 101, "")},
+			[]string{"request allowed namespace:drones pod:drones/web-1 | system:serviceaccount:drones:" + strings.Repeat("x", 253) + " create pods/exec web-1"}},
+		{"Flux puts back a policy", []auditv1.Event{
+			asked(human, "patch", "policies.kyverno.io:validatingpolicies", "/non-root", 200, ""), asked(fluxAccount, "patch", "policies.kyverno.io:validatingpolicies", "/non-root", 200, ""),
+		}, []string{
+			"request allowed  | kubernetes-admin patch validatingpolicies.policies.kyverno.io non-root",
+			"drift undone namespace:flux-system | validatingpolicies/non-root want as in Git got otherwise by kubernetes-admin",
+		}},
+		{"what Flux writes later puts nothing back", []auditv1.Event{
+			asked(human, "patch", "services", "drones/web", 200, ""), when(asked(fluxAccount, "patch", "services", "drones/web", 200, ""), noon.Add(time.Hour)),
+		}, []string{"request allowed namespace:drones | kubernetes-admin patch services web"}},
 		{"Flux puts back what was deleted", []auditv1.Event{
 			asked(human, "delete", "apps:deployments", "drones/web", 200, ""), asked(fluxAccount, "patch", "apps:deployments", "drones/web", 201, ""),
 			asked(fluxAccount, "patch", "apps:deployments", "drones/web", 200, ""),
@@ -192,7 +215,7 @@ func TestAuditFlood(t *testing.T) {
 	a := newAudit(tr)
 	var events []auditv1.Event
 	for i := range 500 {
-		events = append(events, asked("eve", "create", "configmaps", fmt.Sprintf("drones/x%d", i), http.StatusForbidden, "no"))
+		events = append(events, asked("eve", "create", "configmaps", fmt.Sprintf("ns%d/x%d", i, i), http.StatusForbidden, "no"))
 	}
 	events = append(events, asked(human, "create", "pods/exec", "drones/web-1", 101, ""))
 	if err := a.Lines(t.Context(), lines(t, events...)); err != nil {

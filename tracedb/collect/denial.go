@@ -28,7 +28,7 @@ type refusal struct{ policy, reason string }
 var (
 	// deniedBy is how the API server words a webhook's denial (k8s.io/apiserver, admission/plugin/webhook/
 	// errors, ToStatusErr), with what Flux puts before it (fluxcd/pkg/ssa, DryRunErr and "apply failed").
-	deniedBy = regexp.MustCompile(`(?s)(?:(\S+) (?:dry-run|apply) failed(?: \([^)\n]*\))?: )?admission webhook "([^"\n]+)" denied the request(.*)$`)
+	deniedBy = regexp.MustCompile(`(?s)^(?:(\S+) (?:dry-run|apply) failed(?: \([^)\n]*\))?: )?admission webhook "([^"\n]+)" denied the request(.*)$`)
 	// policySaid is how Kyverno words a policy's denial (pkg/webhooks/resource/vpol and ivpol); several are
 	// joined by semicolons.
 	policySaid = regexp.MustCompile(`(?:^|; )Policy (\S+) (?:failed|error): `)

@@ -3,6 +3,7 @@ package collect
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -40,11 +41,16 @@ type GiteaPoller struct {
 	repos    Repositories
 	interval time.Duration
 	mergers  *lru.Cache // who merged, by what that became on main
+	// call asks for what the client leaves out; nil: that isn't known.
+	call func(ctx context.Context, method, path string, in, out any) error
 }
 
 // NewGiteaPoller returns a poller. The client has a token that may read, and its HTTP client a timeout.
-func NewGiteaPoller(client *gitea.Client, repos Repositories, o Options) *GiteaPoller {
-	return &GiteaPoller{newRecorder("gitea-forge", o, append(slices.Clone(giteaKinds), tracedb.KindDrift)...), client, repos.withDefaults(), pollInterval, lru.New(maxRecent)}
+func NewGiteaPoller(client *giteaclient.Client, repos Repositories, o Options) *GiteaPoller {
+	return &GiteaPoller{
+		recorder: newRecorder("gitea-forge", o, append(slices.Clone(giteaKinds), tracedb.KindDrift)...),
+		client:   client.Client, repos: repos.withDefaults(), interval: pollInterval, mergers: lru.New(maxRecent), call: client.Call,
+	}
 }
 
 // Run polls until ctx ends. What fails is tried again at the next poll.
@@ -170,7 +176,11 @@ func (f *GiteaPoller) pull(ctx context.Context, repository string, p *gitea.Pull
 // merge is the record of a merge that the log lacks. Gitea's list leaves out who merged, so the pull
 // request itself is asked for.
 func (f *GiteaPoller) merge(ctx context.Context, repository string, p *gitea.PullRequest) (drafts []tracedb.Draft, err error) {
-	defer func() { f.mergers.Add(repository+"@"+mergedAs(p), login(p.MergedBy)) }()
+	defer func() {
+		if who := login(p.MergedBy); who != "" {
+			f.mergers.Add(repository+"@"+mergedAs(p), who)
+		}
+	}()
 	drafts = f.repos.merged(repository, p)
 	// Not by its id, which once said less.
 	known, err := f.recordedAbout(ctx, tracedb.KindMerge, drafts[0].ID,
@@ -195,6 +205,7 @@ func (f *GiteaPoller) merge(ctx context.Context, repository string, p *gitea.Pul
 func (f *GiteaPoller) reviews(ctx context.Context, repository string, p *gitea.PullRequest) ([]tracedb.Draft, error) {
 	owner, name, _ := strings.Cut(repository, "/")
 	var out []tracedb.Draft
+	dismissed := map[int64]tracedb.Draft{}
 	err := f.pages(ctx, fmt.Sprintf("reviews of %s#%d", repository, p.Index), func(o gitea.ListOptions) (*gitea.Response, error) {
 		list, resp, err := f.client.ListPullReviews(owner, name, p.Index, gitea.ListPullReviewsOptions{ListOptions: o})
 		if err != nil {
@@ -209,17 +220,61 @@ func (f *GiteaPoller) reviews(ctx context.Context, repository string, p *gitea.P
 			}
 			out = append(out, d)
 			if r.Dismissed {
-				// Gitea sends no webhook of it, and its lists say neither who nor when.
-				d.ID, d.Outcome, d.Actor = d.ID+"/dismissed", tracedb.Undone, unknown
-				if p.Updated != nil {
-					d.At = tracedb.Instant(*p.Updated)
-				}
-				out = append(out, d)
+				dismissed[r.ID] = d
 			}
 		}
 		return resp, nil
 	})
-	return out, err
+	if err != nil {
+		return out, err
+	}
+	dismissals, err := f.dismissals(ctx, repository, p, dismissed)
+	return append(out, dismissals...), err
+}
+
+// dismissal is an entry of a pull request's timeline in Gitea, as far as it is read (modules/structs, TimelineComment),
+// which the SDK leaves half of out.
+type dismissal struct {
+	Type     string      `json:"type"`
+	ReviewID int64       `json:"review_id"`
+	User     *gitea.User `json:"user"`
+	Created  time.Time   `json:"created_at"`
+	Body     string      `json:"body"`
+}
+
+// dismissals are the records that somebody dismissed reviews, by their ids in Gitea, which sends no webhook of it. Gitea
+// calls every review dismissed, too, that a newer one of the same reviewer, or a newer commit, took the place of: only
+// the timeline tells these apart.
+func (f *GiteaPoller) dismissals(ctx context.Context, repository string, p *gitea.PullRequest, reviews map[int64]tracedb.Draft) ([]tracedb.Draft, error) {
+	if f.call == nil || len(reviews) == 0 {
+		return nil, nil
+	}
+	var out []tracedb.Draft
+	for page := 1; page <= maxPages; page++ {
+		var list []dismissal
+		path := fmt.Sprintf("/repos/%s/issues/%d/timeline?limit=%d&page=%d", repository, p.Index, pageSize, page)
+		if err := f.call(ctx, http.MethodGet, path, nil, &list); err != nil {
+			return nil, fmt.Errorf("timeline of %s#%d: %w", repository, p.Index, err)
+		}
+		for _, t := range list {
+			d, ok := reviews[t.ReviewID]
+			if t.Type != "dismiss_review" || !ok {
+				continue
+			}
+			d.ID, d.Outcome, d.Actor, d.At = d.ID+"/dismissed", tracedb.Undone, cmp.Or(person(login(t.User)), unknown), tracedb.Instant(t.Created)
+			var r tracedb.Review
+			if err := json.Unmarshal(d.Payload, &r); err != nil {
+				return nil, fmt.Errorf("a review that was dismissed: %w", err)
+			}
+			r.Reason = tracedb.Clip(t.Body, maxText)
+			d.Payload = tracedb.MustJSON(r)
+			out = append(out, d)
+		}
+		if len(list) < pageSize {
+			break
+		}
+	}
+	return out, nil
 }
 
 // commits records what main holds and the log doesn't: it goes back until a whole page is
@@ -239,7 +294,7 @@ func (f *GiteaPoller) commits(ctx context.Context, repository string) error {
 		}
 		return out, resp, err
 	}
-	what := "commits of " + repository
+	what, began := "commits of "+repository, f.now()
 	err := f.pages(ctx, what, func(o gitea.ListOptions) (*gitea.Response, error) {
 		found, resp, err := list(o, false)
 		if err != nil {
@@ -255,7 +310,7 @@ func (f *GiteaPoller) commits(ctx context.Context, repository string) error {
 		}
 		if !unknown {
 			if o.Page == 1 && len(found) > 0 {
-				if err := f.setBack(ctx, found); err != nil {
+				if err := f.setBack(ctx, found, began); err != nil {
 					return resp, err
 				}
 			}
@@ -282,8 +337,8 @@ func (f *GiteaPoller) commits(ctx context.Context, repository string) error {
 }
 
 // setBack records that main was set back to a commit at which it had been before: the newest that the log has of main
-// isn't among its newest now, all of which the log knows.
-func (f *GiteaPoller) setBack(ctx context.Context, newest []commit) error {
+// isn't among its newest now, all of which the log knows. What a webhook told since Gitea was asked is newer than that.
+func (f *GiteaPoller) setBack(ctx context.Context, newest []commit, asked time.Time) error {
 	head := newest[0]
 	page, err := f.Log.Search(ctx, tracedb.Query{
 		Kinds: []tracedb.Kind{tracedb.KindCommit}, Refs: []tracedb.Ref{ref(tracedb.RefRepository, head.repository)}, Limit: tracedb.MaxPage,
@@ -301,7 +356,7 @@ func (f *GiteaPoller) setBack(ctx context.Context, newest []commit) error {
 		}
 		hash, _, _ := strings.Cut(rest, "/")
 		if came < 0 {
-			if slices.ContainsFunc(newest, func(c commit) bool { return c.hash == hash }) {
+			if e.Time.After(asked) || slices.ContainsFunc(newest, func(c commit) bool { return c.hash == hash }) {
 				return nil
 			}
 			came, head.before = e.Seq, hash

@@ -273,3 +273,33 @@ func TestPollerSetBack(t *testing.T) {
 		}
 	}
 }
+
+// TestPollerDismissed tells a review that somebody dismissed from one that a newer took the place of, which Gitea calls
+// dismissed, too.
+func TestPollerDismissed(t *testing.T) {
+	tr := newTrace(t)
+	fake := &fakeGitea{edit: func(path string, body []byte) []byte {
+		switch {
+		case strings.HasSuffix(path, "/reviews"):
+			return bytes.ReplaceAll(body, []byte(`"dismissed": false`), []byte(`"dismissed": true`))
+		case strings.HasSuffix(path, "/timeline"):
+			return bytes.Replace(body, []byte("[\n"), []byte(`[{"id": 14, "type": "dismiss_review", "review_id": 7, "user": {"login": "druppie-admin"}, "created_at": "2026-11-24T03:34:50Z", "body": "Looked again."},`), 1)
+		}
+		return body
+	}}
+	f := newPoller(t, tr, fake)
+	for range 2 {
+		if err := f.poll(t.Context(), time.Time{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, r := range tr.records() {
+		if p := payload[tracedb.Review](t, r.Payload); r.Kind == tracedb.KindReview && r.Outcome == tracedb.Undone {
+			got = append(got, fmt.Sprintf("%s of %s by %s at %s: %s", p.Repository, p.Reviewer, r.Actor, r.At.Format("15:04:05"), p.Reason))
+		}
+	}
+	if diff := cmp.Diff([]string{"druppie/drone-service of reviewer by gitea:druppie-admin at 03:34:50: Looked again."}, got); diff != "" {
+		t.Errorf("dismissals (-want +got):\n%s", diff)
+	}
+}

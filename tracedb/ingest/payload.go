@@ -103,7 +103,7 @@ func request(p *tracedb.Request, c *content) {
 	if resource, _, _ := strings.Cut(p.Resource, "/"); resource == "pods" && p.Name != "" {
 		c.maybe("name", tracedb.RefPod, p.Namespace+"/"+p.Name)
 	}
-	c.actor = p.User
+	c.actor = tracedb.Clip(p.User, maxActor)
 }
 
 func incident(p *tracedb.Incident, c *content) {

@@ -54,9 +54,6 @@ func (h *history) reviews(version string, exact bool, in func(record) bool) revi
 		s.commits = []string{version}
 	}
 	all := slices.DeleteFunc(h.ofKind(tracedb.KindReview), func(r record) bool {
-		if r.Outcome == tracedb.Undone && s.merge.Kind != "" && !r.At.Before(s.merge.At) {
-			return true // what was merged had the approval
-		}
 		return !in(r) || r.Outcome == tracedb.Commented || h.byAuthor(r) || s.merge.Kind != "" && pull(r) != pull(s.merge)
 	})
 	// By when they were given: an old one may be recorded last, where Gitea was read again.

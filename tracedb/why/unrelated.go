@@ -172,7 +172,7 @@ func (s service) requested(r record, subject tracedb.Ref, all []record) bool {
 	if r.has(tracedb.RefRevision) && r.has(tracedb.RefImage) {
 		return true // by Flux, for what the fleet says
 	}
-	return s.named(r) && (!fromEvent(r) || confirmed(r, all))
+	return s.named(r) && (!fromEvent(r) || confirmsEvent(r, all))
 }
 
 // claimed says whether a record names the service's algorithm, or none.
@@ -210,8 +210,17 @@ func confirmed(refusal record, all []record) bool {
 	})
 }
 
-// confirming write what the cluster itself says of refusals.
-var confirming = []string{names.AuditAccount, collectors + "flux"}
+// confirming write what the cluster itself says of refusals. Kyverno's Events did so for earlier versions, which record
+// none any more.
+var confirming = []string{names.AuditAccount, collectors + "flux", collectors + "kyverno"}
+
+// confirmsEvent says whether another record shows that an Event isn't of a dry run: Flux said so, or the register was
+// asked, which records no dry run.
+func confirmsEvent(event record, all []record) bool {
+	return slices.ContainsFunc(all, func(r record) bool {
+		return r.Kind == tracedb.KindAdmission && !fromEvent(r) && sameRequest(event, r)
+	})
+}
 
 // sameRequest says whether two records may be of one request. Who makes pods for others has no name for them yet when it
 // asks: its own is what theirs begin with.

@@ -159,8 +159,8 @@ func TestRefusalOfTheServiceIsTold(t *testing.T) {
 			return s.add(tracedb.KindAdmission, tracedb.Denied, tracedb.Admission{Namespace: whytest.Tenant, Resource: "Deployment/drone-service", Policy: "non-root", Reason: "root"},
 				"namespace", whytest.Tenant, "revision", whytest.Revision)
 		}},
-		{"an Event that the cluster confirms", func(s *scribe) int64 {
-			s.asked(whytest.Tenant, "Deployment/drone-service")
+		{"an Event that the register's record confirms", func(s *scribe) int64 {
+			s.decides(tracedb.Allowed, whytest.Tenant, "Deployment/drone-service", whytest.Image, whytest.Algorithm)
 			return s.event(whytest.Tenant, "Deployment/drone-service", whytest.Start.Add(time.Duration(s.n)*time.Hour+time.Minute))
 		}},
 	}
