@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/fluxcd/pkg/apis/meta"
+	appsv1 "k8s.io/api/apps/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
@@ -86,6 +87,7 @@ func (o object) settings(state map[string]any) map[string]any {
 	// Whoever has Flux reconcile now leaves that there, the receiver of Gitea's webhooks among them.
 	unstructured.RemoveNestedField(u, "metadata", "annotations", meta.ReconcileRequestAnnotation)
 	unstructured.RemoveNestedField(u, "metadata", "annotations", revisionAnnotation)
+	unstructured.RemoveNestedField(u, "metadata", "annotations", appsv1.DeprecatedTemplateGeneration) // of a DaemonSet, counted by the server
 	if left, _, _ := unstructured.NestedMap(u, "metadata", "annotations"); len(left) == 0 {
 		unstructured.RemoveNestedField(u, "metadata", "annotations") // a server keeps none that is empty
 	}

@@ -24,7 +24,8 @@ func identities() []identity {
 		{names.UserFoundry, "Foundry", write},
 		{names.UserFoundryReviewer, "Foundry reviewer", write},
 		{names.UserFlux, "Flux", []string{"read:repository", "read:user"}},
-		{names.UserTrace, "Traceability DB", write},
+		// Who dismissed a review stands in the timeline of what Gitea calls an issue.
+		{names.UserTrace, "Traceability DB", append(write, "read:issue")},
 		{names.UserAuditor, "Auditor", nil},
 	}
 }

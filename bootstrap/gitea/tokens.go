@@ -17,7 +17,7 @@ import (
 
 // tokenName is what our tokens are called in Gitea. The number goes up when
 // their scopes change, so that old ones are replaced.
-const tokenName = "druppie-up-1"
+const tokenName = "druppie-up-2"
 
 // ensureTokens gives each identity a token with no more scope than it needs, and
 // keeps it in its Secret and in those of the namespaces that use it.

@@ -74,7 +74,8 @@ func (h *giteaWebhooks) drafts(ctx context.Context, header http.Header, body []b
 		case event == "pull_request":
 			return h.repos.merged(p.Repository.FullName, p.Pull), nil
 		case h.poller != nil:
-			return h.poller.reviews(ctx, p.Repository.FullName, p.Pull)
+			drafts, _, err := h.poller.reviews(ctx, p.Repository.FullName, p.Pull)
+			return drafts, err
 		}
 		return p.review(h.repos, event)
 	}

@@ -157,7 +157,7 @@ func (f *GiteaPoller) pulls(ctx context.Context, repository string, since time.T
 
 // pull records a pull request's reviews, and its merge.
 func (f *GiteaPoller) pull(ctx context.Context, repository string, p *gitea.PullRequest) error {
-	drafts, err := f.reviews(ctx, repository, p)
+	drafts, dismissed, err := f.reviews(ctx, repository, p)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,14 @@ func (f *GiteaPoller) pull(ctx context.Context, repository string, p *gitea.Pull
 		}
 		drafts = append(drafts, merge...)
 	}
-	return f.tryPut(ctx, drafts)
+	if err := f.tryPut(ctx, drafts); err != nil {
+		return err
+	}
+	dismissals, err := f.dismissals(ctx, repository, p, dismissed)
+	if err != nil {
+		return err
+	}
+	return f.tryPut(ctx, dismissals)
 }
 
 // merge is the record of a merge that the log lacks. Gitea's list leaves out who merged, so the pull

@@ -15,13 +15,12 @@ import (
 	"github.com/druppie/druppie-up/tracedb"
 )
 
-// reviews are all reviews of a pull request that were given. An edited review is another record: what
-// was recorded first stays.
-func (f *GiteaPoller) reviews(ctx context.Context, repository string, p *gitea.PullRequest) ([]tracedb.Draft, error) {
+// reviews are all reviews of a pull request that were given, and those among them that Gitea calls dismissed, by their
+// ids. An edited review is another record: what was recorded first stays.
+func (f *GiteaPoller) reviews(ctx context.Context, repository string, p *gitea.PullRequest) (out []tracedb.Draft, dismissed map[int64]tracedb.Draft, err error) {
 	owner, name, _ := strings.Cut(repository, "/")
-	var out []tracedb.Draft
-	dismissed := map[int64]tracedb.Draft{}
-	err := f.pages(ctx, fmt.Sprintf("reviews of %s#%d", repository, p.Index), func(o gitea.ListOptions) (*gitea.Response, error) {
+	dismissed = map[int64]tracedb.Draft{}
+	err = f.pages(ctx, fmt.Sprintf("reviews of %s#%d", repository, p.Index), func(o gitea.ListOptions) (*gitea.Response, error) {
 		list, resp, err := f.client.ListPullReviews(owner, name, p.Index, gitea.ListPullReviewsOptions{ListOptions: o})
 		if err != nil {
 			return resp, unavailable(resp, err)
@@ -40,11 +39,7 @@ func (f *GiteaPoller) reviews(ctx context.Context, repository string, p *gitea.P
 		}
 		return resp, nil
 	})
-	if err != nil {
-		return out, err
-	}
-	dismissals, err := f.dismissals(ctx, repository, p, dismissed)
-	return append(out, dismissals...), err
+	return out, dismissed, err
 }
 
 // dismissal is an entry of a pull request's timeline in Gitea, as far as it is read (modules/structs, TimelineComment),
