@@ -234,6 +234,9 @@ func (h *history) incidents() text.Text {
 func (h *history) refusal() (record, bool) {
 	var since []record
 	for _, r := range slices.Backward(h.ofKind(tracedb.KindAdmission)) {
+		if h.subject.Type == tracedb.RefPod && !slices.Contains(r.Refs, h.subject) {
+			continue // another pod's answers nothing about this one
+		}
 		if r.Outcome != tracedb.Denied {
 			break
 		}
