@@ -258,9 +258,9 @@ func TestSearch(t *testing.T) {
 	}{
 		{"by outcome", "outcome=rejected", 1},
 		{"by kind", "kind=register", 2},
-		{"by actor", "actor=kyverno", 2},
+		{"by actor", "actor=kyverno", 3},
 		{"by service and kind", "about=" + whytest.Repository + "&kind=merge", 1},
-		{"by algorithm", "about=" + whytest.Algorithm + "&outcome=denied", 1},
+		{"by algorithm", "about=" + whytest.Algorithm + "&outcome=denied", 2},
 		{"by pod, which looks like a service", "about=" + whytest.Pod, 3},
 		{"by run, which looks like a service", "about=foundry/release-drone-service-b4d5e", 1},
 		{"from a day after all", "from=2030-01-01", 0},

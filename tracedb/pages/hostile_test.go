@@ -59,7 +59,7 @@ func payloads() map[tracedb.Kind]any {
 		tracedb.KindSpec: &tracedb.Spec{}, tracedb.KindSession: &tracedb.Session{}, tracedb.KindCommit: &tracedb.Commit{}, tracedb.KindReview: &tracedb.Review{},
 		tracedb.KindMerge: &tracedb.Merge{}, tracedb.KindRun: &tracedb.Run{}, tracedb.KindImage: &tracedb.Image{}, tracedb.KindSignature: &tracedb.Signature{},
 		tracedb.KindPromotion: &tracedb.Promotion{}, tracedb.KindAdmission: &tracedb.Admission{}, tracedb.KindDeployment: &tracedb.Deployment{},
-		tracedb.KindDrift: &tracedb.Drift{}, tracedb.KindIncident: &tracedb.Incident{}, tracedb.KindRepair: &tracedb.Repair{},
+		tracedb.KindDrift: &tracedb.Drift{}, tracedb.KindRequest: &tracedb.Request{}, tracedb.KindIncident: &tracedb.Incident{}, tracedb.KindRepair: &tracedb.Repair{},
 		tracedb.KindRegister: &tracedb.RegisterEntry{}, tracedb.KindException: &tracedb.Exception{}, tracedb.KindKey: &tracedb.Key{},
 		tracedb.KindRefusal: &tracedb.Refusal{}, tracedb.KindRead: &tracedb.Read{}, tracedb.KindDisposal: &tracedb.Disposal{},
 	}

@@ -74,8 +74,8 @@ func TestEveryRecordOfAStepIsFound(t *testing.T) {
 			next = m[1]
 		}
 	}
-	if len(records) != 34 || pages != 2 {
-		t.Errorf("%d refusals on %d pages, want 34 on 2", len(records), pages)
+	if len(records) != 35 || pages != 2 {
+		t.Errorf("%d refusals on %d pages, want 35 on 2", len(records), pages)
 	}
 	for _, bad := range []string{"step=F9", "step=F7b&page=0", "step=F7b&page=3", "step=F7b&page=x"} {
 		if got := w.get(auditor, "/service/"+whytest.Repository+"?"+bad); got.Code != http.StatusBadRequest {
