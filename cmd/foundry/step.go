@@ -201,21 +201,12 @@ func (s *step) traceClient() (*client.Client, error) {
 // traceTimeout is how long the Traceability DB may take to record something.
 const traceTimeout = 2 * time.Minute
 
-// writeResult writes one of Tekton's results, exactly: a newline would be part of it. What is in its place already, as
-// code of the service may have left it, is taken away and never written into.
+// writeResult writes one of Tekton's results, exactly: a newline would be part of it.
 func writeResult(path, value string) error {
 	if path == "" {
 		return nil
 	}
-	if err := os.RemoveAll(path); err != nil {
-		return fmt.Errorf("write the result: %w", err)
-	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return fmt.Errorf("write the result: %w", err)
-	}
-	_, err = f.WriteString(value)
-	if err := errors.Join(err, f.Close()); err != nil {
+	if err := os.WriteFile(path, []byte(value), 0o644); err != nil {
 		return fmt.Errorf("write the result: %w", err)
 	}
 	return nil

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -26,23 +24,5 @@ func TestCheckTests(t *testing.T) {
 				t.Errorf("checkTests: %v, want %q", err, tt.wantErr)
 			}
 		})
-	}
-}
-
-// TestWriteResult takes away what somebody left in the result's place, and leaves alone what that leads to.
-func TestWriteResult(t *testing.T) {
-	dir := t.TempDir()
-	elsewhere := write(t, dir, "elsewhere", "mine")
-	link := filepath.Join(dir, "result")
-	if err := os.Symlink(elsewhere, link); err != nil {
-		t.Fatal(err)
-	}
-	if err := writeResult(link, "36"); err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]string{link: "36", elsewhere: "mine"} {
-		if got, err := os.ReadFile(name); err != nil || string(got) != want {
-			t.Errorf("%s holds %q (%v), want %q", name, got, err, want)
-		}
 	}
 }

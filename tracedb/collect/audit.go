@@ -30,7 +30,7 @@ import (
 type Audit struct {
 	*recorder
 	told    *lru.Cache // ids of what was told already
-	limits  *lru.Cache // *rate.Limiter by who and where
+	limits  *lru.Cache // *rate.Limiter by who
 	changed *lru.Cache // change by object: by whom, since Flux wrote it last
 }
 
@@ -62,11 +62,7 @@ func (a *Audit) Lines(ctx context.Context, lines [][]byte) error {
 		}
 		drafts = append(drafts, a.drafts(&e)...)
 	}
-	if err := a.put(ctx, drafts...); err != nil {
-		return err
-	}
-	a.health.ok("events", a.now())
-	return nil
+	return a.put(ctx, drafts...)
 }
 
 // drafts are the records of an event.
@@ -74,13 +70,14 @@ func (a *Audit) drafts(e *auditv1.Event) []tracedb.Draft {
 	if e.ObjectRef == nil || e.ResponseStatus == nil || isDryRun(e) {
 		return nil
 	}
-	out, apart := a.undone(e), isWayIn(e.ObjectRef)
-	switch refusals, refused := refusalsOf(e); {
-	case refused:
-		out, apart = append(out, refusals...), true
+	out := a.undone(e)
+	switch {
+	case isRefused(e):
+		out = append(out, refusalsOf(e)...)
 	case isNotable(e):
 		out = append(out, request(e))
 	}
+	apart := isRefused(e) || isWayIn(e.ObjectRef)
 	// What is told once more costs nothing.
 	out = slices.DeleteFunc(out, func(d tracedb.Draft) bool {
 		_, known := a.told.Get(d.ID)
@@ -104,8 +101,7 @@ func isDryRun(e *auditv1.Event) bool {
 
 // isDenied says whether the one who asked has no right to it, as against what admission refused.
 func isDenied(e *auditv1.Event) bool {
-	_, refused := refusalsOf(e)
-	return !refused && slices.Contains([]int32{http.StatusForbidden, http.StatusUnauthorized}, e.ResponseStatus.Code)
+	return !isRefused(e) && slices.Contains([]int32{http.StatusForbidden, http.StatusUnauthorized}, e.ResponseStatus.Code)
 }
 
 // userOf is who asked. Those whom the API server doesn't know are one.
@@ -247,15 +243,17 @@ var kinds = map[string]string{
 
 func kindOf(o *auditv1.ObjectReference) string { return cmp.Or(kinds[o.Resource], o.Resource) }
 
-// refusalsOf are the records of what admission refused; false where it refused nothing. Who makes pods for others has
-// no name for them yet: what it makes them for has.
-func refusalsOf(e *auditv1.Event) ([]tracedb.Draft, bool) {
-	if e.ResponseStatus.Code < http.StatusBadRequest || !strings.HasPrefix(e.ResponseStatus.Message, "admission webhook ") {
-		return nil, false // other messages may quote what was asked for
-	}
+// isRefused says whether admission refused a request. Other messages may quote what was asked for.
+func isRefused(e *auditv1.Event) bool {
+	return e.ResponseStatus.Code >= http.StatusBadRequest && strings.HasPrefix(e.ResponseStatus.Message, "admission webhook ")
+}
+
+// refusalsOf are the records of what admission refused. Who makes pods for others has no name for them yet: what it makes
+// them for has.
+func refusalsOf(e *auditv1.Event) []tracedb.Draft {
 	d, ok := parseDenial(e.ResponseStatus.Message)
 	if !ok {
-		return nil, false
+		return nil
 	}
 	o := e.ObjectRef
 	d.kind, d.namespace, d.name, d.user = kindOf(o), o.Namespace, o.Name, e.User.Username
@@ -263,14 +261,14 @@ func refusalsOf(e *auditv1.Event) ([]tracedb.Draft, bool) {
 		d.user = e.ImpersonatedUser.Username
 	}
 	if pod := requestedPod(e); pod != nil {
-		d.images, d.algorithm = podDigests(pod), pod.Labels[names.LabelAlgorithm]
+		d.images, d.algorithm = imagesOf(pod.Spec), pod.Labels[names.LabelAlgorithm]
 		if owner := metav1.GetControllerOf(pod); owner != nil {
 			d.kind, d.name = owner.Kind, owner.Name
 		}
 	}
 	at := e.RequestReceivedTimestamp.Time
 	id := fmt.Sprintf("audit/%s/%d", hash(d.user, d.kind, d.namespace, d.name, e.ResponseStatus.Message), at.Truncate(repeats).Unix())
-	return d.drafts(id, o.Namespace, at), true
+	return d.drafts(id, o.Namespace, at)
 }
 
 // requestedPod is the pod that a request was to make; nil if it wasn't, or the log doesn't hold it.
@@ -283,17 +281,6 @@ func requestedPod(e *auditv1.Event) *corev1.Pod {
 		return nil
 	}
 	return &pod
-}
-
-// podDigests are the digests of the images that a pod names.
-func podDigests(pod *corev1.Pod) []string {
-	var out []string
-	for _, c := range slices.Concat(pod.Spec.InitContainers, pod.Spec.Containers) {
-		if d := digestOf(c.Image); d != "" {
-			out = append(out, d)
-		}
-	}
-	return sortedImages(out)
 }
 
 // fluxAccount applies what Git says.

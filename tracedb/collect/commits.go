@@ -106,13 +106,7 @@ func (f *GiteaPoller) setBack(ctx context.Context, newest []commit, asked time.T
 	}
 	// The commit is old; that the branch went back to it isn't.
 	head.again, head.at = came, f.now()
-	drafts := []tracedb.Draft{head.draft(f.repos)}
-	if head.repository == f.repos.Fleet {
-		if drafts, err = fleetCommit(ctx, f.repos, head, f); err != nil {
-			return err
-		}
-	}
-	return f.tryPut(ctx, drafts)
+	return f.putCommit(ctx, head)
 }
 
 // commit records a commit of main, unless it is known.
@@ -125,6 +119,11 @@ func (f *GiteaPoller) commit(ctx context.Context, c commit) error {
 	if merger, ok := f.mergers.Get(c.repository + "@" + c.hash); ok {
 		c.pusher = merger.(string)
 	}
+	return f.putCommit(ctx, c)
+}
+
+// putCommit records where main is, and in the fleet what that promotes.
+func (f *GiteaPoller) putCommit(ctx context.Context, c commit) (err error) {
 	drafts := []tracedb.Draft{c.draft(f.repos)}
 	if c.repository == f.repos.Fleet {
 		if drafts, err = fleetCommit(ctx, f.repos, c, f); err != nil {

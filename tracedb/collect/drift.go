@@ -138,7 +138,7 @@ func (w *workload) deviations() []tracedb.Draft {
 	}
 	entries := w.ManagedFields
 	ours := slices.ContainsFunc(entries, func(e metav1.ManagedFieldsEntry) bool { return e.Manager == fluxManager })
-	images := w.images()
+	images := imagesOf(w.Spec.Template.Spec)
 	var out []tracedb.Draft
 	for _, e := range entries {
 		if e.Subresource == "status" || slices.Contains(expectedManagers, e.Manager) {
@@ -177,9 +177,10 @@ func (w *workload) lastApplied(now time.Time) time.Time {
 	return now
 }
 
-func (w *workload) images() []string {
+// imagesOf are the digests of the images that a pod, or what pods are made from, names.
+func imagesOf(pod corev1.PodSpec) []string {
 	var out []string
-	for _, c := range slices.Concat(w.Spec.Template.Spec.InitContainers, w.Spec.Template.Spec.Containers) {
+	for _, c := range slices.Concat(pod.InitContainers, pod.Containers) {
 		if d := digestOf(c.Image); d != "" {
 			out = append(out, d)
 		}
