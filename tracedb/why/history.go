@@ -136,13 +136,16 @@ func mentions(related map[tracedb.Ref]bool, r record) bool {
 	return slices.ContainsFunc(r.Refs, func(ref tracedb.Ref) bool { return related[ref] })
 }
 
-// images are those of the chain: the one asked about, or those that run, the newest first, and then
-// those that were built or brought.
+// images are those of the chain: the one asked about, or those of the pod asked about, and then those that
+// run, the newest first, and those that were built or brought.
 func (h *history) images() []string {
 	if h.subject.Type == tracedb.RefImage {
 		return []string{h.subject.Value}
 	}
 	var out []string
+	if h.subject.Type == tracedb.RefPod {
+		out = h.imagesOfPod()
+	}
 	for _, r := range h.pods("") {
 		if r.Outcome == tracedb.Running {
 			out = append(out, r.Values(tracedb.RefImage)...)
@@ -155,6 +158,26 @@ func (h *history) images() []string {
 		}
 	}
 	return firsts(out, len(out))
+}
+
+// imagesOfPod are those that the pod asked about ran, and then those that it was let in with, and refused: anybody
+// may ask for a debug container of another image in it.
+func (h *history) imagesOfPod() []string {
+	var ran, letIn, refused []string
+	for _, r := range slices.Backward(h.all) {
+		if !slices.Contains(r.Refs, h.subject) {
+			continue
+		}
+		switch images := r.Values(tracedb.RefImage); {
+		case len(podsOf(r.Entry)) > 0:
+			ran = append(ran, images...)
+		case r.Kind == tracedb.KindAdmission && r.Outcome == tracedb.Allowed:
+			letIn = append(letIn, images...)
+		case r.Kind == tracedb.KindAdmission:
+			refused = append(refused, images...)
+		}
+	}
+	return slices.Concat(ran, letIn, refused)
 }
 
 // value is what the newest record about the image says, kind by kind, or else what was asked about.

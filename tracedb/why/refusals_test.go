@@ -65,3 +65,32 @@ func TestRefusalOfWhatNobodyBuilt(t *testing.T) {
 		t.Error("evidence of something that was never built is called complete")
 	}
 }
+
+// TestPodIsAnsweredWithItsOwnImage has somebody ask in vain for a debug container of a newer service in a pod: what
+// is told of the pod is what it runs, and who reached into it.
+func TestPodIsAnsweredWithItsOwnImage(t *testing.T) {
+	l := filled(t)
+	s := &scribe{t: t, log: l}
+	pod, other := whytest.Tenant+"/asked-about", "sha256:"+strings.Repeat("5", 64)
+	running := func(image, name string) {
+		s.add(tracedb.KindDeployment, tracedb.Running, tracedb.Deployment{Namespace: whytest.Tenant, Object: "Pod/" + name, Images: []string{image}},
+			"image", image, "namespace", whytest.Tenant, "pod", whytest.Tenant+"/"+name)
+	}
+	running(whytest.Image, "asked-about")
+	running(other, "newer")
+	s.add(tracedb.KindAdmission, tracedb.Denied,
+		tracedb.Admission{Namespace: whytest.Tenant, Resource: "Pod/asked-about", Images: []string{other}, Policy: "register", Reason: "not its id"},
+		"image", other, "namespace", whytest.Tenant, "pod", pod)
+	s.add(tracedb.KindRequest, tracedb.Allowed,
+		tracedb.Request{User: "kubernetes-admin", Verb: "create", Resource: "pods/exec", Namespace: whytest.Tenant, Name: "asked-about"},
+		"namespace", whytest.Tenant, "pod", pod)
+	answer := ask(t, l, "pod:"+pod).Answer
+	for _, want := range []string{"Image sha256:" + whytest.Image[7:19], "Past the platform kubernetes-admin asked for create pods/exec", "not its id"} {
+		if !strings.Contains(answer, want) {
+			t.Errorf("%q isn't in the answer: %s", want, answer)
+		}
+	}
+	if !strings.HasPrefix(answer, "Image sha256:"+whytest.Image[7:19]) {
+		t.Errorf("another image is told of first: %s", answer)
+	}
+}
