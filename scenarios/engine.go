@@ -115,6 +115,7 @@ func (e *engine) table() map[string]scriptCommand {
 		"answer":    {forms: []string{"REGEX"}, run: runAnswer},
 		"same":      {forms: []string{"WHAT VALUE VALUE"}, run: runSame},
 		"replace":   {forms: []string{"FILE OLD NEW"}, run: runReplace},
+		"fill":      {forms: []string{"FILE NUMBER"}, run: runFill},
 		"overlay":   {forms: []string{"DIR RELEASE"}, run: runOverlay},
 		"set-image": {forms: []string{"KUSTOMIZATION NAME REFERENCE"}, run: runSetImage},
 

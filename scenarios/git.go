@@ -2,8 +2,10 @@ package scenarios
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path"
@@ -173,7 +175,7 @@ func gitErr(what string, err error) error {
 		return nil
 	}
 	wrapped := fmt.Errorf("%s: %w", what, err)
-	for _, no := range []string{"declined", "protected", "authorization failed", "authentication required", "permission", "forbidden"} {
+	for _, no := range []string{"declined", "protected", "authorization failed", "authentication required", "permission", "forbidden", "maximum allowed size"} {
 		if strings.Contains(strings.ToLower(err.Error()), no) {
 			return refusal{wrapped}
 		}
@@ -192,6 +194,16 @@ func giteaErr(what string, resp *gitea.Response, err error) error {
 		return refusal{err}
 	}
 	return err
+}
+
+// runFill writes a file of that many MiB, which nothing makes smaller.
+func runFill(c *call) error {
+	f, err := os.Create(c.ts.MkAbs(c.args[0]))
+	if err != nil {
+		return err
+	}
+	_, err = io.CopyN(f, rand.Reader, c.number<<20)
+	return errors.Join(err, f.Close())
 }
 
 // runOverlay makes a clone hold the sample service as it is embedded here, in the names of

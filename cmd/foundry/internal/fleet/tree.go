@@ -1,8 +1,10 @@
 package fleet
 
 import (
+	"errors"
 	"fmt"
 
+	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
@@ -46,10 +48,12 @@ func readTree(tree *object.Tree) (Files, error) {
 			return fmt.Errorf("%s isn't a plain file (mode %s): only those can be promoted", name, entry.Mode)
 		}
 		file, err := in.TreeEntryFile(&entry)
-		if err != nil {
+		// What is too large isn't fetched either.
+		tooLarge := errors.Is(err, plumbing.ErrObjectNotFound)
+		if err != nil && !tooLarge {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
-		if file.Size > maxSize || len(out) == maxFiles {
+		if tooLarge || file.Size > maxSize || len(out) == maxFiles {
 			return fmt.Errorf("%s: more than %d files or one larger than %d bytes is no configuration", name, maxFiles, maxSize)
 		}
 		text, err := file.Contents()

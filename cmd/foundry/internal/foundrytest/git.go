@@ -1,20 +1,29 @@
 package foundrytest
 
 import (
+	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
+	"code.gitea.io/sdk/gitea"
 	"github.com/go-git/go-billy/v5/memfs"
 	"github.com/go-git/go-billy/v5/util"
 	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/object"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+	"github.com/go-git/go-git/v5/plumbing/revlist"
 	"github.com/go-git/go-git/v5/plumbing/transport"
 	"github.com/go-git/go-git/v5/plumbing/transport/server"
 	"github.com/go-git/go-git/v5/storage/memory"
@@ -23,7 +32,7 @@ import (
 )
 
 // Git serves one repository over https, by the smart protocol, for reading. It
-// is a server of the simple kind: no shallow clones, no commits by hash.
+// is a server of the simple kind: a shallow clone gets all there is.
 type Git struct {
 	Address string // of Gitea
 	Name    string // full name of the repository
@@ -175,14 +184,66 @@ func (g Git) serve(mux *http.ServeMux) {
 				return nil, err
 			}
 			refs.Prefix = [][]byte{[]byte("# service=git-upload-pack"), []byte("")}
-			return refs, nil
+			return refs, refs.Capabilities.Set(capability.Filter)
 		})
 	handle("POST /"+g.Name+".git/git-upload-pack", "application/x-git-upload-pack-result",
 		func(s transport.UploadPackSession, r *http.Request) (encoder, error) {
-			req := packp.NewUploadPackRequest()
-			if err := req.Decode(r.Body); err != nil {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
 				return nil, err
+			}
+			filter := filterLine.FindSubmatch(body)
+			req := packp.NewUploadPackRequest()
+			// The decoder knows no filters.
+			if err := req.Decode(bytes.NewReader(filterLine.ReplaceAll(body, nil))); err != nil {
+				return nil, err
+			}
+			if filter != nil {
+				return g.partial(req, packp.Filter(filter[1]))
 			}
 			return s.UploadPack(r.Context(), req)
 		})
+	mux.HandleFunc("GET /api/v1/repos/"+g.Name+"/git/blobs/{hash}", func(w http.ResponseWriter, r *http.Request) {
+		blob, err := object.GetBlob(g.store, plumbing.NewHash(r.PathValue("hash")))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusNotFound)
+			return
+		}
+		var text []byte
+		content, err := blob.Reader()
+		if err == nil {
+			text, err = io.ReadAll(content)
+		}
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		_ = json.NewEncoder(w).Encode(gitea.GitBlobResponse{Content: base64.StdEncoding.EncodeToString(text), Size: int64(len(text))})
+	})
+}
+
+var filterLine = regexp.MustCompile(`[0-9a-f]{4}filter (\S+)\n`)
+
+// partial answers with what the filter leaves, of all that the wanted commits are made of.
+func (g Git) partial(req *packp.UploadPackRequest, filter packp.Filter) (*packp.UploadPackResponse, error) {
+	all, err := revlist.Objects(g.store, req.Wants, nil)
+	if err != nil {
+		return nil, err
+	}
+	limit := int64(0) // blob:none
+	if n, ok := strings.CutPrefix(string(filter), "blob:limit="); ok {
+		if limit, err = strconv.ParseInt(n, 10, 64); err != nil {
+			return nil, err
+		}
+	}
+	all = slices.DeleteFunc(all, func(h plumbing.Hash) bool {
+		blob, ok := g.store.Blobs[h]
+		return ok && blob.Size() >= limit
+	})
+	r, w := io.Pipe()
+	go func() {
+		_, err := packfile.NewEncoder(w, g.store, false).Encode(all, 10)
+		w.CloseWithError(err)
+	}()
+	return packp.NewUploadPackResponseWithPackfile(req, r), nil
 }

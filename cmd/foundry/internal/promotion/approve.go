@@ -8,6 +8,7 @@ import (
 
 	"code.gitea.io/sdk/gitea"
 	"github.com/go-git/go-git/v5"
+	"github.com/go-git/go-git/v5/config"
 	"github.com/go-git/go-git/v5/plumbing"
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/fleet"
@@ -97,7 +98,12 @@ func (c Client) compare(ctx context.Context, pr *gitea.PullRequest, s fleet.Serv
 	if err != nil {
 		return err
 	}
-	repo, err := source.Fetch(ctx, remote, nil, "+refs/heads/*:refs/remotes/origin/*", "+refs/pull/*/head:refs/remotes/pull/*")
+	// No other branch: whoever may propose something could make it too large to fetch.
+	branches := []config.RefSpec{"+refs/heads/" + names.MainBranch + ":refs/remotes/origin/" + names.MainBranch}
+	if pr.Head.Ref != names.MainBranch {
+		branches = append(branches, config.RefSpec("+refs/heads/"+pr.Head.Ref+":refs/remotes/origin/proposed"))
+	}
+	repo, err := source.Fetch(ctx, remote, nil, branches...)
 	if err != nil {
 		return err
 	}

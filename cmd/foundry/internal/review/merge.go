@@ -1,13 +1,14 @@
 package review
 
 import (
-	"errors"
+	"context"
+	"encoding/base64"
 	"fmt"
-	"io"
+	"net/http"
 	"slices"
 	"strings"
 
-	"github.com/go-git/go-git/v5"
+	"code.gitea.io/sdk/gitea"
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
@@ -53,7 +54,7 @@ func differences(a, b files) []string {
 }
 
 // isMerge says whether a file is, after a merge, what it was before it with the change from base to reviewed.
-func isMerge(repo *git.Repository, base, reviewed, before, after entry) (bool, error) {
+func (r Reviews) isMerge(ctx context.Context, base, reviewed, before, after entry) (bool, error) {
 	switch {
 	case reviewed == base:
 		return after == before, nil
@@ -67,7 +68,7 @@ func isMerge(repo *git.Repository, base, reviewed, before, after entry) (bool, e
 		if !e.mode.IsFile() {
 			return false, nil
 		}
-		text, err := content(repo, e.hash)
+		text, err := r.content(ctx, e.hash)
 		if err != nil {
 			return false, err
 		}
@@ -80,20 +81,24 @@ func isMerge(repo *git.Repository, base, reviewed, before, after entry) (bool, e
 // maxText is how large a file may be that is merged line by line.
 const maxText = 1 << 20
 
-func content(repo *git.Repository, hash plumbing.Hash) (string, error) {
-	blob, err := repo.BlobObject(hash)
-	if err != nil {
-		return "", err
+// content asks Gitea for what is in a file.
+func (r Reviews) content(ctx context.Context, hash plumbing.Hash) (string, error) {
+	var blob gitea.GitBlobResponse
+	if err := r.Gitea.Call(ctx, http.MethodGet, fmt.Sprintf("/repos/%s/git/blobs/%s", r.Repository, hash), nil, &blob); err != nil {
+		return "", fmt.Errorf("what is in it: %w", err)
 	}
 	if blob.Size > maxText {
 		return "", fmt.Errorf("it was changed on both sides, and is larger than %d bytes", maxText)
 	}
-	r, err := blob.Reader()
+	text, err := base64.StdEncoding.DecodeString(blob.Content)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("what is in it: %w", err)
 	}
-	text, err := io.ReadAll(r)
-	return string(text), errors.Join(err, r.Close())
+	// Its hash is what was compared.
+	if plumbing.ComputeHash(plumbing.BlobObject, text) != hash {
+		return "", fmt.Errorf("Gitea gave something else than blob %s", hash)
+	}
+	return string(text), nil
 }
 
 // mergeTexts gives a text with what each of two others changed of it, by whole lines; false where both changed the

@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"code.gitea.io/sdk/gitea"
-	"github.com/go-git/go-git/v5"
 	"github.com/go-git/go-git/v5/plumbing/object"
 
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
@@ -35,15 +34,12 @@ type Reviews struct {
 // adds what it changed, if that was approved and the contents that it changed were; so a change that nobody
 // approved, and one that was built on it, needs to be taken back before anything can be released again.
 func (r Reviews) Check(ctx context.Context, released, commit string) error {
-	repo, err := source.Fetch(ctx, r.Remote, nil, "+refs/heads/"+names.MainBranch+":refs/remotes/origin/"+names.MainBranch)
+	all := source.NewHistory(r.Remote)
+	head, err := all.Commit(ctx, commit)
 	if err != nil {
 		return err
 	}
-	head, err := source.Add(ctx, repo, r.Remote, commit)
-	if err != nil {
-		return err
-	}
-	start, history, err := r.since(ctx, repo, released, head)
+	start, history, err := since(ctx, all, released, head)
 	if err != nil {
 		return err
 	}
@@ -54,7 +50,7 @@ func (r Reviews) Check(ctx context.Context, released, commit string) error {
 	var reasons []error
 	for i, merged := range history[1:] {
 		// What can't be read, or isn't answered, is approved by nobody; it may have been taken back since.
-		from, to, err := r.approved(ctx, repo, history[i], merged)
+		from, to, err := r.approved(ctx, all, history[i], merged)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -83,11 +79,11 @@ func (r Reviews) Check(ctx context.Context, released, commit string) error {
 
 // since gives the commit whose contents count as approved; and the commits of main up to head, oldest first, from one
 // on that has been on main before the released one, or is main's first.
-func (r Reviews) since(ctx context.Context, repo *git.Repository, released string, head *object.Commit) (start *object.Commit, history []*object.Commit, err error) {
+func since(ctx context.Context, all *source.History, released string, head *object.Commit) (start *object.Commit, history []*object.Commit, err error) {
 	known := map[string]bool{}
 	if released != "" {
 		// It may have left main's history, if somebody has rewritten that.
-		if start, err = source.Add(ctx, repo, r.Remote, released); err != nil {
+		if start, err = all.Commit(ctx, released); err != nil {
 			return nil, nil, fmt.Errorf("what is released: %w", err)
 		}
 		for c := start; c != nil; {
@@ -122,7 +118,7 @@ func before(c *object.Commit) (*object.Commit, error) {
 }
 
 // approved gives the files before a merge and after it. That they aren't what somebody else approved is an error.
-func (r Reviews) approved(ctx context.Context, repo *git.Repository, base, merged *object.Commit) (from, to files, err error) {
+func (r Reviews) approved(ctx context.Context, all *source.History, base, merged *object.Commit) (from, to files, err error) {
 	if from, err = read(base); err != nil {
 		return nil, nil, err
 	}
@@ -149,7 +145,7 @@ func (r Reviews) approved(ctx context.Context, repo *git.Repository, base, merge
 	}
 	var reasons []error
 	for _, a := range approvals {
-		other, err := r.differs(ctx, repo, a.CommitID, base, from, to)
+		other, err := r.differs(ctx, all, a.CommitID, base, from, to)
 		switch {
 		case err != nil:
 			reasons = append(reasons, fmt.Errorf("what %s approved of pull request %d: %w", a.Reviewer.UserName, pr.Index, err))
@@ -220,8 +216,8 @@ func (r Reviews) retargeted(number int64) (last time.Time, err error) {
 }
 
 // differs names the files that are otherwise after a merge than the approved commit makes them.
-func (r Reviews) differs(ctx context.Context, repo *git.Repository, approved string, main *object.Commit, from, to files) ([]string, error) {
-	commit, err := source.Add(ctx, repo, r.Remote, approved)
+func (r Reviews) differs(ctx context.Context, all *source.History, approved string, main *object.Commit, from, to files) ([]string, error) {
+	commit, err := all.Commit(ctx, approved)
 	if err != nil {
 		return nil, err
 	}
@@ -242,7 +238,7 @@ func (r Reviews) differs(ctx context.Context, repo *git.Repository, approved str
 	}
 	var other []string
 	for _, path := range slices.Compact(slices.Sorted(slices.Values(append(differences(base, reviewed), differences(from, to)...)))) {
-		same, err := isMerge(repo, base[path], reviewed[path], from[path], to[path])
+		same, err := r.isMerge(ctx, base[path], reviewed[path], from[path], to[path])
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}

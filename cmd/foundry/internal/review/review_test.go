@@ -254,7 +254,7 @@ func TestCheck(t *testing.T) {
 		{"what was approved is gone", func(f *forge) string {
 			f.merge(set{"a": "2"}, approval(strings.Repeat("1", 40)))
 			return ""
-		}, []string{"isn't in"}},
+		}, []string{"history, without what is in the files: fetch"}},
 		{"the merge before it wasn't approved", func(f *forge) string {
 			f.merge(set{"evil": "1"})
 			f.merge(set{"a": "2"}, approval(f.propose(f.main, set{"a": "2"})))

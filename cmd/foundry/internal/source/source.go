@@ -20,6 +20,8 @@ import (
 	"github.com/go-git/go-git/v5/plumbing/cache"
 	"github.com/go-git/go-git/v5/plumbing/filemode"
 	"github.com/go-git/go-git/v5/plumbing/object"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"github.com/go-git/go-git/v5/plumbing/storer"
 	githttp "github.com/go-git/go-git/v5/plumbing/transport/http"
 	"github.com/go-git/go-git/v5/storage"
 	"github.com/go-git/go-git/v5/storage/filesystem"
@@ -80,8 +82,28 @@ func Checkout(ctx context.Context, from Remote, revision, dir string) (*object.C
 	if err != nil {
 		return nil, err
 	}
-	repo, commit, err := fetchCommit(ctx, from, revision, filesystem.NewStorage(dot, cache.NewObjectLRUDefault()), tree)
+	if err := CheckRevision(revision); err != nil {
+		return nil, err
+	}
+	// What is large is copied, not kept.
+	store := filesystem.NewStorageWithOptions(dot, cache.NewObjectLRU(16*cache.MiByte), filesystem.Options{LargeObjectThreshold: 1 << 20})
+	repo, err := initRepository(from, store, tree)
 	if err != nil {
+		return nil, err
+	}
+	p := partial{revision: revision, shallow: true, filter: packp.FilterBlobLimit(maxFile, packp.BlobLimitPrefixNone)}
+	if err := p.onDisk(ctx, from, store, dir); err != nil {
+		return nil, err
+	}
+	hash := plumbing.NewHash(revision)
+	if err := store.SetShallow([]plumbing.Hash{hash}); err != nil {
+		return nil, err
+	}
+	commit, err := repo.CommitObject(hash)
+	if err != nil {
+		return nil, fmt.Errorf("commit %s isn't in %s: %w", revision, from.URL, err)
+	}
+	if err := checkSize(store, commit); err != nil {
 		return nil, err
 	}
 	wt, err := repo.Worktree()
@@ -101,51 +123,23 @@ func Checkout(ctx context.Context, from Remote, revision, dir string) (*object.C
 	return commit, nil
 }
 
-// Commit fetches one commit and its files into memory.
-func Commit(ctx context.Context, from Remote, revision string) (*object.Commit, error) {
-	_, commit, err := fetchCommit(ctx, from, revision, memory.NewStorage(), nil)
-	return commit, err
-}
-
-func fetchCommit(ctx context.Context, from Remote, revision string, store storage.Storer, tree billy.Filesystem) (*git.Repository, *object.Commit, error) {
-	if err := CheckRevision(revision); err != nil {
-		return nil, nil, err
-	}
-	repo, err := initRepository(from, store, tree)
-	if err != nil {
-		return nil, nil, err
-	}
-	commit, err := add(ctx, repo, from, revision, 1)
-	return repo, commit, err
-}
-
-// Add brings a commit with all its history into a repository that may have it already.
-func Add(ctx context.Context, repo *git.Repository, from Remote, revision string) (*object.Commit, error) {
-	if err := CheckRevision(revision); err != nil {
-		return nil, err
-	}
-	if commit, err := repo.CommitObject(plumbing.NewHash(revision)); err == nil {
-		return commit, nil
-	}
-	return add(ctx, repo, from, revision, 0)
-}
-
-func add(ctx context.Context, repo *git.Repository, from Remote, revision string, depth int) (*object.Commit, error) {
-	// A server that knows the commit gives it alone; one that can't (older Git
-	// settings, or a shallow request it doesn't support) gives all branches.
-	if err := fetch(ctx, repo, from, depth, config.RefSpec(revision+":refs/fetched/"+revision)); err != nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
+// checkSize refuses a commit with more than is built: a file that the server kept, because it is too large, or too much
+// in all of them together.
+func checkSize(store storer.EncodedObjectStorer, commit *object.Commit) error {
+	total := int64(0)
+	return Walk(commit, func(path string, _ *object.Tree, e object.TreeEntry) error {
+		if e.Mode == filemode.Submodule {
+			return nil
 		}
-		if err := fetch(ctx, repo, from, 0, "+refs/heads/*:refs/remotes/origin/*"); err != nil {
-			return nil, err
+		size, err := store.EncodedObjectSize(e.Hash)
+		if errors.Is(err, plumbing.ErrObjectNotFound) {
+			return fmt.Errorf("%s has %d MiB or more: keep what is that large out of Git", path, maxFile>>20)
 		}
-	}
-	commit, err := repo.CommitObject(plumbing.NewHash(revision))
-	if err != nil {
-		return nil, fmt.Errorf("commit %s isn't in %s: %w", revision, from.URL, err)
-	}
-	return commit, nil
+		if total += size; err == nil && total > maxCommit {
+			err = fmt.Errorf("they have more than %d MiB together: keep what is that large out of Git", maxCommit>>20)
+		}
+		return err
+	})
 }
 
 // Fetch brings refs of the remote with all their history into a new repository in memory. Its work tree may be nil.
@@ -154,16 +148,27 @@ func Fetch(ctx context.Context, from Remote, tree billy.Filesystem, refs ...conf
 	if err != nil {
 		return nil, err
 	}
-	return repo, fetch(ctx, repo, from, 0, refs...)
+	err = repo.FetchContext(ctx, &git.FetchOptions{RefSpecs: refs, Tags: git.NoTags, CABundle: from.CA, Auth: from.auth()})
+	if err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) {
+		return nil, fmt.Errorf("fetch %s: %w", from.URL, err)
+	}
+	return repo, nil
+}
+
+func checkAddress(address string) error {
+	u, err := url.Parse(address)
+	if err != nil {
+		return fmt.Errorf("repository address %q is no address", redact.Value(address))
+	}
+	if u.Scheme != "https" {
+		return fmt.Errorf("repository address %q: %w", redact.Value(address), httpclient.ErrPlainHTTP)
+	}
+	return nil
 }
 
 func initRepository(from Remote, store storage.Storer, tree billy.Filesystem) (*git.Repository, error) {
-	u, err := url.Parse(from.URL)
-	if err != nil {
-		return nil, fmt.Errorf("repository address %q is no address", redact.Value(from.URL))
-	}
-	if u.Scheme != "https" {
-		return nil, fmt.Errorf("repository address %q: %w", redact.Value(from.URL), httpclient.ErrPlainHTTP)
+	if err := checkAddress(from.URL); err != nil {
+		return nil, err
 	}
 	repo, err := git.Init(store, tree)
 	if err != nil {
@@ -171,17 +176,6 @@ func initRepository(from Remote, store storage.Storer, tree billy.Filesystem) (*
 	}
 	_, err = repo.CreateRemote(&config.RemoteConfig{Name: git.DefaultRemoteName, URLs: []string{from.URL}})
 	return repo, err
-}
-
-// fetch brings refs of the remote; depth 0 means with all history.
-func fetch(ctx context.Context, repo *git.Repository, from Remote, depth int, refs ...config.RefSpec) error {
-	err := repo.FetchContext(ctx, &git.FetchOptions{
-		RefSpecs: refs, Depth: depth, Tags: git.NoTags, CABundle: from.CA, Auth: from.auth(),
-	})
-	if err != nil && !errors.Is(err, git.NoErrAlreadyUpToDate) {
-		return fmt.Errorf("fetch %s: %w", from.URL, err)
-	}
-	return nil
 }
 
 // Push sends refs to the remote.
@@ -218,10 +212,11 @@ func Walk(commit *object.Commit, visit func(path string, in *object.Tree, e obje
 
 // WalkTree is Walk from one folder on.
 func WalkTree(tree *object.Tree, visit func(path string, in *object.Tree, e object.TreeEntry) error) error {
-	return walk(tree, "", 0, visit)
+	entries := 0
+	return walk(tree, "", 0, &entries, visit)
 }
 
-func walk(tree *object.Tree, folder string, depth int, visit func(path string, in *object.Tree, e object.TreeEntry) error) error {
+func walk(tree *object.Tree, folder string, depth int, entries *int, visit func(path string, in *object.Tree, e object.TreeEntry) error) error {
 	if depth > maxDepth {
 		return fmt.Errorf("folders lie more than %d deep", maxDepth)
 	}
@@ -231,6 +226,10 @@ func walk(tree *object.Tree, folder string, depth int, visit func(path string, i
 			return fmt.Errorf("folder %q holds %q, which is no name or is there twice", folder, e.Name)
 		}
 		names[e.Name] = true
+		// Folders count: a few that hold each other many times make more paths than anybody can walk.
+		if *entries++; *entries > maxFiles {
+			return fmt.Errorf("there are more than %d files and folders", maxFiles)
+		}
 		if e.Mode != filemode.Dir {
 			if err := visit(folder+e.Name, tree, e); err != nil {
 				return err
@@ -241,7 +240,7 @@ func walk(tree *object.Tree, folder string, depth int, visit func(path string, i
 		if err != nil {
 			return fmt.Errorf("folder %q: %w", folder+e.Name, err)
 		}
-		if err := walk(sub, folder+e.Name+"/", depth+1, visit); err != nil {
+		if err := walk(sub, folder+e.Name+"/", depth+1, entries, visit); err != nil {
 			return err
 		}
 	}

@@ -78,7 +78,7 @@ func TestCheckoutRefuses(t *testing.T) {
 	}{
 		{"a branch", good, "main", t.TempDir(), "full commit hash"},
 		{"a short hash", good, g.Commits[0][:12], t.TempDir(), "full commit hash"},
-		{"a commit that isn't there", good, strings.Repeat("0", 39) + "1", t.TempDir(), "isn't in"},
+		{"a commit that isn't there", good, strings.Repeat("0", 39) + "1", t.TempDir(), "fetch " + strings.Repeat("0", 39) + "1 from"},
 		{"a foreign CA", foreign, g.Commits[0], t.TempDir(), "certificate"},
 		{"another repository", elsewhere, g.Commits[0], t.TempDir(), "not found"},
 		{"plain http", plain, g.Commits[0], t.TempDir(), httpclient.ErrPlainHTTP.Error()},
