@@ -28,7 +28,7 @@ const (
 	KindAdmission   Kind = "admission"   // let in or refused at admission
 	KindDeployment  Kind = "deployment"  // applied, running, gone
 	KindDrift       Kind = "drift"       // something isn't as it should be, or wasn't: what runs as Git says, main protected
-	KindRequest     Kind = "request"     // what somebody other than the platform asked of the Kubernetes API
+	KindRequest     Kind = "request"     // what somebody other than the platform asked of the Kubernetes API, or a pod of the network, in vain
 	KindIncident    Kind = "incident"    // a running service went wrong
 	KindRepair      Kind = "repair"      // what was done about it
 	KindRegister    Kind = "register"    // a version of an entry in the AI register

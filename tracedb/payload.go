@@ -162,7 +162,8 @@ type Drift struct {
 }
 
 // Request is what somebody other than the platform asked of the Kubernetes API, as its audit log says: a way into a pod,
-// a change by hand, or what they may not (F8).
+// a change by hand, or what they may not (F8); or a connection that a pod was refused, with the verb VerbConnect: user
+// is who tried it, resource the other side, and name the port.
 type Request struct {
 	User      string `json:"user" want:"name"`
 	As        string `json:"as,omitempty" want:"name?"` // whom they acted as
@@ -174,6 +175,9 @@ type Request struct {
 	Reason    string `json:"reason,omitempty" want:"text?"`
 	Client    string `json:"client,omitempty" want:"name?"` // the program, as it calls itself
 }
+
+// VerbConnect is the verb of a Request that asked the network instead of the API.
+const VerbConnect = "connect to"
 
 // Incident is a running service that went wrong (F8).
 type Incident struct {

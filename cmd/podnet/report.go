@@ -23,8 +23,9 @@ import (
 const (
 	// quiet is how long the same refusal isn't told again.
 	quiet = time.Minute
-	// most is how many different refusals of one sender are told a minute, and a tenth of all.
-	most = 50
+	// most is how many different refusals of one sender are told a minute, and ofAll those of all senders: each of them
+	// stands in the API server's audit log too, which holds 160 MB.
+	most, ofAll = 20, 100
 )
 
 // reporter tells refused connections as Events of the pods that they concern.
@@ -40,7 +41,7 @@ type reporter struct {
 
 func newReporter(client kubernetes.Interface, n *node, log *slog.Logger) *reporter {
 	// The recorder's own bounds are for one object that says the same again and again; news bounds all of them.
-	b := record.NewBroadcasterWithCorrelatorOptions(record.CorrelatorOptions{QPS: most / float32(quiet.Seconds()), BurstSize: most, MaxEvents: 10 * most})
+	b := record.NewBroadcasterWithCorrelatorOptions(record.CorrelatorOptions{QPS: most / float32(quiet.Seconds()), BurstSize: most, MaxEvents: ofAll})
 	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
 	return &reporter{node: n, log: log, broadcaster: b, told: map[denied.Packet]time.Time{},
 		recorder: b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: names.NetworkReporter, Host: n.name})}
@@ -80,7 +81,7 @@ func (r *reporter) news(p denied.Packet, now time.Time) bool {
 			ofSender++
 		}
 	}
-	if _, recently := r.told[p]; recently || ofSender >= most || len(r.told) >= 10*most {
+	if _, recently := r.told[p]; recently || ofSender >= most || len(r.told) >= ofAll {
 		return false
 	}
 	r.told[p] = now

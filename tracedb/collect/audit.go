@@ -25,8 +25,9 @@ import (
 // Audit reads the API server's audit log: who asked for what, and was it given. What a webhook or Kyverno's own
 // Events say of a request can be said by whoever reaches them; what stands here was asked of the API server.
 //
-// It records what admission refused; ways into pods, by whomever; and what others than Kubernetes and the platform
-// changed, or weren't allowed. What Flux then puts back is recorded as undone. It isn't safe for concurrent use.
+// It records what admission refused; ways into pods, by whomever; what others than Kubernetes and the platform
+// changed, or weren't allowed; and which connections network policies refused. What Flux then puts back is recorded as
+// undone. It isn't safe for concurrent use.
 type Audit struct {
 	*recorder
 	told    *lru.Cache // ids of what was told already
@@ -45,9 +46,20 @@ const (
 	repeats = 10 * time.Minute
 	// again is the time in which the same request of the same user is one record.
 	again = time.Minute
-	// perSecond and burst bound the records of one user, of ways into pods and refusals apart from all else: nobody fills
-	// the log by asking, or hides what counts among what doesn't.
-	perSecond, burst = 2, 200
+)
+
+// bound is how many records of one user there are at once, and then each minute: nobody fills the log by asking, or hides
+// what counts among what doesn't.
+type bound struct {
+	of               string // as the record says that there was more
+	burst, perMinute int
+}
+
+var (
+	waysIn        = bound{"ways into pods or refusals", 200, 120}
+	otherRequests = bound{"requests", 200, 120}
+	// It takes no account and no right to be refused these.
+	connections = bound{"refused connections", 20, 1}
 )
 
 // Lines records the events in lines of the log, and returns when they are recorded or ctx ends. A line that isn't an
@@ -71,20 +83,26 @@ func (a *Audit) drafts(e *auditv1.Event) []tracedb.Draft {
 		return nil
 	}
 	out := a.undone(e)
+	who, what := userOf(e), otherRequests
+	refused, isConnection := connection(e)
 	switch {
+	case isConnection:
+		out, who, what = append(out, refused), refused.Actor, connections
 	case isRefused(e):
-		out = append(out, refusalsOf(e)...)
+		out, what = append(out, refusalsOf(e)...), waysIn
 	case isNotable(e):
 		out = append(out, request(e))
 	}
-	apart := isRefused(e) || isWayIn(e.ObjectRef)
+	if isWayIn(e.ObjectRef) {
+		what = waysIn
+	}
 	// What is told once more costs nothing.
 	out = slices.DeleteFunc(out, func(d tracedb.Draft) bool {
 		_, known := a.told.Get(d.ID)
 		return known
 	})
-	if len(out) > 0 && !a.limiter(e, apart).AllowN(e.StageTimestamp.Time, len(out)) {
-		return []tracedb.Draft{tooMany(e, apart)}
+	if len(out) > 0 && !a.limiter(who, what).AllowN(e.StageTimestamp.Time, len(out)) {
+		return []tracedb.Draft{tooMany(who, what, e.StageTimestamp.Time)}
 	}
 	for _, d := range out {
 		a.told.Add(d.ID, nil)
@@ -110,28 +128,29 @@ func userOf(e *auditv1.Event) string {
 }
 
 // limiter bounds the records of who asks.
-func (a *Audit) limiter(e *auditv1.Event, apart bool) *rate.Limiter {
-	key := userOf(e) + "\x00" + strconv.FormatBool(apart)
+func (a *Audit) limiter(who string, what bound) *rate.Limiter {
+	key := what.of + "\x00" + who
 	if l, ok := a.limits.Get(key); ok {
 		return l.(*rate.Limiter)
 	}
-	l := rate.NewLimiter(perSecond, burst)
+	l := rate.NewLimiter(rate.Limit(what.perMinute)/60, what.burst)
 	a.limits.Add(key, l)
 	return l
 }
 
 // tooMany is the record that there was more than is recorded, one a minute.
-func tooMany(e *auditv1.Event, apart bool) tracedb.Draft {
+func tooMany(who string, what bound, at time.Time) tracedb.Draft {
 	r := tracedb.Request{
-		User: userOf(e), Verb: "more", Resource: "requests", Code: http.StatusTooManyRequests,
-		Reason: "more requests in this minute than are recorded one by one; the API server's own log has them",
+		User: who, Verb: "more", Resource: "requests", Code: http.StatusTooManyRequests,
+		Reason: "more " + what.of + " in this minute than are recorded one by one; the API server's own log has them",
 	}
-	if apart {
-		r.Reason = "more ways into pods or refusals in this minute than are recorded one by one; the API server's own log has them"
+	outcome := tracedb.Allowed
+	if what == connections {
+		outcome = tracedb.Denied
 	}
-	at := e.StageTimestamp.Time.Truncate(time.Minute)
-	id := fmt.Sprintf("audit/more/%s/%d", hash(r.User, strconv.FormatBool(apart)), at.Unix())
-	return draft(id, tracedb.KindRequest, actorOf(r.User), at, tracedb.Allowed, r)
+	at = at.Truncate(time.Minute)
+	id := fmt.Sprintf("audit/more/%s/%d", hash(r.User, what.of), at.Unix())
+	return draft(id, tracedb.KindRequest, actorOf(r.User), at, outcome, r)
 }
 
 // actorOf is a user's name as a record's actor, which is shorter than a name may be.
@@ -140,11 +159,11 @@ func actorOf(user string) string {
 	return tracedb.Clip(user, most)
 }
 
-// waysIn are the subresources by which somebody reaches into a pod, or past it.
-var waysIn = []string{"exec", "attach", "portforward", "proxy", "ephemeralcontainers"}
+// subresourcesIn are those by which somebody reaches into a pod, or past it.
+var subresourcesIn = []string{"exec", "attach", "portforward", "proxy", "ephemeralcontainers"}
 
 func isWayIn(o *auditv1.ObjectReference) bool {
-	return slices.Contains([]string{"pods", "services", "nodes"}, o.Resource) && slices.Contains(waysIn, o.Subresource)
+	return slices.Contains([]string{"pods", "services", "nodes"}, o.Resource) && slices.Contains(subresourcesIn, o.Subresource)
 }
 
 // isNotable says whether a request is recorded: a way into a pod, by whomever; what others than Kubernetes and the

@@ -222,8 +222,8 @@ func TestAuditFlood(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := tr.lines(auditLine(t))
-	if len(got) != burst+2 {
-		t.Errorf("%d records, want %d, one that there were more, and the other's", len(got), burst)
+	if len(got) != otherRequests.burst+2 {
+		t.Errorf("%d records, want %d, one that there were more, and the other's", len(got), otherRequests.burst)
 	}
 	if !strings.Contains(strings.Join(got, "\n"), "eve more requests") || !strings.Contains(got[len(got)-1], "kubernetes-admin create pods/exec") {
 		t.Errorf("at last %q", got[len(got)-2:])

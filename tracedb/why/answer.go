@@ -212,17 +212,28 @@ func (h *history) admitted() text.Text {
 // incidents says what went wrong since.
 func (h *history) incidents() text.Text {
 	var out []text.Text
+	var asked, connections []record
+	for _, r := range h.ofKind(tracedb.KindRequest) {
+		if r.fields["verb"] == tracedb.VerbConnect {
+			connections = append(connections, r)
+		} else {
+			asked = append(asked, r)
+		}
+	}
 	for _, s := range []struct {
-		kind   tracedb.Kind
+		all    []record
 		en, nl string
 	}{
-		{tracedb.KindDrift, "By hand it was changed in the cluster[ by {by}], last on {when}.", "Het is met de hand gewijzigd in het cluster[ door {by}], het laatst op {when}."},
-		{tracedb.KindRequest, "Past the platform {user} asked[ for {verb} {resource}] of its pod[ {name}] on {when}: {outcome}.",
+		{h.ofKind(tracedb.KindDrift), "By hand it was changed in the cluster[ by {by}], last on {when}.", "Het is met de hand gewijzigd in het cluster[ door {by}], het laatst op {when}."},
+		{asked, "Past the platform {user} asked[ for {verb} {resource}] of its pod[ {name}] on {when}: {outcome}.",
 			"Buiten het platform om vroeg {user}[ om {verb} {resource}] van de pod[ {name}] op {when}: {outcome}."},
-		{tracedb.KindIncident, "An incident is recorded[: “{summary}”].", "Er is een incident vastgelegd[: “{summary}”]."},
-		{tracedb.KindRepair, "A repair is recorded[: “{summary}”].", "Er is een reparatie vastgelegd[: “{summary}”]."},
+		{connections, "A network policy of its pod refused a connection[ of {user}][ to {resource}][, {name}], last on {when}.",
+			"Een netwerkpolicy van de pod weigerde een verbinding[ van {user}][ met {resource}][, {name}], het laatst op {when}."},
+		{h.ofKind(tracedb.KindIncident), "An incident is recorded[: “{summary}”].", "Er is een incident vastgelegd[: “{summary}”]."},
+		{h.ofKind(tracedb.KindRepair), "A repair is recorded[: “{summary}”].", "Er is een reparatie vastgelegd[: “{summary}”]."},
 	} {
-		if r, ok := h.last(s.kind); ok {
+		if n := len(s.all); n > 0 {
+			r := s.all[n-1]
 			out = append(out, r.say(s.en, s.nl, words{"outcome": r.outcome()}))
 		}
 	}

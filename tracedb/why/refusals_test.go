@@ -94,3 +94,29 @@ func TestPodIsAnsweredWithItsOwnImage(t *testing.T) {
 		t.Errorf("another image is told of first: %s", answer)
 	}
 }
+
+// TestRefusedConnectionIsTold has a pod refused a connection, and somebody reach into it before and after: each is told by
+// its newest record.
+func TestRefusedConnectionIsTold(t *testing.T) {
+	l := filled(t)
+	s := &scribe{t: t, log: l}
+	record := func(r tracedb.Request, outcome tracedb.Outcome) {
+		r.Namespace = whytest.Tenant
+		s.add(tracedb.KindRequest, outcome, r, "namespace", whytest.Tenant, "pod", whytest.Pod)
+	}
+	record(tracedb.Request{User: "before", Verb: "create", Resource: "pods/exec"}, tracedb.Allowed)
+	record(tracedb.Request{User: whytest.Pod, Verb: tracedb.VerbConnect, Resource: "gitea/old", Name: "port 1/TCP"}, tracedb.Denied)
+	record(tracedb.Request{User: whytest.Pod, Verb: tracedb.VerbConnect, Resource: "kyverno/kyverno-1", Name: "port 9443/TCP"}, tracedb.Denied)
+	c := ask(t, l, whytest.Image)
+	for _, want := range []string{"Past the platform before asked for create pods/exec", "refused a connection of " + whytest.Pod + " to kyverno/kyverno-1, port 9443/TCP, last on "} {
+		if !strings.Contains(c.Answer, want) {
+			t.Errorf("%q isn't in the answer: %s", want, c.Answer)
+		}
+	}
+	if want := "weigerde een verbinding van " + whytest.Pod + " met kyverno/kyverno-1"; !strings.Contains(c.AnswerNL, want) {
+		t.Errorf("%q isn't in the answer: %s", want, c.AnswerNL)
+	}
+	if strings.Contains(c.Answer, "gitea/old") {
+		t.Errorf("an older one is told: %s", c.Answer)
+	}
+}
