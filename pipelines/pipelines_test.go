@@ -203,7 +203,12 @@ func TestEachPodHasOnlyWhatItNeeds(t *testing.T) {
 				case v.Secret != nil:
 					secrets = append(secrets, v.Secret.SecretName)
 				case v.Projected != nil && len(v.Projected.Sources) == 1 && v.Projected.Sources[0].ServiceAccountToken != nil:
-					audience = v.Projected.Sources[0].ServiceAccountToken.Audience
+					token := v.Projected.Sources[0].ServiceAccountToken
+					audience = token.Audience
+					// Kubernetes gives none for less.
+					if token.ExpirationSeconds == nil || *token.ExpirationSeconds != 600 {
+						t.Errorf("the token lives for %v seconds", token.ExpirationSeconds)
+					}
 				case v.ConfigMap == nil && v.EmptyDir == nil:
 					t.Errorf("volume %s is of a kind that no task needs", v.Name)
 				}
