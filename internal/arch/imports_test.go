@@ -90,7 +90,7 @@ var allowed = []struct{ pkg, imports string }{
 	{"test/chaos", ""},
 	{"test/registryworld", ""},
 	{"test/bench-tracedb", "tracedb tracedb/..."},
-	{"test/outsiders", "bootstrap bootstrap/frontdoor bootstrap/supply/store scenarios/platform"},
+	{"test/outsiders", "bootstrap bootstrap/frontdoor bootstrap/supply/layer bootstrap/supply/store scenarios/platform"},
 
 	{"internal/ui", ""},
 	{"internal/arch", ""},

@@ -29,6 +29,7 @@ func adapters() map[string]adapter {
 		"spectral":         spectral,
 		"cyclonedx":        cycloneDX,
 		"kubeconform":      kubeconform,
+		"network-policies": networkPolicies,
 	}
 }
 

@@ -19,6 +19,7 @@ type suite struct {
 	What  string // what it checks of ours
 	// Where it comes from, one of them; the version is read where it is pinned.
 	Module, Npm, Debian string
+	In                  string // the folder of the Go module that pins it, unless it is tools/outsiders
 	Absent              string // why it isn't run at all
 	Known               []known
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,7 +40,7 @@ type world struct {
 	door   frontdoor.Endpoint
 	temp   string
 
-	built bool
+	built map[string]bool // folders of modules of which the programs are
 }
 
 func connect(ctx context.Context, o options) (*world, error) {
@@ -47,7 +48,7 @@ func connect(ctx context.Context, o options) (*world, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &world{options: o, which: which}
+	w := &world{options: o, which: which, built: map[string]bool{}}
 	if w.door.Port, err = bootstrap.Running(ctx, which); err != nil {
 		return nil, err
 	}
@@ -72,16 +73,23 @@ func (w *world) close() error { return errors.Join(w.Close(), os.RemoveAll(w.tem
 
 // goTool builds the pinned Go programs, once, and returns the path of one.
 func (w *world) goTool(ctx context.Context, name string) (string, error) {
+	return w.build(ctx, tools, name, "tool", "./tlog")
+}
+
+// build builds Go programs that the module in dir pins, once, and returns the path of one.
+func (w *world) build(ctx context.Context, dir, name string, packages ...string) (string, error) {
 	bin, err := filepath.Abs(filepath.Join("bin", "outsiders"))
 	if err != nil {
 		return "", err
 	}
-	if !w.built {
-		build := command.Command{Name: "go", Dir: tools, Args: []string{"build", "-trimpath", "-buildvcs=false", "-o", bin + "/", "tool", "./tlog"}}
-		if _, err := build.Output(ctx); err != nil {
+	if !w.built[dir] {
+		args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-o", bin + "/"}
+		// They run here and in images without a libc.
+		env := append(os.Environ(), "CGO_ENABLED=0")
+		if _, err := (command.Command{Name: "go", Dir: dir, Env: env, Args: append(args, packages...)}).Output(ctx); err != nil {
 			return "", err
 		}
-		w.built = true
+		w.built[dir] = true
 	}
 	return filepath.Join(bin, name), nil
 }
@@ -121,7 +129,7 @@ func (w *world) version(ctx context.Context, s suite) string {
 	var err error
 	switch {
 	case s.Module != "":
-		out, err = command.Command{Name: "go", Dir: tools, Args: []string{"list", "-m", "-f", "{{.Version}}", s.Module}}.Output(ctx)
+		out, err = command.Command{Name: "go", Dir: cmp.Or(s.In, tools), Args: []string{"list", "-m", "-f", "{{.Version}}", s.Module}}.Output(ctx)
 	case s.Npm != "":
 		var lock struct {
 			Packages map[string]struct{ Version string }
