@@ -17,7 +17,7 @@ REVISION := $(shell git describe --always --dirty --abbrev=12 2>/dev/null)
 # Where make install puts things; packagers set DESTDIR too.
 PREFIX ?= $(if $(filter 0,$(shell id -u)),/usr/local,$(HOME)/.local)
 
-.PHONY: demo build install test e2e test-containers test-policies bench bench-tracedb chaos e2e-registry outsiders outsiders-docs lint clean
+.PHONY: demo build install test e2e test-containers test-policies bench bench-tracedb bench-network chaos e2e-registry outsiders outsiders-docs lint clean
 
 demo: build
 	$(DRUPPIE) doctor --fix --yes
@@ -51,6 +51,7 @@ test:
 	@echo 'LEFT OUT: make e2e-registry     (needs an engine and a filled store)'
 	@echo 'LEFT OUT: make chaos, make bench (need an engine and a filled store, and take long)'
 	@echo 'LEFT OUT: make bench-tracedb    (takes long)'
+	@echo 'LEFT OUT: make bench-network    (measures alone)'
 	@echo 'LEFT OUT: make outsiders        (judges a platform that is up)'
 
 # A cluster of its own, all scenarios, and down again. It never fills the store.
@@ -76,6 +77,10 @@ bench: build
 # log takes some 3 GB of the temporary folder's disk, which is the one that is measured.
 bench-tracedb:
 	$(GO) test $(FLAGS) -run '^$$' -bench . -benchtime 1x -count 3 -timeout 3h ./test/bench-tracedb $(BENCH)
+
+# What network policies cost: fifty services' put in place, and a connection with and without them. It wants root.
+bench-network:
+	$(GO) test $(FLAGS) -run '^$$' -bench . -count 3 ./cmd/podnet/internal/firewall
 
 chaos: build
 	$(GO) test $(FLAGS) -count=1 -timeout 3h -tags chaos -v ./test/chaos

@@ -13,7 +13,7 @@ import (
 // TestCISaysWhatItLeftOut runs .ci/run with programs that only pretend, and reads its last line: a run that
 // brought up no cluster may be green only when time ran out, and must say so.
 func TestCISaysWhatItLeftOut(t *testing.T) {
-	const never = "make test-policies, test-containers, e2e-registry, chaos, bench, bench-tracedb and outsiders."
+	const never = "make test-policies, test-containers, e2e-registry, chaos, bench, bench-tracedb, bench-network and outsiders."
 	tests := []struct {
 		name    string
 		env     string

@@ -25,7 +25,7 @@ import (
 
 // lab is a node in a network namespace of its own, with pods linked as the plugin ptp does it and a host outside.
 type lab struct {
-	t    *testing.T
+	t    testing.TB
 	node netns.NsHandle
 	in   map[string]netns.NsHandle
 	addr map[string]netip.Addr
@@ -34,7 +34,7 @@ type lab struct {
 const outsideAddr, nodeAddr = "192.0.2.9", "192.0.2.1"
 
 // newLab wants root and the command ip; without them the test says what it leaves out.
-func newLab(t *testing.T, pods ...string) *lab {
+func newLab(t testing.TB, pods ...string) *lab {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("left out: network namespaces want root")
