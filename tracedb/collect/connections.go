@@ -21,9 +21,10 @@ const networkAccount = "system:serviceaccount:" + metav1.NamespaceSystem + ":" +
 // connection is the record of a connection that network policies refused: of who tried it, and the pod whose policies
 // it was; ok is false for what says of none. The canary's are refused on purpose.
 func connection(e *auditv1.Event) (d tracedb.Draft, ok bool) {
-	// An Event that is told again is a patch of its count: only the answer has all of it.
+	// What is told again is a patch, and its answer is the Event as it stands, which somebody else may have changed
+	// meanwhile: only what podnet made is all its own.
 	o := e.ObjectRef
-	if e.User.Username != networkAccount || o.Resource != "events" || e.ResponseObject == nil || e.ResponseStatus.Code >= http.StatusMultipleChoices {
+	if e.User.Username != networkAccount || o.Resource != "events" || e.Verb != "create" || e.ResponseObject == nil || e.ResponseStatus.Code >= http.StatusMultipleChoices {
 		return d, false
 	}
 	var told corev1.Event
