@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -33,9 +34,9 @@ type Refusal struct {
 	Message   string    `json:"message"`   // why, and what would allow it
 }
 
-// Refusals says which connections were refused in the last hour, the oldest first; of one namespace, or of all if
-// none is named. With follow it goes on with those to come, until ctx ends. What the canary is refused on purpose
-// is left out.
+// Refusals says which connections were refused in the last hour, each once, the oldest first; of one namespace, or of
+// all if none is named. With follow it goes on with those to come, as often as the nodes tell them, until ctx ends. What
+// the canary is refused on purpose is left out.
 func Refusals(ctx context.Context, o Options, namespace string, follow bool, each func(Refusal) error) error {
 	c, _, err := openRunning(ctx, o)
 	if err != nil {
@@ -50,13 +51,13 @@ func Refusals(ctx context.Context, o Options, namespace string, follow bool, eac
 	if err != nil {
 		return fmt.Errorf("list events: %w", err)
 	}
-	var all []Refusal
+	known := counts{}
 	for _, e := range list.Items {
 		if r, ok := refusal(e); ok {
-			all = append(all, r)
+			known.add(r)
 		}
 	}
-	slices.SortFunc(all, func(a, b Refusal) int { return a.Last.Compare(b.Last) })
+	all := slices.SortedFunc(maps.Values(known), func(a, b Refusal) int { return a.Last.Compare(b.Last) })
 	for _, r := range all {
 		if err := each(r); err != nil {
 			return err
@@ -91,12 +92,27 @@ func Refusals(ctx context.Context, o Options, namespace string, follow bool, eac
 				continue
 			}
 			if r, ok := refusal(*e); ok {
-				if err := each(r); err != nil {
+				if err := each(known.add(r)); err != nil {
 					return err
 				}
 			}
 		}
 	}
+}
+
+// counts are refusals by what is the same in all that are told of one.
+type counts map[Refusal]Refusal
+
+// add counts one in, and gives all that are known of it.
+func (c counts) add(r Refusal) Refusal {
+	of := Refusal{Namespace: r.Namespace, Pod: r.Pod, Direction: r.Direction, Peer: r.Peer, Port: r.Port}
+	known := c[of]
+	r.Count += known.Count
+	if known.Last.After(r.Last) {
+		r.Last, r.Message = known.Last, known.Message
+	}
+	c[of] = r
+	return r
 }
 
 // tellsRefusals is an error where another network daemon than podnet enforces policies, which doesn't tell.

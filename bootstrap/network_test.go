@@ -46,6 +46,20 @@ func TestRefusal(t *testing.T) {
 	}
 }
 
+// TestCounts: what the nodes tell again is one refusal, as often as it was told, with what was said last.
+func TestCounts(t *testing.T) {
+	c := counts{}
+	at := time.Unix(100, 0)
+	c.add(Refusal{Pod: "web", Peer: "a", Port: "1", Last: at, Count: 1, Message: "new"})
+	if got, want := c.add(Refusal{Pod: "web", Peer: "a", Port: "1", Last: at.Add(-time.Minute), Count: 2, Message: "old"}),
+		(Refusal{Pod: "web", Peer: "a", Port: "1", Last: at, Count: 3, Message: "new"}); got != want {
+		t.Error(cmp.Diff(want, got))
+	}
+	if c.add(Refusal{Pod: "web", Peer: "a", Port: "2", Count: 1}); len(c) != 2 {
+		t.Errorf("two ports are %d refusals", len(c))
+	}
+}
+
 // TestNobodyTells: where nothing tells of refusals, none is no answer.
 func TestNobodyTells(t *testing.T) {
 	if err := tellsRefusals(t.Context(), fake.NewClientset()); err == nil || ui.Hint(err) == "" {

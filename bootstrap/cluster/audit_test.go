@@ -84,7 +84,7 @@ func TestAuditPolicy(t *testing.T) {
 			}
 		}
 	}
-	want := []string{"RequestResponse[system:serviceaccount:kube-system:" + names.NetworkReporter + "] [] [create patch]", "None[] [] []"}
+	want := []string{"Request[system:serviceaccount:kube-system:" + names.NetworkReporter + "] [] [create]", "None[] [] []"}
 	if len(events) < 2 || !slices.Equal(events[:2], want) {
 		t.Errorf("of Events it keeps %q, want first %q", events, want)
 	}

@@ -74,13 +74,13 @@ func run(ctx context.Context, log *slog.Logger, self string) error {
 	}
 	defer n.close()
 	r := newReporter(client, n, log)
-	defer r.close()
 
 	// What fails ends all: the DaemonSet starts it again, and the rules stay as they were. But
 	// for what was refused: not to hear of it mustn't keep new pods from starting.
 	parts := []func() error{
 		func() error { return n.keep(ctx) },
 		func() error { return cni.Serve(ctx, cni.Socket, n) },
+		func() error { return r.run(ctx) },
 		func() error {
 			for ctx.Err() == nil {
 				err := denied.Listen(ctx, firewall.Group, r.report)

@@ -15,6 +15,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	clienttesting "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/druppie/druppie-up/cmd/podnet/internal/cni"
 	"github.com/druppie/druppie-up/cmd/podnet/internal/denied"
@@ -172,8 +175,8 @@ func TestEvent(t *testing.T) {
 		if !ok {
 			t.Fatalf("%s: not told", tt.why)
 		}
-		if about := e.about.(*corev1.Pod).Name; about != tt.about || e.reason != tt.reason || !strings.Contains(e.message, tt.message) {
-			t.Errorf("%s: %s of %s: %s", tt.why, e.reason, about, e.message)
+		if about := e.InvolvedObject.Name; about != tt.about || e.Reason != tt.reason || !strings.Contains(e.Message, tt.message) {
+			t.Errorf("%s: %s of %s: %s", tt.why, e.Reason, about, e.Message)
 		}
 	}
 	for _, to := range []string{"1.2.3.4", "10.244.0.9"} { // whose policies refused it has gone
@@ -183,34 +186,91 @@ func TestEvent(t *testing.T) {
 	}
 }
 
-// TestNews: the same isn't told twice a minute, and one sender can't take all the room.
+// TestNews: the same isn't told twice a minute, one sender can't take all the room, and the last that there is room for
+// is told as that.
 func TestNews(t *testing.T) {
 	r := &reporter{told: map[denied.Packet]time.Time{}}
 	now := time.Unix(0, 0)
 	packet := func(from, port int) denied.Packet {
 		return denied.Packet{From: netip.AddrFrom4([4]byte{10, 0, 0, byte(from)}), Port: uint16(port)}
 	}
-	if !r.news(packet(1, 1), now) || r.news(packet(1, 1), now.Add(quiet-1)) || !r.news(packet(1, 1), now.Add(quiet)) {
+	told, lasts := 0, 0
+	news := func(p denied.Packet, at time.Time) bool {
+		ok, last := r.news(p, at)
+		if ok {
+			told++
+		}
+		if last {
+			lasts++
+		}
+		return ok
+	}
+	if !news(packet(1, 1), now) || news(packet(1, 1), now.Add(quiet-1)) || !news(packet(1, 1), now.Add(quiet)) {
 		t.Error("the same: once a minute")
 	}
-	borrowed := 0
+	told = 0
 	for host := range 200 {
 		p := packet(host, 9)
 		p.Why = firewall.Spoofed
-		if r.news(p, now.Add(quiet)) {
-			borrowed++
-		}
+		news(p, now.Add(quiet))
 	}
-	if borrowed != 1 {
-		t.Errorf("%d packets of a borrowed address to one port are told", borrowed)
+	if told != 1 {
+		t.Errorf("%d packets of a borrowed address to one port are told", told)
 	}
-	told := 0
+	told, lasts = 0, 0
 	for port := range 1000 {
-		if r.news(packet(2, port), now.Add(quiet)) {
-			told++
+		news(packet(2, port), now.Add(quiet))
+	}
+	if told != most || lasts != 1 || !news(packet(3, 1), now.Add(quiet)) {
+		t.Errorf("%d of one sender are told, %d as the last", told, lasts)
+	}
+	told, lasts = 0, 0
+	for host := range 200 {
+		news(packet(host, 7), now.Add(2*quiet))
+	}
+	if told != ofAll || lasts != 1 {
+		t.Errorf("%d of all senders are told, %d as the last", told, lasts)
+	}
+}
+
+// TestReport: each refusal becomes an Event of its own, however many of one pod there were, with all that it is about.
+func TestReport(t *testing.T) {
+	client := fake.NewClientset()
+	n := &node{name: "a", nodes: corelisters.NewNodeLister(cache.NewIndexer(cache.MetaNamespaceKeyFunc, nil))}
+	from := netip.MustParseAddr("10.244.0.5")
+	n.state.Endpoints = []policy.Endpoint{{Pod: policy.Pod{Pod: runs("client", "a", from.String()), Addr: from}}}
+	client.PrependReactor("create", "events", func(action clienttesting.Action) (bool, runtime.Object, error) {
+		e := action.(clienttesting.CreateAction).GetObject().(*corev1.Event)
+		e.Name = e.GenerateName + e.Annotations[names.AnnotationPort][len("port "):]
+		return false, nil, nil // stored as usual
+	})
+	r := newReporter(client, n, slog.New(slog.DiscardHandler))
+	packet := denied.Packet{Why: firewall.Egress, From: from, To: netip.MustParseAddr("1.2.3.4"), Protocol: "TCP"}
+	for packet.Port = range uint16(10 * most) {
+		r.report(packet)
+		if packet.Port%most == most-1 { // a minute later
+			clear(r.told)
+			for range most {
+				if err := r.write(t.Context(), <-r.queue); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 	}
-	if told != most || !r.news(packet(3, 1), now.Add(quiet)) {
-		t.Errorf("%d of one sender are told", told)
+	events, err := client.CoreV1().Events("ns").List(t.Context(), metav1.ListOptions{})
+	if err != nil || len(events.Items) != 10*most {
+		t.Fatalf("%d Events: %v", len(events.Items), err)
+	}
+	last := 0
+	for _, e := range events.Items {
+		if e.Source.Component != names.NetworkReporter || e.Reason != names.EgressRefused || e.InvolvedObject.UID != "uid-client" || e.Annotations[names.AnnotationPeer] != "1.2.3.4" || e.LastTimestamp.IsZero() {
+			t.Errorf("an Event of %q: %+v", e.Source.Component, e)
+		}
+		if strings.Contains(e.Message, "More that are refused") {
+			last++
+		}
+	}
+	if last != 10 {
+		t.Errorf("%d Events say that more aren't told", last)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -9,11 +10,9 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
-	"k8s.io/client-go/tools/record"
 
 	"github.com/druppie/druppie-up/cmd/podnet/internal/denied"
 	"github.com/druppie/druppie-up/cmd/podnet/internal/firewall"
@@ -26,32 +25,53 @@ const (
 	// most is how many different refusals of one sender are told a minute, and ofAll those of all senders: each of them
 	// stands in the API server's audit log too, which holds 160 MB.
 	most, ofAll = 20, 100
+	// writeTime is how long the API server may take with an Event.
+	writeTime = 10 * time.Second
 )
 
-// reporter tells refused connections as Events of the pods that they concern.
+// reporter tells refused connections as Events of the pods that they concern. It makes each Event itself: client-go's
+// recorder puts a pod's Events together once there are many, so that what they were about is lost, and changes Events
+// that somebody else may have changed before.
 type reporter struct {
-	node        *node
-	log         *slog.Logger
-	broadcaster record.EventBroadcaster
-	recorder    record.EventRecorderLogger
+	node   *node
+	events typedcorev1.EventsGetter
+	log    *slog.Logger
+	queue  chan *corev1.Event
 
 	mu   sync.Mutex
 	told map[denied.Packet]time.Time
 }
 
 func newReporter(client kubernetes.Interface, n *node, log *slog.Logger) *reporter {
-	// The recorder's own bounds are for one object that says the same again and again; news bounds all of them.
-	b := record.NewBroadcasterWithCorrelatorOptions(record.CorrelatorOptions{QPS: most / float32(quiet.Seconds()), BurstSize: most, MaxEvents: ofAll})
-	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
-	return &reporter{node: n, log: log, broadcaster: b, told: map[denied.Packet]time.Time{},
-		recorder: b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: names.NetworkReporter, Host: n.name})}
+	return &reporter{node: n, events: client.CoreV1(), log: log, queue: make(chan *corev1.Event, ofAll), told: map[denied.Packet]time.Time{}}
 }
 
-func (r *reporter) close() { r.broadcaster.Shutdown() }
+// run writes the Events until ctx ends. One that the API server doesn't take is lost: the next minute tells it again.
+func (r *reporter) run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-r.queue:
+			if err := r.write(ctx, e); err != nil {
+				r.log.Info("a refused connection isn't told", "pod", e.Namespace+"/"+e.InvolvedObject.Name, "error", err)
+			}
+		}
+	}
+}
+
+func (r *reporter) write(ctx context.Context, e *corev1.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTime)
+	defer cancel()
+	_, err := r.events.Events(e.Namespace).Create(ctx, e, metav1.CreateOptions{})
+	return err
+}
 
 // report tells of one packet, unless the same was told just now.
 func (r *reporter) report(p denied.Packet) {
-	if !r.news(p, time.Now()) {
+	now := time.Now()
+	ok, last := r.news(p, now)
+	if !ok {
 		return
 	}
 	r.log.Info("refused", "why", p.Why, "from", r.node.named(p.From), "to", r.node.named(p.To), "protocol", p.Protocol, "port", p.Port)
@@ -59,15 +79,24 @@ func (r *reporter) report(p denied.Packet) {
 	if p.Why == firewall.Spoofed {
 		return
 	}
-	told, ok := r.node.event(p)
+	e, ok := r.node.event(p)
 	if !ok {
 		return
 	}
-	r.recorder.AnnotatedEventf(told.about, told.annotations, corev1.EventTypeWarning, told.reason, "%s", told.message)
+	if last {
+		e.Message += " More that are refused within the minute aren't told."
+	}
+	e.FirstTimestamp, e.LastTimestamp = metav1.NewTime(now), metav1.NewTime(now)
+	select {
+	case r.queue <- e:
+	default:
+		r.log.Info("a refused connection isn't told: too many wait for the API server")
+	}
 }
 
-// news says whether a refusal isn't one of the last minute, nor one too many of its sender or of all.
-func (r *reporter) news(p denied.Packet, now time.Time) bool {
+// news says whether a refusal isn't one of the last minute, nor one too many of its sender or of all; and whether it is
+// the last for which there is room.
+func (r *reporter) news(p denied.Packet, now time.Time) (ok, last bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p.Why == firewall.Spoofed {
@@ -82,21 +111,14 @@ func (r *reporter) news(p denied.Packet, now time.Time) bool {
 		}
 	}
 	if _, recently := r.told[p]; recently || ofSender >= most || len(r.told) >= ofAll {
-		return false
+		return false, false
 	}
 	r.told[p] = now
-	return true
-}
-
-// event is what is told of a refused packet.
-type event struct {
-	about           runtime.Object
-	reason, message string
-	annotations     map[string]string
+	return true, ofSender+1 == most || len(r.told) == ofAll
 }
 
 // event words a refused packet for the pod whose policies refused it; ok is false if that pod has gone.
-func (n *node) event(p denied.Packet) (event, bool) {
+func (n *node) event(p denied.Packet) (out *corev1.Event, ok bool) {
 	pod, peer := p.From, p.To
 	if p.Why == firewall.Ingress {
 		pod, peer = p.To, p.From
@@ -107,28 +129,33 @@ func (n *node) event(p denied.Packet) (event, bool) {
 		e, ok = n.endpoint(pod)
 	}
 	if !ok {
-		return event{}, false
+		return nil, false
 	}
-	out := event{
-		about: &corev1.Pod{ObjectMeta: e.ObjectMeta},
-		annotations: map[string]string{
-			names.AnnotationPeer: n.named(peer), names.AnnotationPort: portText(p),
+	out = &corev1.Event{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: e.Namespace, GenerateName: e.Name + ".",
+			Annotations: map[string]string{names.AnnotationPeer: n.named(peer), names.AnnotationPort: portText(p)},
 		},
+		InvolvedObject: corev1.ObjectReference{
+			APIVersion: "v1", Kind: "Pod", Namespace: e.Namespace, Name: e.Name, UID: e.UID, ResourceVersion: e.ResourceVersion,
+		},
+		Type: corev1.EventTypeWarning, Count: 1,
+		Source: corev1.EventSource{Component: names.NetworkReporter, Host: n.name}, ReportingController: names.NetworkReporter,
 	}
 	switch p.Why {
 	case firewall.Egress:
-		out.reason = names.EgressRefused
-		out.message = fmt.Sprintf("connection to %s, %s, refused: %s of namespace %s doesn't let this pod out there. "+
+		out.Reason = names.EgressRefused
+		out.Message = fmt.Sprintf("connection to %s, %s, refused: %s of namespace %s doesn't let this pod out there. "+
 			"If it should: a NetworkPolicy that selects this pod, with an egress rule to that peer and port.",
 			n.named(peer), portText(p), e.Egress.Why(), e.Namespace)
 	case firewall.Ingress:
-		out.reason = names.IngressRefused
-		out.message = fmt.Sprintf("connection from %s to %s refused: %s of namespace %s doesn't let it in. "+
+		out.Reason = names.IngressRefused
+		out.Message = fmt.Sprintf("connection from %s to %s refused: %s of namespace %s doesn't let it in. "+
 			"If it should: a NetworkPolicy that selects this pod, with an ingress rule from that peer to that port.",
 			n.named(peer), portText(p), e.Ingress.Why(), e.Namespace)
 	default:
-		out.reason = names.AddressRefused
-		out.message = fmt.Sprintf("a packet from %s to %s, %s, was dropped: no pod that is known has that address.",
+		out.Reason = names.AddressRefused
+		out.Message = fmt.Sprintf("a packet from %s to %s, %s, was dropped: no pod that is known has that address.",
 			n.named(p.From), n.named(p.To), portText(p))
 	}
 	return out, true

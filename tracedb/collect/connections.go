@@ -21,14 +21,13 @@ const networkAccount = "system:serviceaccount:" + metav1.NamespaceSystem + ":" +
 // connection is the record of a connection that network policies refused: of who tried it, and the pod whose policies
 // it was; ok is false for what says of none. The canary's are refused on purpose.
 func connection(e *auditv1.Event) (d tracedb.Draft, ok bool) {
-	// What is told again is a patch, and its answer is the Event as it stands, which somebody else may have changed
-	// meanwhile: only what podnet made is all its own.
+	// What it asked for is in its own words; what then stands there, others may have changed.
 	o := e.ObjectRef
-	if e.User.Username != networkAccount || o.Resource != "events" || e.Verb != "create" || e.ResponseObject == nil || e.ResponseStatus.Code >= http.StatusMultipleChoices {
+	if e.User.Username != networkAccount || o.Resource != "events" || e.Verb != "create" || e.RequestObject == nil || e.ResponseStatus.Code >= http.StatusMultipleChoices {
 		return d, false
 	}
 	var told corev1.Event
-	if json.Unmarshal(e.ResponseObject.Raw, &told) != nil || told.Reason != names.EgressRefused && told.Reason != names.IngressRefused {
+	if json.Unmarshal(e.RequestObject.Raw, &told) != nil || told.Reason != names.EgressRefused && told.Reason != names.IngressRefused {
 		return d, false
 	}
 	pod, port := told.InvolvedObject, told.Annotations[names.AnnotationPort]

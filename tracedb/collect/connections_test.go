@@ -28,7 +28,7 @@ func refusedConnection(t *testing.T, by, reason, pod, peer, port string) auditv1
 		t.Fatal(err)
 	}
 	e := asked(by, "create", "events", namespace+"/", 201, "")
-	e.ResponseObject = &runtime.Unknown{Raw: raw}
+	e.RequestObject = &runtime.Unknown{Raw: raw}
 	return e
 }
 
@@ -37,7 +37,9 @@ func TestConnections(t *testing.T) {
 	const pod, peer, port = "drones/web-1", "kyverno/kyverno-1 (10.244.0.9)", "port 9443/TCP"
 	out := refusedConnection(t, networkAccount, names.EgressRefused, pod, peer, port)
 	again := when(out, noon.Add(repeats))
-	again.Verb, again.RequestObject = "patch", &runtime.Unknown{Raw: []byte(`{"count":2}`)}
+	again.Verb, again.RequestObject, again.ResponseObject = "patch", &runtime.Unknown{Raw: []byte(`{"count":2}`)}, out.RequestObject
+	changed := out
+	changed.ResponseObject = refusedConnection(t, networkAccount, names.EgressRefused, "drones/another", peer, port).RequestObject
 	const want = "request denied namespace:drones pod:drones/web-1 | drones/web-1 connect to kyverno/kyverno-1 port 9443/TCP no policy allows it"
 	for _, tt := range []struct {
 		name   string
@@ -50,6 +52,7 @@ func TestConnections(t *testing.T) {
 			[]string{"request denied namespace:drones pod:drones/web-1 | kyverno/kyverno-1 connect to drones/web-1 port 9443/TCP no policy allows it"}},
 		{"told anew", []auditv1.Event{out, when(out, noon.Add(time.Minute)), when(out, noon.Add(repeats))}, []string{want, want}},
 		{"a patch, whose answer has what others wrote", []auditv1.Event{again}, nil},
+		{"an answer in which others changed it", []auditv1.Event{changed}, []string{want}},
 		{"somebody else says so", []auditv1.Event{refusedConnection(t, "system:serviceaccount:kube-system:generic-garbage-collector", names.EgressRefused, pod, peer, port)}, nil},
 		{"an address that nobody has", []auditv1.Event{refusedConnection(t, networkAccount, names.AddressRefused, pod, peer, port)}, nil},
 		{"what podnet says of something else", []auditv1.Event{refusedConnection(t, networkAccount, "Started", pod, peer, port)}, nil},
