@@ -63,6 +63,9 @@ func (s Suite) Mutate(ctx context.Context, o Options) (Report, error) {
 		}
 		o.Note("mutation %s: %s", m.Name, m.What.EN)
 		result, err := s.try(ctx, o, m)
+		if errors.Is(err, errBegin) && s.before(ctx, o, m.Red.Scenario) {
+			result, err = s.try(ctx, o, m)
+		}
 		if err != nil {
 			untried = errors.Join(untried, fmt.Errorf("mutation %s: %w", m.Name, err))
 			applied, unknown := o.Cluster.Applied(ctx)
@@ -85,7 +88,26 @@ func (s Suite) Mutate(ctx context.Context, o Options) (Report, error) {
 // them.
 const maxUntried = 3
 
-var errUndone = errors.New("somebody undid it while the scenario ran, so nothing is known")
+var (
+	errUndone = errors.New("somebody undid it while the scenario ran, so nothing is known")
+	errBegin  = errors.New("the scenario that must notice couldn't begin")
+)
+
+// before runs what a scenario comes after, of which a new platform has nothing yet; false if there is nothing to run, or
+// one failed.
+func (s Suite) before(ctx context.Context, o Options, scenario string) bool {
+	i := slices.IndexFunc(s.Scenarios, func(info scenarios.Info) bool { return info.Name == scenario })
+	if i < 0 || len(s.Scenarios[i].After) == 0 {
+		return false
+	}
+	for _, name := range s.Scenarios[i].After {
+		o.Note("scenario %s comes after %s", scenario, name)
+		if _, err := o.Run(ctx, name); err != nil {
+			return false
+		}
+	}
+	return true
+}
 
 // try weakens one control and looks who notices. Whatever happens, the control is put back.
 func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationResult, err error) {
@@ -126,7 +148,7 @@ func (s Suite) try(ctx context.Context, o Options, m Mutation) (result MutationR
 	case applied != m.Name:
 		return result, errUndone
 	case !run.Passed && run.Failed() == "":
-		return result, fmt.Errorf("the scenario that must notice couldn't begin: %s", run.Why)
+		return result, fmt.Errorf("%w: %s", errBegin, run.Why)
 	}
 	result = MutationResult{
 		Name: m.Name, Control: m.Control, What: m.What, Scenario: m.Red.Scenario, Phase: run.Failed(), Why: run.Why,

@@ -199,6 +199,30 @@ func TestMutateGivesNoVerdictWhereNothingWasTried(t *testing.T) {
 	}
 }
 
+// On a new platform nothing stands yet of what a mutation's scenario comes after: that runs first, with the control in
+// place.
+func TestMutateRunsFirstWhatTheScenarioComesAfter(t *testing.T) {
+	p := fake{}
+	o := p.options()
+	o.Run = func(ctx context.Context, name string) (scenarios.Result, error) {
+		if name == "flight" && p.mutated != "" {
+			t.Error("what comes before ran under the mutation")
+		}
+		if name == "refused" && !slices.Contains(p.ran, "flight") {
+			return scenarios.Result{Name: name, Why: "run flight before this one"}, scenarios.ErrFailed
+		}
+		return p.run(ctx, name)
+	}
+	rep, err := suite("seen", "second").Mutate(t.Context(), o)
+	if err != nil || len(rep.Mutations) != 2 || len(rep.Unnoticed()) != 0 || !slices.Equal(p.ran, []string{"flight", "refused", "refused"}) {
+		t.Errorf("got %v, ran %v (%v)", rep.Mutations, p.ran, err)
+	}
+	p = fake{broken: map[string]bool{"flight": true}}
+	if rep, err := suite("seen").Mutate(t.Context(), o); err == nil || len(rep.Mutations) != 0 {
+		t.Errorf("where what comes before fails: got %v (%v)", rep.Mutations, err)
+	}
+}
+
 func TestCheckProvesNothingWhileAMutationIsApplied(t *testing.T) {
 	p := fake{mutated: "weaker"}
 	if _, err := suite().Check(t.Context(), p.options()); !errors.Is(err, conformance.ErrApplied) || p.ran != nil {
