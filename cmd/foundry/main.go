@@ -38,6 +38,6 @@ func newCommand(out io.Writer) *cobra.Command {
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return ui.Usage(err) })
 	cmd.AddCommand(newCloneCmd(), newTestsCmd(), newCheckCmd(), newPushCmd(), newSignCmd(), newAttestCmd(), newVerifyCmd(), newRecordCmd(),
-		newWithdrawCmd(), newPromoteCmd(), newApproveCmd(), newListenCmd(), newWatchCmd())
+		newWithdrawCmd(), newPreReceiveCmd(), newInstallHookCmd(), newPromoteCmd(), newApproveCmd(), newListenCmd(), newWatchCmd())
 	return cmd
 }

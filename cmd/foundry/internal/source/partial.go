@@ -24,7 +24,7 @@ import (
 
 // How much a repository may hold; steps run in pods with little memory, and every push is built. None is a setting.
 const (
-	maxFiles  = 50_000    // files and folders of a commit
+	MaxFiles  = 50_000    // files and folders of a commit
 	maxFile   = 32 << 20  // bytes of a file that is built
 	maxCommit = 200 << 20 // bytes of all files that are built together
 	maxPacked = 100 << 20 // bytes of these as they travel

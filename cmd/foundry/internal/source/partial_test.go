@@ -152,8 +152,8 @@ func TestWalkEnds(t *testing.T) {
 		tree plumbing.Hash
 		ok   bool
 	}{
-		{"as many as may be", folder(maxFiles, filemode.Regular, file), true},
-		{"one more", folder(maxFiles+1, filemode.Regular, file), false},
+		{"as many as may be", folder(MaxFiles, filemode.Regular, file), true},
+		{"one more", folder(MaxFiles+1, filemode.Regular, file), false},
 		{"empty folders, ten in each of ten in each", bomb, false},
 	} {
 		commit, err := object.GetCommit(store, put((&object.Commit{TreeHash: tt.tree}).Encode))

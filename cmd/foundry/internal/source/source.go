@@ -227,8 +227,8 @@ func walk(tree *object.Tree, folder string, depth int, entries *int, visit func(
 		}
 		names[e.Name] = true
 		// Folders count: a few that hold each other many times make more paths than anybody can walk.
-		if *entries++; *entries > maxFiles {
-			return fmt.Errorf("there are more than %d files and folders", maxFiles)
+		if *entries++; *entries > MaxFiles {
+			return fmt.Errorf("there are more than %d files and folders", MaxFiles)
 		}
 		if e.Mode != filemode.Dir {
 			if err := visit(folder+e.Name, tree, e); err != nil {

@@ -1,0 +1,69 @@
+package receive
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// hook is what runs when something is pushed. Gitea's own hook of that name runs all that stands in its folder.
+const (
+	hooks = "hooks/pre-receive.d"
+	hook  = "size"
+)
+
+// Install puts the hook into every repository below a folder, owner/name.git, and into dir a copy of this program and
+// git's template for those that are made later. It may run again.
+func Install(repositories, dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	program := filepath.Join(dir, "foundry")
+	if err := copySelf(program); err != nil {
+		return fmt.Errorf("copy this program: %w", err)
+	}
+	script := fmt.Sprintf("#!/bin/sh\nexec '%s' pre-receive\n", program)
+	all, err := filepath.Glob(filepath.Join(repositories, "*", "*.git"))
+	if err != nil {
+		return err
+	}
+	for _, into := range append(all, filepath.Join(dir, "template")) {
+		if err := replace(filepath.Join(into, hooks, hook), func(f *os.File) error {
+			_, err := io.WriteString(f, script)
+			return err
+		}); err != nil {
+			return fmt.Errorf("put the hook into %s: %w", into, err)
+		}
+	}
+	return nil
+}
+
+func copySelf(name string) error {
+	self, err := os.Open("/proc/self/exe")
+	if err != nil {
+		return err
+	}
+	defer self.Close()
+	return replace(name, func(f *os.File) error {
+		_, err := io.Copy(f, self)
+		return err
+	})
+}
+
+// replace writes a program whole or not at all: it may be running.
+func replace(name string, write func(f *os.File) error) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		return err
+	}
+	// Hidden: Gitea runs every file of the folder that its shell's * finds.
+	f, err := os.CreateTemp(filepath.Dir(name), ".new-")
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(write(f), f.Chmod(0o755), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return os.Rename(f.Name(), name)
+}

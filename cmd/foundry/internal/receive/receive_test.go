@@ -1,0 +1,206 @@
+package receive
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// TestMain is the hook, when a repository of the tests calls it: the installed copy is this test.
+func TestMain(m *testing.M) {
+	if len(os.Args) == 2 && os.Args[1] == "pre-receive" {
+		if err := Check(context.Background(), os.Environ()); err != nil {
+			fmt.Fprintln(os.Stderr, "error:", err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	os.Exit(m.Run())
+}
+
+// repositories are a bare one with the hook, as Gitea has it, and one to push from.
+type repositories struct {
+	t         *testing.T
+	bare, own string
+}
+
+func newRepositories(t *testing.T) repositories {
+	t.Helper()
+	dir := t.TempDir()
+	r := repositories{t, filepath.Join(dir, "all", "drones", "service.git"), filepath.Join(dir, "own")}
+	r.git("init", "-q", "--bare", r.bare)
+	r.git("init", "-q", "-b", "main", r.own)
+	// Gitea's own hook runs what stands in the folder.
+	run := "#!/bin/sh\ndata=$(cat)\nfor hook in ./hooks/pre-receive.d/*; do echo \"$data\" | $hook || exit $?; done\n"
+	if err := os.WriteFile(filepath.Join(r.bare, "hooks", "pre-receive"), []byte(run), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // again is the same
+		if err := Install(filepath.Join(dir, "all"), filepath.Join(dir, "foundry")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// New repositories get it from the template.
+	r.git("-c", "init.templateDir="+filepath.Join(dir, "foundry", "template"), "init", "-q", "--bare", filepath.Join(dir, "later.git"))
+	for _, repo := range []string{r.bare, filepath.Join(dir, "later.git")} {
+		if info, err := os.Stat(filepath.Join(repo, hooks, hook)); err != nil || info.Mode().Perm() != 0o755 {
+			t.Fatalf("the hook of %s: %v, %v", repo, info, err)
+		}
+	}
+	return r
+}
+
+func (r repositories) git(args ...string) string {
+	r.t.Helper()
+	return r.in(nil, args...)
+}
+
+func (r repositories) in(stdin []byte, args ...string) string {
+	r.t.Helper()
+	out, err := r.try(stdin, args...)
+	if err != nil {
+		r.t.Fatalf("git %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return strings.TrimSuffix(out, "\n")
+}
+
+func (r repositories) try(stdin []byte, args ...string) (string, error) {
+	cmd := exec.CommandContext(r.t.Context(), "git", args...)
+	if _, err := os.Stat(r.own); err == nil {
+		cmd.Dir = r.own
+	}
+	cmd.Env = append(os.Environ(), "GIT_CONFIG_GLOBAL=/dev/null", "GIT_CONFIG_SYSTEM=/dev/null",
+		"GIT_AUTHOR_NAME=a", "GIT_AUTHOR_EMAIL=a@x", "GIT_COMMITTER_NAME=a", "GIT_COMMITTER_EMAIL=a@x")
+	cmd.Stdin = bytes.NewReader(stdin)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// tree makes a folder of lines as `git ls-tree` prints them.
+func (r repositories) tree(lines ...string) string {
+	return r.in([]byte(strings.Join(lines, "\n")+"\n"), "mktree")
+}
+
+// nested holds one file: levels of folders, of so many names for the same folder each.
+func (r repositories) nested(levels, width int, name string) string {
+	blob := r.in([]byte("x"), "hash-object", "-w", "--stdin")
+	tree := r.tree("100644 blob " + blob + "\tfile")
+	for range levels {
+		var lines []string
+		for i := range width {
+			lines = append(lines, fmt.Sprintf("040000 tree %s\t%s%d", tree, name, i))
+		}
+		tree = r.tree(lines...)
+	}
+	return tree
+}
+
+func (r repositories) commit(tree string, parents ...string) string {
+	args := []string{"commit-tree", tree, "-m", "m"}
+	for _, p := range parents {
+		args = append(args, "-p", p)
+	}
+	return r.git(args...)
+}
+
+// TestPush: what can be listed comes in, what can't stays out, wherever in the push it hides.
+func TestPush(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		make func(r repositories) (object, ref string)
+		want string // part of the refusal; empty: it comes in
+	}{
+		{"an ordinary one", func(r repositories) (string, string) { return r.commit(r.nested(3, 3, "d")), "refs/heads/main" }, ""},
+		{"as many files as fit", func(r repositories) (string, string) { return r.commit(r.nested(4, 12, "d")), "refs/heads/main" }, ""},
+		{"folders that hold each other", func(r repositories) (string, string) { return r.commit(r.nested(10, 10, "d")), "refs/heads/main" },
+			"more than 50000 files and folders"},
+		{"on another branch", func(r repositories) (string, string) { return r.commit(r.nested(10, 10, "d")), "refs/heads/other" },
+			"more than 50000 files and folders"},
+		{"that came and went", func(r repositories) (string, string) {
+			return r.commit(r.nested(1, 1, "d"), r.commit(r.nested(10, 10, "d"))), "refs/heads/main"
+		}, "more than 50000 files and folders"},
+		{"without files", func(r repositories) (string, string) {
+			tree := r.in(nil, "mktree")
+			for range 10 {
+				var lines []string
+				for i := range 10 {
+					lines = append(lines, fmt.Sprintf("040000 tree %s\td%d", tree, i))
+				}
+				tree = r.tree(lines...)
+			}
+			return r.commit(tree), "refs/heads/main"
+		}, "more than 50000 files and folders"},
+		{"a tag of a folder", func(r repositories) (string, string) {
+			r.git("tag", "-a", "-m", "m", "bomb", r.nested(10, 10, "d"))
+			return "refs/tags/bomb", "refs/tags/bomb"
+		}, "more than 50000 files and folders"},
+		{"too deep", func(r repositories) (string, string) { return r.commit(r.nested(70, 1, "d")), "refs/heads/main" }, "folders stand in each other"},
+		{"long paths", func(r repositories) (string, string) { return r.commit(r.nested(9, 3, strings.Repeat("n", 250))), "refs/heads/main" }, "paths"},
+		{"a long name", func(r repositories) (string, string) { return r.commit(r.nested(1, 1, strings.Repeat("n", 300))), "refs/heads/main" }, "name of more than 255 bytes"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newRepositories(t)
+			object, ref := tt.make(r)
+			out, err := r.try(nil, "push", r.bare, object+":"+ref)
+			if tt.want == "" {
+				if err != nil {
+					t.Errorf("refused: %s", out)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(out, ErrTooLarge.Error()) || !strings.Contains(out, tt.want) {
+				t.Errorf("%v: %s, want %q", err, out, tt.want)
+			}
+		})
+	}
+}
+
+// TestPushOfPacks: nothing in a pack is overlooked, also what no branch leads to, and what is only partly new.
+func TestPushOfPacks(t *testing.T) {
+	r := newRepositories(t)
+	base := r.commit(r.nested(4, 12, "d"))
+	r.git("push", "-q", r.bare, base+":refs/heads/main")
+	known := r.git("rev-parse", base+"^{tree}")
+	r.git("push", "-q", r.bare, r.commit(r.tree("040000 tree "+r.nested(1, 1, "e")+"\tsmall"), base)+":refs/heads/small")
+	// Twice what is there already is one new object.
+	if out, err := r.try(nil, "push", r.bare, r.commit(r.tree("040000 tree "+known+"\ta", "040000 tree "+known+"\tb"), base)+":refs/heads/main"); err == nil {
+		t.Errorf("what is there already twice over: %s", out)
+	}
+	if out, err := r.try(nil, "push", r.bare, ":refs/heads/small"); err != nil {
+		t.Errorf("a branch can't be deleted: %s", out)
+	}
+	// A pack with a folder that no commit has, as no git would send it.
+	var objects []string
+	for line := range strings.Lines(r.git("rev-list", "--objects", r.nested(10, 10, "f"))) {
+		objects = append(objects, strings.Fields(line)[0])
+	}
+	commit := r.commit(r.nested(1, 1, "g"), base)
+	for line := range strings.Lines(r.git("rev-list", "--objects", commit, "^"+base)) {
+		objects = append(objects, strings.Fields(line)[0])
+	}
+	pack := r.in([]byte(strings.Join(objects, "\n")+"\n"), "pack-objects", "-q", "--stdout")
+	refs := fmt.Sprintf("%s %s refs/heads/main\x00 report-status", base, commit)
+	request := fmt.Sprintf("%04x%s0000", len(refs)+4, refs)
+	out, err := r.try(append([]byte(request), pack...), "receive-pack", r.bare)
+	if err != nil || !strings.Contains(out, "more than 50000 files and folders") || !strings.Contains(out, "pre-receive hook declined") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := r.try(nil, "--git-dir", r.bare, "rev-parse", "refs/heads/main"); err != nil || strings.TrimSpace(out) != base {
+		t.Errorf("main is at %s (%v), want %s", out, err, base)
+	}
+}
+
+func TestEntry(t *testing.T) {
+	for _, broken := range []string{"100644 a", "100644 a\x00short", " a\x0012345678901234567890", "100644 \x0012345678901234567890", "100644\x00a b12345678901234567890"} {
+		l := lister{read: func(string) ([]byte, error) { return []byte(broken), nil }, known: map[string]size{}}
+		if _, err := l.size(strings.Repeat("a", 40), 1); !errors.Is(err, ErrTooLarge) {
+			t.Errorf("%q: %v", broken, err)
+		}
+	}
+}
