@@ -116,6 +116,7 @@ func (e *engine) table() map[string]scriptCommand {
 		"same":      {forms: []string{"WHAT VALUE VALUE"}, run: runSame},
 		"replace":   {forms: []string{"FILE OLD NEW"}, run: runReplace},
 		"fill":      {forms: []string{"FILE NUMBER"}, run: runFill},
+		"nest":      {forms: []string{"DIR NUMBER"}, run: runNest},
 		"overlay":   {forms: []string{"DIR RELEASE"}, run: runOverlay},
 		"set-image": {forms: []string{"KUSTOMIZATION NAME REFERENCE"}, run: runSetImage},
 

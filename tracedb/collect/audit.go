@@ -93,7 +93,7 @@ func (a *Audit) drafts(e *auditv1.Event) []tracedb.Draft {
 	case isNotable(e):
 		out = append(out, request(e))
 	}
-	if isWayIn(e.ObjectRef) {
+	if isWayIn(e) {
 		what = waysIn
 	}
 	// What is told once more costs nothing.
@@ -162,8 +162,12 @@ func actorOf(user string) string {
 // subresourcesIn are those by which somebody reaches into a pod, or past it.
 var subresourcesIn = []string{"exec", "attach", "portforward", "proxy", "ephemeralcontainers"}
 
-func isWayIn(o *auditv1.ObjectReference) bool {
-	return slices.Contains([]string{"pods", "services", "nodes"}, o.Resource) && slices.Contains(subresourcesIn, o.Subresource)
+// isWayIn says whether a request is one of these. Whoever gets exec is in; whoever gets ephemeralcontainers has read what
+// the pod is, and no more.
+func isWayIn(e *auditv1.Event) bool {
+	o := e.ObjectRef
+	return slices.Contains([]string{"pods", "services", "nodes"}, o.Resource) && slices.Contains(subresourcesIn, o.Subresource) &&
+		(o.Subresource != "ephemeralcontainers" || isWrite(e))
 }
 
 // isNotable says whether a request is recorded: a way into a pod, by whomever; what others than Kubernetes and the
@@ -172,10 +176,10 @@ func isNotable(e *auditv1.Event) bool {
 	o := e.ObjectRef
 	switch {
 	case isDenied(e):
-		return isWayIn(o) || !ofKubernetes(e.User.Username)
+		return isWayIn(e) || !ofKubernetes(e.User.Username)
 	case e.ResponseStatus.Code >= http.StatusBadRequest:
 		return false
-	case isWayIn(o):
+	case isWayIn(e):
 		return true
 	case !isWrite(e) || ofKubernetes(e.User.Username) || ofPlatform(e.User.Username):
 		return false
@@ -236,7 +240,7 @@ func request(e *auditv1.Event) tracedb.Draft {
 	}
 	at := e.RequestReceivedTimestamp.Time
 	id := fmt.Sprintf("audit/%s/%d", hash(r.User, r.As, r.Verb, r.Resource, r.Namespace, r.Name, strconv.Itoa(r.Code)), at.Truncate(again).Unix())
-	if isWayIn(o) && o.Subresource != "proxy" {
+	if isWayIn(e) && o.Subresource != "proxy" {
 		id = "audit/" + string(e.AuditID) // its beginning and its end have one
 	}
 	return draft(id, tracedb.KindRequest, actorOf(r.User), at, outcome, r, about...)

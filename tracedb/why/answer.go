@@ -209,15 +209,25 @@ func (h *history) admitted() text.Text {
 		"De poortwachter liet het toe[ in {namespace}] op {when}[ door {policy}][: “{reason}”][, onder een uitzondering die {by} verleende][ tot {until}][: “{why}”].", w)
 }
 
+// What somebody asked of a pod past the platform.
+const (
+	past   = "Past the platform {user} asked[ for {verb} {resource}] of its pod[ {name}] on {when}: {outcome}."
+	pastNL = "Buiten het platform om vroeg {user}[ om {verb} {resource}] van de pod[ {name}] op {when}: {outcome}."
+)
+
 // incidents says what went wrong since.
 func (h *history) incidents() text.Text {
 	var out []text.Text
-	var asked, connections []record
+	// Of what was granted and of what was refused each the last: nobody hides the one behind the other.
+	var granted, refused, connections []record
 	for _, r := range h.ofKind(tracedb.KindRequest) {
-		if r.fields["verb"] == tracedb.VerbConnect {
+		switch {
+		case r.fields["verb"] == tracedb.VerbConnect:
 			connections = append(connections, r)
-		} else {
-			asked = append(asked, r)
+		case r.Outcome == tracedb.Allowed:
+			granted = append(granted, r)
+		default:
+			refused = append(refused, r)
 		}
 	}
 	for _, s := range []struct {
@@ -225,8 +235,8 @@ func (h *history) incidents() text.Text {
 		en, nl string
 	}{
 		{h.ofKind(tracedb.KindDrift), "By hand it was changed in the cluster[ by {by}], last on {when}.", "Het is met de hand gewijzigd in het cluster[ door {by}], het laatst op {when}."},
-		{asked, "Past the platform {user} asked[ for {verb} {resource}] of its pod[ {name}] on {when}: {outcome}.",
-			"Buiten het platform om vroeg {user}[ om {verb} {resource}] van de pod[ {name}] op {when}: {outcome}."},
+		{granted, past, pastNL},
+		{refused, past, pastNL},
 		{connections, "A network policy of its pod refused a connection[ of {user}][ to {resource}][, {name}], last on {when}.",
 			"Een netwerkpolicy van de pod weigerde een verbinding[ van {user}][ met {resource}][, {name}], het laatst op {when}."},
 		{h.ofKind(tracedb.KindIncident), "An incident is recorded[: “{summary}”].", "Er is een incident vastgelegd[: “{summary}”]."},

@@ -95,8 +95,8 @@ func TestPodIsAnsweredWithItsOwnImage(t *testing.T) {
 	}
 }
 
-// TestRefusedConnectionIsTold has a pod refused a connection, and somebody reach into it before and after: each is told by
-// its newest record.
+// TestRefusedConnectionIsTold has a pod refused a connection, and somebody reach into it, and another try in vain: each
+// is told by its newest record, and none hides another.
 func TestRefusedConnectionIsTold(t *testing.T) {
 	l := filled(t)
 	s := &scribe{t: t, log: l}
@@ -105,10 +105,11 @@ func TestRefusedConnectionIsTold(t *testing.T) {
 		s.add(tracedb.KindRequest, outcome, r, "namespace", whytest.Tenant, "pod", whytest.Pod)
 	}
 	record(tracedb.Request{User: "before", Verb: "create", Resource: "pods/exec"}, tracedb.Allowed)
+	record(tracedb.Request{User: "in vain", Verb: "get", Resource: "pods/exec"}, tracedb.Denied)
 	record(tracedb.Request{User: whytest.Pod, Verb: tracedb.VerbConnect, Resource: "gitea/old", Name: "port 1/TCP"}, tracedb.Denied)
 	record(tracedb.Request{User: whytest.Pod, Verb: tracedb.VerbConnect, Resource: "kyverno/kyverno-1", Name: "port 9443/TCP"}, tracedb.Denied)
 	c := ask(t, l, whytest.Image)
-	for _, want := range []string{"Past the platform before asked for create pods/exec", "refused a connection of " + whytest.Pod + " to kyverno/kyverno-1, port 9443/TCP, last on "} {
+	for _, want := range []string{"Past the platform before asked for create pods/exec", "Past the platform in vain asked for get pods/exec", "refused a connection of " + whytest.Pod + " to kyverno/kyverno-1, port 9443/TCP, last on "} {
 		if !strings.Contains(c.Answer, want) {
 			t.Errorf("%q isn't in the answer: %s", want, c.Answer)
 		}

@@ -15,8 +15,9 @@ const (
 )
 
 // Install puts the hook into every repository below a folder, owner/name.git, and into dir a copy of this program and
-// git's template for those that are made later. It may run again.
-func Install(repositories, dir string) error {
+// git's template for those that are made later. It may run again. The hook lets no folder in that holds more than so many
+// entries.
+func Install(repositories, dir string, maxEntries int64) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -24,7 +25,7 @@ func Install(repositories, dir string) error {
 	if err := copySelf(program); err != nil {
 		return fmt.Errorf("copy this program: %w", err)
 	}
-	script := fmt.Sprintf("#!/bin/sh\nexec '%s' pre-receive\n", program)
+	script := fmt.Sprintf("#!/bin/sh\nexec '%s' pre-receive --max-entries %d\n", program, maxEntries)
 	all, err := filepath.Glob(filepath.Join(repositories, "*", "*.git"))
 	if err != nil {
 		return err

@@ -19,9 +19,12 @@ import (
 	"github.com/druppie/druppie-up/cmd/foundry/internal/source"
 )
 
-// How much a folder may hold, with all that is below it, each where it stands. None is a setting.
+// MaxEntries is how many files and folders a folder may hold, with all that is below it, each where it stands: as many as
+// are built.
+const MaxEntries = source.MaxFiles
+
+// How much else it may hold. None is a setting.
 const (
-	maxEntries = source.MaxFiles // files and folders
 	maxPaths   = 8 << 20         // bytes of all their paths
 	maxDepth   = 64              // folders in each other
 	maxFolder  = 4 << 20         // bytes of a folder's own list
@@ -36,8 +39,9 @@ const (
 var ErrTooLarge = errors.New("this push is refused")
 
 // Check looks at everything that a push brought, reachable or not, since Gitea shows each of it to whoever knows its
-// hash. It wants to run as git's pre-receive hook does: environ is that hook's environment.
-func Check(ctx context.Context, environ []string) error {
+// hash. No folder may hold more than so many entries. It wants to run as git's pre-receive hook does: environ is that
+// hook's environment.
+func Check(ctx context.Context, environ []string, maxEntries int64) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, checkTime, fmt.Errorf("%w: it can't be looked at within %s; push it in parts", ErrTooLarge, checkTime))
 	defer cancel()
 	folders, err := brought(ctx, environ)
@@ -48,7 +52,7 @@ func Check(ctx context.Context, environ []string) error {
 	if err != nil {
 		return err
 	}
-	l := lister{read: objects.tree, known: map[string]size{}}
+	l := lister{read: objects.tree, maxEntries: maxEntries, known: map[string]size{}}
 	for _, hash := range folders {
 		if _, err := l.size(hash, 1); err != nil {
 			return errors.Join(err, objects.close())
@@ -170,8 +174,9 @@ type size struct{ entries, paths, depth int64 }
 
 // lister adds up folders, each once.
 type lister struct {
-	read  func(hash string) ([]byte, error)
-	known map[string]size
+	read       func(hash string) ([]byte, error)
+	maxEntries int64
+	known      map[string]size
 }
 
 func (l lister) size(hash string, level int64) (size, error) {
@@ -207,8 +212,8 @@ func (l lister) size(hash string, level int64) (size, error) {
 			s.depth = max(s.depth, sub.depth+1)
 		}
 		switch {
-		case s.entries > maxEntries:
-			return size{}, fmt.Errorf("%w: folder %s holds more than %d files and folders, with those below it", ErrTooLarge, hash, maxEntries)
+		case s.entries > l.maxEntries:
+			return size{}, fmt.Errorf("%w: folder %s holds more than %d files and folders, with those below it", ErrTooLarge, hash, l.maxEntries)
 		case s.paths > maxPaths:
 			return size{}, fmt.Errorf("%w: the paths of the files in folder %s take more than %d MiB", ErrTooLarge, hash, maxPaths>>20)
 		case s.depth > maxDepth:

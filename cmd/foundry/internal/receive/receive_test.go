@@ -8,14 +8,16 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 )
 
 // TestMain is the hook, when a repository of the tests calls it: the installed copy is this test.
 func TestMain(m *testing.M) {
-	if len(os.Args) == 2 && os.Args[1] == "pre-receive" {
-		if err := Check(context.Background(), os.Environ()); err != nil {
+	if len(os.Args) == 4 && os.Args[1] == "pre-receive" && os.Args[2] == "--max-entries" {
+		most, err := strconv.ParseInt(os.Args[3], 10, 64)
+		if err := errors.Join(err, Check(context.Background(), os.Environ(), most)); err != nil {
 			fmt.Fprintln(os.Stderr, "error:", err)
 			os.Exit(1)
 		}
@@ -42,7 +44,7 @@ func newRepositories(t *testing.T) repositories {
 		t.Fatal(err)
 	}
 	for range 2 { // again is the same
-		if err := Install(filepath.Join(dir, "all"), filepath.Join(dir, "foundry")); err != nil {
+		if err := Install(filepath.Join(dir, "all"), filepath.Join(dir, "foundry"), MaxEntries); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -198,7 +200,7 @@ func TestPushOfPacks(t *testing.T) {
 
 func TestEntry(t *testing.T) {
 	for _, broken := range []string{"100644 a", "100644 a\x00short", " a\x0012345678901234567890", "100644 \x0012345678901234567890", "100644\x00a b12345678901234567890"} {
-		l := lister{read: func(string) ([]byte, error) { return []byte(broken), nil }, known: map[string]size{}}
+		l := lister{read: func(string) ([]byte, error) { return []byte(broken), nil }, maxEntries: 1, known: map[string]size{}}
 		if _, err := l.size(strings.Repeat("a", 40), 1); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%q: %v", broken, err)
 		}
