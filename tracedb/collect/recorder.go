@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
 	"k8s.io/utils/lru"
 
 	"github.com/druppie/druppie-up/tracedb"
@@ -26,6 +27,10 @@ const (
 	// maxSearchPages bounds how far back the log is searched.
 	maxSearchPages = 20
 
+	// perSecond and burst bound a collector's records: what it reads from has those that wait. A flight makes some sixty.
+	perSecond = 5
+	burst     = 500
+
 	initialBackoff = time.Second
 	maxBackoff     = time.Minute
 )
@@ -40,6 +45,7 @@ type recorder struct {
 	pause    func(ctx context.Context, d time.Duration) error
 	relist   time.Duration
 	recent   *lru.Cache // ids that the log has
+	limit    *rate.Limiter
 }
 
 // newRecorder is the recorder of a collector. Those of one source, such as gitea and gitea-forge, write under
@@ -48,7 +54,7 @@ func newRecorder(name string, o Options, kinds ...tracedb.Kind) *recorder {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler)).With("collector", name)
 	source, _, _ := strings.Cut(name, "-")
 	return &recorder{
-		Options: o, name: name, now: time.Now, pause: sleep, relist: relist, recent: lru.New(maxRecent),
+		Options: o, name: name, now: time.Now, pause: sleep, relist: relist, recent: lru.New(maxRecent), limit: rate.NewLimiter(perSecond, burst),
 		identity: tracedb.Identity{Name: "collector:" + source, Roles: []tracedb.Role{tracedb.RoleWriter}, Kinds: kinds},
 	}
 }
@@ -92,11 +98,27 @@ func (r *recorder) tryPut(ctx context.Context, drafts []tracedb.Draft) error {
 			r.remember(d.ID)
 			return true
 		})
+		if err := r.slow(ctx); err != nil {
+			return err
+		}
 		if err := r.append(ctx, batch); err != nil {
 			return err
 		}
+		r.limit.ReserveN(r.now(), len(batch)) // what is tried again in vain costs nothing
 	}
 	return nil
+}
+
+// slow waits until more may go to the log: whoever makes things happen fast must not fill the disk, nor keep others from
+// the log.
+func (r *recorder) slow(ctx context.Context) error {
+	now := r.now()
+	wait := r.limit.ReserveN(now, 0).DelayFrom(now)
+	if wait == 0 {
+		return nil
+	}
+	r.Logger.WarnContext(ctx, "more happens than is recorded at once; the rest waits", "pause", wait)
+	return r.pause(ctx, wait)
 }
 
 // plausibleTime is when it happened, if it can have been then: whoever makes a commit chooses its date, and

@@ -65,6 +65,28 @@ func TestPutTriesUntilItIsThere(t *testing.T) {
 	}
 }
 
+// TestFloodWaits has more happen than one collector may record at once: all of it is recorded, the rest of it later.
+func TestFloodWaits(t *testing.T) {
+	tr := newTrace(t)
+	r := newTestRecorder(tr)
+	var waited time.Duration
+	r.pause = func(_ context.Context, d time.Duration) error { waited = d; return nil }
+	var drafts []tracedb.Draft
+	for n := range burst + 2*maxBatch {
+		drafts = append(drafts, aCommit(n))
+	}
+	fits := burst + maxBatch // the last of them goes on credit
+	if err := r.put(t.Context(), drafts[:fits]...); err != nil || waited != 0 {
+		t.Fatalf("waited %s for what fits: %v", waited, err)
+	}
+	if err := r.put(t.Context(), drafts[:fits]...); err != nil || waited != 0 {
+		t.Errorf("waited %s for what is recorded: %v", waited, err)
+	}
+	if err := r.put(t.Context(), drafts[fits:]...); err != nil || waited != maxBatch/perSecond*time.Second || len(tr.records()) != len(drafts) {
+		t.Errorf("waited %s, %d records: %v", waited, len(tr.records()), err)
+	}
+}
+
 // TestRecordAboutManyThings sees that a record about more than a search takes is found all the same when it is
 // told again in other words.
 func TestRecordAboutManyThings(t *testing.T) {
