@@ -88,7 +88,7 @@ func Refusals(ctx context.Context, o Options, namespace string, follow bool, eac
 				return fmt.Errorf("watch events: %w", apierrors.FromObject(got.Object))
 			}
 			e, isEvent := got.Object.(*corev1.Event)
-			if !isEvent || got.Type == watch.Deleted {
+			if !isEvent || got.Type != watch.Added { // podnet changes none
 				continue
 			}
 			if r, ok := refusal(*e); ok {

@@ -63,8 +63,8 @@ func (s Suite) Mutate(ctx context.Context, o Options) (Report, error) {
 		}
 		o.Note("mutation %s: %s", m.Name, m.What.EN)
 		result, err := s.try(ctx, o, m)
-		if errors.Is(err, errBegin) && s.before(ctx, o, m.Red.Scenario) {
-			result, err = s.try(ctx, o, m)
+		if errors.Is(err, errBegin) {
+			result, err = s.again(ctx, o, m, err)
 		}
 		if err != nil {
 			untried = errors.Join(untried, fmt.Errorf("mutation %s: %w", m.Name, err))
@@ -93,20 +93,23 @@ var (
 	errBegin  = errors.New("the scenario that must notice couldn't begin")
 )
 
-// before runs what a scenario comes after, of which a new platform has nothing yet; false if there is nothing to run, or
-// one failed.
-func (s Suite) before(ctx context.Context, o Options, scenario string) bool {
-	i := slices.IndexFunc(s.Scenarios, func(info scenarios.Info) bool { return info.Name == scenario })
+// again tries a mutation once more after what its scenario comes after, of which a new platform has nothing yet. It gives
+// why the scenario couldn't begin where there is no such thing, or the mutation is still applied.
+func (s Suite) again(ctx context.Context, o Options, m Mutation, why error) (MutationResult, error) {
+	i := slices.IndexFunc(s.Scenarios, func(info scenarios.Info) bool { return info.Name == m.Red.Scenario })
 	if i < 0 || len(s.Scenarios[i].After) == 0 {
-		return false
+		return MutationResult{}, why
+	}
+	if applied, err := o.Cluster.Applied(ctx); err != nil || applied != "" {
+		return MutationResult{}, errors.Join(why, err)
 	}
 	for _, name := range s.Scenarios[i].After {
-		o.Note("scenario %s comes after %s", scenario, name)
+		o.Note("scenario %s comes after %s", m.Red.Scenario, name)
 		if _, err := o.Run(ctx, name); err != nil {
-			return false
+			return MutationResult{}, errors.Join(why, fmt.Errorf("%s, which it comes after: %w", name, err))
 		}
 	}
-	return true
+	return s.try(ctx, o, m)
 }
 
 // try weakens one control and looks who notices. Whatever happens, the control is put back.

@@ -221,6 +221,10 @@ func TestMutateRunsFirstWhatTheScenarioComesAfter(t *testing.T) {
 	if rep, err := suite("seen").Mutate(t.Context(), o); err == nil || len(rep.Mutations) != 0 {
 		t.Errorf("where what comes before fails: got %v (%v)", rep.Mutations, err)
 	}
+	p = fake{clumsy: 2}
+	if _, err := suite("seen").Mutate(t.Context(), o); err == nil || len(p.ran) != 0 {
+		t.Errorf("where the mutation is still applied: ran %v (%v)", p.ran, err)
+	}
 }
 
 func TestCheckProvesNothingWhileAMutationIsApplied(t *testing.T) {

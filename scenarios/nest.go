@@ -1,7 +1,10 @@
 package scenarios
 
 import (
+	"crypto/rand"
+	"errors"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/go-git/go-git/v5"
@@ -15,7 +18,7 @@ import (
 const nestWidth = 10
 
 // runNest commits so many levels of folders in a clone, each of which holds the next one under ten names: a few hundred
-// bytes that are ten files to the power of the levels. The clone's files stay as they are.
+// bytes that are ten to the power of the levels files. The clone's own files stay as they are.
 func runNest(c *call) error {
 	repo, err := git.PlainOpen(c.ts.MkAbs(c.args[0]))
 	if err != nil {
@@ -27,6 +30,15 @@ func runNest(c *call) error {
 	}
 	blob := repo.Storer.NewEncodedObject()
 	blob.SetType(plumbing.BlobObject)
+	// Never twice the same: git doesn't send what is there already.
+	w, err := blob.Writer()
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(w, rand.Text())
+	if err := errors.Join(err, w.Close()); err != nil {
+		return err
+	}
 	hash, err := repo.Storer.SetEncodedObject(blob)
 	if err != nil {
 		return err

@@ -70,8 +70,7 @@ func (r *reporter) write(ctx context.Context, e *corev1.Event) error {
 // report tells of one packet, unless the same was told just now.
 func (r *reporter) report(p denied.Packet) {
 	now := time.Now()
-	ok, last := r.news(p, now)
-	if !ok {
+	if !r.news(p, now) {
 		return
 	}
 	r.log.Info("refused", "why", p.Why, "from", r.node.named(p.From), "to", r.node.named(p.To), "protocol", p.Protocol, "port", p.Port)
@@ -83,8 +82,8 @@ func (r *reporter) report(p denied.Packet) {
 	if !ok {
 		return
 	}
-	if last {
-		e.Message += " More that are refused within the minute aren't told."
+	if r.isFull(p.From) {
+		e.Message += " More that are refused within the minute may not be told."
 	}
 	e.FirstTimestamp, e.LastTimestamp = metav1.NewTime(now), metav1.NewTime(now)
 	select {
@@ -94,27 +93,40 @@ func (r *reporter) report(p denied.Packet) {
 	}
 }
 
-// news says whether a refusal isn't one of the last minute, nor one too many of its sender or of all; and whether it is
-// the last for which there is room.
-func (r *reporter) news(p denied.Packet, now time.Time) (ok, last bool) {
+// news says whether a refusal isn't one of the last minute, nor one too many of its sender or of all.
+func (r *reporter) news(p denied.Packet, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if p.Why == firewall.Spoofed {
 		p.From = netip.Addr{} // whoever sends, it isn't that
 	}
-	ofSender := 0
 	for known, at := range r.told {
 		if now.Sub(at) >= quiet {
 			delete(r.told, known)
-		} else if known.From == p.From {
+		}
+	}
+	if _, recently := r.told[p]; recently || r.full(p.From) {
+		return false
+	}
+	r.told[p] = now
+	return true
+}
+
+// isFull says whether there is no room for another refusal of a sender.
+func (r *reporter) isFull(from netip.Addr) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.full(from)
+}
+
+func (r *reporter) full(from netip.Addr) bool {
+	ofSender := 0
+	for known := range r.told {
+		if known.From == from {
 			ofSender++
 		}
 	}
-	if _, recently := r.told[p]; recently || ofSender >= most || len(r.told) >= ofAll {
-		return false, false
-	}
-	r.told[p] = now
-	return true, ofSender+1 == most || len(r.told) == ofAll
+	return ofSender >= most || len(r.told) >= ofAll
 }
 
 // event words a refused packet for the pod whose policies refused it; ok is false if that pod has gone.

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // hook is what runs when something is pushed. Gitea's own hook of that name runs all that stands in its folder.
@@ -26,7 +28,7 @@ func Install(repositories, dir string, maxEntries int64) error {
 		return fmt.Errorf("copy this program: %w", err)
 	}
 	script := fmt.Sprintf("#!/bin/sh\nexec '%s' pre-receive --max-entries %d\n", program, maxEntries)
-	all, err := filepath.Glob(filepath.Join(repositories, "*", "*.git"))
+	all, err := below(repositories)
 	if err != nil {
 		return err
 	}
@@ -39,6 +41,30 @@ func Install(repositories, dir string, maxEntries int64) error {
 		}
 	}
 	return nil
+}
+
+// below lists the repositories below a folder, which Gitea makes with the first of them.
+func below(dir string) ([]string, error) {
+	owners, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var all []string
+	for _, owner := range owners {
+		if !owner.IsDir() {
+			continue
+		}
+		of, err := os.ReadDir(filepath.Join(dir, owner.Name()))
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range of {
+			if r.IsDir() && strings.HasSuffix(r.Name(), ".git") {
+				all = append(all, filepath.Join(dir, owner.Name(), r.Name()))
+			}
+		}
+	}
+	return all, nil
 }
 
 func copySelf(name string) error {

@@ -5,13 +5,10 @@
 package receive
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os/exec"
 	"strconv"
 	"strings"
 	"time"
@@ -25,12 +22,13 @@ const MaxEntries = source.MaxFiles
 
 // How much else it may hold. None is a setting.
 const (
-	maxPaths   = 8 << 20         // bytes of all their paths
-	maxDepth   = 64              // folders in each other
-	maxFolder  = 4 << 20         // bytes of a folder's own list
-	maxName    = 255             // bytes of a name, which is what file systems take
-	// maxFolders is how many folders one push may bring.
-	maxFolders = 200_000
+	maxPaths = 8 << 20 // bytes of all paths
+	maxDepth = 64      // folders in each other
+	maxName  = 255     // bytes of a name, which is what file systems take
+	// maxFolder and maxText are the bytes of a folder's own list, and of a commit or a tag: Gitea reads each whole.
+	maxFolder, maxText = 4 << 20, 1 << 20
+	// maxObjects is how many folders, commits and tags one push may bring.
+	maxObjects = 200_000
 	// checkTime is how long looking at a push may take.
 	checkTime = time.Minute
 )
@@ -38,135 +36,45 @@ const (
 // ErrTooLarge says that a push brings more than a repository may hold.
 var ErrTooLarge = errors.New("this push is refused")
 
+func tooLarge(format string, args ...any) error {
+	return fmt.Errorf("%w: "+format, append([]any{ErrTooLarge}, args...)...)
+}
+
 // Check looks at everything that a push brought, reachable or not, since Gitea shows each of it to whoever knows its
-// hash. No folder may hold more than so many entries. It wants to run as git's pre-receive hook does: environ is that
-// hook's environment.
+// hash, and at what its commits and tags lead to. No folder may hold more than so many entries. It wants to run as git's
+// pre-receive hook does: environ is that hook's environment.
 func Check(ctx context.Context, environ []string, maxEntries int64) error {
-	ctx, cancel := context.WithTimeoutCause(ctx, checkTime, fmt.Errorf("%w: it can't be looked at within %s; push it in parts", ErrTooLarge, checkTime))
+	ctx, cancel := context.WithTimeoutCause(ctx, checkTime, tooLarge("it can't be looked at within %s; push it in parts", checkTime))
 	defer cancel()
-	folders, err := brought(ctx, environ)
-	if err != nil || len(folders) == 0 {
+	// Without the hooks' own environment nothing new came: a name was set or deleted.
+	if !quarantined(environ) {
+		return nil
+	}
+	brought, err := list(ctx, environ)
+	if err != nil {
 		return err
 	}
 	objects, err := open(ctx, environ)
 	if err != nil {
 		return err
 	}
-	l := lister{read: objects.tree, maxEntries: maxEntries, known: map[string]size{}}
-	for _, hash := range folders {
-		if _, err := l.size(hash, 1); err != nil {
-			return errors.Join(err, objects.close())
+	defer objects.close()
+	l := lister{read: objects.read, maxEntries: maxEntries, known: map[string]size{}}
+	for _, o := range brought {
+		folder := o.hash
+		if o.kind != tree {
+			if folder, err = objects.folder(o); err != nil {
+				return err
+			}
 		}
-	}
-	return objects.close()
-}
-
-// brought lists the folders among a push's objects, which git keeps apart from the repository's until the hooks have
-// let them in. A push that only sets or deletes a name brings none.
-func brought(ctx context.Context, environ []string) ([]string, error) {
-	var env []string
-	apart := false
-	for _, v := range environ {
-		// Without the repository's own: only what is new.
-		if !strings.HasPrefix(v, "GIT_ALTERNATE_OBJECT_DIRECTORIES=") {
-			env = append(env, v)
+		if folder == "" {
+			continue
 		}
-		apart = apart || strings.HasPrefix(v, "GIT_QUARANTINE_PATH=")
-	}
-	if !apart {
-		return nil, nil
-	}
-	cmd := exec.CommandContext(ctx, "git", "cat-file", "--batch-all-objects", "--unordered", "--batch-check=%(objecttype) %(objectname)")
-	cmd.Env = env
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := cmd.Start(); err != nil {
-		return nil, err
-	}
-	var folders []string
-	lines := bufio.NewScanner(out)
-	for lines.Scan() && len(folders) <= maxFolders {
-		if hash, ok := strings.CutPrefix(lines.Text(), "tree "); ok {
-			folders = append(folders, hash)
+		if _, err := l.size(folder, 1, 0); err != nil {
+			return err
 		}
-	}
-	if len(folders) > maxFolders {
-		_ = cmd.Cancel()
-		_ = cmd.Wait()
-		return nil, fmt.Errorf("%w: it brings more than %d folders; push it in parts", ErrTooLarge, maxFolders)
-	}
-	if err := errors.Join(lines.Err(), cmd.Wait()); err != nil {
-		return nil, failed(ctx, err, &stderr)
-	}
-	return folders, nil
-}
-
-func failed(ctx context.Context, err error, stderr *bytes.Buffer) error {
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return fmt.Errorf("git cat-file: %w: %s", err, bytes.TrimSpace(stderr.Bytes()))
-}
-
-// objects reads one object after the other.
-type objects struct {
-	ctx    context.Context
-	cmd    *exec.Cmd
-	in     io.WriteCloser
-	out    *bufio.Reader
-	stderr bytes.Buffer
-}
-
-func open(ctx context.Context, environ []string) (*objects, error) {
-	o := &objects{ctx: ctx, cmd: exec.CommandContext(ctx, "git", "cat-file", "--batch=%(objecttype) %(objectsize)")}
-	o.cmd.Env, o.cmd.Stderr = environ, &o.stderr
-	var err error
-	if o.in, err = o.cmd.StdinPipe(); err != nil {
-		return nil, err
-	}
-	out, err := o.cmd.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	o.out = bufio.NewReader(out)
-	return o, o.cmd.Start()
-}
-
-func (o *objects) close() error {
-	err := o.in.Close()
-	if err := errors.Join(err, o.cmd.Wait()); err != nil {
-		return failed(o.ctx, err, &o.stderr)
 	}
 	return nil
-}
-
-// tree gives a folder's own list, in Git's form.
-func (o *objects) tree(hash string) ([]byte, error) {
-	if _, err := io.WriteString(o.in, hash+"\n"); err != nil {
-		return nil, failed(o.ctx, err, &o.stderr)
-	}
-	line, err := o.out.ReadString('\n')
-	if err != nil {
-		return nil, failed(o.ctx, err, &o.stderr)
-	}
-	kind, length, _ := strings.Cut(strings.TrimSuffix(line, "\n"), " ")
-	n, err := strconv.ParseInt(length, 10, 64)
-	if err != nil || kind != "tree" {
-		return nil, fmt.Errorf("%w: %s is no folder: %s", ErrTooLarge, hash, strings.TrimSpace(line))
-	}
-	if n > maxFolder {
-		_ = o.cmd.Cancel()
-		return nil, fmt.Errorf("%w: the list of folder %s has more than %d MiB", ErrTooLarge, hash, maxFolder>>20)
-	}
-	data := make([]byte, n+1) // with a newline
-	if _, err := io.ReadFull(o.out, data); err != nil {
-		return nil, failed(o.ctx, err, &o.stderr)
-	}
-	return data[:n], nil
 }
 
 // size is what a folder holds with all below it.
@@ -174,61 +82,106 @@ type size struct{ entries, paths, depth int64 }
 
 // lister adds up folders, each once.
 type lister struct {
-	read       func(hash string) ([]byte, error)
+	read       func(hash, kind string) ([]byte, error)
 	maxEntries int64
 	known      map[string]size
 }
 
-func (l lister) size(hash string, level int64) (size, error) {
+// size adds up one folder. It stands below so many others, which list so much themselves.
+func (l lister) size(hash string, depth, above int64) (size, error) {
 	if known, ok := l.known[hash]; ok {
 		return known, nil
 	}
-	if level > maxDepth {
-		return size{}, fmt.Errorf("%w: more than %d folders stand in each other, the innermost %s", ErrTooLarge, maxDepth, hash)
+	if depth > maxDepth {
+		return size{}, tooLarge("more than %d folders stand in each other, the innermost %s", maxDepth, hash)
 	}
-	data, err := l.read(hash)
+	data, err := l.read(hash, tree)
 	if err != nil {
 		return size{}, err
 	}
-	s := size{depth: 1}
-	for len(data) > 0 {
-		name, mode, below, rest, ok := entry(data, len(hash)/2)
-		if !ok {
-			return size{}, fmt.Errorf("%w: folder %s isn't in Git's form", ErrTooLarge, hash)
+	entries, err := parse(data, len(hash)/2)
+	if err != nil {
+		return size{}, tooLarge("folder %s: %w", hash, err)
+	}
+	s := size{depth: 1, entries: int64(len(entries))}
+	above += s.entries
+	for _, e := range entries {
+		s.paths += e.name + 1
+	}
+	if err := l.check(hash, size{entries: above, paths: s.paths}); err != nil {
+		return size{}, err
+	}
+	for _, e := range entries {
+		if e.folder == "" {
+			continue
 		}
-		data = rest
-		if len(name) > maxName {
-			return size{}, fmt.Errorf("%w: folder %s has a name of more than %d bytes", ErrTooLarge, hash, maxName)
+		below, err := l.size(e.folder, depth+1, above)
+		if err != nil {
+			return size{}, err
 		}
-		s.entries++
-		s.paths += int64(len(name)) + 1
-		if mode == "40000" || mode == "040000" {
-			sub, err := l.size(below, level+1)
-			if err != nil {
-				return size{}, err
-			}
-			s.entries += sub.entries
-			s.paths += sub.paths + sub.entries*(int64(len(name))+1)
-			s.depth = max(s.depth, sub.depth+1)
-		}
-		switch {
-		case s.entries > l.maxEntries:
-			return size{}, fmt.Errorf("%w: folder %s holds more than %d files and folders, with those below it", ErrTooLarge, hash, l.maxEntries)
-		case s.paths > maxPaths:
-			return size{}, fmt.Errorf("%w: the paths of the files in folder %s take more than %d MiB", ErrTooLarge, hash, maxPaths>>20)
-		case s.depth > maxDepth:
-			return size{}, fmt.Errorf("%w: in folder %s more than %d folders stand in each other", ErrTooLarge, hash, maxDepth)
+		s.entries += below.entries
+		s.paths += below.paths + below.entries*(e.name+1)
+		s.depth = max(s.depth, below.depth+1)
+		if err := l.check(hash, s); err != nil {
+			return size{}, err
 		}
 	}
 	l.known[hash] = s
 	return s, nil
 }
 
-// entry reads the first entry of a folder's list: mode, name and the hash of so many bytes.
-func entry(data []byte, hashLen int) (name []byte, mode, hash string, rest []byte, ok bool) {
-	space, end := bytes.IndexByte(data, ' '), bytes.IndexByte(data, 0)
-	if space <= 0 || end <= space+1 || len(data) < end+1+hashLen {
-		return nil, "", "", nil, false
+func (l lister) check(hash string, s size) error {
+	switch {
+	case s.entries > l.maxEntries:
+		return tooLarge("a folder holds more than %d files and folders, with those below it: %s", l.maxEntries, hash)
+	case s.paths > maxPaths:
+		return tooLarge("the paths of the files in a folder take more than %d MiB: %s", maxPaths>>20, hash)
+	case s.depth > maxDepth:
+		return tooLarge("more than %d folders stand in each other, the outermost %s", maxDepth, hash)
 	}
-	return data[space+1 : end], string(data[:space]), fmt.Sprintf("%x", data[end+1:end+1+hashLen]), data[end+1+hashLen:], true
+	return nil
+}
+
+// entry is what counts of one line of a folder's list.
+type entry struct {
+	name   int64  // bytes
+	folder string // its hash, if it is one
+}
+
+// parse reads a folder's list in Git's form, whose hashes have so many bytes.
+func parse(data []byte, hashLen int) ([]entry, error) {
+	var out []entry
+	for len(data) > 0 {
+		space, end := bytes.IndexByte(data, ' '), bytes.IndexByte(data, 0)
+		if space < 0 || end <= space+1 || len(data) < end+1+hashLen {
+			return nil, errors.New("it isn't in Git's form")
+		}
+		e := entry{name: int64(end - space - 1)}
+		if e.name > maxName {
+			return nil, fmt.Errorf("a name has more than %d bytes", maxName)
+		}
+		folder, err := isFolder(string(data[:space]))
+		if err != nil {
+			return nil, err
+		}
+		if folder {
+			e.folder = fmt.Sprintf("%x", data[end+1:end+1+hashLen])
+		}
+		out, data = append(out, e), data[end+1+hashLen:]
+	}
+	return out, nil
+}
+
+// isFolder reads an entry's mode. Git takes for a folder whatever says so in these four bits, and writes it in one way only.
+func isFolder(mode string) (bool, error) {
+	n, err := strconv.ParseUint(strings.TrimLeft(mode, "0"), 8, 16)
+	if err == nil {
+		switch n & 0o170000 {
+		case 0o040000:
+			return true, nil
+		case 0o100000, 0o120000, 0o160000: // file, symbolic link, submodule
+			return false, nil
+		}
+	}
+	return false, fmt.Errorf("a mode isn't Git's: %.20q", mode)
 }

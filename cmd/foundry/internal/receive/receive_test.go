@@ -3,11 +3,13 @@ package receive
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -143,8 +145,12 @@ func TestPush(t *testing.T) {
 			return "refs/tags/bomb", "refs/tags/bomb"
 		}, "more than 50000 files and folders"},
 		{"too deep", func(r repositories) (string, string) { return r.commit(r.nested(70, 1, "d")), "refs/heads/main" }, "folders stand in each other"},
-		{"long paths", func(r repositories) (string, string) { return r.commit(r.nested(9, 3, strings.Repeat("n", 250))), "refs/heads/main" }, "paths"},
-		{"a long name", func(r repositories) (string, string) { return r.commit(r.nested(1, 1, strings.Repeat("n", 300))), "refs/heads/main" }, "name of more than 255 bytes"},
+		{"long paths", func(r repositories) (string, string) {
+			return r.commit(r.nested(9, 3, strings.Repeat("n", 250))), "refs/heads/main"
+		}, "paths"},
+		{"a long name", func(r repositories) (string, string) {
+			return r.commit(r.nested(1, 1, strings.Repeat("n", 300))), "refs/heads/main"
+		}, "a name has more than 255 bytes"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			r := newRepositories(t)
@@ -188,8 +194,7 @@ func TestPushOfPacks(t *testing.T) {
 	}
 	pack := r.in([]byte(strings.Join(objects, "\n")+"\n"), "pack-objects", "-q", "--stdout")
 	refs := fmt.Sprintf("%s %s refs/heads/main\x00 report-status", base, commit)
-	request := fmt.Sprintf("%04x%s0000", len(refs)+4, refs)
-	out, err := r.try(append([]byte(request), pack...), "receive-pack", r.bare)
+	out, err := r.try(fmt.Appendf(nil, "%04x%s0000%s\n", len(refs)+4, refs, pack), "receive-pack", r.bare)
 	if err != nil || !strings.Contains(out, "more than 50000 files and folders") || !strings.Contains(out, "pre-receive hook declined") {
 		t.Errorf("%v: %s", err, out)
 	}
@@ -198,11 +203,117 @@ func TestPushOfPacks(t *testing.T) {
 	}
 }
 
-func TestEntry(t *testing.T) {
-	for _, broken := range []string{"100644 a", "100644 a\x00short", " a\x0012345678901234567890", "100644 \x0012345678901234567890", "100644\x00a b12345678901234567890"} {
-		l := lister{read: func(string) ([]byte, error) { return []byte(broken), nil }, maxEntries: 1, known: map[string]size{}}
-		if _, err := l.size(strings.Repeat("a", 40), 1); !errors.Is(err, ErrTooLarge) {
-			t.Errorf("%q: %v", broken, err)
+// TestPushOfWhatIsThere: what came into the repository before there was a hook comes in no second time, by whatever name.
+func TestPushOfWhatIsThere(t *testing.T) {
+	r := newRepositories(t)
+	base := r.commit(r.nested(1, 1, "d"))
+	bomb := r.nested(10, 10, "d")
+	r.git("-c", "core.hooksPath=/dev/null", "push", "-q", r.bare, base+":refs/heads/main")
+	var objects []string
+	for line := range strings.Lines(r.git("rev-list", "--objects", bomb)) {
+		objects = append(objects, strings.Fields(line)[0])
+	}
+	pack := r.in([]byte(strings.Join(objects, "\n")+"\n"), "pack-objects", "-q", "--stdout")
+	r.in([]byte(pack+"\n"), "--git-dir", r.bare, "unpack-objects", "-q")
+	r.git("tag", "-a", "-m", "m", "bomb", bomb)
+	for object, ref := range map[string]string{r.commit(bomb, base): "refs/heads/main", "refs/tags/bomb": "refs/tags/bomb"} {
+		if out, err := r.try(nil, "push", r.bare, object+":"+ref); err == nil || !strings.Contains(out, "more than 50000 files and folders") {
+			t.Errorf("%s: %v: %s", ref, err, out)
 		}
+	}
+}
+
+// TestPushOfOddObjects makes objects as git itself makes none.
+func TestPushOfOddObjects(t *testing.T) {
+	long := strings.Repeat("x", 2<<20)
+	for name, tt := range map[string]struct {
+		kind string
+		data func(r repositories) string
+		want string
+	}{
+		"a folder's mode as others write it": {tree, func(r repositories) string { return r.nest("40755") }, "more than 50000 files and folders"},
+		"another":                            {tree, func(r repositories) string { return r.nest("040644") }, "more than 50000 files and folders"},
+		"a mode of more bits":                {tree, func(r repositories) string { return r.nest("7040000") }, "a mode isn't Git's"},
+		"a mode that is none":                {tree, func(r repositories) string { return r.nest("000000") }, "a mode isn't Git's"},
+		"a file for a folder": {tree, func(r repositories) string {
+			blob := r.in([]byte(strings.Repeat("y", 1<<20)), "hash-object", "-w", "--stdin")
+			return "40000 d\x00" + string(unhex(t, blob))
+		}, "is a blob, and said to be a tree"},
+		"a list that is too long": {tree, func(repositories) string { return "100644 " + strings.Repeat(long, 3) }, "takes more than 4 MiB"},
+		"a commit that is too long": {commit, func(r repositories) string {
+			return "tree " + r.nested(0, 0, "") + "\nauthor a <a@x> 0 +0000\ncommitter a <a@x> 0 +0000\n\n" + long
+		}, "takes more than 1 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRepositories(t)
+			object := r.in([]byte(tt.data(r)), "hash-object", "-t", tt.kind, "-w", "--stdin", "--literally")
+			// Into a pack by its hash alone: git would walk into what it can't read.
+			all := r.in(nil, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+			out, err := r.receive(all, r.commit(r.nested(1, 1, "d")), object)
+			if err != nil || !strings.Contains(out, tt.want) || !strings.Contains(out, "pre-receive hook declined") {
+				t.Errorf("%v: %s, want %q", err, out, tt.want)
+			}
+		})
+	}
+}
+
+// receive has the repository take a pack with all these objects, one to a line, and a commit that becomes main.
+func (r repositories) receive(objects, commit, more string) (string, error) {
+	r.t.Helper()
+	for line := range strings.Lines(r.git("rev-list", "--objects", commit)) {
+		objects += "\n" + strings.Fields(line)[0]
+	}
+	pack := r.in([]byte(objects+"\n"+more+"\n"), "pack-objects", "-q", "--stdout")
+	refs := fmt.Sprintf("%040d %s refs/heads/main\x00 report-status", 0, commit)
+	return r.try(fmt.Appendf(nil, "%04x%s0000%s\n", len(refs)+4, refs, pack), "receive-pack", r.bare)
+}
+
+// nest is ten levels of ten folders with that mode, but for the outermost, which is given as it stands in an object.
+func (r repositories) nest(mode string) string {
+	blob := r.in([]byte("x"), "hash-object", "-w", "--stdin")
+	list := "100644 file\x00" + string(unhex(r.t, blob))
+	for range 10 {
+		hash := unhex(r.t, r.in([]byte(list), "hash-object", "-t", tree, "-w", "--stdin", "--literally"))
+		list = ""
+		for i := range 10 {
+			list += fmt.Sprintf("%s d%d\x00%s", mode, i, hash)
+		}
+	}
+	return list
+}
+
+func unhex(t *testing.T, hash string) []byte {
+	t.Helper()
+	data, err := hex.DecodeString(hash)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestFatFolders: folders in each other, each with a long list of its own, are refused before they are all in memory.
+func TestFatFolders(t *testing.T) {
+	reads := 0
+	l := lister{maxEntries: MaxEntries, known: map[string]size{}, read: func(hash, _ string) ([]byte, error) {
+		reads++
+		entry := "40000 d\x00" + strings.Repeat("\x00", 19) + string(rune(reads))
+		return []byte(strings.Repeat(entry, MaxEntries/10)), nil
+	}}
+	if _, err := l.size(strings.Repeat("f", 40), 1, 0); !errors.Is(err, ErrTooLarge) || reads > 11 {
+		t.Errorf("%v after %d folders", err, reads)
+	}
+}
+
+func TestParse(t *testing.T) {
+	const hash = "12345678901234567890"
+	for _, broken := range []string{"100644 a", "100644 a\x00short", " a\x00" + hash, "100644 \x00" + hash, "100644\x00a b" + hash, "100644 " + strings.Repeat("n", 256) + "\x00" + hash, "10064x a\x00" + hash} {
+		if got, err := parse([]byte(broken), 20); err == nil {
+			t.Errorf("%q: %v", broken, got)
+		}
+	}
+	got, err := parse([]byte("100644 file\x00"+hash+"40000 folder\x00"+hash+"160000 submodule\x00"+hash+"120000 link\x00"+hash), 20)
+	want := []entry{{name: 4}, {6, hex.EncodeToString([]byte(hash))}, {name: 9}, {name: 4}}
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v", got, err)
 	}
 }
