@@ -102,7 +102,11 @@ func (a *Audit) drafts(e *auditv1.Event) []tracedb.Draft {
 		return known
 	})
 	if len(out) > 0 && !a.limiter(who, what).AllowN(e.StageTimestamp.Time, len(out)) {
-		return []tracedb.Draft{tooMany(who, what, e.StageTimestamp.Time)}
+		more := tooMany(who, what, e.StageTimestamp.Time)
+		if what == connections { // one pod's, which its story tells
+			more.Refs = out[0].Refs
+		}
+		return []tracedb.Draft{more}
 	}
 	for _, d := range out {
 		a.told.Add(d.ID, nil)

@@ -83,6 +83,9 @@ func TestConnectionsFlood(t *testing.T) {
 	}
 	got := tr.lines(auditLine(t))
 	all := strings.Join(got, "\n")
+	if !strings.Contains(all, "pod:drones/loud | drones/loud more requests") {
+		t.Errorf("that there was more isn't about the pod: %q", got)
+	}
 	if len(got) != connections.burst+2 || !strings.Contains(all, "drones/quiet connect to 10.1.1.1") || !strings.Contains(all, "drones/loud more requests") {
 		t.Errorf("%d records, the last of them %q", len(got), got[len(got)-2:])
 	}

@@ -38,8 +38,9 @@ func list(ctx context.Context, environ []string) ([]object, error) {
 	}
 	defer r.close()
 	var all []object
+	var texts int64
 	for {
-		o, _, err := r.header()
+		o, n, err := r.header()
 		if err == io.EOF {
 			return all, r.end()
 		}
@@ -48,6 +49,12 @@ func list(ctx context.Context, environ []string) ([]object, error) {
 		}
 		if o.kind == "blob" {
 			continue
+		}
+		if o.kind != tree {
+			texts += n
+		}
+		if texts > maxTexts {
+			return nil, tooLarge("its commits and tags take more than %d MiB together", maxTexts>>20)
 		}
 		if all = append(all, o); len(all) > maxObjects {
 			return nil, tooLarge("it brings more than %d folders, commits and tags; push it in parts", maxObjects)
@@ -125,7 +132,7 @@ func (r *reader) header() (o object, n int64, err error) {
 	case o.kind == tree && n > maxFolder:
 		err = tooLarge("the list of folder %s takes more than %d MiB", o.hash, maxFolder>>20)
 	case (o.kind == commit || o.kind == tag) && n > maxText:
-		err = tooLarge("%s %s takes more than %d MiB", o.kind, o.hash, maxText>>20)
+		err = tooLarge("%s %s takes more than %d KiB", o.kind, o.hash, maxText>>10)
 	}
 	return o, n, err
 }

@@ -25,8 +25,9 @@ const (
 	maxPaths = 8 << 20 // bytes of all paths
 	maxDepth = 64      // folders in each other
 	maxName  = 255     // bytes of a name, which is what file systems take
-	// maxFolder and maxText are the bytes of a folder's own list, and of a commit or a tag: Gitea reads each whole.
-	maxFolder, maxText = 4 << 20, 1 << 20
+	// maxFolder and maxText are the bytes of a folder's own list, and of a commit or a tag; maxTexts those of all commits
+	// and tags that one push brings. Gitea reads each whole, and where it compares branches all of them.
+	maxFolder, maxText, maxTexts = 4 << 20, 64 << 10, 32 << 20
 	// maxObjects is how many folders, commits and tags one push may bring.
 	maxObjects = 200_000
 	// checkTime is how long looking at a push may take.

@@ -242,7 +242,7 @@ func TestPushOfOddObjects(t *testing.T) {
 		"a list that is too long": {tree, func(repositories) string { return "100644 " + strings.Repeat(long, 3) }, "takes more than 4 MiB"},
 		"a commit that is too long": {commit, func(r repositories) string {
 			return "tree " + r.nested(0, 0, "") + "\nauthor a <a@x> 0 +0000\ncommitter a <a@x> 0 +0000\n\n" + long
-		}, "takes more than 1 MiB"},
+		}, "takes more than 64 KiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRepositories(t)
@@ -301,6 +301,23 @@ func TestFatFolders(t *testing.T) {
 	}}
 	if _, err := l.size(strings.Repeat("f", 40), 1, 0); !errors.Is(err, ErrTooLarge) || reads > 11 {
 		t.Errorf("%v after %d folders", err, reads)
+	}
+}
+
+// TestPushOfLongHistory: commits that are small each are too much together, since Gitea compares with all of them.
+func TestPushOfLongHistory(t *testing.T) {
+	r := newRepositories(t)
+	var history strings.Builder
+	const message = 60 << 10
+	for n := range maxTexts/message + 1 {
+		fmt.Fprintf(&history, "commit refs/heads/long\ncommitter a <a@x> %d +0000\ndata %d\n%s\n", n, message, strings.Repeat("m", message))
+	}
+	r.in([]byte(history.String()), "fast-import", "--quiet")
+	if out, err := r.try(nil, "push", r.bare, "refs/heads/long"); err == nil || !strings.Contains(out, "take more than 32 MiB together") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if out, err := r.try(nil, "push", r.bare, "refs/heads/long~10:refs/heads/long"); err != nil {
+		t.Errorf("what fits is refused: %s", out)
 	}
 }
 
