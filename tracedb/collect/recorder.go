@@ -98,6 +98,9 @@ func (r *recorder) tryPut(ctx context.Context, drafts []tracedb.Draft) error {
 			r.remember(d.ID)
 			return true
 		})
+		if len(batch) == 0 {
+			continue
+		}
 		if err := r.slow(ctx); err != nil {
 			return err
 		}
@@ -136,9 +139,6 @@ func plausibleTime(at, now time.Time) time.Time {
 // append adds a batch to the log. If the log will never take it, each record is tried alone, since the others
 // must not be lost for one of them.
 func (r *recorder) append(ctx context.Context, batch []tracedb.Draft) error {
-	if len(batch) == 0 {
-		return nil
-	}
 	receipts, err := r.Sink(ctx, r.identity, batch)
 	switch {
 	case err == nil:
