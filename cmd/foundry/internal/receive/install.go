@@ -84,13 +84,14 @@ func replace(name string, write func(f *os.File) error) error {
 	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	// Hidden: Gitea runs every file of the folder that its shell's * finds.
-	f, err := os.CreateTemp(filepath.Dir(name), ".new-")
+	// Hidden, since Gitea runs what its shell's * finds; and of one name, so that what a killed one left is used again.
+	tmp := filepath.Join(filepath.Dir(name), "."+filepath.Base(name)+".new")
+	f, err := os.Create(tmp)
 	if err != nil {
 		return err
 	}
 	if err := errors.Join(write(f), f.Chmod(0o755), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(f.Name()))
+		return err
 	}
-	return os.Rename(f.Name(), name)
+	return os.Rename(tmp, name)
 }
