@@ -23,18 +23,28 @@ import (
 // kubernetesTools is the module that pins Kubernetes' own tests and their image.
 const kubernetesTools = "tools/kubernetes"
 
+// kubernetesTool builds what the module pins, brings the image that a program of it says it runs into each node, as one
+// of the programs beside it, and names the program. Clean takes the image out again; it is never nil.
+func (w *world) kubernetesTool(ctx context.Context, name string, image ...string) (program string, clean func() error, err error) {
+	clean = func() error { return nil }
+	if program, err = w.build(ctx, kubernetesTools, name, "tool", "./netpol", "./cyclonus"); err != nil {
+		return "", clean, err
+	}
+	tag, err := command.Output(ctx, program, "--image")
+	if err != nil {
+		return "", clean, err
+	}
+	for i := range image {
+		image[i] = filepath.Join(filepath.Dir(program), image[i])
+	}
+	clean, err = w.load(ctx, strings.TrimSpace(string(tag)), image...)
+	return program, clean, err
+}
+
 // networkPolicies runs Kubernetes' end-to-end tests of network policies in namespaces of their own. The image of their
-// pods is built from the same module, brought into each node, and taken out again.
+// pods is built from the same module.
 func networkPolicies(ctx context.Context, w *world) (all []result, err error) {
-	program, err := w.build(ctx, kubernetesTools, "netpol", "tool", "./netpol")
-	if err != nil {
-		return nil, err
-	}
-	image, err := command.Output(ctx, program, "--image")
-	if err != nil {
-		return nil, err
-	}
-	clean, err := w.load(ctx, strings.TrimSpace(string(image)), filepath.Join(filepath.Dir(program), "agnhost"))
+	program, clean, err := w.kubernetesTool(ctx, "netpol", "agnhost")
 	// Also after an interrupt: what was brought into the nodes goes.
 	defer func() { err = errors.Join(err, clean()) }()
 	if err != nil {
@@ -58,8 +68,30 @@ func networkPolicies(ctx context.Context, w *world) (all []result, err error) {
 	return readJUnit(file)
 }
 
-// load brings an image that is one program, at the root, into every node. Clean takes it out again; it is never nil.
-func (w *world) load(ctx context.Context, image, program string) (clean func() error, err error) {
+// cyclonus runs what cyclonus generates, in namespaces of its own.
+func cyclonus(ctx context.Context, w *world) (all []result, err error) {
+	program, clean, err := w.kubernetesTool(ctx, "cyclonus", "agnhost", "worker")
+	defer func() { err = errors.Join(err, clean()) }()
+	if err != nil {
+		return nil, err
+	}
+	report := filepath.Join(w.temp, "cyclonus.xml")
+	_, err = command.Command{
+		Name: program, Args: []string{"--junit=" + report}, Env: append(os.Environ(), "KUBECONFIG="+w.which.Kubeconfig()),
+	}.Output(ctx)
+	if err != nil {
+		return nil, err
+	}
+	file, err := os.Open(report)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	return readJUnit(file)
+}
+
+// load brings an image of programs, at the root, into every node. Clean takes it out again; it is never nil.
+func (w *world) load(ctx context.Context, image string, programs ...string) (clean func() error, err error) {
 	ctr := func(ctx context.Context, node string, stdin io.Reader, args ...string) error {
 		_, err := command.Command{Name: "docker", Stdin: stdin, Args: append([]string{"exec", "-i", node, "ctr", "--namespace=k8s.io", "images"}, args...)}.Output(ctx)
 		return err
@@ -72,7 +104,7 @@ func (w *world) load(ctx context.Context, image, program string) (clean func() e
 		}
 		return errors.Join(errs...)
 	}
-	archive, err := archiveOf(image, program)
+	archive, err := archiveOf(image, programs)
 	if err != nil {
 		return clean, err
 	}
@@ -90,13 +122,17 @@ func (w *world) load(ctx context.Context, image, program string) (clean func() e
 	return clean, nil
 }
 
-// archiveOf is an image of one program, as `docker save` would write it.
-func archiveOf(image, program string) (out bytes.Buffer, err error) {
+// archiveOf is an image of programs, as `docker save` would write it; the first is what it runs.
+func archiveOf(image string, programs []string) (out bytes.Buffer, err error) {
 	tag, err := name.NewTag(image)
 	if err != nil {
 		return out, err
 	}
-	files, err := layer.Plain([]layer.Entry{{Path: filepath.Base(program), Mode: 0o755, File: program}})
+	var entries []layer.Entry
+	for _, program := range programs {
+		entries = append(entries, layer.Entry{Path: filepath.Base(program), Mode: 0o755, File: program})
+	}
+	files, err := layer.Plain(entries)
 	if err != nil {
 		return out, err
 	}
@@ -109,7 +145,7 @@ func archiveOf(image, program string) (out bytes.Buffer, err error) {
 		return out, err
 	}
 	config = config.DeepCopy()
-	config.OS, config.Architecture, config.Config.Entrypoint = "linux", runtime.GOARCH, []string{"/" + filepath.Base(program)}
+	config.OS, config.Architecture, config.Config.Entrypoint = "linux", runtime.GOARCH, []string{"/" + filepath.Base(programs[0])}
 	if built, err = mutate.ConfigFile(built, config); err != nil {
 		return out, err
 	}

@@ -30,6 +30,7 @@ func adapters() map[string]adapter {
 		"cyclonedx":        cycloneDX,
 		"kubeconform":      kubeconform,
 		"network-policies": networkPolicies,
+		"cyclonus":         cyclonus,
 	}
 }
 
