@@ -168,7 +168,7 @@ func (e *engine) table() map[string]scriptCommand {
 		"get":      {forms: []string{"FILE"}, refusable: true, onCluster: runGet},
 		"blocked":  {forms: []string{"FILE"}, onCluster: runBlocked},
 		"answered": {forms: []string{"FILE"}, onCluster: runAnswered},
-		"outage":   {forms: []string{"gatekeeper|trace stop|hold|release|back"}, onCluster: runOutage},
+		"outage":   {forms: []string{"gatekeeper|trace stop|release|back"}, onCluster: runOutage},
 		"trace": {forms: []string{
 			"why SUBJECT",
 			"find KIND OUTCOME REF",

@@ -98,18 +98,6 @@ func runReconcile(c *call, p *platform.Platform) error {
 	return errors.Join(source, kustomization)
 }
 
-// reconcile asks Flux to reconcile a Kustomization and waits until it has.
-func reconcile(c *call, p *platform.Platform, name string) error {
-	at, err := platform.RequestReconcile(c.ctx, p.Dynamic, platform.Kustomizations, name)
-	if err != nil {
-		return err
-	}
-	return awaitKustomization(c, p, name, func(k *kustomizev1.Kustomization, ready metav1.Condition) (bool, string) {
-		handled := k.Status.GetLastHandledReconcileRequest() == at
-		return handled && ready.Status == metav1.ConditionTrue, "for Flux to reconcile " + name + ": " + ready.Message
-	})
-}
-
 // awaitReady waits until Flux isn't reconciling a Kustomization: what it has
 // begun it ends, also when it is suspended meanwhile.
 func awaitReady(c *call, p *platform.Platform, name string) error {

@@ -29,27 +29,21 @@ var workloads = map[string]workload{
 }
 
 // runOutage scales a workload to nothing by hand, or waits until it is back. Nobody but
-// Flux starts it again, within about two minutes; hold suspends that until
-// release, or until the script ends, whatever becomes of it.
+// Flux starts it again; stop suspends that until release, or until the script ends, whatever becomes of it.
+// Otherwise it could be back before anybody has seen that it was gone: nobody can tell when Flux looks next.
 func runOutage(c *call, p *platform.Platform) error {
 	w, verb := workloads[c.args[0]], c.args[1]
 	switch verb {
 	case "release":
 		return platform.Suspend(c.ctx, p.Dynamic, w.kustomization, false, fieldManager)
 	case "stop":
-		// What is scaled down right after Flux reconciled is gone for nearly an interval: otherwise it could be
-		// back before anybody has seen that it was gone.
-		if err := reconcile(c, p, w.kustomization); err != nil {
-			return err
-		}
-	case "hold":
-		if err := awaitReady(c, p, w.kustomization); err != nil {
-			return err
-		}
 		c.cleanup("Flux's suspension of "+w.kustomization, func(after *call) error {
 			return platform.Suspend(after.ctx, p.Dynamic, w.kustomization, false, fieldManager)
 		})
 		if err := platform.Suspend(c.ctx, p.Dynamic, w.kustomization, true, fieldManager); err != nil {
+			return err
+		}
+		if err := awaitReady(c, p, w.kustomization); err != nil {
 			return err
 		}
 	}
