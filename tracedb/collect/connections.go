@@ -46,7 +46,8 @@ func connection(e *auditv1.Event) (d tracedb.Draft, ok bool) {
 		Namespace: pod.Namespace, Code: http.StatusForbidden, Reason: tracedb.Clip(told.Message, maxText),
 	}
 	at := e.RequestReceivedTimestamp.Time
-	id := fmt.Sprintf("audit/connection/%s/%d", hash(told.Reason, name, peer, port), at.Truncate(repeats).Unix())
+	// Another pod of the same name is another.
+	id := fmt.Sprintf("audit/connection/%s/%d", hash(told.Reason, name, string(pod.UID), peer, port), at.Truncate(repeats).Unix())
 	return draft(id, tracedb.KindRequest, actorOf(r.User), at, tracedb.Denied, r,
 		ref(tracedb.RefNamespace, pod.Namespace), ref(tracedb.RefPod, name)), true
 }

@@ -1,6 +1,7 @@
 package collect
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -40,6 +41,8 @@ func TestConnections(t *testing.T) {
 	again.Verb, again.RequestObject, again.ResponseObject = "patch", &runtime.Unknown{Raw: []byte(`{"count":2}`)}, out.RequestObject
 	changed := out
 	changed.ResponseObject = refusedConnection(t, networkAccount, names.EgressRefused, "drones/another", peer, port).RequestObject
+	anew := when(out, noon.Add(time.Minute))
+	anew.RequestObject = &runtime.Unknown{Raw: bytes.Replace(out.RequestObject.Raw, []byte(`"kind":"Pod"`), []byte(`"kind":"Pod","uid":"another"`), 1)}
 	const want = "request denied namespace:drones pod:drones/web-1 | drones/web-1 connect to kyverno/kyverno-1 port 9443/TCP no policy allows it"
 	for _, tt := range []struct {
 		name   string
@@ -51,6 +54,7 @@ func TestConnections(t *testing.T) {
 		{"into a pod", []auditv1.Event{refusedConnection(t, networkAccount, names.IngressRefused, pod, peer, port)},
 			[]string{"request denied namespace:drones pod:drones/web-1 | kyverno/kyverno-1 connect to drones/web-1 port 9443/TCP no policy allows it"}},
 		{"told anew", []auditv1.Event{out, when(out, noon.Add(time.Minute)), when(out, noon.Add(repeats))}, []string{want, want}},
+		{"told of a pod that was made anew", []auditv1.Event{out, anew, anew}, []string{want, want}},
 		{"a patch, whose answer has what others wrote", []auditv1.Event{again}, nil},
 		{"an answer in which others changed it", []auditv1.Event{changed}, []string{want}},
 		{"somebody else says so", []auditv1.Event{refusedConnection(t, "system:serviceaccount:kube-system:generic-garbage-collector", names.EgressRefused, pod, peer, port)}, nil},
