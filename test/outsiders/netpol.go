@@ -59,13 +59,12 @@ func networkPolicies(ctx context.Context, w *world) (all []result, err error) {
 	if len(reports) != 1 {
 		return nil, errors.Join(err, globErr, fmt.Errorf("%d reports, instead of one", len(reports)))
 	}
-	file, openErr := os.Open(reports[0])
-	if openErr != nil {
-		return nil, errors.Join(err, openErr)
-	}
-	defer file.Close()
 	// It ends with 1 where a test failed; the report says which.
-	return readJUnit(file)
+	all, unread := readReport(reports[0])
+	if unread != nil {
+		return nil, errors.Join(err, unread)
+	}
+	return all, nil
 }
 
 // cyclonus runs what cyclonus generates, in namespaces of its own.
@@ -82,7 +81,11 @@ func cyclonus(ctx context.Context, w *world) (all []result, err error) {
 	if err != nil {
 		return nil, err
 	}
-	file, err := os.Open(report)
+	return readReport(report)
+}
+
+func readReport(name string) ([]result, error) {
+	file, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}

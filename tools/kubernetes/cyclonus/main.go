@@ -28,8 +28,8 @@ const image = "docker.io/mfenwick100/cyclonus-worker:latest"
 
 var namespaces, pods = []string{"x", "y", "z"}, []string{"a", "b", "c"}
 
-// cases are those that cyclonus runs unless it is asked for others, and those of ranges of ports, which are stable since.
-// Each has a name of its own. With allow-dns a policy that keeps a pod from connecting lets it ask for names.
+// cases are those that cyclonus runs unless it is asked for others, and those of ranges of ports, which are stable by now.
+// Each has a name of its own. A policy that keeps a pod from connecting lets it ask for names.
 func cases(ip string) []*generator.TestCase {
 	left := slices.DeleteFunc(slices.Clone(cli.DefaultExcludeTags), func(tag string) bool { return tag == generator.TagEndPort })
 	all := generator.NewTestCaseGenerator(true, ip, namespaces, nil, left).GenerateTestCases()
@@ -74,7 +74,7 @@ func run(report string, list bool) (err error) {
 	}
 	defer func() {
 		for _, n := range namespaces {
-			if e := cluster.DeleteNamespace(n); e != nil && !apierrors.IsNotFound(errors.Unwrap(e)) {
+			if e := cluster.DeleteNamespace(n); e != nil && !apierrors.IsNotFound(e) {
 				err = errors.Join(err, e)
 			}
 		}
@@ -91,7 +91,7 @@ func run(report string, list bool) (err error) {
 	}
 	interpreter := connectivity.NewInterpreter(cluster, resources, &connectivity.InterpreterConfig{
 		ResetClusterBeforeTestCase: true, VerifyClusterStateBeforeTestCase: true,
-		KubeProbeRetries: 1, PerturbationWaitSeconds: 2, BatchJobs: true, JobTimeoutSeconds: 1,
+		KubeProbeRetries: 1, PerturbationWaitSeconds: 2, BatchJobs: true,
 	})
 	printer := connectivity.Printer{}
 	for _, c := range cases(one.IP) {
